@@ -1,0 +1,42 @@
+# The two that a newcomer needs: make demo, make test. Everything runs in .venv, made on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint type bench reproduce clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## create .venv with the pinned versions
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## JojoSCL and PCA + K-means on a real and a simulated set: table and pictures
+	$(BIN)/jojoscl -m experiment=demo
+
+test: $(INSTALLED) ## the quick tests
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED) ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(INSTALLED) ## mypy, strict, on src
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## time of the training loop against its bare matrix products
+	$(BIN)/python benchmarks/train_step.py
+
+reproduce: $(INSTALLED) ## the figures in README (hours; resumable; needs JOJOSCL_DATA_ROOT or a network)
+	$(BIN)/jojoscl -m experiment=fidelity
+
+clean: ## remove what make and the tests made; runs/ stays
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

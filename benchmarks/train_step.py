@@ -1,0 +1,101 @@
+"""Time of an epoch of JojoSCL's training loop against the bare matrix products of that epoch, in one run.
+
+The loop is what `jojoscl method=jojoscl preset=released` runs with a SURE term that has a value: batches, two views,
+both encoders and heads, all losses, backward, Adam, momentum update, temporal clusters once an epoch, logging, all
+under Lightning. The bare products are the encoder's alone: query forward and backward, key forward. They alternate
+epoch by epoch, so both see the same state of the machine.
+
+    python benchmarks/train_step.py [--epochs 30] [--threads 2] [--json FILE]
+
+10X PBMC is used where JOJOSCL_DATA_ROOT has it, random numbers of its size elsewhere: the time does not depend on
+the values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+
+from jojoscl.callbacks import EpochLabels
+from jojoscl.data import load_dataset
+from jojoscl.data.datamodule import CellDataModule
+from jojoscl.estimator import JojoSCL
+from jojoscl.files import whole_file
+from jojoscl.method import Run, TrainerSettings
+from jojoscl.training import fit
+
+
+class BareProducts(L.Callback):
+    """After each epoch, do and time the epoch's bare matrix products."""
+
+    def __init__(self, dims: list[int], batches: list[int]) -> None:
+        self.shapes = [(b, n_in, n_out) for b in batches for n_in, n_out in itertools.pairwise(dims)]
+        largest = max(batches)
+        self.x = {n: torch.randn(largest, n) for n in dims}
+        self.w = {(i, o): torch.randn(o, i) for i, o in itertools.pairwise(dims)}
+        self.first = dims[0]
+        self.loop: list[float] = []
+        self.bare: list[float] = []
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.loop.append(time.perf_counter() - self.started)
+        started = time.perf_counter()
+        with torch.no_grad():
+            for b, n_in, n_out in self.shapes:
+                x, w, gradient = self.x[n_in][:b], self.w[n_in, n_out], self.x[n_out][:b]
+                x @ w.T  # query forward
+                x @ w.T  # key forward
+                gradient.T @ x  # gradient of the weights
+                if n_in != self.first:
+                    gradient @ w  # gradient of the layer's input
+        self.bare.append(time.perf_counter() - started)
+
+
+def cells() -> np.ndarray:
+    """10X PBMC preprocessed as released, or random numbers of its size."""
+    if "JOJOSCL_DATA_ROOT" not in os.environ:
+        return np.random.default_rng(0).standard_normal((4271, 2000), dtype=np.float32)
+    adata = load_dataset("pbmc_10x")
+    return np.asarray(JojoSCL.from_preset("released").preprocess.apply(adata).X)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+
+    x = cells()
+    method = JojoSCL.from_preset("released", sure="two_view", temporal_labels="epoch")
+    data = CellDataModule(x, batch_size=method.batch_size, seed=0)
+    module = method.module(x.shape[1], 8, len(x), seed=0, epochs=arguments.epochs)
+    batches = [len(index) for _, index in data.train_dataloader()]
+    timer = BareProducts([x.shape[1], *method.encoder_dims], batches)
+    run = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
+    # The timer comes first, so the temporal clusters are inside what it times.
+    fit(module, data, run, max_epochs=arguments.epochs, callbacks=[timer, EpochLabels()])
+
+    loop, bare = statistics.median(timer.loop[2:]), statistics.median(timer.bare[2:])
+    print(f"training loop {loop:.3f} s an epoch, bare products {bare:.3f} s ({arguments.threads} threads)")
+    print(f"ratio {loop / bare:.2f}")
+    if arguments.json:
+        with whole_file(arguments.json) as path:
+            path.write_text(json.dumps({"loop_s": loop, "bare_s": bare, "ratio": loop / bare}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

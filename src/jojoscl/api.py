@@ -1,0 +1,75 @@
+"""The scanpy-style call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anndata import AnnData
+
+from jojoscl.data import as_cells
+from jojoscl.estimator import JojoSCL
+from jojoscl.method import Run, TrainerSettings, without_labels
+from jojoscl.output import annotate
+
+
+def cluster(
+    adata: AnnData,
+    n_clusters: int,
+    *,
+    key_added: str = "jojoscl",
+    layer: str | None = None,
+    preset: str = "paper",
+    seed: int = 0,
+    accelerator: str = "auto",
+    progress_bar: bool = False,
+    copy: bool = False,
+    **settings: Any,
+) -> AnnData | None:
+    """Cluster the cells of `adata` by JojoSCL. No annotation in `adata.obs` is looked at.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes with raw counts in `X`, or in `layer`.
+    n_clusters
+        Number of clusters, 2 to the number of cells.
+    key_added
+        Name under which the results are put.
+    layer
+        Layer that holds the counts; None is `X`.
+    preset
+        A file of `conf/preset/`.
+    seed
+        The same seed gives the same clusters on the same machine.
+    accelerator
+        "auto", "cpu", "gpu", "cuda" or "mps".
+    progress_bar
+        Show one.
+    copy
+        Return a copy in place of writing to `adata`.
+    **settings
+        Any setting of the preset, such as ``epochs=50``.
+
+    Returns
+    -------
+    None, or the copy. Sets ``obs[key_added]`` (categorical), ``obsm["X_" + key_added]`` (n_cells, d) and
+    ``uns[key_added]`` (settings and seconds).
+
+    Raises
+    ------
+    UserError
+        What is wrong with the counts, the number of clusters or a setting, and what to do.
+
+    Examples
+    --------
+    >>> import jojoscl
+    >>> adata = jojoscl.load_dataset("pbmc_10x")  # doctest: +SKIP
+    >>> jojoscl.cluster(adata, n_clusters=8)  # doctest: +SKIP
+    """
+    adata = adata.copy() if copy else adata
+    method = JojoSCL.from_preset(preset, **settings)
+    cells = as_cells(adata, layer=layer)
+    run = Run(trainer=TrainerSettings(accelerator=accelerator, progress_bar=progress_bar))
+    result = method.fit_predict(without_labels(cells), n_clusters, seed=seed, run=run)
+    annotate(adata, key_added, result, {"preset": preset, "seed": seed, "n_clusters": n_clusters, **settings})
+    return adata if copy else None

@@ -1,0 +1,121 @@
+"""What happens between epochs: temporal clusters, history, progress, checkpoint, the oracle's choice of epoch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from jojoscl.assign import assign, temporal_clusters
+from jojoscl.files import whole_file
+from jojoscl.method import Oracle
+
+
+class EpochLabels(L.Callback):
+    """Renew the module's temporal clusters at the start of each epoch; K-means goes on from the last centroids."""
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        outputs = trainer.datamodule.embed(module)
+        start = module.centroids.cpu().numpy() if module.centroids.any() else None
+        labels, centroids = temporal_clusters(
+            outputs, module.hyper["assign_on"], module.space, module.n_clusters, seed=module.seed, start=start
+        )
+        module.labels.copy_(torch.from_numpy(labels))
+        module.centroids.copy_(torch.from_numpy(centroids))
+
+
+class History(L.Callback):
+    """Losses and seconds of every epoch. Kept in the checkpoint: a resumed run's log is an unbroken one's.
+
+    `first_epoch` numbers the first of them, in a method that trains in several stages.
+    """
+
+    def __init__(self, first_epoch: int = 0) -> None:
+        self.first_epoch = first_epoch
+        self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
+
+    def on_fit_start(self, trainer: Any, module: L.LightningModule) -> None:  # also where nothing is left to train
+        for row in self.rows:
+            for logger in trainer.loggers:
+                logger.log_metrics(row, step=int(row["epoch"]))
+
+    def on_train_epoch_start(self, trainer: Any, module: L.LightningModule) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
+        self.seconds += time.perf_counter() - self._started
+        losses = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        epoch = self.first_epoch + trainer.current_epoch
+        self.rows.append({"epoch": epoch, **losses})
+        for logger in trainer.loggers:
+            logger.log_metrics(self.rows[-1], step=epoch)
+
+
+class Progress(L.Callback):
+    """One bar over all epochs, with the losses of the last."""
+
+    def on_train_start(self, trainer: Any, module: L.LightningModule) -> None:
+        self.bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, unit="epoch", desc="Training")
+
+    def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
+        self.bar.set_postfix({name: f"{value:.3f}" for name, value in trainer.callback_metrics.items()}, refresh=False)
+        self.bar.update()
+
+    def teardown(self, trainer: Any, module: L.LightningModule, stage: str) -> None:
+        if hasattr(self, "bar"):
+            self.bar.close()
+
+
+class LastCheckpoint(Checkpoint):
+    """Keep the state after the last epoch in `path`, at most once in `seconds`; the file is never half-written."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
+        self._saved = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
+        done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        if done or time.monotonic() - self._saved >= self.seconds:
+            with whole_file(self.path) as temporary:
+                trainer.save_checkpoint(temporary)
+            self._saved = time.monotonic()
+
+
+class OracleSelection(L.Callback):
+    """Keep the epoch whose labels the oracle scores best, as the released code does. **Uses the true labels.**"""
+
+    def __init__(self, oracle: Oracle, on: str) -> None:
+        self.oracle, self.on = oracle, on
+        self.best: dict[str, Any] = {"score": -float("inf"), "epoch": -1}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.best
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        outputs = trainer.datamodule.embed(module)
+        labels = assign(outputs, self.on, module.n_clusters, seed=module.seed)
+        score = self.oracle(labels)
+        if score > self.best["score"]:
+            tensors: dict[str, Tensor] = {name: torch.from_numpy(x) for name, x in outputs.items()}
+            self.best = {
+                "score": score,
+                "epoch": trainer.current_epoch,
+                "labels": torch.from_numpy(labels),
+                "outputs": tensors,
+            }

@@ -1,0 +1,116 @@
+"""Compose the YAML files of `conf/` and build the objects they describe."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pooch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from jojoscl.errors import UserError, nearest
+
+# What decides a run's result, and so names its folder. Devices, loggers, pictures and paths do not.
+_DECISIVE = ("data", "method", "seed", "n_clusters", "selection")
+
+
+def conf_dir() -> Path:
+    """Folder of the YAML files: inside the installed package, or beside `src` in a checkout."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.exists() else Path(__file__).parents[2] / "conf"
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """`conf/train.yaml` with Hydra overrides, for use from Python; a Hydra application around it is left alone."""
+    register_resolvers()
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose("train", overrides=list(overrides))
+
+
+def with_settings(node: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
+    """`node` with `settings` in place of its own values; an unknown name is a :class:`UserError`."""
+    for name in settings:
+        if name not in node:
+            known = [str(key) for key in node if not str(key).startswith("_")]
+            raise UserError(f"There is no setting {name!r}{nearest(name, known)}.")
+    return OmegaConf.unsafe_merge(node, settings)  # type: ignore[return-value]
+
+
+def build(node: DictConfig) -> Any:
+    """The object that `node` describes by `_target_`; its `about` is for readers.
+
+    Raises
+    ------
+    UserError
+        A key that the class does not have, or a value out of its range.
+    """
+    settings = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(settings, dict)
+    settings.pop("about", None)
+    _check_names(settings)
+    try:
+        return instantiate(settings, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def _check_names(settings: dict[Any, Any]) -> None:
+    target: Any = get_class(settings["_target_"])
+    if not dataclasses.is_dataclass(target):
+        return
+    names = [field.name for field in dataclasses.fields(target)]
+    for name, value in settings.items():
+        if name not in (*names, "_target_"):
+            raise UserError(
+                f"{settings['_target_'].rpartition('.')[2]} has no setting {name!r}{nearest(str(name), names)}."
+            )
+        if isinstance(value, dict) and "_target_" in value:
+            _check_names(value)
+
+
+def decisive(cfg: Any) -> dict[str, Any]:
+    """The settings that decide a run's result, resolved to plain values."""
+    # select, not to_container of the whole: other nodes ask for the folder that this names
+    chosen = {key: OmegaConf.select(cfg, key) for key in _DECISIVE}
+    plain: dict[str, Any] = {
+        k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in chosen.items()
+    }
+    plain["max_epochs"] = OmegaConf.select(cfg, "trainer.max_epochs")
+    plain["precision"] = OmegaConf.select(cfg, "trainer.precision")
+    outside = {"data": "root", "method": "about"}  # where the files are, and what is said of the method
+    return plain | {node: {k: v for k, v in plain[node].items() if k != key} for node, key in outside.items()}
+
+
+def config_hash(cfg: Any) -> str:
+    """Eight hexadecimal digits that differ where the result may."""
+    return hashlib.sha256(json.dumps(decisive(cfg), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def run_folder(cfg: Any) -> str:
+    """Such as ``bladder/jojoscl-paper-last/seed0-1a2b3c4d``."""
+    method = [cfg.method.name, cfg.method.get("preset"), cfg.selection]
+    dataset = [cfg.data.name, cfg.data.get("variant")]
+    names = ["-".join(str(part) for part in parts if part) for parts in (dataset, method)]
+    return f"{names[0]}/{names[1]}/seed{cfg.seed}-{config_hash(cfg)}"
+
+
+def cache_folder() -> str:
+    """JOJOSCL_CACHE, or the user's cache folder."""
+    return os.environ.get("JOJOSCL_CACHE") or str(pooch.os_cache("jojoscl") / "preprocessed")
+
+
+def register_resolvers() -> None:
+    """Make ``${run_folder:}``, ``${config_hash:}`` and ``${cache_folder:}`` known to OmegaConf."""
+    OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(_root_), replace=True)
+    OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
+    OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)

@@ -1,0 +1,18 @@
+"""Data: the catalogue of public sets, readers, preprocessing, simulation."""
+
+from jojoscl.data.catalog import CATALOG
+from jojoscl.data.dataset import CatalogDataset, FileDataset, as_cells, check_cells, load_dataset
+from jojoscl.data.preprocess import Preprocess
+from jojoscl.data.simulate import SimulatedDataset, simulate
+
+__all__ = [
+    "CATALOG",
+    "CatalogDataset",
+    "FileDataset",
+    "Preprocess",
+    "SimulatedDataset",
+    "as_cells",
+    "check_cells",
+    "load_dataset",
+    "simulate",
+]

@@ -1,0 +1,252 @@
+"""Datasets by name or by file, as an AnnData that has been looked at.
+
+X is float32 CSR, cells x genes; ``obs["cell_type"]`` holds the annotated types when they are known
+(categorical); ``uns`` holds `kind` (``counts``, ``rpkm`` or ``log1p``), `name` and `variant`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from jojoscl.data.catalog import find
+from jojoscl.data.download import data_root, fetch
+from jojoscl.data.readers import read_file
+from jojoscl.errors import UserError, nearest
+from jojoscl.settings import Settings, one_of
+
+log = logging.getLogger(__name__)
+
+KINDS = ("counts", "rpkm", "log1p")
+LABELS = "cell_type"
+_BARCODE = re.compile(r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$")
+_LOG1P_LIMIT = 15.0  # log1p of three million: no log-normalised value is larger
+
+
+@dataclass(kw_only=True)
+class CatalogDataset(Settings):
+    """A dataset of the catalogue.
+
+    name: one of :data:`~jojoscl.data.catalog.CATALOG`, or ``mouse`` for baron_mouse. variant: None is the
+    default. root: the folder of the files; None is JOJOSCL_DATA_ROOT, else the user's cache.
+    """
+
+    name: str
+    variant: str | None = None
+    root: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        find(self.name, self.variant)  # a wrong name is reported at once
+
+    def load(self) -> AnnData:
+        """Find or download the files, and read them. Cells without any count are dropped."""
+        name, entry, variant = find(self.name, self.variant)
+        chosen = entry.variants[variant]
+        adata = chosen.read(*(fetch(file, data_root(self.root)) for file in chosen.files))
+        keep = adata.obs[chosen.label_key].notna().to_numpy() & (_totals(adata) > 0)
+        if chosen.without is not None:
+            keep &= adata.obs[chosen.label_key].ne(chosen.without).to_numpy()
+        adata.obs = adata.obs[[chosen.label_key]].set_axis([LABELS], axis=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names of genes that are not unique yet
+            adata = adata[keep].copy()
+        return as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
+
+
+@dataclass(kw_only=True)
+class FileDataset(Settings):
+    """A file of the user's: h5ad, or any format of :func:`~jojoscl.data.readers.read_file`.
+
+    layer: where the values are; None is X, ``raw`` is ``adata.raw``. label_key: the column of obs with the
+    types; None means that there are none. kind: what the values are; ``auto`` looks. metadata: a table with
+    a row per cell, for formats without annotation. transpose: the file is genes x cells.
+    """
+
+    name: str = "h5ad"
+    path: str | Path | None = None
+    layer: str | None = None
+    label_key: str | None = None
+    kind: str = one_of("auto", *KINDS, default="auto")
+    metadata: str | Path | None = None
+    transpose: bool = False
+
+    def load(self) -> AnnData:
+        """Read the file and check what it holds."""
+        if self.path is None:
+            raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
+        adata = read_file(
+            Path(self.path).expanduser(),
+            metadata=None if self.metadata is None else Path(self.metadata).expanduser(),
+            label_key=self.label_key,
+            transpose=self.transpose,
+        )
+        return as_cells(adata, layer=self.layer, label_key=self.label_key, kind=self.kind, name=self.name)
+
+
+def load_dataset(name: str, root: str | os.PathLike[str] | None = None, variant: str | None = None) -> AnnData:
+    """Load a dataset of the catalogue; its types are in ``obs["cell_type"]``.
+
+    Examples
+    --------
+    >>> adata = load_dataset("pbmc68k_reduced")
+    >>> adata.shape
+    (700, 765)
+    """
+    return CatalogDataset(name=name, variant=variant, root=None if root is None else str(root)).load()
+
+
+def as_cells(
+    adata: AnnData,
+    *,
+    layer: str | None = None,
+    label_key: str | None = None,
+    kind: str = "auto",
+    name: str = "cells",
+    variant: str = "default",
+) -> AnnData:
+    """A new AnnData as every method takes it: checked, X float32 CSR, types (if any) in ``obs["cell_type"]``.
+
+    Parameters
+    ----------
+    layer
+        Where the values are: None is X, ``raw`` is ``adata.raw``.
+    label_key
+        Column of obs with the types. None: there are none, and a column ``cell_type`` is left out.
+    kind
+        ``counts``, ``rpkm``, ``log1p``, or ``auto``: whole numbers are counts, other small ones are log1p.
+
+    Raises
+    ------
+    UserError
+        See :func:`check_cells`; or the layer or the column of types is not there.
+    """
+    if kind not in ("auto", *KINDS):
+        raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
+    x, var = _values(adata, layer)
+    obs = adata.obs.drop(columns=[LABELS] if LABELS in adata.obs else [])
+    if label_key is not None:
+        obs[LABELS] = _types(adata, label_key)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names that are not unique: made so, or reported, just below
+        cells = AnnData(X=sp.csr_matrix(x, dtype=np.float32), obs=obs, var=var.copy())
+        cells.var_names_make_unique()
+    cells.uns.update(kind=_guess_kind(adata, cells.X) if kind == "auto" else kind, name=name, variant=variant)
+    check_cells(cells)
+    return cells
+
+
+def check_cells(adata: AnnData) -> None:
+    """Refuse what no method could make sense of.
+
+    Raises
+    ------
+    UserError
+        Fewer than two cells or no genes; names of cells that repeat; a matrix that looks transposed; values
+        that are missing, infinite, negative, or not whole where ``uns["kind"]`` says counts; cells without
+        any count.
+    """
+    if adata.n_obs < 2 or adata.n_vars < 1:
+        raise UserError(f"There are {adata.n_obs} cells and {adata.n_vars} genes: give at least 2 cells and 1 gene.")
+    repeated = adata.obs_names[adata.obs_names.duplicated()]
+    if len(repeated):
+        raise UserError(
+            f"{len(repeated)} cells have the name of another (such as {repeated[0]!r}): make them unique, "
+            "for instance by adata.obs_names_make_unique()."
+        )
+    if _share_of_barcodes(adata.var_names) > 0.5 > _share_of_barcodes(adata.obs_names):
+        raise UserError(
+            "The columns are named like cells (by barcodes), so the matrix is transposed: give "
+            "data.transpose=true, or adata.T in Python."
+        )
+    _check_values(adata)
+    empty = np.flatnonzero(_totals(adata) == 0)
+    if len(empty):
+        raise UserError(
+            f"{len(empty)} cells have no counts at all (such as {adata.obs_names[empty[0]]!r}): drop them, "
+            "for instance by scanpy.pp.filter_cells(adata, min_counts=1)."
+        )
+
+
+def _check_values(adata: AnnData) -> None:
+    x, kind = adata.X.data, adata.uns["kind"]
+    if not np.isfinite(x).all():
+        raise UserError(f"{(~np.isfinite(x)).sum()} values are NaN or infinite: replace them, or drop those cells.")
+    if (x < 0).any():
+        raise UserError(
+            f"{(x < 0).sum()} values are negative, as in scaled data: point data.layer at the counts, "
+            "or at log-normalised values (data.layer=raw if they are in adata.raw)."
+        )
+    if kind == "counts" and (x != np.floor(x)).any():
+        raise UserError(
+            f"The values are no counts, as they are not whole (such as {x[x != np.floor(x)][0]:.4g}): give "
+            "data.kind=log1p or data.kind=rpkm if they are that, or point data.layer at the counts."
+        )
+
+
+def _values(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame]:
+    if layer is None:
+        x, var = adata.X, adata.var
+    elif layer in adata.layers:
+        x, var = adata.layers[layer], adata.var
+    elif layer == "raw" and adata.raw is not None:
+        x, var = adata.raw.X, adata.raw.var
+    else:
+        there = [*adata.layers, *(["raw"] if adata.raw is not None else [])]
+        raise UserError(f"There is no layer {layer!r}{nearest(layer, there) if there else ': the file has none'}.")
+    if x is None:
+        raise UserError("The file has no matrix X: name the layer that holds the values by data.layer.")
+    return x, var
+
+
+def _types(adata: AnnData, key: str) -> Any:
+    """The types as words; numbers keep their order."""
+    if key not in adata.obs:
+        if key in adata.var:
+            raise UserError(f"{key!r} describes the genes, so the matrix is transposed: give data.transpose=true.")
+        there = nearest(key, map(str, adata.obs.columns)) if adata.obs.shape[1] else " (it has none)"
+        raise UserError(f"There is no column {key!r} in the cells' annotation{there}.")
+    values = pd.Series(np.asarray(adata.obs[key]))
+    if values.isna().any():
+        raise UserError(
+            f"{values.isna().sum()} cells have no type in {key!r}: drop them, or give data.label_key=null "
+            "to go without types."
+        )
+    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
+        values = values.astype(int)  # codes that were stored as 1.0, 2.0, ...
+    elif values.dtype == object:
+        values = values.astype(str)
+    return pd.Categorical(values.astype(str), categories=[str(value) for value in sorted(values.unique())])
+
+
+def _guess_kind(adata: AnnData, x: sp.csr_matrix) -> str:
+    """Counts or log1p when the values leave no doubt; else the user must say."""
+    whole = bool((x.data == np.floor(x.data)).all())
+    if whole or not np.isfinite(x.data).all() or (x.data < 0).any():
+        return "counts"  # or values that no kind allows, which the checks report
+    if x.data.max() < _LOG1P_LIMIT and ("log1p" in adata.uns or (x.data != np.floor(x.data)).mean() > 0.5):
+        log.info("the values are taken for log-normalised ones (data.kind=log1p)")
+        return "log1p"
+    raise UserError(
+        f"The values are neither whole numbers nor log-normalised (the largest is {x.data.max():.4g}): say "
+        "what they are by data.kind=rpkm or log1p, or point data.layer at the counts."
+    )
+
+
+def _totals(adata: AnnData) -> np.ndarray:
+    return np.asarray(adata.X.sum(axis=1)).ravel()
+
+
+def _share_of_barcodes(names: pd.Index) -> float:
+    sample = names[:200]
+    return sum(bool(_BARCODE.match(name)) for name in sample) / len(sample)

@@ -1,0 +1,21 @@
+"""What a user can mend is a :class:`UserError`: one sentence, shown without a traceback, exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Wrong input or settings; the message says in one sentence what is wrong and what to do."""
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)``, or the list of what there is when nothing is near.
+
+    >>> nearest("blader", ["bladder", "yan"])
+    " (did you mean 'bladder'?)"
+    """
+    options = sorted(options)
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else f" (there are: {', '.join(options)})"

@@ -1,0 +1,119 @@
+"""JojoSCL as a method: settings in, :class:`~jojoscl.method.Result` out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from typing import Any
+
+import lightning as L
+import numpy as np
+from anndata import AnnData
+
+from jojoscl.assign import assign
+from jojoscl.callbacks import EpochLabels, OracleSelection
+from jojoscl.config import build, compose, with_settings
+from jojoscl.data.datamodule import CellDataModule
+from jojoscl.data.preprocess import Preprocess
+from jojoscl.method import Oracle, Result, Run, check_n_clusters
+from jojoscl.module import JojoSCLModule
+from jojoscl.settings import Settings, between, one_of
+from jojoscl.training import fit
+
+
+@dataclass(kw_only=True)
+class JojoSCL(Settings):
+    """Shrinkage contrastive learning (Wang, BIBM 2024); `conf/preset/` says what each setting means and holds values.
+
+    Examples
+    --------
+    >>> method = JojoSCL.from_preset("paper", epochs=5)  # doctest: +SKIP
+    >>> method.fit_predict(adata, n_clusters=8).labels  # doctest: +SKIP
+    """
+
+    name: str
+    preset: str
+    preprocess: Preprocess
+    encoder_dims: list[int]
+    instance_dims: list[int]
+    cluster_dims: list[int]
+    mask_rate: float = between(0, 0.999)
+    noise_sd: float = between(0)
+    momentum: float = between(0, 1)
+    alpha: float = between(0)
+    beta: float = between(0)
+    lambda_: float = between(0)
+    temperature: float = between(1e-3)
+    cluster_temperature: float = between(1e-3)
+    cluster_similarity: str = one_of("cosine", "dot")
+    entropy: str = one_of("true_axis", "released")
+    sure: str = one_of("none", "released", "centroid", "two_view")
+    temporal_labels: str = one_of("epoch", "batch")
+    assign_on: str = one_of("h", "z", "cluster_head")
+    epochs: int = between(1)
+    batch_size: int = between(2)
+    lr: float = between(0)
+    lr_period: int | None = between(1)
+
+    takes_oracle = True
+
+    def fit_predict(
+        self,
+        adata: AnnData,
+        n_clusters: int | None,
+        *,
+        seed: int = 0,
+        run: Run | None = None,
+        oracle: Oracle | None = None,
+    ) -> Result:
+        """Cluster the cells of `adata` (see :class:`~jojoscl.method.Method`); `oracle` only under selection=oracle."""
+        run = run or Run()
+        k = check_n_clusters(n_clusters, adata.n_obs)
+        started = time.perf_counter()
+        cells = self.preprocess.apply(adata, run.cache)
+        preprocessed = time.perf_counter()
+
+        L.seed_everything(seed, verbose=False)
+        data = CellDataModule(cells.X, batch_size=self.batch_size, seed=seed)
+        epochs = run.trainer.max_epochs or self.epochs
+        module = self.module(cells.n_vars, k, cells.n_obs, seed=seed, epochs=epochs)
+        callbacks: list[L.Callback] = []
+        if self.sure != "none" and self.temporal_labels == "epoch":
+            callbacks.append(EpochLabels())
+        selection = OracleSelection(oracle, self.assign_on) if oracle else None
+        if selection:
+            callbacks.append(selection)
+        history = fit(module, data, run, max_epochs=epochs, callbacks=callbacks)
+
+        fitted = time.perf_counter()
+        outputs = data.embed(module)
+        labels = last = assign(outputs, self.assign_on, k, seed=seed)
+        info: dict[str, Any] = {"epochs": epochs}
+        if selection:
+            labels, outputs = selection.best["labels"].numpy(), selection.best["outputs"]
+            info["selected_epoch"] = selection.best["epoch"]
+        seconds = {
+            "preprocess": preprocessed - started,
+            "train": history.seconds,
+            "assign": time.perf_counter() - fitted,
+        }
+        embedding = np.asarray(outputs[module.space])
+        return Result(labels, embedding, seconds, info, history.rows, last_labels=last if selection else None)
+
+    def module(self, n_genes: int, n_clusters: int, n_cells: int, *, seed: int, epochs: int) -> JojoSCLModule:
+        """The LightningModule with these settings, its weights drawn by torch's global generator."""
+        outside = {"name", "preset", "preprocess", "epochs", "batch_size"}
+        hyper = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in outside}
+        return JojoSCLModule(n_genes, n_clusters, n_cells, seed=seed, max_epochs=epochs, **hyper)
+
+    @classmethod
+    def from_preset(cls, preset: str, **settings: Any) -> JojoSCL:
+        """The settings of `conf/preset/{preset}.yaml`, with `settings` in place of its own.
+
+        Raises
+        ------
+        UserError
+            Unknown preset or setting, or a value that makes no sense.
+        """
+        method: JojoSCL = build(with_settings(compose(["method=jojoscl", f"preset={preset}"]).method, settings))
+        return method

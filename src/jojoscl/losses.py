@@ -1,0 +1,56 @@
+"""Contrastive losses: pure functions of tensors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
+    """Normalised-temperature cross-entropy over the 2B rows of two views.
+
+    Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020, eq. 1:
+    each row's positive is the same row of the other view, its negatives are the 2B - 2 others. Similarities are dot
+    products: normalise the rows for cosines.
+
+    Parameters
+    ----------
+    z_a, z_b
+        (B, d), row i of both is the same item.
+    temperature
+        Divides the similarities.
+
+    >>> nt_xent(torch.eye(2), torch.eye(2), temperature=0.01).round().item()
+    0.0
+    """
+    a, b = z_a / math.sqrt(temperature), z_b / math.sqrt(temperature)
+    across = a @ b.T  # a view without gradient, as the key's, costs no backward product
+    within_a, within_b = (a @ a.T).fill_diagonal_(-math.inf), (b @ b.T).fill_diagonal_(-math.inf)
+    rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
+    rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
+    return ((rows_a + rows_b) / 2 - across.diagonal()).mean()
+
+
+def cluster_contrast(p_a: Tensor, p_b: Tensor, temperature: float, similarity: str = "cosine") -> Tensor:
+    """NT-Xent over the K columns of two soft assignments (B, K): a cluster is the B-vector of its members.
+
+    Li et al., "Contrastive clustering", AAAI 2021, eq. 6. `similarity` "dot" is what JojoSCL's released code uses:
+    the columns are not normalised, and logits grow with B.
+    """
+    columns_a, columns_b = p_a.T, p_b.T
+    if similarity == "cosine":
+        columns_a, columns_b = F.normalize(columns_a), F.normalize(columns_b)
+    return nt_xent(columns_a, columns_b, temperature)
+
+
+def entropy_regulariser(p: Tensor, axis: str = "true_axis") -> Tensor:
+    """log K + sum_k pbar_k log pbar_k for soft assignments p (B, K): 0 when balanced, log K at collapse.
+
+    `axis` "released" averages over the clusters instead of the cells, as JojoSCL's released code does: every row of
+    p sums to one, so it is 0 for any p and nothing prevents collapse.
+    """
+    mean = p.mean(0) if axis == "true_axis" else p.sum(1) / p.shape[0]
+    return math.log(len(mean)) + torch.special.xlogy(mean, mean).sum()

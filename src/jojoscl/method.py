@@ -1,0 +1,92 @@
+"""The one interface of every method: cells without labels in, :class:`Result` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from anndata import AnnData
+
+from jojoscl.errors import UserError
+from jojoscl.settings import Settings, between, one_of
+
+Oracle = Callable[[np.ndarray], float]
+"""Scores labels against the truth. Only `selection=oracle` hands one to a method, and its rows are marked."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method returns.
+
+    labels: (n_cells,) int, clusters 0 .. K-1. embedding: (n_cells, d) float32. seconds: by stage.
+    info: scalars worth keeping beside the scores. history: losses, a row an epoch.
+    last_labels: where an oracle chose the epoch, those of the last epoch, to be reported beside.
+    """
+
+    labels: np.ndarray
+    embedding: np.ndarray
+    seconds: dict[str, float]
+    info: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    last_labels: np.ndarray | None = None
+
+
+@dataclass(kw_only=True)
+class TrainerSettings(Settings):
+    """How networks are trained: what `conf/trainer/` holds."""
+
+    max_epochs: int | None = between(1, default=None)  # null: the method's own
+    accelerator: str = one_of("auto", "cpu", "gpu", "cuda", "mps", default="auto")
+    devices: int = between(1, default=1)
+    precision: str = "32-true"
+    threads: int | None = between(1, default=None)  # null: torch's choice
+    progress_bar: bool = True
+    checkpoint_seconds: float = between(0, default=1.0)  # at most one checkpoint in so many seconds
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how a method runs; it knows nothing of the true labels.
+
+    folder: checkpoints and logs go here; None writes nothing. loggers: Lightning loggers.
+    """
+
+    folder: Path | None = None
+    cache: Path | None = None
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    loggers: tuple[Any, ...] = ()
+
+
+class Method(Protocol):
+    """`adata.X` holds counts (or what ``adata.uns["kind"]`` says); `adata.obs` has no columns.
+
+    A method that can keep the best of several epochs also takes `oracle` and sets ``takes_oracle``.
+    """
+
+    takes_oracle: bool
+
+    def fit_predict(
+        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
+    ) -> Result: ...
+
+
+def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
+    """The number of clusters, or a :class:`UserError` when it makes no sense for `n_cells` cells."""
+    if n_clusters is None:
+        raise UserError("The number of clusters is not known: give n_clusters=<whole number>.")
+    if isinstance(n_clusters, bool) or int(n_clusters) != n_clusters or n_clusters < 2:
+        raise UserError(f"n_clusters must be a whole number of at least 2, not {n_clusters!r}.")
+    if n_clusters > n_cells:
+        raise UserError(f"{n_clusters} clusters were asked for, but there are only {n_cells} cells: ask for fewer.")
+    return int(n_clusters)
+
+
+def without_labels(adata: AnnData) -> AnnData:
+    """What a method may see: the matrix, the names of cells and genes, and the kind of values. Nothing else."""
+    bare = AnnData(X=adata.X)
+    bare.obs_names, bare.var_names = adata.obs_names, adata.var_names
+    bare.uns["kind"] = adata.uns["kind"]
+    return bare

@@ -1,0 +1,38 @@
+"""Random numbers by seed and epoch alone, so that a resumed run draws what an unbroken one would."""
+
+from __future__ import annotations
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def derived_seed(*parts: int) -> int:
+    """One 63-bit seed from several integers, such as (seed, epoch, rank); any change gives an unrelated stream."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class SeededModule(L.LightningModule):
+    """A LightningModule with a random generator renewed every epoch, and losses logged once an epoch.
+
+    A subclass sets `seed`, draws from `generator` on its own device, and calls :meth:`record` in each step.
+    """
+
+    seed: int
+    generator: torch.Generator
+    _sums: Tensor
+
+    def on_train_epoch_start(self) -> None:
+        self.generator = torch.Generator(self.device)
+        self.generator.manual_seed(derived_seed(self.seed, self.current_epoch, self.global_rank))
+
+    def record(self, batch_idx: int, **losses: Tensor) -> None:
+        """Add losses (scalars) to the epoch's means. Lightning's own means cost a tenth of a step on a CPU."""
+        values = torch.stack(list(losses.values())).detach()
+        self._sums = values if batch_idx == 0 else self._sums + values
+        if self.trainer.is_last_batch:
+            means = self._sums / (batch_idx + 1)
+            self.log_dict(
+                dict(zip(losses, means, strict=True)), on_step=False, on_epoch=True, batch_size=1, logger=False
+            )

@@ -1,0 +1,50 @@
+"""Tables of runs: one row a run, and what a sweep prints when it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+FAILED = "failed.txt"
+
+
+def collect(folder: Path) -> pd.DataFrame:
+    """All finished runs below `folder`, one row each; a run by selection=oracle also has the row of its last epoch."""
+    rows = []
+    for path in sorted(folder.rglob("metrics.json")):
+        metrics = json.loads(path.read_text())
+        row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
+        row |= {"seconds": metrics["seconds"]["total"], "folder": str(path.parent)}
+        last = {key: row.pop(f"last_{key}", None) for key in ("ari", "nmi", "acc")}
+        rows.append(row)
+        if last["ari"] is not None:
+            rows.append(row | last | {"selection": "last"})
+    return pd.DataFrame(rows)
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean of the scores and seconds over seeds, by dataset, method, preset and selection."""
+    by = [name for name in ("dataset", "method", "preset", "selection") if name in runs]
+    values = [name for name in ("ari", "nmi", "acc", "seconds") if name in runs]
+    table = runs.groupby(by, dropna=False, sort=False)[values].mean()
+    table.insert(0, "runs", runs.groupby(by, dropna=False, sort=False).size())
+    return table.reset_index()
+
+
+class SweepSummary(Callback):
+    """At the end of a sweep: the table, where the pictures are, and what failed and why."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        runs = collect(folder)
+        if not runs.empty:
+            print("\n" + summary(runs).fillna("").to_string(index=False, float_format=lambda x: f"{x:.3f}"))
+            pictures = sorted({str(Path(run) / "umap.png") for run in runs["folder"]})
+            print("\nPictures:\n  " + "\n  ".join(picture for picture in pictures if Path(picture).exists()))
+        for path in sorted(folder.rglob(FAILED)):
+            print(f"\nFailed: {path.parent}: {path.read_text().strip()}")

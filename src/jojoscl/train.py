@@ -1,0 +1,109 @@
+"""One run: compose -> load -> fit -> evaluate -> write."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import CSVLogger
+from omegaconf import DictConfig
+
+from jojoscl import output
+from jojoscl.config import build, config_hash
+from jojoscl.errors import UserError
+from jojoscl.evaluate import scores
+from jojoscl.method import Result, Run, without_labels
+from jojoscl.settings import Settings, between, one_of
+
+
+@dataclass(kw_only=True)
+class RunSettings(Settings):
+    """The settings at the top of `conf/train.yaml`."""
+
+    seed: int = between(0, 2**32 - 1)
+    n_clusters: int | str | None
+    selection: str = one_of("last", "oracle")
+    pictures: bool
+    force: bool
+
+
+def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """Do the run that `cfg` describes in `folder` and return its metrics; a finished run is read, not done again."""
+    if (finished := output.read_metrics(folder, config_hash(cfg))) and not cfg.force:
+        return finished
+    if cfg.force:
+        output.clear(folder)
+    RunSettings(**{field.name: cfg[field.name] for field in fields(RunSettings)})
+    method, dataset, trainer = build(cfg.method), build(cfg.data), build(cfg.trainer)
+    if cfg.selection == "oracle" and not method.takes_oracle:
+        raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
+
+    started = time.perf_counter()
+    cells = dataset.load()
+    loaded = time.perf_counter()
+    truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
+    n_clusters = number_of_clusters(cfg.n_clusters, truth)
+    loggers = make_loggers(cfg, folder)
+    try:
+        result = method.fit_predict(
+            without_labels(cells),
+            n_clusters,
+            seed=cfg.seed,
+            run=Run(folder, Path(cfg.paths.cache), trainer, loggers),
+            **oracle_of(cfg.selection, truth),
+        )
+        seconds = {"load": loaded - started, **result.seconds}
+        metrics = {
+            **output.describe(cfg, cells, result),
+            **evaluate(truth, result),
+            "seconds": seconds | {"total": sum(seconds.values())},
+        }
+        output.write(folder, cfg, cells, truth, result, metrics)
+        for logger in loggers[1:]:
+            logger.log_metrics({k: v for k, v in metrics.items() if isinstance(v, int | float)})
+    finally:
+        for logger in loggers:
+            logger.finalize("success")
+        if "wandb" in sys.modules:  # else the jobs of a sweep share one W&B run
+            sys.modules["wandb"].finish(quiet=True)
+    return metrics
+
+
+def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> int | None:
+    """K: a number as it is; "annotated" is how many types there are, the one thing a method is told of the labels."""
+    if isinstance(wanted, str) and wanted != "annotated":
+        raise UserError(f"n_clusters has no value {wanted!r}: give a whole number, or annotated.")
+    if not isinstance(wanted, str):
+        return wanted
+    if truth is None:
+        raise UserError("These cells have no annotated types to count: give n_clusters=<whole number>.")
+    return len(np.unique(truth))
+
+
+def oracle_of(selection: str, truth: np.ndarray | None) -> dict[str, Any]:
+    """The scorer that selection=oracle, and nothing else, hands to the method: ARI + NMI, as the released code."""
+    if selection != "oracle":
+        return {}
+    if truth is None:
+        raise UserError("selection=oracle needs annotated types, and these cells have none: use selection=last.")
+    return {"oracle": lambda labels: scores(truth, labels)["ari"] + scores(truth, labels)["nmi"]}
+
+
+def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
+    """ARI, NMI and ACC; where an oracle chose the epoch, also those of the last, label-free one (`last_ari` ...)."""
+    if truth is None:
+        return {}
+    last = {} if result.last_labels is None else scores(truth, result.last_labels)
+    return scores(truth, result.labels) | {f"last_{name}": value for name, value in last.items()}
+
+
+def make_loggers(cfg: DictConfig, folder: Path) -> tuple[Any, ...]:
+    """The CSV logger always, and the one that `logger` names."""
+    shutil.rmtree(folder / "csv", ignore_errors=True)  # a resumed run writes its whole history again
+    chosen = (build(cfg.logger),) if cfg.get("logger") else ()
+    return (CSVLogger(folder, name="csv", version=""), *chosen)

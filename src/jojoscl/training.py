@@ -1,0 +1,89 @@
+"""Train a LightningModule on cells, going on from the run folder's checkpoint if there is one."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from jojoscl.callbacks import History, LastCheckpoint, Progress
+from jojoscl.data.datamodule import CellDataModule
+from jojoscl.errors import UserError
+from jojoscl.method import Run
+
+
+def fit(
+    module: L.LightningModule,
+    data: CellDataModule,
+    run: Run,
+    *,
+    max_epochs: int,
+    stage: str = "last",
+    callbacks: Sequence[L.Callback] = (),
+    first_epoch: int = 0,
+) -> History:
+    """Train for `max_epochs` and return the history.
+
+    `stage` names the checkpoint and `first_epoch` numbers its first epoch, in methods of several stages.
+
+    Raises
+    ------
+    UserError
+        The checkpoint cannot be read, or belongs to other settings.
+    """
+    settings, history = run.trainer, History(first_epoch)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    extra: list[L.Callback] = [history]
+    checkpoint = run.folder / f"{stage}.ckpt" if run.folder else None
+    if checkpoint:
+        extra.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds))
+    if settings.progress_bar:
+        extra.append(Progress())
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # One gather per batch needs no worker processes; the second is between Lightning and torch.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
+        trainer = L.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            precision=settings.precision,  # type: ignore[arg-type]
+            max_epochs=max_epochs,
+            callbacks=[*callbacks, *extra],
+            logger=list(run.loggers),
+            enable_checkpointing=checkpoint is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=run.folder,
+            log_every_n_steps=1,
+        )
+        resume = checkpoint if checkpoint and checkpoint.exists() else None
+        if resume:
+            check_checkpoint(resume, module)
+        trainer.fit(module, datamodule=data, ckpt_path=resume)
+    return history
+
+
+def check_checkpoint(path: Path, module: L.LightningModule) -> None:
+    """A :class:`UserError` unless `path` is a checkpoint of a module with the same settings."""
+    try:
+        found: dict[str, Any] = dict(torch.load(path, map_location="cpu", weights_only=True)["hyper_parameters"])
+    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{path} is not a checkpoint that can be read: delete it, or start anew by force=true."
+        ) from error
+    wanted = dict(module.hparams)
+    differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+    if differing:
+        key = differing[0]
+        raise UserError(
+            f"{path} was made with other settings ({key}: {found.get(key)} there, {wanted.get(key)} here): "
+            "choose another run folder, or start anew by force=true."
+        )
