@@ -12,6 +12,7 @@ from typing import Any
 
 import hydra
 import pooch
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -31,8 +32,13 @@ def conf_dir() -> Path:
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
     """`conf/train.yaml` with Hydra overrides, for use from Python; a Hydra application around it is left alone."""
     register_resolvers()
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("train", overrides=list(overrides))
+    around = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return hydra.compose("train", overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = around
 
 
 def with_settings(node: DictConfig, settings: Mapping[str, Any]) -> DictConfig:

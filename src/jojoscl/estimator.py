@@ -12,9 +12,10 @@ from anndata import AnnData
 
 from jojoscl.assign import assign
 from jojoscl.callbacks import EpochLabels, OracleSelection
-from jojoscl.config import build, compose, with_settings
+from jojoscl.config import build, compose, conf_dir, with_settings
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
+from jojoscl.errors import UserError, nearest
 from jojoscl.method import Oracle, Result, Run, check_n_clusters
 from jojoscl.module import JojoSCLModule
 from jojoscl.settings import Settings, between, one_of
@@ -115,5 +116,8 @@ class JojoSCL(Settings):
         UserError
             Unknown preset or setting, or a value that makes no sense.
         """
+        presets = [path.stem for path in (conf_dir() / "preset").glob("*.yaml")]
+        if preset not in presets:
+            raise UserError(f"There is no preset {preset!r}{nearest(preset, presets)}.")
         method: JojoSCL = build(with_settings(compose(["method=jojoscl", f"preset={preset}"]).method, settings))
         return method

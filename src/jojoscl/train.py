@@ -70,7 +70,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         for logger in loggers:
             logger.finalize("success")
         if "wandb" in sys.modules:  # else the jobs of a sweep share one W&B run
-            sys.modules["wandb"].finish(quiet=True)
+            sys.modules["wandb"].finish()
     return metrics
 
 
@@ -106,4 +106,4 @@ def make_loggers(cfg: DictConfig, folder: Path) -> tuple[Any, ...]:
     """The CSV logger always, and the one that `logger` names."""
     shutil.rmtree(folder / "csv", ignore_errors=True)  # a resumed run writes its whole history again
     chosen = (build(cfg.logger),) if cfg.get("logger") else ()
-    return (CSVLogger(folder, name="csv", version=""), *chosen)
+    return (CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1), *chosen)

@@ -17,6 +17,8 @@ from jojoscl.data.datamodule import CellDataModule
 from jojoscl.errors import UserError
 from jojoscl.method import Run
 
+_THREADS = torch.get_num_threads()  # as the environment says; numba, once used by scanpy, sets it anew
+
 
 def fit(
     module: L.LightningModule,
@@ -38,8 +40,7 @@ def fit(
         The checkpoint cannot be read, or belongs to other settings.
     """
     settings, history = run.trainer, History(first_epoch)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(settings.threads or _THREADS)
     extra: list[L.Callback] = [history]
     checkpoint = run.folder / f"{stage}.ckpt" if run.folder else None
     if checkpoint:

@@ -1,0 +1,145 @@
+"""JojoSCL's training step: what moves, what does not, and that every setting trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+
+from jojoscl.callbacks import EpochLabels
+from jojoscl.data.datamodule import Batches, CellDataModule
+from jojoscl.estimator import JojoSCL
+from jojoscl.method import Run, TrainerSettings
+from jojoscl.module import JojoSCLModule
+from jojoscl.training import fit
+
+SMALL: dict[str, Any] = {
+    "encoder_dims": [16, 8],
+    "instance_dims": [8, 8],
+    "cluster_dims": [8],
+    "batch_size": 16,
+    "mask_rate": 0.3,
+}
+QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
+
+
+def build(n_cells: int = 40, epochs: int = 2, **settings: Any) -> tuple[JojoSCLModule, CellDataModule, list[Callback]]:
+    method = JojoSCL.from_preset("paper", **(SMALL | settings))
+    seed_everything(0, verbose=False)
+    x = np.random.default_rng(0).normal(size=(n_cells, 12)).astype(np.float32)
+    data = CellDataModule(x, batch_size=method.batch_size, seed=0)
+    callbacks: list[Callback] = [EpochLabels()] if method.temporal_labels == "epoch" else []
+    return method.module(12, 3, n_cells, seed=0, epochs=epochs), data, callbacks
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *(
+            {"sure": sure, "temporal_labels": when}
+            for sure in ("released", "centroid", "two_view")
+            for when in ("epoch", "batch")
+        ),
+        {"sure": "none"},
+        {"entropy": "released", "cluster_similarity": "dot"},
+        {"assign_on": "z"},
+        {"assign_on": "cluster_head"},
+        {"assign_on": "cluster_head", "temporal_labels": "batch", "sure": "centroid"},
+    ],
+    ids=str,
+)
+def test_every_setting_trains_to_finite_losses_and_moves_the_weights(settings: dict[str, Any]) -> None:
+    module, data, callbacks = build(**settings)
+    before = [p.detach().clone() for p in module.query.parameters()]
+    history = fit(module, data, QUIET, max_epochs=2, callbacks=callbacks)
+    assert len(history.rows) == 2
+    assert np.isfinite([list(row.values()) for row in history.rows]).all()
+    assert any(not torch.equal(a, b) for a, b in zip(before, module.query.parameters(), strict=True))
+    outputs = data.embed(module)
+    assert {name: x.shape for name, x in outputs.items()} == {"h": (40, 8), "z": (40, 8), "cluster_head": (40, 3)}
+
+
+@pytest.mark.parametrize("n_cells", [2, 3, 15, 16, 17, 33])
+def test_any_number_of_cells_trains(n_cells: int) -> None:
+    module, data, _ = build(n_cells, temporal_labels="batch")
+    history = fit(module, data, QUIET, max_epochs=1)
+    assert np.isfinite(history.rows[0]["loss"])
+
+
+@pytest.mark.parametrize("n_cells", [2, 15, 16, 17, 32, 33, 40])
+def test_batches_hold_every_cell_once_and_never_one_alone(n_cells: int) -> None:
+    batches = Batches(n_cells, 16, seed=3)
+    drawn = list(batches)
+    assert sorted(torch.cat(drawn).tolist()) == list(range(n_cells))
+    assert len(drawn) == len(batches)
+    assert all(2 <= len(batch) <= 17 for batch in drawn)
+
+
+def test_batches_depend_on_seed_and_epoch_alone() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        batches = Batches(50, 16, seed=seed)
+        batches.set_epoch(epoch)
+        return torch.cat(list(batches)).tolist()
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(0, 1) != order(1, 1)
+
+
+class KeyRecorder(Callback):
+    """Key and query after every batch."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, *args: Any) -> None:
+        self.steps.append((module.key[0].weight.clone(), module.query[0].weight.detach().clone()))
+
+
+@pytest.mark.filterwarnings("ignore:.*(many workers|LeafSpec)")
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_key_follows_the_query_once_per_optimiser_step(accumulate: int) -> None:
+    module, data, _ = build(n_cells=64, momentum=0.75, sure="none")
+    recorder = KeyRecorder()
+    start = module.key[0].weight.clone()
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, accumulate_grad_batches=accumulate, callbacks=[recorder], logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    assert module.updates == trainer.global_step == 4 // accumulate
+    keys = [key for key, _ in recorder.steps] + [module.key[0].weight]
+    queries = [query for _, query in recorder.steps] + [module.query[0].weight.detach()]
+    expected = start
+    for i in range(4):
+        if (i + 1) % accumulate == 0:
+            expected = 0.75 * expected + 0.25 * queries[i + 1]
+        torch.testing.assert_close(keys[i + 1], expected)
+
+
+def test_no_gradient_reaches_the_key() -> None:
+    module, data, _ = build(sure="none")
+    fit(module, data, QUIET, max_epochs=1)
+    assert all(p.grad is None for p in module.key.parameters())
+    optimised = {id(p) for group in module.configure_optimizers()[0][0].param_groups for p in group["params"]}
+    assert optimised.isdisjoint(id(p) for p in module.key.parameters())
+    assert optimised.issuperset(id(p) for p in (*module.query.parameters(), *module.instance_head.parameters()))
+
+
+def test_temporal_clusters_are_those_of_the_epoch() -> None:
+    module, data, callbacks = build(epochs=1)
+    assert not module.centroids.any()
+    fit(module, data, QUIET, max_epochs=1, callbacks=callbacks)
+    assert sorted(set(module.labels.tolist())) == [0, 1, 2]
+    assert (module.centroids.norm(dim=1) > 0).all()
+
+
+def test_released_sure_changes_nothing_but_the_log() -> None:
+    trained = []
+    for sure in ("none", "released"):
+        module, data, callbacks = build(sure=sure)
+        fit(module, data, QUIET, max_epochs=2, callbacks=callbacks)
+        trained.append(data.embed(module)["h"])
+    np.testing.assert_array_equal(*trained)
