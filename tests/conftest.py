@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from anndata import AnnData
 
+from jojoscl.cli import main
 from jojoscl.data import simulate
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+InProcess = Callable[..., Done]
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +56,29 @@ def command(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def in_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[InProcess]:
+    """As `command`, but in this process, which saves the seconds that the imports take."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HYDRA_FULL_ERROR", "GOMP_SPINCOUNT"):  # set by the command: gone again after the test
+        monkeypatch.setenv(name, "1")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["jojoscl", *arguments])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        return Done(code, *capsys.readouterr())
+
+    yield run
+    root.handlers[:] = handlers  # Hydra's write to a stdout that ends with the test
+    root.setLevel(level)

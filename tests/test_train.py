@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
@@ -19,12 +19,14 @@ import yaml
 from anndata import AnnData
 
 import jojoscl.train
-from conftest import Command
 from jojoscl.config import compose
 from jojoscl.errors import UserError
 from jojoscl.estimator import JojoSCL
 from jojoscl.method import Result, without_labels
 from jojoscl.train import run
+
+if TYPE_CHECKING:
+    from conftest import Command
 
 TINY = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=3", "trainer.progress_bar=false",
         "method.encoder_dims=[16,8]", "pictures=false")  # fmt: skip

@@ -7,8 +7,9 @@ from typing import Any
 from anndata import AnnData
 
 from jojoscl.data import as_cells
+from jojoscl.errors import UserError
 from jojoscl.estimator import JojoSCL
-from jojoscl.method import Run, TrainerSettings, without_labels
+from jojoscl.method import Run, TrainerSettings, check_seed, without_labels
 from jojoscl.output import annotate
 
 
@@ -66,10 +67,12 @@ def cluster(
     >>> adata = jojoscl.load_dataset("pbmc_10x")  # doctest: +SKIP
     >>> jojoscl.cluster(adata, n_clusters=8)  # doctest: +SKIP
     """
+    if not isinstance(adata, AnnData):
+        raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
     adata = adata.copy() if copy else adata
     method = JojoSCL.from_preset(preset, **settings)
     cells = as_cells(adata, layer=layer)
     run = Run(trainer=TrainerSettings(accelerator=accelerator, progress_bar=progress_bar))
-    result = method.fit_predict(without_labels(cells), n_clusters, seed=seed, run=run)
+    result = method.fit_predict(without_labels(cells), n_clusters, seed=check_seed(seed), run=run)
     annotate(adata, key_added, result, {"preset": preset, "seed": seed, "n_clusters": n_clusters, **settings})
     return adata if copy else None

@@ -18,11 +18,11 @@ def kmeans(
     return fitted.labels_.astype(np.int64), fitted.cluster_centers_
 
 
-def assign(outputs: dict[str, np.ndarray], on: str, n_clusters: int, *, seed: int) -> np.ndarray:
+def assign(outputs: dict[str, np.ndarray], on: str, n_clusters: int, *, seed: int, n_init: int) -> np.ndarray:
     """Final clusters (n,) of un-augmented cells: K-means on "h" or "z", or the "cluster_head"'s most likely one."""
     if on == "cluster_head":
         return outputs[on].argmax(1)
-    return kmeans(outputs[on], n_clusters, seed=seed)[0]
+    return kmeans(outputs[on], n_clusters, seed=seed, n_init=n_init)[0]
 
 
 def temporal_clusters(

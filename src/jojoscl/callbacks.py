@@ -80,11 +80,17 @@ class Progress(L.Callback):
 
 
 class LastCheckpoint(Checkpoint):
-    """Keep the state after the last epoch in `path`, at most once in `seconds`; the file is never half-written."""
+    """Keep the state after the last epoch in `path`, at most once in `seconds`; the file is never half-written.
 
-    def __init__(self, path: Path, seconds: float) -> None:
-        self.path, self.seconds = path, seconds
+    `config_hash` is kept in it.
+    """
+
+    def __init__(self, path: Path, seconds: float, config_hash: str) -> None:
+        self.path, self.seconds, self.config_hash = path, seconds, config_hash
         self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"config_hash": self.config_hash}
 
     def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
         done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
@@ -97,8 +103,8 @@ class LastCheckpoint(Checkpoint):
 class OracleSelection(L.Callback):
     """Keep the epoch whose labels the oracle scores best, as the released code does. **Uses the true labels.**"""
 
-    def __init__(self, oracle: Oracle, on: str) -> None:
-        self.oracle, self.on = oracle, on
+    def __init__(self, oracle: Oracle, on: str, n_init: int) -> None:
+        self.oracle, self.on, self.n_init = oracle, on, n_init
         self.best: dict[str, Any] = {"score": -float("inf"), "epoch": -1}
 
     def state_dict(self) -> dict[str, Any]:
@@ -109,7 +115,7 @@ class OracleSelection(L.Callback):
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         outputs = trainer.datamodule.embed(module)
-        labels = assign(outputs, self.on, module.n_clusters, seed=module.seed)
+        labels = assign(outputs, self.on, module.n_clusters, seed=module.seed, n_init=self.n_init)
         score = self.oracle(labels)
         if score > self.best["score"]:
             tensors: dict[str, Tensor] = {name: torch.from_numpy(x) for name, x in outputs.items()}

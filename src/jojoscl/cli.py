@@ -7,11 +7,13 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import (
     HydraException,
     MissingConfigException,
@@ -23,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jojoscl.config import compose, conf_dir, register_resolvers
 from jojoscl.errors import UserError, nearest
+from jojoscl.files import unwritable
 from jojoscl.sweep import FAILED
 
 EXAMPLES = """\
@@ -43,11 +46,16 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     register_resolvers()
     try:
+        check_arguments()
         hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
     except UserError as error:
         _stop(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _stop(explain(error))
+    except OSError as error:  # Hydra makes the run folder
+        if not (problem := unwritable(error.filename, error)):
+            raise
+        _stop(str(problem))
 
 
 def job(cfg: DictConfig) -> None:
@@ -60,17 +68,34 @@ def job(cfg: DictConfig) -> None:
     try:
         metrics = run(cfg, folder)
     except Exception as error:
+        problem = unwritable(getattr(error, "filename", None) or folder, error) if isinstance(error, OSError) else None
+        mendable = error if isinstance(error, UserError) else problem
         _remove_if_empty(folder)
         if hydra_cfg.mode != RunMode.MULTIRUN:
-            if isinstance(error, UserError):
-                _stop(str(error))  # from here: Hydra would add lines of its own
+            if mendable:
+                _stop(str(mendable))  # from here: Hydra would add lines of its own
             raise
         folder.mkdir(parents=True, exist_ok=True)
-        failed.write_text(f"{error}\n" if isinstance(error, UserError) else traceback.format_exc())
+        failed.write_text(f"{mendable}\n" if mendable else traceback.format_exc())
         return
     failed.unlink(missing_ok=True)
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in ("ari", "nmi", "acc") if name in metrics)
+    scores = scores or f"{metrics['n_clusters']} clusters"
     print(f"{metrics['dataset']} {metrics['method']} seed {metrics['seed']}: {scores}\n  {folder}")
+
+
+def check_arguments() -> None:
+    """Refuse what Hydra would answer with its usage or a traceback."""
+    parser = get_args_parser()
+    parser.error = lambda message: _stop(f"{message[0].upper()}{message[1:]}: see jojoscl --help.")
+    for override in OverridesParser.create().parse_overrides(parser.parse_args().overrides):
+        if not override.key_or_group:
+            raise UserError(f"{override.input_line!r} cannot be read: settings are given as key=value.")
+        value = override.value()
+        names = value.list if isinstance(value, ChoiceSweep) else [value]
+        wrong = not override.is_delete() and any(name is None or isinstance(name, int | float) for name in names)
+        if wrong and _is_group(override):
+            raise UserError(f"{override.input_line!r} names no choice: jojoscl --help lists those of each group.")
 
 
 def explain(error: Exception) -> str:
@@ -81,8 +106,11 @@ def explain(error: Exception) -> str:
         return f"{group or 'jojoscl'} has no choice {name!r}{nearest(name, error.options)}."
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} cannot be read: settings are given as key=value."
-    if found := re.search(r"Could not (?:override|append to|delete) '([^'@]+)", message):
-        return f"There is no setting {found[1]!r}{nearest(found[1], known_keys(sys.argv[1:]))}."
+    if found := re.search(r"Could not (?:override|append to|delete|delete from config\.) '([^'@]+)", message):
+        near = nearest(found[1], known_keys(sys.argv[1:]))
+        return f"There is no setting {found[1]!r}{near if 'did you mean' in near else ': jojoscl --cfg job shows all'}."
+    if found := re.search(r"Ambiguous value for argument '(.+)'", message):
+        return f"{found[1]!r} gives several values: add -m for a run with each, or write a list as [1,2]."
     return message.splitlines()[0].rstrip(".") + "."
 
 
@@ -92,13 +120,13 @@ def known_keys(arguments: list[str]) -> list[str]:
     for override in OverridesParser.create().parse_overrides(
         [a for a in arguments if "=" in a and not a.startswith("-")]
     ):
-        if (conf_dir() / str(override.key_or_group)).is_dir() and not override.is_sweep_override():
+        if _is_group(override) and not override.is_sweep_override():
             overrides.append(f"{override.key_or_group}={override.value()}")
     try:
         cfg = compose(overrides)
     except (HydraException, OmegaConfBaseException):
         cfg = compose()
-    keys: list[str] = [path.name for path in conf_dir().iterdir() if path.is_dir()]
+    keys = ["hydra.run.dir", "hydra.sweep.dir", *(path.name for path in conf_dir().iterdir() if path.is_dir())]
 
     def walk(node: DictConfig, prefix: str) -> None:
         for key in map(str, node):
@@ -140,14 +168,19 @@ def _describe(path: Path) -> str:
     return comments[0].rstrip(".") if comments else ""
 
 
+def _is_group(override: Override) -> bool:
+    return (conf_dir() / str(override.key_or_group)).is_dir()
+
+
 def _remove_if_empty(folder: Path) -> None:
-    for path in (folder / "csv", folder, *list(folder.parents)[:3]):
+    """Remove the run folder, and those around it below the working folder, as far as nothing is in them."""
+    for path in (folder, *(path for path in folder.parents if Path.cwd() in path.parents)):
         try:
             path.rmdir()
         except OSError:
-            continue
+            return
 
 
-def _stop(sentence: str) -> None:
+def _stop(sentence: str) -> NoReturn:
     print(f"jojoscl: {sentence}", file=sys.stderr)
     sys.exit(2)

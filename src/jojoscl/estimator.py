@@ -51,12 +51,22 @@ class JojoSCL(Settings):
     sure: str = one_of("none", "released", "centroid", "two_view")
     temporal_labels: str = one_of("epoch", "batch")
     assign_on: str = one_of("h", "z", "cluster_head")
+    kmeans_starts: int = between(1)
     epochs: int = between(1)
     batch_size: int = between(2)
     lr: float = between(0)
     lr_period: int | None = between(1)
 
     takes_oracle = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        dims = [*self.encoder_dims, *self.instance_dims, *self.cluster_dims]
+        if not self.encoder_dims or not self.instance_dims or min(dims) < 1:
+            raise UserError(
+                "encoder_dims, instance_dims and cluster_dims hold the widths of layers: give numbers of at least 1, "
+                "and to the first two one or more."
+            )
 
     def fit_predict(
         self,
@@ -81,14 +91,14 @@ class JojoSCL(Settings):
         callbacks: list[L.Callback] = []
         if self.sure != "none" and self.temporal_labels == "epoch":
             callbacks.append(EpochLabels())
-        selection = OracleSelection(oracle, self.assign_on) if oracle else None
+        selection = OracleSelection(oracle, self.assign_on, self.kmeans_starts) if oracle else None
         if selection:
             callbacks.append(selection)
         history = fit(module, data, run, max_epochs=epochs, callbacks=callbacks)
 
         fitted = time.perf_counter()
         outputs = data.embed(module)
-        labels = last = assign(outputs, self.assign_on, k, seed=seed)
+        labels = last = assign(outputs, self.assign_on, k, seed=seed, n_init=self.kmeans_starts)
         info: dict[str, Any] = {"epochs": epochs}
         if selection:
             labels, outputs = selection.best["labels"].numpy(), selection.best["outputs"]
@@ -103,7 +113,7 @@ class JojoSCL(Settings):
 
     def module(self, n_genes: int, n_clusters: int, n_cells: int, *, seed: int, epochs: int) -> JojoSCLModule:
         """The LightningModule with these settings, its weights drawn by torch's global generator."""
-        outside = {"name", "preset", "preprocess", "epochs", "batch_size"}
+        outside = {"name", "preset", "preprocess", "kmeans_starts", "epochs", "batch_size"}
         hyper = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in outside}
         return JojoSCLModule(n_genes, n_clusters, n_cells, seed=seed, max_epochs=epochs, **hyper)
 

@@ -32,14 +32,21 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"No space left to write {path}: free some disk or choose another folder.") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EPERM):
-            raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder.") from error
+        if problem := unwritable(path, error):
+            raise problem from error
         raise
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: str | os.PathLike[str], error: OSError) -> UserError | None:
+    """What to say of `error`, met in writing `path`, if a full disk or a wrong folder is its cause."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return UserError(f"No space left to write {path}: free some disk or choose another folder.")
+    if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EPERM):
+        return UserError(f"{path} cannot be written ({error.strerror}): choose another folder.")
+    return None
 
 
 def _umask() -> int:

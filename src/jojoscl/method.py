@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,12 +53,14 @@ class Run:
     """Where and how a method runs; it knows nothing of the true labels.
 
     folder: checkpoints and logs go here; None writes nothing. loggers: Lightning loggers.
+    config_hash: of the settings; a checkpoint with another is refused.
     """
 
     folder: Path | None = None
     cache: Path | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     loggers: tuple[Any, ...] = ()
+    config_hash: str = ""
 
 
 class Method(Protocol):
@@ -77,11 +80,18 @@ def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
     """The number of clusters, or a :class:`UserError` when it makes no sense for `n_cells` cells."""
     if n_clusters is None:
         raise UserError("The number of clusters is not known: give n_clusters=<whole number>.")
-    if isinstance(n_clusters, bool) or int(n_clusters) != n_clusters or n_clusters < 2:
+    if isinstance(n_clusters, bool) or not isinstance(n_clusters, Integral) or n_clusters < 2:
         raise UserError(f"n_clusters must be a whole number of at least 2, not {n_clusters!r}.")
     if n_clusters > n_cells:
         raise UserError(f"{n_clusters} clusters were asked for, but there are only {n_cells} cells: ask for fewer.")
     return int(n_clusters)
+
+
+def check_seed(seed: int) -> int:
+    """The seed, or a :class:`UserError` when no generator takes it."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise UserError(f"seed must be a whole number between 0 and {2**32 - 1}, not {seed!r}.")
+    return int(seed)
 
 
 def without_labels(adata: AnnData) -> AnnData:

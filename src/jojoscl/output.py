@@ -48,8 +48,8 @@ def read_metrics(folder: Path, wanted_hash: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        metrics: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
+        metrics: dict[str, Any] = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != wanted_hash:
         raise UserError(f"{folder} holds a run with other settings: choose another hydra.run.dir, or force=true.")

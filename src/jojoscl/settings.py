@@ -29,6 +29,8 @@ def one_of(*values: Any, **kwargs: Any) -> Any:
 class Settings:
     """Base class: checks types and ranges of all fields when built."""
 
+    outermost: typing.ClassVar[bool] = False  # settings that are given by their bare names
+
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
@@ -44,19 +46,22 @@ def _check_type(owner: Settings, name: str, value: Any, hint: Any) -> None:
         return
     if not isinstance(value, classes) or (isinstance(value, bool) and bool not in classes):
         words = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in classes)
-        raise UserError(f"{_label(owner)}.{name} must be {words}, not {value!r}.")
+        raise UserError(f"{_label(owner, name)} must be {words}, not {value!r}.")
+    if isinstance(value, list):
+        for item in value:
+            _check_type(owner, name, item, typing.get_args(next(kind for kind in allowed if typing.get_args(kind)))[0])
 
 
 def _check_value(owner: Settings, field: dataclasses.Field[Any], value: Any) -> None:
     if "values" in field.metadata and value not in field.metadata["values"]:
         options = [str(option) for option in field.metadata["values"]]
-        raise UserError(f"{_label(owner)}.{field.name} has no value {value!r}{nearest(str(value), options)}.")
+        raise UserError(f"{_label(owner, field.name)} has no value {value!r}{nearest(str(value), options)}.")
     if "range" in field.metadata and value is not None:
         low, high = field.metadata["range"]
         if not low <= value <= high:
             bound = f"at least {low}" if math.isinf(high) else f"between {low} and {high}"
-            raise UserError(f"{_label(owner)}.{field.name} must be {bound}, not {value!r}.")
+            raise UserError(f"{_label(owner, field.name)} must be {bound}, not {value!r}.")
 
 
-def _label(owner: Settings) -> str:
-    return type(owner).__name__
+def _label(owner: Settings, name: str) -> str:
+    return name if owner.outermost else f"{type(owner).__name__}.{name}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
 
 FAILED = "failed.txt"
 
@@ -17,7 +21,11 @@ def collect(folder: Path) -> pd.DataFrame:
     """All finished runs below `folder`, one row each; a run by selection=oracle also has the row of its last epoch."""
     rows = []
     for path in sorted(folder.rglob("metrics.json")):
-        metrics = json.loads(path.read_text())
+        try:
+            metrics = json.loads(path.read_text())
+        except ValueError:
+            log.warning("%s cannot be read: it is left out of the table", path)
+            continue
         row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
         row |= {"seconds": metrics["seconds"]["total"], "folder": str(path.parent)}
         last = {key: row.pop(f"last_{key}", None) for key in ("ari", "nmi", "acc")}
@@ -37,7 +45,10 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 class SweepSummary(Callback):
-    """At the end of a sweep: the table, where the pictures are, and what failed and why."""
+    """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -46,5 +57,13 @@ class SweepSummary(Callback):
             print("\n" + summary(runs).fillna("").to_string(index=False, float_format=lambda x: f"{x:.3f}"))
             pictures = sorted({str(Path(run) / "umap.png") for run in runs["folder"]})
             print("\nPictures:\n  " + "\n  ".join(picture for picture in pictures if Path(picture).exists()))
-        for path in sorted(folder.rglob(FAILED)):
+        failed = sorted(_failures(folder).items() - self.earlier.items())
+        for path, _ in failed:
             print(f"\nFailed: {path.parent}: {path.read_text().strip()}")
+        if failed:
+            sys.exit(1)
+
+
+def _failures(folder: Path) -> dict[Path, int]:
+    """When each job below `folder` failed, in ns."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob(FAILED)}

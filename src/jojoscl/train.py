@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from dataclasses import dataclass, fields
@@ -26,18 +25,23 @@ class RunSettings(Settings):
     """The settings at the top of `conf/train.yaml`."""
 
     seed: int = between(0, 2**32 - 1)
-    n_clusters: int | str | None
+    n_clusters: Any
     selection: str = one_of("last", "oracle")
     pictures: bool
     force: bool
 
+    outermost = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_clusters not in (None, "annotated") and type(self.n_clusters) is not int:
+            raise UserError(f"n_clusters must be a whole number, or annotated, not {self.n_clusters!r}.")
+
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Do the run that `cfg` describes in `folder` and return its metrics; a finished run is read, not done again."""
-    if (finished := output.read_metrics(folder, config_hash(cfg))) and not cfg.force:
+    if cfg.force is not True and (finished := output.read_metrics(folder, config_hash(cfg))):
         return finished
-    if cfg.force:
-        output.clear(folder)
     RunSettings(**{field.name: cfg[field.name] for field in fields(RunSettings)})
     method, dataset, trainer = build(cfg.method), build(cfg.data), build(cfg.trainer)
     if cfg.selection == "oracle" and not method.takes_oracle:
@@ -49,12 +53,14 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
     n_clusters = number_of_clusters(cfg.n_clusters, truth)
     loggers = make_loggers(cfg, folder)
+    if cfg.force:
+        output.clear(folder)
     try:
         result = method.fit_predict(
             without_labels(cells),
             n_clusters,
             seed=cfg.seed,
-            run=Run(folder, Path(cfg.paths.cache), trainer, loggers),
+            run=Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg)),
             **oracle_of(cfg.selection, truth),
         )
         seconds = {"load": loaded - started, **result.seconds}
@@ -76,8 +82,6 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
 def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> int | None:
     """K: a number as it is; "annotated" is how many types there are, the one thing a method is told of the labels."""
-    if isinstance(wanted, str) and wanted != "annotated":
-        raise UserError(f"n_clusters has no value {wanted!r}: give a whole number, or annotated.")
     if not isinstance(wanted, str):
         return wanted
     if truth is None:
@@ -104,6 +108,5 @@ def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
 
 def make_loggers(cfg: DictConfig, folder: Path) -> tuple[Any, ...]:
     """The CSV logger always, and the one that `logger` names."""
-    shutil.rmtree(folder / "csv", ignore_errors=True)  # a resumed run writes its whole history again
     chosen = (build(cfg.logger),) if cfg.get("logger") else ()
     return (CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1), *chosen)

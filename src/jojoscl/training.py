@@ -11,11 +11,12 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from jojoscl.callbacks import History, LastCheckpoint, Progress
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.errors import UserError
-from jojoscl.method import Run
+from jojoscl.method import Run, TrainerSettings
 
 _THREADS = torch.get_num_threads()  # as the environment says; numba, once used by scanpy, sets it anew
 
@@ -44,7 +45,7 @@ def fit(
     extra: list[L.Callback] = [history]
     checkpoint = run.folder / f"{stage}.ckpt" if run.folder else None
     if checkpoint:
-        extra.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds))
+        extra.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash))
     if settings.progress_bar:
         extra.append(Progress())
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -52,30 +53,49 @@ def fit(
         # One gather per batch needs no worker processes; the second is between Lightning and torch.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
-        trainer = L.Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            precision=settings.precision,  # type: ignore[arg-type]
+        # A resumed run's History writes the whole log again.
+        warnings.filterwarnings("ignore", ".*Previous log files in this directory will be deleted.*")
+        trainer = make_trainer(
+            settings,
             max_epochs=max_epochs,
             callbacks=[*callbacks, *extra],
             logger=list(run.loggers),
             enable_checkpointing=checkpoint is not None,
-            enable_progress_bar=False,
-            enable_model_summary=False,
             default_root_dir=run.folder,
-            log_every_n_steps=1,
         )
         resume = checkpoint if checkpoint and checkpoint.exists() else None
         if resume:
-            check_checkpoint(resume, module)
+            check_checkpoint(resume, module, run.config_hash)
         trainer.fit(module, datamodule=data, ckpt_path=resume)
     return history
 
 
-def check_checkpoint(path: Path, module: L.LightningModule) -> None:
-    """A :class:`UserError` unless `path` is a checkpoint of a module with the same settings."""
+def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
+    """Lightning's trainer; a device or a precision that it does not have is a :class:`UserError`."""
     try:
-        found: dict[str, Any] = dict(torch.load(path, map_location="cpu", weights_only=True)["hyper_parameters"])
+        return L.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            precision=settings.precision,  # type: ignore[arg-type]
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+            **kwargs,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".!")
+        raise UserError(
+            f"No training with accelerator={settings.accelerator}, devices={settings.devices} and "
+            f"precision={settings.precision} ({reason}): change these settings of trainer."
+        ) from error
+
+
+def check_checkpoint(path: Path, module: L.LightningModule, config_hash: str) -> None:
+    """A :class:`UserError` unless `path` is a checkpoint of a module, and of a run, with the same settings."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found: dict[str, Any] = dict(state["hyper_parameters"])
+        found_hash = state["callbacks"][LastCheckpoint.__qualname__]["config_hash"]
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         raise UserError(
             f"{path} is not a checkpoint that can be read: delete it, or start anew by force=true."
@@ -86,5 +106,10 @@ def check_checkpoint(path: Path, module: L.LightningModule) -> None:
         key = differing[0]
         raise UserError(
             f"{path} was made with other settings ({key}: {found.get(key)} there, {wanted.get(key)} here): "
+            "choose another run folder, or start anew by force=true."
+        )
+    if found_hash != config_hash:
+        raise UserError(
+            f"{path} was made with other settings of the data or the training: "
             "choose another run folder, or start anew by force=true."
         )

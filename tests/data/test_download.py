@@ -131,9 +131,7 @@ def test_trust_on_first_use(address, tmp_path, caplog):
 def test_git_id_is_what_git_says(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
-    said = subprocess.run(
-        ["git", "hash-object", "--no-filters", path], capture_output=True, text=True, check=True
-    )
+    said = subprocess.run(["git", "hash-object", "--no-filters", path], capture_output=True, text=True, check=True)
     assert digest(path, "git") == said.stdout.strip()
 
 

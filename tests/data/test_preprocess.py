@@ -38,9 +38,7 @@ def dense_reference(x, n_top_genes):
             np.nanmean(values),
             np.nanstd(values, ddof=1) if (~np.isnan(values)).sum() > 1 else np.nan,
         )
-        if np.isnan(
-            spread
-        ):  # alone in its bin: scanpy takes the dispersion for the spread and 0 for the mean
+        if np.isnan(spread):  # alone in its bin: scanpy takes the dispersion for the spread and 0 for the mean
             spread, centre = centre, 0.0
         score[of_bin] = np.where(np.isnan(values), -np.inf, (values - centre) / spread)
     chosen = np.sort(np.argsort(-score, kind="stable")[:n_top_genes])

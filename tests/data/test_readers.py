@@ -89,9 +89,7 @@ CODES = np.arange(12) % 3
 CATEGORIES = np.array(["alpha", "beta", "delta"], "S")
 
 
-@pytest.mark.parametrize(
-    "matrix", [sp.csr_matrix(COUNTS), sp.csc_matrix(COUNTS), COUNTS], ids=["csr", "csc", "dense"]
-)
+@pytest.mark.parametrize("matrix", [sp.csr_matrix(COUNTS), sp.csc_matrix(COUNTS), COUNTS], ids=["csr", "csc", "dense"])
 @pytest.mark.parametrize(
     "cell_types",
     [
@@ -169,9 +167,7 @@ def test_tables(tmp_path, monkeypatch, suffix, transpose):
 
 def test_table_with_a_header_of_r(tmp_path):
     """R leaves out the name of the column of row names."""
-    lines = ["\t".join(GENES)] + [
-        "\t".join([c, *map(str, row)]) for c, row in zip(CELLS, COUNTS, strict=True)
-    ]
+    lines = ["\t".join(GENES)] + ["\t".join([c, *map(str, row)]) for c, row in zip(CELLS, COUNTS, strict=True)]
     (tmp_path / "a.txt").write_text("\n".join(lines))
     adata = read_table(tmp_path / "a.txt")
     assert holds(adata)

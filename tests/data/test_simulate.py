@@ -67,9 +67,7 @@ def test_given_sizes_are_met_exactly():
 
 
 def test_every_type_has_a_cell():
-    counts = (
-        simulate(30, 10, 8, type_sizes=[1000, 1, 1, 1, 1, 1, 1, 0]).obs["cell_type"].value_counts(sort=False)
-    )
+    counts = simulate(30, 10, 8, type_sizes=[1000, 1, 1, 1, 1, 1, 1, 0]).obs["cell_type"].value_counts(sort=False)
     assert counts.tolist() == [23, 1, 1, 1, 1, 1, 1, 1]
     assert simulate(8, 10, 8).obs["cell_type"].value_counts().tolist() == [1] * 8
 
@@ -118,7 +116,7 @@ def test_the_default_types_can_be_found():
         ({"dropout": 1.0}, "dropout must be between 0 and 0.999"),
         ({"n_types": 3, "type_sizes": [1, 2]}, "type_sizes must be 3 numbers"),
         ({"n_types": 2, "type_sizes": [1, -2]}, "type_sizes must be 2 numbers"),
-        ({"n_types": 2, "type_sizes": [1, "x"]}, "type_sizes must be 2 numbers"),
+        ({"n_types": 2, "type_sizes": [1, "x"]}, "type_sizes must be float, not 'x'"),
         ({"n_cells": 5, "n_types": 6}, "raise n_cells"),
         ({"seed": "x"}, "seed must be int"),
     ],

@@ -231,6 +231,6 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix | None, np.
             if "data" in file:
                 counts = sp.csr_matrix((file["data"], file["indices"], file["indptr"]), shape=x.shape)
             return x, genes, counts, size_factors
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        log.warning("the cache file %s is damaged (%s): computing anew", path, error)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        log.warning("the cache file %s is damaged: computing anew", path)
         return None

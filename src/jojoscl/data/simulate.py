@@ -106,9 +106,8 @@ class SimulatedDataset(Settings):
         """The type of each cell, (n_cells,), in random order; each type has at least one cell."""
         sizes = rng.dirichlet(np.full(self.n_types, self.concentration))
         if self.type_sizes is not None:
-            numbers = [size for size in self.type_sizes if isinstance(size, int | float) and size >= 0]
-            sizes = np.asarray(numbers if len(numbers) == len(self.type_sizes) else [], float)
-        if len(sizes) != self.n_types or not sizes.sum() > 0:
+            sizes = np.asarray(self.type_sizes, float)
+        if len(sizes) != self.n_types or (sizes < 0).any() or not sizes.sum() > 0:
             raise UserError(f"type_sizes must be {self.n_types} numbers that are not negative, one for each type.")
         if self.n_types > self.n_cells:
             raise UserError(f"{self.n_types} types need at least as many cells: raise n_cells above {self.n_cells}.")

@@ -1,0 +1,38 @@
+"""Finished runs as one tidy table, one row a run.
+
+    python experiments/collect.py runs/fidelity experiments/results/fidelity.csv
+
+A run by selection=oracle gives two rows: the epoch that the true labels chose, and its last epoch (selection=last),
+which no label touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jojoscl.errors import UserError
+from jojoscl.files import whole_file
+from jojoscl.sweep import collect
+
+COLUMNS = [
+    "experiment", "dataset", "variant", "method", "preset", "seed", "selection", "n_clusters",
+    "ari", "nmi", "acc", "seconds", "peak_memory_mb", "python", "git_commit",
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("table", type=Path)
+    arguments = parser.parse_args()
+    runs = collect(arguments.runs)
+    if runs.empty:
+        raise UserError(f"There is no finished run below {arguments.runs}.")
+    with whole_file(arguments.table) as path:
+        runs.reindex(columns=COLUMNS).sort_values(COLUMNS[:7]).round(4).to_csv(path, index=False)
+    print(f"{len(runs)} rows in {arguments.table}")
+
+
+if __name__ == "__main__":
+    main()
