@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from jojoscl.errors import UserError
 from jojoscl.files import whole_file
 from jojoscl.sweep import collect
@@ -19,6 +21,16 @@ COLUMNS = [
     "experiment", "dataset", "variant", "method", "preset", "seed", "selection", "n_clusters",
     "ari", "nmi", "acc", "seconds", "peak_memory_mb", "python", "git_commit",
 ]  # fmt: skip
+
+
+def markdown(runs: pd.DataFrame) -> str:
+    """Mean and standard deviation of the scores over seeds."""
+    by = ["dataset", "variant", "method", "preset", "selection"]
+    lines = [f"| {' | '.join([*by, 'runs', 'ARI', 'NMI'])} |", "|---" * (len(by) + 3) + "|"]
+    for names, group in runs.groupby(by, dropna=False):
+        scores = [f"{group[name].mean():.3f} +- {group[name].std():.3f}" for name in ("ari", "nmi")]
+        lines.append(f"| {' | '.join([*map(str, names), str(len(group)), *scores])} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -31,7 +43,7 @@ def main() -> None:
         raise UserError(f"There is no finished run below {arguments.runs}.")
     with whole_file(arguments.table) as path:
         runs.reindex(columns=COLUMNS).sort_values(COLUMNS[:7]).round(4).to_csv(path, index=False)
-    print(f"{len(runs)} rows in {arguments.table}")
+    print(f"{len(runs)} rows in {arguments.table}\n\n{markdown(runs)}")
 
 
 if __name__ == "__main__":

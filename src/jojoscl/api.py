@@ -19,6 +19,7 @@ def cluster(
     *,
     key_added: str = "jojoscl",
     layer: str | None = None,
+    kind: str = "auto",
     preset: str = "paper",
     seed: int = 0,
     accelerator: str = "auto",
@@ -38,6 +39,8 @@ def cluster(
         Name under which the results are put.
     layer
         Layer that holds the counts; None is `X`.
+    kind
+        "counts", "rpkm" or "log1p": what the values are; "auto" looks.
     preset
         A file of `conf/preset/`.
     seed
@@ -71,7 +74,7 @@ def cluster(
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
     adata = adata.copy() if copy else adata
     method = JojoSCL.from_preset(preset, **settings)
-    cells = as_cells(adata, layer=layer)
+    cells = as_cells(adata, layer=layer, kind=kind)
     run = Run(trainer=TrainerSettings(accelerator=accelerator, progress_bar=progress_bar))
     result = method.fit_predict(without_labels(cells), n_clusters, seed=check_seed(seed), run=run)
     annotate(adata, key_added, result, {"preset": preset, "seed": seed, "n_clusters": n_clusters, **settings})

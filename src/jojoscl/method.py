@@ -41,7 +41,6 @@ class TrainerSettings(Settings):
 
     max_epochs: int | None = between(1, default=None)  # null: the method's own
     accelerator: str = one_of("auto", "cpu", "gpu", "cuda", "mps", default="auto")
-    devices: int = between(1, default=1)
     precision: str = "32-true"
     threads: int | None = between(1, default=None)  # null: torch's choice
     progress_bar: bool = True

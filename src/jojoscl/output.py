@@ -67,7 +67,7 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> dict[str, Any]:
     return {
         "experiment": cfg.name,
         "dataset": cfg.data.name,
-        "variant": cfg.data.get("variant"),
+        "variant": cells.uns.get("variant"),
         "method": cfg.method.name,
         "preset": cfg.method.get("preset"),
         "seed": cfg.seed,

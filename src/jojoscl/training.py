@@ -75,7 +75,7 @@ def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
     try:
         return L.Trainer(
             accelerator=settings.accelerator,
-            devices=settings.devices,
+            devices=1,
             precision=settings.precision,  # type: ignore[arg-type]
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -85,7 +85,7 @@ def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
     except (MisconfigurationException, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".!")
         raise UserError(
-            f"No training with accelerator={settings.accelerator}, devices={settings.devices} and "
+            f"No training with accelerator={settings.accelerator} and "
             f"precision={settings.precision} ({reason}): change these settings of trainer."
         ) from error
 

@@ -249,3 +249,11 @@ def test_chen_from_files_of_its_format(tmp_path):
 def test_result_can_be_written(tmp_path):
     as_cells(cells(group=["a", "b"] * 10), label_key="group").write_h5ad(tmp_path / "a.h5ad")
     assert anndata.read_h5ad(tmp_path / "a.h5ad").uns["kind"] == "counts"
+
+
+def test_a_dataset_says_what_its_values_are():
+    adata = cells(LOGGED * 100)
+    adata.uns["kind"] = "rpkm"
+    assert as_cells(adata).uns["kind"] == "rpkm"
+    adata.layers["counts"] = adata.X.ceil()
+    assert as_cells(adata, layer="counts").uns["kind"] == "counts"

@@ -141,7 +141,7 @@ def as_cells(
         warnings.simplefilter("ignore")  # names that are not unique: made so, or reported, just below
         cells = AnnData(X=sp.csr_matrix(x, dtype=np.float32), obs=obs, var=var.copy())
         cells.var_names_make_unique()
-    cells.uns.update(kind=_guess_kind(adata, cells.X) if kind == "auto" else kind, name=name, variant=variant)
+    cells.uns.update(kind=_kind(adata, layer, cells.X) if kind == "auto" else kind, name=name, variant=variant)
     check_cells(cells)
     return cells
 
@@ -229,8 +229,10 @@ def _types(adata: AnnData, key: str) -> Any:
     return pd.Categorical(values.astype(str), categories=[str(value) for value in sorted(values.unique())])
 
 
-def _guess_kind(adata: AnnData, x: sp.csr_matrix) -> str:
-    """Counts or log1p when the values leave no doubt; else the user must say."""
+def _kind(adata: AnnData, layer: str | None, x: sp.csr_matrix) -> str:
+    """What a dataset of the catalogue says of itself, or counts or log1p where the values leave no doubt."""
+    if layer is None and adata.uns.get("kind") in KINDS:
+        return str(adata.uns["kind"])
     whole = bool((x.data == np.floor(x.data)).all())
     if whole or not np.isfinite(x.data).all() or (x.data < 0).any():
         return "counts"  # or values that no kind allows, which the checks report
@@ -239,7 +241,7 @@ def _guess_kind(adata: AnnData, x: sp.csr_matrix) -> str:
         return "log1p"
     raise UserError(
         f"The values are neither whole numbers nor log-normalised (the largest is {x.data.max():.4g}): say "
-        "what they are by data.kind=rpkm or log1p, or point data.layer at the counts."
+        "what they are by data.kind=rpkm or log1p (in Python kind=...), or point data.layer at the counts."
     )
 
 
