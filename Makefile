@@ -31,11 +31,13 @@ lint: $(INSTALLED) ## ruff: rules and format
 type: $(INSTALLED) ## mypy, strict, on src
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## time of the training loop against its bare matrix products
+bench: $(INSTALLED) ## time of the training loop, and peak memory of a large run
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/peak_memory.py
 
-reproduce: $(INSTALLED) ## the figures in README (hours; resumable; needs JOJOSCL_DATA_ROOT or a network)
+reproduce: $(INSTALLED) ## the scores in README (half an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)
 	$(BIN)/jojoscl -m experiment=fidelity
+	$(BIN)/python experiments/collect.py runs/fidelity experiments/results/fidelity.csv
 
 clean: ## remove what make and the tests made; runs/ stays
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
