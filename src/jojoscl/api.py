@@ -6,9 +6,9 @@ from typing import Any
 
 from anndata import AnnData
 
+from jojoscl.config import from_preset
 from jojoscl.data import as_cells
-from jojoscl.estimator import JojoSCL
-from jojoscl.method import Run, TrainerSettings, without_labels
+from jojoscl.method import Method, Run, TrainerSettings, without_labels
 from jojoscl.output import annotate
 
 
@@ -18,7 +18,7 @@ def cluster(
     *,
     key_added: str = "jojoscl",
     layer: str | None = None,
-    preset: str = "paper",
+    preset: str = "default",
     seed: int = 0,
     accelerator: str = "auto",
     progress_bar: bool = False,
@@ -52,8 +52,8 @@ def cluster(
 
     Returns
     -------
-    None, or the copy. Sets ``obs[key_added]`` (categorical), ``obsm["X_" + key_added]`` (n_cells, d) and
-    ``uns[key_added]`` (settings and seconds).
+    None, or the copy. Sets ``obs[key_added]`` (categorical), with the default preset ``obs[key_added +
+    "_confidence"]`` (0 to 1), ``obsm["X_" + key_added]`` (n_cells, d) and ``uns[key_added]`` (settings, seconds).
 
     Raises
     ------
@@ -67,7 +67,7 @@ def cluster(
     >>> jojoscl.cluster(adata, n_clusters=8)  # doctest: +SKIP
     """
     adata = adata.copy() if copy else adata
-    method = JojoSCL.from_preset(preset, **settings)
+    method: Method = from_preset(preset, **settings)
     cells = as_cells(adata, layer=layer)
     run = Run(trainer=TrainerSettings(accelerator=accelerator, progress_bar=progress_bar))
     result = method.fit_predict(without_labels(cells), n_clusters, seed=seed, run=run)
