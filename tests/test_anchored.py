@@ -183,3 +183,18 @@ def test_the_scanpy_call_adds_confidence_and_the_anchor(cells: AnnData, tmp_path
     again = ad.read_h5ad(tmp_path / "found.h5ad")
     assert again.uns["jojoscl"]["reliability"].shape == (8,)
     assert again.obsm["X_jojoscl"].shape == (120, 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"smoothing": [20, 10]}, "fewest and the most"),
+        ({"smoothing": [5]}, "fewest and the most"),
+        ({"instance_dims": []}, "widths of layers"),
+        ({"n_dims": 0}, "at least 1"),
+    ],
+    ids=str,
+)
+def test_settings_that_make_no_sense_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small(**settings)

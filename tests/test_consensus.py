@@ -150,6 +150,7 @@ def test_landmarks_give_what_the_whole_tree_gives() -> None:
     noisy = [np.where(RNG.random(600) < 0.1, RNG.integers(3, size=600), truth) for _ in range(9)]
     whole, sampled = agree(noisy, 3), agree(noisy, 3, landmarks=150)
     assert adjusted_rand_score(whole, sampled) > 0.97
+    assert len(set(agree(noisy, 40, landmarks=150))) == 40  # none is lost among the cells that are not landmarks
 
 
 def test_cut_goes_down_until_k_clusters_are_large_enough() -> None:

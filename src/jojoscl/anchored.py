@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -14,13 +14,14 @@ from anndata import AnnData
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from jojoscl.anchor import normalise, pca_anchor, principal_axes, softness
+from jojoscl.anchor import Anchor, normalise, pca_anchor, principal_axes, softness
 from jojoscl.assign import kmeans
 from jojoscl.augment import random_view
 from jojoscl.callbacks import History
 from jojoscl.consensus import Consensus, consensus, micro_linkage, snn_mean
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
+from jojoscl.errors import UserError
 from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
 from jojoscl.method import Result, Run, check_n_clusters
 from jojoscl.module import MomentumModule
@@ -29,6 +30,12 @@ from jojoscl.seeding import derived_seed
 from jojoscl.settings import Settings, between
 from jojoscl.shrinkage import cluster_stats, risk_sample_mean, shrinkage_weight, tau2_sure
 from jojoscl.training import fit
+
+_NEIGHBOUR_DIMS = 30  # scores among which a cell's positives are sought
+_OF_THE_MODULE = (
+    *("hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_", "temperature"),
+    *("cluster_temperature", "overcluster", "renewals", "lr"),
+)
 
 
 class AnchoredModule(MomentumModule):
@@ -167,33 +174,36 @@ class AnchoredJojoSCL(Settings):
 
     takes_oracle = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.instance_dims or min(self.instance_dims) < 1:
+            raise UserError("instance_dims holds the widths of layers: give one or more numbers of at least 1.")
+        if len(self.smoothing) != 2 or not 1 <= self.smoothing[0] <= self.smoothing[1]:
+            raise UserError(f"smoothing is the fewest and the most neighbours, such as [10, 20], not {self.smoothing}.")
+
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.method.Method`)."""
         run = run or Run()
         k = check_n_clusters(n_clusters, adata.n_obs)
-        started = time.perf_counter()
+        clock = [time.perf_counter()]
         x = np.asarray(self.preprocess.apply(adata, run.cache).X)
-        preprocessed = time.perf_counter()
+        x = x - x.mean(0)  # clipping moved the means
+        clock.append(time.perf_counter())
         anchor = pca_anchor(x, self.n_dims, seed=seed)
-        spaces, rows, seconds = [x @ anchor.shrunk_loadings], [], 0.0
-        anchored = time.perf_counter()
-        for stage in range(self.n_networks):
-            h, history = self.embed(x, spaces[0], anchor.shrunk_loadings, k, stage=stage, seed=seed, run=run)
-            spaces.append(principal_axes(h))
-            rows += history.rows
-            seconds += history.seconds
-        fitted = time.perf_counter()
+        clock.append(time.perf_counter())
+        networks = [self.embed(x, anchor, k, stage=stage, seed=seed, run=run) for stage in range(self.n_networks)]
+        spaces = [x @ anchor.shrunk_loadings, *(principal_axes(h) for h, _ in networks)]
+        rows = [row for _, history in networks for row in history.rows]
+        clock.append(time.perf_counter())
         soft = softness(anchor.reliability, self.soft_above)
         found = self.cluster(spaces, soft, k, seed=seed)
+        clock.append(time.perf_counter())
+        seconds = dict(zip(("preprocess", "anchor", "train", "assign"), np.diff(clock).tolist(), strict=True))
+        seconds["train"] = sum(history.seconds for _, history in networks)  # those before a resumption too
         return Result(
             found.labels,
             spaces[-1],
-            {
-                "preprocess": preprocessed - started,
-                "anchor": anchored - preprocessed,
-                "train": seconds,
-                "assign": time.perf_counter() - fitted,
-            },
+            seconds,
             {"epochs": len(rows), "soft": soft},
             rows,
             obs={"confidence": found.confidence},
@@ -201,24 +211,17 @@ class AnchoredJojoSCL(Settings):
         )
 
     def embed(
-        self,
-        x: np.ndarray,
-        scores: np.ndarray,
-        loadings: np.ndarray,
-        n_clusters: int,
-        *,
-        stage: int,
-        seed: int,
-        run: Run,
+        self, x: np.ndarray, anchor: Anchor, n_clusters: int, *, stage: int, seed: int, run: Run
     ) -> tuple[np.ndarray, History]:
         """h (n_cells, d) of one network trained on x (n_cells, G), from its own seed and checkpoint; its history."""
         own_seed = derived_seed(seed, stage) % 2**32
         L.seed_everything(own_seed, verbose=False)
+        scores = x @ anchor.shrunk_loadings
         scale = max(float(np.sqrt(np.square(scores).sum(1).mean())), 1e-12)  # h of mean square length 1
         data = CellDataModule(x, scores / scale, batch_size=self.batch_size, seed=own_seed)
         steps = len(data.train_dataloader())
         epochs = run.trainer.max_epochs or max(self.epochs, -(-self.min_steps // steps))
-        module = self.module(loadings / scale, scores, n_clusters, seed=own_seed, epochs=epochs)
+        module = self.module(anchor.shrunk_loadings / scale, scores, n_clusters, seed=own_seed, epochs=epochs)
         history = fit(module, data, run, max_epochs=epochs, stage=f"network{stage}", first_epoch=stage * epochs)
         return data.embed(module)["h"], history
 
@@ -226,12 +229,10 @@ class AnchoredJojoSCL(Settings):
         self, loadings: np.ndarray, scores: np.ndarray, n_clusters: int, *, seed: int, epochs: int
     ) -> AnchoredModule:
         """The LightningModule with these settings, its weights drawn by torch's global generator."""
-        hyper_names = {"hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_",
-                       "temperature", "cluster_temperature", "overcluster", "renewals", "lr"}  # fmt: skip
-        hyper = {f.name: getattr(self, f.name) for f in fields(self) if f.name in hyper_names}
-        n = min(self.n_positives + 1, len(scores))
-        near = normalise(scores[:, :30], 0)
+        near = normalise(scores[:, :_NEIGHBOUR_DIMS], 0)
+        n = min(self.n_positives + 1, len(near))
         neighbours = NearestNeighbors(n_neighbors=n).fit(near).kneighbors(near, return_distance=False)[:, 1:]
+        hyper = {name: getattr(self, name) for name in _OF_THE_MODULE}
         return AnchoredModule(
             torch.from_numpy(loadings), torch.from_numpy(neighbours), n_clusters, seed=seed, max_epochs=epochs, **hyper
         )

@@ -92,18 +92,18 @@ def consensus(
     Fred & Jain, "Combining multiple clusterings using evidence accumulation", IEEE TPAMI 2005. The tree is cut where
     `n_clusters` clusters hold at least `min_fraction` of the cells each; smaller ones, which would use up K on
     outliers, join the one they are most together with. Above `landmarks` cells the tree is that of a random sample,
-    and every cell goes where it is most together.
+    and each other cell goes where it is most together.
     """
     n = len(partitions[0])
-    whole = n <= landmarks
-    sample = np.arange(n) if whole else np.sort(np.random.default_rng(seed).choice(n, landmarks, replace=False))
+    sample = np.sort(np.random.default_rng(seed).choice(n, min(n, landmarks), replace=False))
     indicators = sp.hstack([one_hot(labels) for labels in partitions], format="csr")  # (n, clusters of all partitions)
     together = (indicators[sample] @ indicators[sample].T).toarray() / np.float32(len(partitions))
     tree = linkage(squareform(1 - together, checks=False), "average")
-    labels = join_small(together, cut(tree, n_clusters, min_fraction), n_clusters)
-    means = indicators[sample].T @ (one_hot(labels) / np.bincount(labels))
+    of_sample = join_small(together, cut(tree, n_clusters, min_fraction), n_clusters)
+    means = indicators[sample].T @ (one_hot(of_sample) / np.bincount(of_sample))
     association = np.asarray((indicators @ means).todense(), dtype=np.float32) / len(partitions)
-    labels = labels if whole else association.argmax(1)
+    labels = association.argmax(1)
+    labels[sample] = of_sample
     return Consensus(labels, np.minimum(association[np.arange(n), labels], 1))
 
 
