@@ -27,9 +27,9 @@ import numpy as np
 import torch
 
 from jojoscl.callbacks import EpochLabels
+from jojoscl.config import from_preset
 from jojoscl.data import load_dataset
 from jojoscl.data.datamodule import CellDataModule
-from jojoscl.estimator import JojoSCL
 from jojoscl.files import whole_file
 from jojoscl.method import Run, TrainerSettings
 from jojoscl.training import fit
@@ -79,7 +79,7 @@ def cells() -> np.ndarray:
     if "JOJOSCL_DATA_ROOT" not in os.environ:
         return np.random.default_rng(0).standard_normal((4271, 2000), dtype=np.float32)
     adata = load_dataset("pbmc_10x")
-    return np.asarray(JojoSCL.from_preset("released").preprocess.apply(adata).X)
+    return np.asarray(from_preset("released").preprocess.apply(adata).X)
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     x = cells()
-    method = JojoSCL.from_preset("released", sure="two_view", temporal_labels="epoch")
+    method = from_preset("released", sure="two_view", temporal_labels="epoch")
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)
     module = method.module(x.shape[1], 8, len(x), seed=0, epochs=arguments.epochs)
     batches = [len(index) for _, index in data.train_dataloader()]

@@ -8,7 +8,7 @@ from anndata import AnnData
 
 import jojoscl
 
-QUICK = {"epochs": 3, "encoder_dims": [16, 8]}
+QUICK = {"preset": "paper", "epochs": 3, "encoder_dims": [16, 8]}
 
 
 def test_results_are_put_where_scanpy_users_look(cells: AnnData) -> None:
@@ -37,7 +37,7 @@ def test_annotation_is_not_looked_at(cells: AnnData) -> None:
 def test_layer_and_settings(cells: AnnData) -> None:
     adata = cells.copy()
     adata.layers["counts"], adata.X = adata.X, -np.ones(adata.shape, np.float32)
-    jojoscl.cluster(adata, n_clusters=3, layer="counts", preset="released", **QUICK)
+    jojoscl.cluster(adata, n_clusters=3, layer="counts", **(QUICK | {"preset": "released"}))
     assert "jojoscl" in adata.obs
     with pytest.raises(jojoscl.UserError, match="negative"):
         jojoscl.cluster(adata, n_clusters=3, **QUICK)
@@ -45,5 +45,6 @@ def test_layer_and_settings(cells: AnnData) -> None:
 
 def test_embedded_dataset_needs_no_settings() -> None:
     adata = jojoscl.load_dataset("pbmc68k_reduced")
-    jojoscl.cluster(adata, n_clusters=10, **QUICK)
+    jojoscl.cluster(adata, n_clusters=10, n_networks=1, min_steps=0, epochs=2)
     assert adata.obs["jojoscl"].nunique() == 10
+    assert adata.obs["jojoscl_confidence"].between(0, 1).all()

@@ -32,7 +32,13 @@ if TYPE_CHECKING:  # several folders have a conftest
     from conftest import Command, InProcess
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (30, 20)) + np.eye(30, 20)
-QUICK = ("trainer.max_epochs=1", "trainer.progress_bar=false", "pictures=false", "method.encoder_dims=[8,4]")
+QUICK = (
+    "trainer.max_epochs=1",
+    "trainer.progress_bar=false",
+    "pictures=false",
+    "preset=paper",
+    "method.encoder_dims=[8,4]",
+)
 OWN = ("data=h5ad", "data.path=cells.h5ad", "n_clusters=3", *QUICK)  # a file of the user's
 SIMULATED = ("data=simulated", "data.n_cells=60", "data.n_genes=50", *QUICK)
 IN_RUN = (*SIMULATED, "hydra.run.dir=run")  # a folder that holds a run already

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
 
 TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "trainer.max_epochs=1",
-        "trainer.progress_bar=false", "pictures=false", "method.encoder_dims=[8,4]")  # fmt: skip
+        "trainer.progress_bar=false", "pictures=false", "preset=paper", "method.encoder_dims=[8,4]")  # fmt: skip
 
 
 def choices(group: str) -> list[str]:
@@ -216,7 +216,7 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
 
 
 def test_a_sweep_over_methods(in_process: InProcess, tmp_path: Path) -> None:
-    done = in_process("-m", *TINY[:-1], "method=random,pca_kmeans")
+    done = in_process("-m", *TINY[:-2], "method=random,pca_kmeans")
     assert (done.code, done.err) == (0, "")
     assert sorted(collect(tmp_path / "runs")["method"]) == ["pca_kmeans", "random"]
 
@@ -225,7 +225,7 @@ def test_a_sweep_leaves_a_damaged_metrics_file_out_of_its_table(in_process: InPr
     damaged = tmp_path / "runs" / "main" / "other" / "metrics.json"
     damaged.parent.mkdir(parents=True)
     damaged.write_text("{")
-    done = in_process("-m", *TINY[:-1], "method=random", "seed=0,1")
+    done = in_process("-m", *TINY[:-2], "method=random", "seed=0,1")
     assert (done.code, done.err) == (0, "")
     assert done.out.count(f"{damaged.relative_to(tmp_path)} cannot be read: it is left out of the table") == 1
     assert re.search(r"simulated +random", done.out)

@@ -10,9 +10,8 @@ import pytest
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from jojoscl.config import build, compose, conf_dir, config_hash, run_folder
+from jojoscl.config import build, compose, conf_dir, config_hash, from_preset, run_folder
 from jojoscl.errors import UserError
-from jojoscl.estimator import JojoSCL
 
 
 def choices(group: str) -> list[str]:
@@ -49,7 +48,7 @@ def test_data_is_built(name: str) -> None:
 
 @pytest.mark.parametrize("name", choices("preset"))
 def test_preset_is_built_and_named(name: str) -> None:
-    assert JojoSCL.from_preset(name).preset == name
+    assert from_preset(name).preset == name
 
 
 @pytest.mark.parametrize("group", ["preprocess", "trainer", "logger", "debug", "experiment"])
@@ -65,11 +64,11 @@ def test_preprocess_reaches_the_method() -> None:
 
 
 def test_from_preset_takes_settings_and_names_unknown_ones() -> None:
-    assert JojoSCL.from_preset("paper", momentum=0.25).momentum == 0.25
+    assert from_preset("paper", momentum=0.25).momentum == 0.25
     with pytest.raises(UserError, match="did you mean 'momentum'"):
-        JojoSCL.from_preset("paper", momentm=0.25)
+        from_preset("paper", momentm=0.25)
     with pytest.raises(UserError, match=r"no preset 'papr'.*did you mean 'paper'"):
-        JojoSCL.from_preset("papr")
+        from_preset("papr")
 
 
 def test_compose_leaves_an_application_around_it_alone() -> None:

@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from jojoscl.callbacks import EpochLabels
+from jojoscl.config import from_preset
 from jojoscl.data.datamodule import Batches, CellDataModule
-from jojoscl.estimator import JojoSCL
 from jojoscl.method import Run, TrainerSettings
 from jojoscl.module import JojoSCLModule
 from jojoscl.training import fit
@@ -27,7 +27,7 @@ QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
 
 
 def build(n_cells: int = 40, epochs: int = 2, **settings: Any) -> tuple[JojoSCLModule, CellDataModule, list[Callback]]:
-    method = JojoSCL.from_preset("paper", **(SMALL | settings))
+    method = from_preset("paper", **(SMALL | settings))
     seed_everything(0, verbose=False)
     x = np.random.default_rng(0).normal(size=(n_cells, 12)).astype(np.float32)
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)

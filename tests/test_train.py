@@ -28,12 +28,13 @@ from jojoscl.train import run
 if TYPE_CHECKING:
     from conftest import Command
 
-TINY = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=3", "trainer.progress_bar=false",
-        "method.encoder_dims=[16,8]", "pictures=false")  # fmt: skip
+PAPER = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=3", "trainer.progress_bar=false",
+        "method.encoder_dims=[16,8]", "pictures=false", "preset=paper")  # fmt: skip
+RELEASED = (*PAPER[:-1], "preset=released")
 
 
 def do(folder: Path, *overrides: str) -> dict[str, Any]:
-    return run(compose([*TINY, "trainer.max_epochs=3", f"paths.cache={folder.parent / 'cache'}", *overrides]), folder)
+    return run(compose([*PAPER, "trainer.max_epochs=3", f"paths.cache={folder.parent / 'cache'}", *overrides]), folder)
 
 
 def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ class Spy(JojoSCL):
 @pytest.mark.parametrize("selection", ["last", "oracle"])
 def test_labels_are_not_in_what_a_method_gets(tmp_path: Path, selection: str) -> None:
     Spy.__module__ = __name__
-    cfg = compose([*TINY, "trainer.max_epochs=2", f"paths.cache={tmp_path / 'cache'}", f"selection={selection}",
+    cfg = compose([*PAPER, "trainer.max_epochs=2", f"paths.cache={tmp_path / 'cache'}", f"selection={selection}",
                    f"method._target_={__name__}.Spy"])  # fmt: skip
     run(cfg, tmp_path / "run")
     seen = Spy.seen["adata"]
@@ -151,7 +152,7 @@ def test_no_source_file_of_a_method_names_the_column_of_types() -> None:
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen[bytes]:
-    arguments = [*TINY, "trainer.max_epochs=40", "trainer.checkpoint_seconds=0", f"hydra.run.dir={folder}",
+    arguments = ["trainer.max_epochs=40", "trainer.checkpoint_seconds=0", f"hydra.run.dir={folder}",
                  f"paths.cache={folder.parent / 'cache'}", *overrides]  # fmt: skip
     code = "from jojoscl.cli import main; main()"
     return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, env=os.environ)
@@ -165,7 +166,7 @@ def results(folder: Path) -> dict[str, Any]:
     return {k: v for k, v in metrics.items() if k not in changing} | {"losses": losses, "embedding": embedding}
 
 
-@pytest.mark.parametrize("overrides", [(), ("preset=released", "selection=oracle")], ids=["last", "oracle"])
+@pytest.mark.parametrize("overrides", [PAPER, (*RELEASED, "selection=oracle")], ids=["last", "oracle"])
 def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     process = start(broken, *overrides)
@@ -205,7 +206,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
 
 def test_wandb_run_is_offline_its_own_and_says_what_metrics_json_says(command: Command, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
-    done = command(*TINY, "trainer.max_epochs=2", "logger=wandb", "hydra.run.dir=run", WANDB_SILENT="true")
+    done = command(*PAPER, "trainer.max_epochs=2", "logger=wandb", "hydra.run.dir=run", WANDB_SILENT="true")
     assert done.returncode == 0, done.stderr
     runs = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
     assert len(runs) == 1

@@ -6,20 +6,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jojoscl.anchored import AnchoredJojoSCL
     from jojoscl.api import cluster
+    from jojoscl.config import from_preset
     from jojoscl.data import load_dataset, simulate
     from jojoscl.errors import UserError
     from jojoscl.estimator import JojoSCL
     from jojoscl.module import JojoSCLModule
 
 __version__ = "0.1.0"
-__all__ = ["JojoSCL", "JojoSCLModule", "UserError", "cluster", "load_dataset", "simulate"]
+__all__ = [
+    "AnchoredJojoSCL",
+    "JojoSCL",
+    "JojoSCLModule",
+    "UserError",
+    "cluster",
+    "from_preset",
+    "load_dataset",
+    "simulate",
+]
 
 _HOMES = {
+    "AnchoredJojoSCL": "anchored",
     "JojoSCL": "estimator",
     "JojoSCLModule": "module",
     "UserError": "errors",
     "cluster": "api",
+    "from_preset": "config",
     "load_dataset": "data",
     "simulate": "data",
 }

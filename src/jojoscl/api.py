@@ -6,10 +6,10 @@ from typing import Any
 
 from anndata import AnnData
 
+from jojoscl.config import from_preset
 from jojoscl.data import as_cells
 from jojoscl.errors import UserError
-from jojoscl.estimator import JojoSCL
-from jojoscl.method import Run, TrainerSettings, check_seed, without_labels
+from jojoscl.method import Method, Run, TrainerSettings, check_seed, without_labels
 from jojoscl.output import annotate
 
 
@@ -20,7 +20,7 @@ def cluster(
     key_added: str = "jojoscl",
     layer: str | None = None,
     kind: str = "auto",
-    preset: str = "paper",
+    preset: str = "default",
     seed: int = 0,
     accelerator: str = "auto",
     progress_bar: bool = False,
@@ -56,8 +56,8 @@ def cluster(
 
     Returns
     -------
-    None, or the copy. Sets ``obs[key_added]`` (categorical), ``obsm["X_" + key_added]`` (n_cells, d) and
-    ``uns[key_added]`` (settings and seconds).
+    None, or the copy. Sets ``obs[key_added]`` (categorical), with the default preset ``obs[key_added +
+    "_confidence"]`` (0 to 1), ``obsm["X_" + key_added]`` (n_cells, d) and ``uns[key_added]`` (settings, seconds).
 
     Raises
     ------
@@ -73,7 +73,7 @@ def cluster(
     if not isinstance(adata, AnnData):
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
     adata = adata.copy() if copy else adata
-    method = JojoSCL.from_preset(preset, **settings)
+    method: Method = from_preset(preset, **settings)
     cells = as_cells(adata, layer=layer, kind=kind)
     run = Run(trainer=TrainerSettings(accelerator=accelerator, progress_bar=progress_bar))
     result = method.fit_predict(without_labels(cells), n_clusters, seed=check_seed(seed), run=run)

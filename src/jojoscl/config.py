@@ -70,6 +70,24 @@ def build(node: DictConfig) -> Any:
         raise
 
 
+def from_preset(preset: str, **settings: Any) -> Any:
+    """JojoSCL with the settings of `conf/preset/{preset}.yaml`, and `settings` in place of its own.
+
+    Returns
+    -------
+    :class:`~jojoscl.anchored.AnchoredJojoSCL` for "default", else :class:`~jojoscl.estimator.JojoSCL`.
+
+    Raises
+    ------
+    UserError
+        Unknown preset or setting, or a value that makes no sense.
+    """
+    presets = [path.stem for path in (conf_dir() / "preset").glob("*.yaml")]
+    if preset not in presets:
+        raise UserError(f"There is no preset {preset!r}{nearest(preset, presets)}.")
+    return build(with_settings(compose(["method=jojoscl", f"preset={preset}"]).method, settings))
+
+
 def _check_names(settings: dict[Any, Any]) -> None:
     target: Any = get_class(settings["_target_"])
     if not dataclasses.is_dataclass(target):

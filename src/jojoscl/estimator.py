@@ -12,10 +12,9 @@ from anndata import AnnData
 
 from jojoscl.assign import assign
 from jojoscl.callbacks import EpochLabels, OracleSelection
-from jojoscl.config import build, compose, conf_dir, with_settings
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
-from jojoscl.errors import UserError, nearest
+from jojoscl.errors import UserError
 from jojoscl.method import Oracle, Result, Run, check_n_clusters
 from jojoscl.module import JojoSCLModule
 from jojoscl.settings import Settings, between, one_of
@@ -24,11 +23,11 @@ from jojoscl.training import fit
 
 @dataclass(kw_only=True)
 class JojoSCL(Settings):
-    """Shrinkage contrastive learning (Wang, BIBM 2024); `conf/preset/` says what each setting means and holds values.
+    """Shrinkage contrastive learning as published (Wang, BIBM 2024); `conf/preset/paper.yaml` explains the settings.
 
     Examples
     --------
-    >>> method = JojoSCL.from_preset("paper", epochs=5)  # doctest: +SKIP
+    >>> method = jojoscl.from_preset("paper", epochs=5)  # doctest: +SKIP
     >>> method.fit_predict(adata, n_clusters=8).labels  # doctest: +SKIP
     """
 
@@ -116,18 +115,3 @@ class JojoSCL(Settings):
         outside = {"name", "preset", "preprocess", "kmeans_starts", "epochs", "batch_size"}
         hyper = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in outside}
         return JojoSCLModule(n_genes, n_clusters, n_cells, seed=seed, max_epochs=epochs, **hyper)
-
-    @classmethod
-    def from_preset(cls, preset: str, **settings: Any) -> JojoSCL:
-        """The settings of `conf/preset/{preset}.yaml`, with `settings` in place of its own.
-
-        Raises
-        ------
-        UserError
-            Unknown preset or setting, or a value that makes no sense.
-        """
-        presets = [path.stem for path in (conf_dir() / "preset").glob("*.yaml")]
-        if preset not in presets:
-            raise UserError(f"There is no preset {preset!r}{nearest(preset, presets)}.")
-        method: JojoSCL = build(with_settings(compose(["method=jojoscl", f"preset={preset}"]).method, settings))
-        return method

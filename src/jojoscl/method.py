@@ -25,6 +25,7 @@ class Result:
     labels: (n_cells,) int, clusters 0 .. K-1. embedding: (n_cells, d) float32. seconds: by stage.
     info: scalars worth keeping beside the scores. history: losses, a row an epoch.
     last_labels: where an oracle chose the epoch, those of the last epoch, to be reported beside.
+    obs: more about each cell, (n_cells,) arrays by name. uns: arrays about the fit by name.
     """
 
     labels: np.ndarray
@@ -33,6 +34,8 @@ class Result:
     info: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     last_labels: np.ndarray | None = None
+    obs: dict[str, np.ndarray] = field(default_factory=dict)
+    uns: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)

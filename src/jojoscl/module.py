@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jojoscl.assign import kmeans
 from jojoscl.augment import random_view
@@ -24,7 +24,27 @@ from jojoscl.shrinkage import (
 )
 
 
-class JojoSCLModule(SeededModule):
+class MomentumModule(SeededModule):
+    """A module with `query` and `key`, the running mean of its weights (He et al. 2020), updated once a step."""
+
+    query: nn.Module
+    key: nn.Module
+    momentum: float
+    updates = 0
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        if self.global_step > self.updates:  # not after batches that only accumulate gradients
+            momentum_update(self.key, self.query, self.momentum)
+            self.updates = self.global_step
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["momentum_updates"] = self.updates
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.updates = checkpoint["momentum_updates"]
+
+
+class JojoSCLModule(MomentumModule):
     """Shrinkage contrastive learning (Wang, BIBM 2024, section III). Takes plain settings: see `conf/preset/`.
 
     `labels` (n_cells,) and `centroids` (K, P) are the temporal clusters; with ``temporal_labels="epoch"`` a callback
@@ -40,7 +60,7 @@ class JojoSCLModule(SeededModule):
         super().__init__()
         self.save_hyperparameters()
         self.n_clusters, self.seed, self.max_epochs = n_clusters, seed, max_epochs
-        self.hyper = hyper
+        self.hyper, self.momentum = hyper, hyper["momentum"]
         encoder = [n_genes, *hyper["encoder_dims"]]
         self.query = Encoder(encoder)
         self.instance_head = Head([encoder[-1], *hyper["instance_dims"]], "unit")
@@ -51,7 +71,6 @@ class JojoSCLModule(SeededModule):
         n_dims = hyper["instance_dims"][-1] if self.space == "z" else encoder[-1]
         self.register_buffer("centroids", torch.zeros(n_clusters, n_dims))
         self.register_buffer("labels", torch.zeros(n_cells, dtype=torch.long), persistent=False)
-        self.updates = 0
 
     # ---- representations -------------------------------------------------------------------------------------
 
@@ -115,17 +134,6 @@ class JojoSCLModule(SeededModule):
         if len(x) < self.n_clusters:  # too few for K clusters: each cell its own, and a cluster of one adds nothing
             return torch.arange(len(x), device=x.device)
         return torch.from_numpy(kmeans(x.cpu().numpy(), self.n_clusters, seed=self.seed, n_init=1)[0]).to(x.device)
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        if self.global_step > self.updates:  # not after batches that only accumulate gradients
-            momentum_update(self.key, self.query, self.hyper["momentum"])
-            self.updates = self.global_step
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["momentum_updates"] = self.updates
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.updates = checkpoint["momentum_updates"]
 
     def configure_optimizers(self) -> Any:
         trained = [p for p in self.parameters() if p.requires_grad]

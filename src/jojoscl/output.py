@@ -120,10 +120,12 @@ def result_anndata(cells: AnnData, result: Result, metrics: dict[str, Any], sett
 
 
 def annotate(adata: AnnData, key: str, result: Result, settings: dict[str, Any]) -> None:
-    """Add obs[key], obsm["X_" + key] and uns[key] in place."""
+    """Add obs[key] and what else the method says of a cell, obsm["X_" + key] and uns[key] in place."""
     adata.obs[key] = pd.Categorical(result.labels.astype(str), sorted(map(str, set(result.labels)), key=int))
+    for name, values in result.obs.items():
+        adata.obs[f"{key}_{name}"] = values
     adata.obsm[f"X_{key}"] = result.embedding
-    adata.uns[key] = {"params": json.dumps(settings), "seconds": result.seconds}
+    adata.uns[key] = {"params": json.dumps(settings), "seconds": result.seconds, **result.uns}
 
 
 def peak_memory_mb() -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from anndata import AnnData
 
+from jojoscl.config import from_preset
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.estimator import JojoSCL
 from jojoscl.method import Oracle, Result, Run
@@ -47,4 +48,4 @@ class ScCCL(Settings):
     def without_sure(self) -> JojoSCL:
         """The released preset of JojoSCL with these settings and no SURE."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(JojoSCL.from_preset("released"), **own, cluster_temperature=self.temperature, sure="none")
+        return replace(from_preset("released"), **own, cluster_temperature=self.temperature, sure="none")

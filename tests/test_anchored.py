@@ -1,0 +1,200 @@
+"""The default preset: where its networks start, what they minimise, that runs repeat, resume and find K types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+import jojoscl
+from jojoscl.anchored import AnchoredJojoSCL, AnchoredModule
+from jojoscl.config import compose, from_preset
+from jojoscl.data import simulate
+from jojoscl.errors import UserError
+from jojoscl.method import Result, Run, TrainerSettings, without_labels
+from jojoscl.networks import AnchoredEncoder
+from jojoscl.train import run as run_configured
+
+SMALL: dict[str, Any] = {
+    "n_dims": 8, "min_dims": 4, "hidden": 8, "instance_dims": [8, 8], "n_micro": 30,
+    "batch_size": 32, "epochs": 3, "min_steps": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cells() -> AnnData:
+    """120 simulated cells of 3 types, told apart by more genes than those of `conftest`."""
+    return simulate(n_cells=120, n_genes=1000, n_types=3, seed=1)
+
+
+def quiet(folder: Path | None = None) -> Run:
+    return Run(folder, trainer=TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0))
+
+
+def small(**settings: Any) -> AnchoredJojoSCL:
+    method = from_preset("default", **(SMALL | settings))
+    assert isinstance(method, AnchoredJojoSCL)
+    return method
+
+
+def fitted(cells: AnnData, folder: Path | None = None, seed: int = 0, **settings: Any) -> Result:
+    return small(**settings).fit_predict(without_labels(cells), 3, seed=seed, run=quiet(folder))
+
+
+def untrained(n_cells: int = 30) -> tuple[AnchoredModule, np.ndarray, np.ndarray]:
+    """A module, its cells (n_cells, 12) and their scores (n_cells, 4)."""
+    rng = np.random.default_rng(0)
+    x, loadings = (rng.normal(size=shape).astype(np.float32) for shape in ((n_cells, 12), (12, 4)))
+    return small().module(loadings, x @ loadings, 3, seed=0, epochs=4), x, x @ loadings
+
+
+def test_the_encoder_starts_at_the_anchor() -> None:
+    loadings, x = torch.randn(12, 4), torch.randn(9, 12)
+    torch.testing.assert_close(AnchoredEncoder(loadings, 8)(x), x @ loadings)
+
+
+def test_query_and_key_start_alike_and_only_the_query_learns() -> None:
+    module, x, scores = untrained()
+    np.testing.assert_allclose(module(torch.from_numpy(x))["h"].detach(), scores, atol=1e-5)
+    for q, k in zip(module.query.parameters(), module.key.parameters(), strict=True):
+        assert torch.equal(q, k)
+        assert q.requires_grad
+        assert not k.requires_grad
+
+
+def test_neighbours_are_the_nearest_by_angle_and_never_the_cell() -> None:
+    module, _, scores = untrained()
+    unit = scores / np.linalg.norm(scores, axis=1, keepdims=True)
+    expected = (-unit @ unit.T).argsort(1)[:, 1:6]
+    np.testing.assert_array_equal(np.sort(module.neighbours), np.sort(expected))
+
+
+def test_sure_loss_is_form_b_of_the_mean_of_two_views() -> None:
+    module, _, scores = untrained()
+    module.renew_clusters(scores)
+    labels, n_centroids = module.labels.numpy(), len(module.centroids)
+    assert n_centroids == 10  # a third of the cells, fewer than 4 K
+    h1, h2 = torch.randn(2, 30, 4).double()
+    total, centroids = 0.0, module.centroids.double()
+    sigma2 = float((h1 - h2).square().mean() / 4)
+    residual = sum(((scores[labels == j] - scores[labels == j].mean(0)) ** 2).sum() for j in range(n_centroids))
+    b = min(1.0, sigma2 / (residual / (4 * (30 - n_centroids))))
+    for i in range(30):
+        n = (labels == labels[i]).sum()
+        distance = float(((h1[i] + h2[i]) / 2 - centroids[labels[i]]).square().sum())
+        total += b**2 * distance + 4 * sigma2 * (1 - 2 * b * (1 - 1 / n))
+    assert float(module.sure_loss(h1, h2, torch.arange(30))) == pytest.approx(total / 30, rel=1e-5)
+
+
+def test_easy_types_are_found_and_confidence_is_high(cells: AnnData) -> None:
+    result = fitted(cells)
+    assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.95
+    confidence = result.obs["confidence"]
+    assert confidence.shape == (120,)
+    assert ((confidence > 0) & (confidence <= 1)).all()
+    assert confidence.mean() > 0.8
+    assert result.embedding.shape == (120, 8)
+    assert [row["epoch"] for row in result.history] == list(range(6))
+    assert np.isfinite([list(row.values()) for row in result.history]).all()
+    assert {name: values.shape for name, values in result.uns.items()} == dict.fromkeys(
+        ("sigma2", "tau2", "reliability"), (8,)
+    )
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(cells: AnnData) -> None:
+    one, two, other = fitted(cells), fitted(cells), fitted(cells, seed=1)
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(one.embedding, two.embedding)
+    np.testing.assert_array_equal(one.obs["confidence"], two.obs["confidence"])
+    assert not np.allclose(one.embedding, other.embedding)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epochs_lived", [2, 5])
+def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(
+    tmp_path: Path, cells: AnnData, monkeypatch: pytest.MonkeyPatch, epochs_lived: int
+) -> None:
+    """Killed in the first and in the second of two networks, in an epoch that does not renew the clusters."""
+    whole = fitted(cells, epochs=4, renewals=2)
+    started, epoch_start = [], AnchoredModule.on_train_epoch_start
+
+    def dying(module: AnchoredModule) -> None:
+        started.append(module.current_epoch)
+        if len(started) == epochs_lived + 1:
+            raise Killed
+        epoch_start(module)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AnchoredModule, "on_train_epoch_start", dying)
+        with pytest.raises(Killed):
+            fitted(cells, tmp_path, epochs=4, renewals=2)
+    L.seed_everything(99, verbose=False)
+    resumed = fitted(cells, tmp_path, epochs=4, renewals=2)
+    np.testing.assert_array_equal(whole.labels, resumed.labels)
+    np.testing.assert_array_equal(whole.embedding, resumed.embedding)
+    assert whole.history == resumed.history
+
+
+def test_a_finished_network_is_not_trained_again(tmp_path: Path, cells: AnnData) -> None:
+    fitted(cells, tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.ckpt")}
+    assert set(before) == {"network0.ckpt", "network1.ckpt"}
+    fitted(cells, tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.ckpt")} == before
+
+
+@pytest.mark.parametrize(("n_cells", "k"), [(2, 2), (3, 2), (7, 5), (33, 3), (33, 33)])
+def test_a_few_cells_are_clustered(cells: AnnData, n_cells: int, k: int) -> None:
+    some = without_labels(cells[:: 120 // n_cells][:n_cells].copy())
+    result = small(epochs=1).fit_predict(some, k, run=quiet())
+    assert sorted(set(result.labels)) == list(range(k))
+
+
+def test_without_networks_the_anchor_alone_is_clustered(cells: AnnData) -> None:
+    result = fitted(cells, n_networks=0)
+    assert result.history == []
+    assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9
+
+
+def test_small_sets_get_more_epochs(cells: AnnData) -> None:
+    assert fitted(cells, n_networks=1, epochs=2, min_steps=9).info["epochs"] == 3  # of 4 steps
+
+
+def test_there_is_no_epoch_for_an_oracle_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="use selection=last"):
+        run_configured(compose(["data=simulated", "selection=oracle"]), tmp_path)
+
+
+def test_the_scanpy_call_adds_confidence_and_the_anchor(cells: AnnData, tmp_path: Path) -> None:
+    found = jojoscl.cluster(cells, 3, copy=True, accelerator="cpu", **SMALL)
+    assert found is not None
+    assert found.obs["jojoscl_confidence"].between(0, 1).all()
+    found.write_h5ad(tmp_path / "found.h5ad")
+    again = ad.read_h5ad(tmp_path / "found.h5ad")
+    assert again.uns["jojoscl"]["reliability"].shape == (8,)
+    assert again.obsm["X_jojoscl"].shape == (120, 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"smoothing": [20, 10]}, "fewest and the most"),
+        ({"smoothing": [5]}, "fewest and the most"),
+        ({"instance_dims": []}, "widths of layers"),
+        ({"n_dims": 0}, "at least 1"),
+    ],
+    ids=str,
+)
+def test_settings_that_make_no_sense_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small(**settings)
