@@ -55,8 +55,8 @@ def test_preset_is_built_and_named(name: str) -> None:
 def test_every_choice_of_the_other_groups_composes(group: str) -> None:
     for name in choices(group):
         cfg = compose([f"{group}={name}"])
-        build(cfg.method)
-        build(cfg.trainer)
+        assert build(cfg.method).name == cfg.method.name
+        assert build(cfg.trainer).max_epochs == cfg.trainer.max_epochs
 
 
 def test_preprocess_reaches_the_method() -> None:

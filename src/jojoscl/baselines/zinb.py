@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -70,7 +71,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T).clamp(min=0)
 
 
-class ZINBAutoencoder(SeededModule):
+class ZINBAutoencoder(SeededModule, ABC):
     """Denoising autoencoder whose output is a ZINB distribution of counts; trained alone, then to cluster.
 
     Gaussian noise enters at the input and before each ReLU of the encoder; the latent z is linear. A subclass
@@ -133,13 +134,13 @@ class ZINBAutoencoder(SeededModule):
         with torch.no_grad():
             self.centroids.copy_(torch.from_numpy(centroids))
 
+    @abstractmethod
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
         """What clustering adds to the loss, for cells x (B, G), index (B,) and their latent z under noise."""
-        raise NotImplementedError
 
+    @abstractmethod
     def renew_clusters(self, z: np.ndarray) -> Tensor:
         """Clusters (n,) of all cells, given their latent z (n, d) without noise."""
-        raise NotImplementedError
 
 
 @dataclass(kw_only=True)
