@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from jojoscl.errors import UserError
 from jojoscl.files import whole_file
 from jojoscl.sweep import collect
 
@@ -27,7 +26,7 @@ def markdown(runs: pd.DataFrame) -> str:
     """Mean and standard deviation of the scores over seeds."""
     by = ["dataset", "variant", "method", "preset", "selection"]
     lines = [f"| {' | '.join([*by, 'runs', 'ARI', 'NMI'])} |", "|---" * (len(by) + 3) + "|"]
-    for names, group in runs.groupby(by, dropna=False):
+    for names, group in runs.fillna(dict.fromkeys(by, "")).groupby(by):
         scores = [f"{group[name].mean():.3f} +- {group[name].std():.3f}" for name in ("ari", "nmi")]
         lines.append(f"| {' | '.join([*map(str, names), str(len(group)), *scores])} |")
     return "\n".join(lines)
@@ -38,11 +37,11 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("table", type=Path)
     arguments = parser.parse_args()
-    runs = collect(arguments.runs)
+    runs = collect(arguments.runs).reindex(columns=COLUMNS).sort_values(COLUMNS[:7])
     if runs.empty:
-        raise UserError(f"There is no finished run below {arguments.runs}.")
+        parser.error(f"there is no finished run below {arguments.runs}")
     with whole_file(arguments.table) as path:
-        runs.reindex(columns=COLUMNS).sort_values(COLUMNS[:7]).round(4).to_csv(path, index=False)
+        runs.round(4).to_csv(path, index=False)
     print(f"{len(runs)} rows in {arguments.table}\n\n{markdown(runs)}")
 
 
