@@ -16,6 +16,7 @@ import pandas as pd
 from jojoscl.files import whole_file
 from jojoscl.sweep import collect
 
+PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
 COLUMNS = [
     "experiment", "dataset", "variant", "method", "preset", "seed", "selection", "n_clusters",
     "ari", "nmi", "acc", "seconds", "peak_memory_mb", "python", "git_commit",
@@ -23,13 +24,29 @@ COLUMNS = [
 
 
 def markdown(runs: pd.DataFrame) -> str:
-    """Mean and standard deviation of the scores over seeds."""
-    by = ["dataset", "variant", "method", "preset", "selection"]
-    lines = [f"| {' | '.join([*by, 'runs', 'ARI', 'NMI'])} |", "|---" * (len(by) + 3) + "|"]
-    for names, group in runs.fillna(dict.fromkeys(by, "")).groupby(by):
-        scores = [f"{group[name].mean():.3f} +- {group[name].std():.3f}" for name in ("ari", "nmi")]
-        lines.append(f"| {' | '.join([*map(str, names), str(len(group)), *scores])} |")
+    """A row a dataset and a column a method: ARI / NMI, mean +- sd (number of seeds), beside the published JojoSCL."""
+    runs = runs.fillna(dict.fromkeys(["variant", "preset"], ""))
+    names = (runs["method"] + " " + runs["preset"]).str.strip()
+    runs = runs.assign(column=names.where(runs["selection"] == "last", names + ", picked by labels"))
+    columns = list(dict.fromkeys(runs.sort_values(["method", "selection"])["column"]))
+    lines = ["| Set | Published | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
+    for (dataset, variant), group in runs.groupby(["dataset", "variant"]):
+        cells = [_cell(group[group["column"] == column]) for column in columns]
+        lines.append(f"| {dataset} {variant} | {published(dataset)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(group: pd.DataFrame) -> str:
+    if group.empty:
+        return "fails"
+    scores = [f"{group[name].mean():.3f} +- {group[name].std():.3f}" for name in ("ari", "nmi")]
+    return f"{' / '.join(scores)} ({len(group)})"
+
+
+def published(dataset: str) -> str:
+    """ARI / NMI of JojoSCL in the paper's Table I."""
+    table = pd.read_csv(PUBLISHED).query("dataset == @dataset and method == 'jojoscl'")
+    return "-" if table.empty else f"{table['ari'].item():.3f} / {table['nmi'].item():.3f}"
 
 
 def main() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 COLLECT = Path(__file__).parents[1] / "experiments" / "collect.py"
+RESULTS = COLLECT.parent / "results"
 
 
 def finished(folder: Path, seed: int, ari: float, **more: object) -> None:
@@ -32,5 +35,12 @@ def test_collect_writes_one_row_a_run_and_prints_means(tmp_path: Path) -> None:
         "ari": [0.2, 0.4, 0.6, 0.9],
     }
     assert (table["seconds"] == 2).all()
-    assert "| last | 3 | 0.400 +- 0.200 | 0.500 +- 0.000 |" in done.stdout
-    assert "| oracle | 1 | 0.900" in done.stdout
+    assert "| Set | Published | sccl | sccl, picked by labels |" in done.stdout
+    assert "| yan  | 0.866 / 0.879 | 0.400 +- 0.200 / 0.500 +- 0.000 (3) | 0.900 +- nan / " in done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+def test_readme_shows_the_committed_results(path: Path) -> None:
+    sys.path.insert(0, str(COLLECT.parent))
+    table = importlib.import_module("collect").markdown(pd.read_csv(path))
+    assert table in (COLLECT.parents[1] / "README.md").read_text()
