@@ -1,6 +1,6 @@
 """Peak memory of a whole run, pictures included, on simulated cells of Shekhar's size (27,499 x 2,000, 19 types).
 
-    python benchmarks/peak_memory.py [--epochs 3]
+    python benchmarks/peak_memory.py [--epochs 3] [--preset default]
 
 The number of epochs does not change the peak.
 """
@@ -17,12 +17,19 @@ import tempfile
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=3)
-    epochs = parser.parse_args().epochs
+    parser.add_argument("--preset", default="default")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data = ["data=simulated", "data.n_cells=27499", "data.n_genes=2000", "data.n_types=19"]
+        data = [
+            f"preset={arguments.preset}",
+            "data=simulated",
+            "data.n_cells=27499",
+            "data.n_genes=2000",
+            "data.n_types=19",
+        ]
         where = [f"paths.runs={folder}/runs", f"paths.cache={folder}/cache"]
         command = [sys.executable, "-c", "from jojoscl.cli import main; main()", *data, *where]
-        subprocess.run([*command, f"trainer.max_epochs={epochs}", "trainer.progress_bar=false"], check=True)
+        subprocess.run([*command, f"trainer.max_epochs={arguments.epochs}", "trainer.progress_bar=false"], check=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(f"peak memory {peak / 1e9:.2f} GB")
 
