@@ -32,7 +32,7 @@ def test_method_is_built_and_described(name: str) -> None:
     node = compose([f"method={name}"]).method
     assert_lists_all_settings(OmegaConf.to_container(node, resolve=True))
     method = build(node)
-    assert method.name == name
+    assert method.name == name.removesuffix(f"_{node.get('preset')}")
     assert callable(method.fit_predict)
     assert isinstance(method.takes_oracle, bool)
     assert set(node.about) == {"summary", "citation", "doi", "told_k", "minutes"}

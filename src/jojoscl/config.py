@@ -133,8 +133,14 @@ def cache_folder() -> str:
     return os.environ.get("JOJOSCL_CACHE") or str(pooch.os_cache("jojoscl") / "preprocessed")
 
 
+def oracle_if_possible(cfg: Any) -> str:
+    """`selection` of a study that shows both protocols: an oracle's run also scores its last epoch, label-free."""
+    return "oracle" if get_class(cfg.method._target_).takes_oracle else "last"
+
+
 def register_resolvers() -> None:
-    """Make ``${run_folder:}``, ``${config_hash:}`` and ``${cache_folder:}`` known to OmegaConf."""
+    """Make ``${run_folder:}``, ``${config_hash:}`` ... known to OmegaConf."""
+    OmegaConf.register_new_resolver("oracle_if_possible", lambda *, _root_: oracle_if_possible(_root_), replace=True)
     OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(_root_), replace=True)
     OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
     OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)

@@ -75,7 +75,7 @@ def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
     try:
         return L.Trainer(
             accelerator=settings.accelerator,
-            devices=1,
+            devices=devices(settings),
             precision=settings.precision,  # type: ignore[arg-type]
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -88,6 +88,13 @@ def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
             f"No training with accelerator={settings.accelerator} and "
             f"precision={settings.precision} ({reason}): change these settings of trainer."
         ) from error
+
+
+def devices(settings: TrainerSettings) -> int | list[int]:
+    """What Lightning takes for one device: of several GPUs the one with the number `settings.device`."""
+    n_gpus = torch.cuda.device_count()
+    on_gpu = n_gpus > 1 and settings.accelerator in ("auto", "gpu", "cuda")
+    return [settings.device % n_gpus] if on_gpu else 1
 
 
 def check_checkpoint(path: Path, module: L.LightningModule, config_hash: str) -> None:
