@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 
-class Patience(EarlyStopping):
-    """Stop when the training loss has not fallen for `patience` epochs."""
+class Plateau(L.Callback):
+    """Stop when, for `patience` epochs, the training loss was never lower than its best by more than the share `gain`.
 
-    def __init__(self, patience: int) -> None:
-        super().__init__("loss", patience=patience, check_on_train_epoch_end=True)
+    The best is the loss that was last so much lower than the best before it.
+    """
+
+    def __init__(self, patience: int, gain: float) -> None:
+        self.patience, self.gain = patience, gain
+        self.best, self.waited = float("inf"), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.waited = state_dict["best"], state_dict["waited"]
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        trainer.should_stop = self.wait_count >= self.patience
+        trainer.should_stop = self.waited >= self.patience
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        loss = float(trainer.callback_metrics["loss"])
+        if math.isinf(self.best) or loss < self.best - self.gain * abs(self.best):
+            self.best, self.waited = loss, 0
+        else:
+            self.waited += 1
+        trainer.should_stop = trainer.should_stop or self.waited >= self.patience
 
 
 class SettledLabels(L.Callback):

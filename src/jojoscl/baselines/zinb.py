@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from jojoscl.assign import kmeans
 from jojoscl.augment import random_view
-from jojoscl.baselines.stopping import Patience, SettledLabels
+from jojoscl.baselines.stopping import Plateau, SettledLabels
 from jojoscl.baselines.stopwatch import Stopwatch
 from jojoscl.callbacks import History
 from jojoscl.data.datamodule import CellDataModule
@@ -155,6 +155,7 @@ class ZINBClustering(Settings):
     batch_size: int = between(2)
     pretrain_epochs: int = between(1)
     pretrain_patience: int | None = between(1)
+    pretrain_gain: float = between(0, 1)
     pretrain_lr: float = between(0)
     kmeans_starts: int = between(1)
     epochs: int = between(1)
@@ -185,7 +186,7 @@ class ZINBClustering(Settings):
 
     def _pretrain(self, module: ZINBAutoencoder, data: CellDataModule, run: Run) -> History:
         epochs = run.trainer.max_epochs or self.pretrain_epochs
-        callbacks = [Patience(self.pretrain_patience)] if self.pretrain_patience else []
+        callbacks = [Plateau(self.pretrain_patience, self.pretrain_gain)] if self.pretrain_patience else []
         return fit(module, data, run, max_epochs=epochs, stage="pretrain", callbacks=callbacks)
 
     def _cluster(self, module: ZINBAutoencoder, data: CellDataModule, run: Run, *, first_epoch: int) -> History:
