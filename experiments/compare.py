@@ -46,7 +46,8 @@ class Comparison:
             f"{what} Friedman χ² = {self.friedman[0]:.1f} ({k - 1} df), p = {self.friedman[1]:.2g}; differences of "
             f"mean ranks below {self.critical:.2f} are not significant (Nemenyi, 5%). Difference, ahead / behind "
             f"(sets) and Wilcoxon's signed-rank test: {OURS} against the method. With {n} sets the smallest possible p "
-            f"is {least:.2g}, and {min(1, (k - 1) * least):.2g} after Holm's correction for {k - 1} comparisons. {TUNED}"
+            f"is {least:.2g}, and {min(1, (k - 1) * least):.2g} after Holm's correction for {k - 1} comparisons. "
+            f"{TUNED}"
         )
 
     def diagram(self, metric: str) -> Figure | None:
