@@ -1,0 +1,338 @@
+"""The paper's Table I from this project's own runs, and what they say over datasets.
+
+    python experiments/tables.py experiments/results/table1.csv
+
+From a table made by collect.py it writes, beside it, `table1.md`, `table1.tex` and `table1_summary.csv`, and the
+critical-difference diagram.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from collect import COLUMNS, KEYS, grid, named, reference
+from compare import OURS, Comparison, compare
+from omegaconf import DictConfig, OmegaConf
+
+from jojoscl.config import conf_dir
+from jojoscl.errors import UserError
+from jojoscl.files import whole_file
+
+METRICS = {"ari": "ARI", "nmi": "NMI", "acc": "ACC"}
+SUMMARY = [
+    "dataset",
+    "variant",
+    "method",
+    "preset",
+    "selection",
+    "metric",
+    "mean",
+    "sd",
+    "n",
+    "published",
+    "difference",
+]
+FIGURE = Path(__file__).parent / "figures" / "critical_difference.png"
+AVERAGE = "Average"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a text format shows what the tables mean; `special` holds characters that it writes otherwise."""
+
+    best: str
+    second: str
+    raised: str
+    special: dict[str, str] = field(default_factory=dict)
+
+    def text(self, words: str) -> str:
+        return words.translate(str.maketrans(self.special))
+
+
+MARKDOWN = Style("**{}**", "<u>{}</u>", "<sup>{}</sup>")
+LATEX = Style(
+    r"\textbf{{{}}}",
+    r"\underline{{{}}}",
+    r"\textsuperscript{{{}}}",
+    {character: "\\" + character for character in "_%&#$"}
+    | {"±": r"$\pm$", "−": "$-$", "–": "--", "†": r"$^\dagger$", "<": "$<$", "χ": r"$\chi$", "²": "$^2$"},
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table under a title, and what must be known to read it; its cells are in the style already."""
+
+    title: str
+    table: pd.DataFrame
+    note: str
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The runs of a table made by collect.py.
+
+    Raises
+    ------
+    UserError
+        Not such a table, nothing scored in it, or a run that stands in it twice.
+    """
+    try:
+        runs = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas' own errors of a file without columns or rows are ValueErrors
+        raise UserError(f"{path} cannot be read as a table: give one that collect.py made.") from error
+    missing = [name for name in COLUMNS if name not in runs]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}: give a table that collect.py made.")
+    if any(runs[name].dtype == object for name in METRICS) or runs[list(METRICS)].isna().all(axis=None):
+        raise UserError(f"{path} has no scored run: ari, nmi and acc must be numbers.")
+    runs = named(runs)
+    twice = runs[runs.duplicated(KEYS[1:])]
+    if not twice.empty:
+        run = twice.iloc[0]
+        raise UserError(f"{path} has {run['name']} on {run['dataset']}, seed {run['seed']}, twice: keep one of them.")
+    return runs
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a set, method, selection and metric: mean and sd over seeds, and the published value where there is one.
+
+    `name` is the method with its preset; `set` is the dataset, with its variant where the runs hold several.
+    """
+    variants = runs.groupby("dataset")["variant"].transform("nunique")
+    runs = runs.assign(set=runs["dataset"].where(variants == 1, runs["dataset"] + " " + runs["variant"]))
+    by = [*SUMMARY[:5], "name", "set"]
+    scores = runs.melt(by, list(METRICS), "metric", "score").dropna(subset="score").groupby([*by, "metric"])["score"]
+    table = scores.agg(mean="mean", sd="std", n="size").reset_index()
+    paper = reference().melt(["dataset", "method"], var_name="metric", value_name="published")
+    table = table.merge(paper, "left", on=["dataset", "method", "metric"])
+    return table.assign(difference=table["mean"] - table["published"])
+
+
+def in_order(values: Iterable[str], kind: str) -> list[str]:
+    """Sets (`data`) or methods (`method`) as conf/experiment/table1.yaml lists them; what it does not name, after."""
+    listed = OmegaConf.load(conf_dir() / "experiment" / "table1.yaml").hydra.sweeper.params[kind]
+    first = [name.strip().replace("jojoscl_", "jojoscl ") for name in listed.split(",")]
+    first = [OURS if name == "jojoscl" else name for name in first]
+
+    def place(value: str) -> tuple[bool, int, str]:
+        known = value if kind == "method" else value.split(" ")[0]
+        return value == "random", first.index(known) if known in first else len(first), value
+
+    return sorted(set(values), key=place)
+
+
+def about(name: str) -> DictConfig:
+    """The method's settings in conf/method, by the first word of its `name`; empty if it is not there."""
+    path = conf_dir() / "method" / f"{name.split(' ')[0]}.yaml"
+    settings = OmegaConf.load(path) if path.exists() else OmegaConf.create()
+    assert isinstance(settings, DictConfig)
+    return settings.get("method", settings)
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Three decimals without the zero before the point.
+
+    >>> number(0.66812), number(-0.14, signed=True), number(1), number(-0.0001)
+    ('.668', '−.140', '1.000', '.000')
+    """
+    value = round(value, 3) + 0.0  # no -0
+    return f"{value:{'+' if signed and value else ''}.3f}".replace("0.", ".", 1).replace("-", "−")
+
+
+def wide(rows: pd.DataFrame, value: str) -> pd.DataFrame:
+    """`value` with a row (name, selection) and a column a set, in the tables' order; NaN where no run finished."""
+    table = rows.pivot(index=["name", "selection"], columns="set", values=value)
+    lines = [(name, kind) for name in in_order(rows["name"], "method") for kind in ("last", "oracle")]
+    return table.reindex(index=[line for line in lines if line in table.index], columns=in_order(rows["set"], "data"))
+
+
+def standing(means: pd.DataFrame) -> pd.DataFrame:
+    """1 for the best of a column as shown, 2 for the second; an oracle's row does not compete and has NaN."""
+    free = means[means.index.get_level_values("selection") == "last"].round(3)
+    return free.rank(method="dense", ascending=False).reindex(means.index)
+
+
+def scores(rows: pd.DataFrame, usual: int, style: Style) -> pd.DataFrame:
+    """Mean ± sd of one metric as text, a row a method and selection, a column a set."""
+    means, sds, counts = (wide(rows, value) for value in ("mean", "sd", "n"))
+    everywhere = means.notna().all(axis=1)
+    places = standing(means.assign(**{AVERAGE: means.mean(axis=1).where(everywhere)}))
+
+    def cell(line: tuple[str, str], name: str) -> str:
+        if pd.isna(means.at[line, name]):
+            return style.text("–")
+        sd, n = sds.at[line, name], int(counts.at[line, name])
+        shown = number(means.at[line, name]) + (f" ± {number(sd)}" if n > 1 else "")
+        return shade(shown, places.at[line, name]) + (style.raised.format(f"n={n}") if n != usual else "")
+
+    def shade(shown: str, place: float) -> str:
+        return {1: style.best, 2: style.second}.get(place, "{}").format(style.text(shown))
+
+    table = lines(means, style)
+    for name in means.columns:
+        table[style.text(name)] = [cell(line, name) for line in means.index]
+    table[AVERAGE] = [
+        shade(number(means.loc[line].mean()) + fewer(means.loc[line]), places.at[line, AVERAGE]) for line in means.index
+    ]
+    return table
+
+
+def fewer(values: pd.Series) -> str:
+    """Of how many sets a mean is, where it is not of all."""
+    return "" if values.notna().all() else f" ({values.count()} of {len(values)} sets)"
+
+
+def lines(means: pd.DataFrame, style: Style) -> pd.DataFrame:
+    """What stands before the scores: the method, by what its epoch was chosen, and whether it is told K."""
+    rows = []
+    for name, selection in means.index:
+        settings = about(name)
+        told = OmegaConf.select(settings, "about.told_k")
+        trained = "epochs" in settings or name.startswith("jojoscl ")  # whose epochs the presets have
+        free = "last epoch" if trained else "no epochs"
+        rows.append([
+            name if selection == "last" else f"{name} †",
+            free if selection == "last" else "true labels (oracle) †",
+            {True: "told", False: "finds"}.get(told, "–"),
+        ])  # fmt: skip
+    return pd.DataFrame([map(style.text, row) for row in rows], columns=["Method", "Selected by", "K"])
+
+
+def beside_paper(rows: pd.DataFrame, style: Style) -> pd.DataFrame:
+    """Ours (published, difference) of one metric as text, where the paper has a value."""
+    means, paper = (wide(rows.dropna(subset="published"), value) for value in ("mean", "published"))
+
+    def cell(ours: float, theirs: float) -> str:
+        if pd.isna(ours):
+            return style.text("–")
+        return style.text(f"{number(ours)} ({number(theirs)}, {number(ours - theirs, signed=True)})")
+
+    table = lines(means, style).drop(columns="K")
+    for name in means.columns:
+        table[style.text(name)] = list(map(cell, means[name], paper[name]))
+    average = [cell(means.loc[line].mean(), paper.loc[line].mean()) + fewer(means.loc[line]) for line in means.index]
+    return table.assign(**{AVERAGE: average})
+
+
+def over_sets(result: Comparison, style: Style) -> pd.DataFrame:
+    """The comparison's table as text; `jojoscl default` against itself has no p."""
+    table = result.table
+    shown = pd.DataFrame(
+        {"Method": table.index.map(style.text), "Mean rank": [f"{rank:.2f}" for rank in table["rank"]]}
+    )
+    shown["Difference"] = [style.text(number(value, signed=True)) for value in table["difference"]]
+    shown["Ahead / behind"] = [f"{row.ahead} / {row.behind}" for row in table.itertuples()]
+    for column, title in {"p": "Wilcoxon p", "p_holm": "Holm p", "p_nemenyi": "Nemenyi p"}.items():
+        shown[title] = [style.text(probability(value)) for value in table[column]]
+    shown.loc[table.index == OURS, "Difference":] = style.text("–")
+    return shown
+
+
+def probability(value: float) -> str:
+    return "–" if pd.isna(value) else "<.001" if value < 0.001 else number(value)
+
+
+def sections(summary: pd.DataFrame, style: Style) -> list[Section]:
+    """Everything that the Markdown and the LaTeX file show."""
+    usual = int(summary["n"].mode().max())
+    shown = []
+    for metric, title in METRICS.items():
+        rows = summary[summary["metric"] == metric]
+        if not rows.empty:
+            shown.append(Section(title, scores(rows, usual, style), style.text(scores_note(usual))))
+    for metric, title in METRICS.items():
+        rows = summary[(summary["metric"] == metric) & summary["published"].notna()]
+        if not rows.empty:
+            shown.append(Section(f"{title} beside the paper", beside_paper(rows, style), style.text(PAPER_NOTE)))
+    for metric, title in METRICS.items():
+        result = compare(label_free(summary, metric))
+        table = pd.DataFrame() if result.table.empty else over_sets(result, style)
+        shown.append(Section(f"{title} over the sets", table, style.text(result.note(title))))
+    return shown
+
+
+def label_free(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Means of one metric of the rows that no label touched: a row a set, a column a method."""
+    rows = summary[(summary["metric"] == metric) & (summary["selection"] == "last")]
+    return wide(rows, "mean").droplevel("selection").T
+
+
+def scores_note(usual: int) -> str:
+    return (
+        f"Mean ± sd over {usual} seeds; another number of seeds is raised (n=...). Best label-free row bold, second "
+        "underlined. † The true labels chose the epoch: not a result that can be had without them, and out of the "
+        "competition. – failed or not run; an average over fewer sets says so and does not compete."
+    )
+
+
+PAPER_NOTE = (
+    "Ours (published, ours − published before rounding). Every jojoscl row stands beside the published JojoSCL, the "
+    "others beside the published row of their own name. – failed or not run. The published JojoSCL keeps the epoch "
+    "that agrees best with the true labels, so that its like is a row marked †."
+)
+
+
+def to_markdown(shown: list[Section], source: str, figure: str) -> str:
+    """`figure`: link to the diagram, or "". A note that the next section shares stands once, below the last of them."""
+    parts = [f"# Results of `{source}`", "Made by `experiments/tables.py`; do not edit."]
+    for section, following in zip(shown, [*shown[1:], None], strict=True):
+        parts += [f"## {section.title}", _grid(section.table)]
+        parts += [section.note] if following is None or following.note != section.note else []
+    parts += [f"![Mean ranks by ARI; methods joined by a bar are not told apart]({figure})"] if figure else []
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _grid(table: pd.DataFrame) -> str:
+    return "" if table.empty else grid(table.columns, table.to_numpy())
+
+
+def to_latex(shown: list[Section]) -> str:
+    parts = [
+        "\\begin{table*}\n\\centering\n"
+        f"\\caption{{{section.title}. {section.note}}}\n"
+        "\\resizebox{\\textwidth}{!}{%\n"
+        f"{section.table.to_latex(index=False, escape=False)}}}\n\\end{{table*}}\n"
+        for section in shown
+        if not section.table.empty
+    ]
+    return "\n".join(["% Made by experiments/tables.py; needs the packages booktabs and graphicx.", *parts])
+
+
+def write(table: Path, figure: Path) -> list[Path]:
+    """Everything made from the runs in `table`; returns the files."""
+    summary = summarise(read(table))
+    files = [table.with_suffix(".md"), table.with_suffix(".tex"), table.with_name(f"{table.stem}_summary.csv")]
+    diagram = compare(label_free(summary, "ari")).diagram("ARI")
+    if diagram:
+        files.append(figure)
+        with whole_file(figure) as path:
+            diagram.savefig(path, dpi=150, bbox_inches="tight")
+    link = os.path.relpath(figure, table.parent) if diagram else ""
+    texts = [to_markdown(sections(summary, MARKDOWN), table.name, link), to_latex(sections(summary, LATEX))]
+    texts.append(summary[SUMMARY].round(4).to_csv(index=False))
+    for file, text in zip(files, texts, strict=False):
+        with whole_file(file) as path:
+            path.write_text(text)
+    return files
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--figure", type=Path, default=FIGURE)
+    arguments = parser.parse_args()
+    try:
+        print("\n".join(map(str, write(arguments.table, arguments.figure))))
+    except UserError as error:
+        print(f"tables.py: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
