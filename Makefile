@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint type bench reproduce clean
+.PHONY: help install demo test test-slow lint type bench reproduce figures report clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ bench: $(INSTALLED) ## time of the training loop, and peak memory of a large run
 reproduce: $(INSTALLED) ## the scores in README (half an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)
 	$(BIN)/jojoscl -m experiment=fidelity
 	$(BIN)/python experiments/collect.py runs/fidelity experiments/results/fidelity.csv
+
+figures: $(INSTALLED) ## pictures of Table I's runs (runs/table1, where they are here)
+	$(BIN)/python experiments/figures.py experiments/results/table1.csv --runs runs/table1
+
+report: $(INSTALLED) ## all results as one HTML file, experiments/report.html
+	$(BIN)/python experiments/report.py
 
 clean: ## remove what make and the tests made; runs/ stays
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

@@ -140,8 +140,8 @@ def draw_bars(axis: Axes, runs: pd.DataFrame, bars: list[tuple[str, bool]], metr
 
 
 def bar_label(name: str, oracle: bool) -> str:
-    """Such as ``sccl *`` where the labels picked the epoch, ``leiden (finds K)``."""
-    return name + (" (finds K)" if name in FINDS_K else "") + (" *" if oracle else "")
+    """Such as ``sccl †`` where the labels picked the epoch, ``leiden (finds K)``."""
+    return name + (" (finds K)" if name in FINDS_K else "") + (" †" if oracle else "")
 
 
 def published(dataset: str, metric: str) -> float | None:
@@ -155,9 +155,9 @@ def legend(runs: pd.DataFrame) -> list[Patch | Line2D]:
     seeds = runs.groupby(["set", "name", "oracle"]).size()
     count = str(seeds.max()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     bar = Patch(facecolor="0.6", label=f"label-free; mean and sd over {count} seeds")
-    star = Patch(facecolor="0.6", edgecolor="white", hatch="////", linewidth=0, label=f"* {ORACLE}")
+    picked = Patch(facecolor="0.6", edgecolor="white", hatch="////", linewidth=0, label=f"† {ORACLE}")
     line = Line2D([], [], color="black", linestyle="--", label=f"JojoSCL as published ({ORACLE})")
-    return [bar, *([star] if runs["oracle"].any() else []), line]
+    return [bar, *([picked] if runs["oracle"].any() else []), line]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def umap(title: str, runs: pd.DataFrame) -> Figure:
         panels.append((f"{bar_label(row.name, row.oracle)}\nARI {row.ari:.3f}", colours(truth, clusters, palette)))
     cells = f"{len(drawn)} of {first.n_obs} cells" if len(drawn) < first.n_obs else f"{first.n_obs} cells"
     note = f"{title}, {cells}, seed 0; all on the UMAP of the embedding of {runs['name'].iloc[0]}"
-    note += f"\n* {ORACLE}" if runs["oracle"].any() else ""
+    note += f"\n† {ORACLE}" if runs["oracle"].any() else ""
     return small_multiples([(name, of[drawn]) for name, of in panels], points, palette, note)
 
 
