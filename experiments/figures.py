@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -34,7 +35,7 @@ from jojoscl.sweep import collect
 HERE = Path(__file__).parent
 PUBLISHED = HERE / "reference" / "paper_table.csv"
 NEEDED = ("dataset", "variant", "method", "preset", "seed", "selection", "ari", "nmi", "seconds")
-MAX_CELLS = 4000  # drawn of a set: more only overlap
+MAX_CELLS = 2000  # drawn of a set: more only overlap, and make large files
 
 # In the order of the pictures: JojoSCL red, methods that train a network blue and green, graphs, controls
 STYLE = {
@@ -206,7 +207,7 @@ def draw_times(axis: Axes, title: str, table: pd.DataFrame) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_ylim(min(-0.05, table["ari"].min() - 0.05), 1)
     axis.set_title(title, fontsize=9)
-    axis.tick_params(labelsize=7)
+    axis.tick_params(labelsize=7, labelbottom=True)
     axis.grid(color="0.9", linewidth=0.6)
     axis.set_axisbelow(True)
 
@@ -251,7 +252,7 @@ def umap(title: str, runs: pd.DataFrame) -> Figure:
             print(f"{row.folder} holds other cells than {runs['folder'].iloc[0]}: left out of the UMAP.")
             continue
         clusters = np.asarray(result.obs["jojoscl"].astype(str))
-        panels.append((f"{bar_label(row.name, row.oracle)}\nARI {row.ari:.3f}", colours(truth, clusters, palette)))
+        panels.append((f"{bar_label(row.name, row.oracle)}\nARI {row.ari:z.3f}", colours(truth, clusters, palette)))
     cells = f"{len(drawn)} of {first.n_obs} cells" if len(drawn) < first.n_obs else f"{first.n_obs} cells"
     note = f"{title}, {cells}, seed 0; all on the UMAP of the embedding of {runs['name'].iloc[0]}"
     note += f"\n† {ORACLE}" if runs["oracle"].any() else ""
@@ -273,6 +274,7 @@ def type_colours(truth: np.ndarray) -> dict[str, str]:
     """A colour a type; none is grey, which is for clusters without a type."""
     names = sorted(set(truth), key=lambda name: (int(name) if name.isdigit() else -1, name))
     palette = sc.pl.palettes.vega_20_scanpy if len(names) <= 20 else sc.pl.palettes.godsnot_102
+    palette = [colour for colour in palette if np.ptp(to_rgb(colour)) > 0.1]
     return dict(zip(names, palette * (1 + len(names) // len(palette)), strict=False))
 
 

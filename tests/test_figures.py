@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -138,6 +138,14 @@ def test_a_cluster_without_a_type_is_grey(figures: Any) -> None:
     truth, clusters = np.array(list("aaabbb")), np.array(list("110222"))
     palette = {"a": "#ff0000", "b": "#0000ff"}
     assert list(figures.colours(truth, clusters, palette)) == ["#ff0000"] * 2 + ["0.25"] + ["#0000ff"] * 3
+
+
+@pytest.mark.parametrize("count", [3, 20, 46])
+def test_types_have_colours_of_their_own_and_no_grey(figures: Any, count: int) -> None:
+    palette = figures.type_colours(np.array([str(i) for i in range(count)]))
+    assert list(palette) == [str(i) for i in range(count)]
+    assert len(set(palette.values())) == count
+    assert all(np.ptp(to_rgb(colour)) > 0.1 for colour in palette.values())
 
 
 def test_umaps_share_the_layout_and_colours(figures: Any, runs: Path) -> None:
