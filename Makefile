@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint type bench reproduce tables clean
+.PHONY: help install demo test test-slow lint type bench reproduce tables figures report clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,12 @@ reproduce: $(INSTALLED) ## the scores in README (half an hour; resumable; needs 
 
 tables: $(INSTALLED) ## Table I, statistics and diagram from experiments/results/table1.csv
 	$(BIN)/python experiments/tables.py experiments/results/table1.csv
+
+figures: $(INSTALLED) ## pictures of Table I's runs (runs/table1, where they are here)
+	$(BIN)/python experiments/figures.py experiments/results/table1.csv --runs runs/table1
+
+report: $(INSTALLED) ## all results as one HTML file, experiments/report.html
+	$(BIN)/python experiments/report.py
 
 clean: ## remove what make and the tests made; runs/ stays
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
