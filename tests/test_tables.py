@@ -14,7 +14,11 @@ import pytest
 from scipy import stats
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-PAGES = [path for path in (EXPERIMENTS / "results").glob("*.csv") if path.with_suffix(".md").exists()]
+PAGES = [
+    page.with_suffix(".csv")
+    for page in (EXPERIMENTS / "results").glob("*.md")
+    if "Made by `experiments/tables.py`" in page.read_text()
+]
 HEADER = (
     "experiment,dataset,variant,method,preset,seed,selection,n_clusters,ari,nmi,acc,"
     "seconds,peak_memory_mb,python,git_commit"
@@ -80,6 +84,12 @@ def test_scores(written: Path) -> None:
     )
 
 
+def test_at_a_glance(written: Path) -> None:
+    lines = section(written.with_suffix(".md").read_text(), "At a glance")
+    assert "| bladder | .608 / .751 | .200 / .200 | .550 / .550 | **.650 / .650** | pca_kmeans |" in lines
+    assert "| yan | .866 / .879 | .300 / .300 | **.850 / .850** | .700 / .700 | seurat |" in lines
+
+
 def test_beside_the_paper(written: Path) -> None:
     page = written.with_suffix(".md").read_text()
     assert section(page, "ARI beside the paper").splitlines()[2:] == [
@@ -142,7 +152,7 @@ def test_latex(written: Path) -> None:
     assert not re.search(r"(?<!\\)[_%#]", body)
     assert body.count("$") % 2 == 0
     assert body.isascii()
-    assert re.findall(r"\\begin\{(.*?)\}", body) == ["table*", "tabular"] * 5
+    assert re.findall(r"\\begin\{(.*?)\}", body) == ["table*", "tabular"] * 6
     assert re.findall(r"\\end\{(.*?)\}", body) == ["tabular", "table*"] * 5
     for tabular in re.findall(r"\\begin\{tabular\}\{(l+)\}(.*?)\\end", body, re.S):
         assert {line.count("&") for line in tabular[1].splitlines() if "&" in line} == {len(tabular[0]) - 1}
@@ -247,3 +257,10 @@ def test_committed_pages_are_made_from_the_committed_runs(tables: ModuleType, tm
     copy.write_bytes(path.read_bytes())
     for file in tables.write(copy, tmp_path / "figures" / tables.FIGURE.name)[:3]:
         assert file.read_text() == (path.parent / file.name).read_text()
+
+
+def test_readme_begins_with_what_table1_says() -> None:
+    page = EXPERIMENTS / "results" / "table1.md"
+    if not page.exists():
+        pytest.skip("no committed Table I")
+    assert section(page.read_text(), "At a glance") in (EXPERIMENTS.parent / "README.md").read_text()
