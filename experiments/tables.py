@@ -177,7 +177,7 @@ def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
         published = paper.loc[place] if place in paper.index else {"ari": float("nan")}
         cells = ["–" if pd.isna(published["ari"]) else " / ".join(number(published[m]) for m in ("ari", "nmi"))]
         cells += [both(name, place) for name in (RELEASED, OURS, other)]
-        best = max(cell for cell in cells[1:] if cell != "–")
+        best = max((cell for cell in cells[1:] if cell != "–"), default="")
         shown = [style.best.format(style.text(cell)) if cell == best else style.text(cell) for cell in cells[1:]]
         rows.append([style.text(place), style.text(cells[0]), *shown, style.text(other or "–")])
     header = ["Set", "Published JojoSCL †", "Released code", "jojoscl", "Best other method", "which is"]
