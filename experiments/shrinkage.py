@@ -36,7 +36,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     for row, (quantity, words) in zip(figure.subplots(2, len(datasets), squeeze=False), quantities, strict=True):
         for axis, dataset in zip(row, datasets, strict=True):
             chosen = table[(table["dataset"] == dataset) & (table["quantity"] == quantity)]
-            for colour, (sure, group) in enumerate(chosen.groupby("sure", sort=True)):
+            for sure, group in chosen.groupby("sure"):
+                colour = sorted(table["sure"].unique()).index(sure)
                 curves = group.pivot_table("value", "epoch", "seed")
                 axis.plot(curves, color=f"C{colour}", linewidth=0.5, alpha=0.5)
                 axis.plot(curves.mean(axis=1), color=f"C{colour}", label=f"sure={sure}")
