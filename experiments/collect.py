@@ -20,7 +20,7 @@ from jojoscl.sweep import collect
 
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
 COLUMNS = [
-    "experiment", "dataset", "variant", "method", "preset", "seed", "selection", "n_clusters",
+    "experiment", "dataset", "variant", "method", "preset", "seed", "selection", "n_types", "n_clusters",
     "ari", "nmi", "acc", "seconds", "peak_memory_mb", "python", "git_commit",
 ]  # fmt: skip
 

@@ -198,3 +198,47 @@ def test_the_scanpy_call_adds_confidence_and_the_anchor(cells: AnnData, tmp_path
 def test_settings_that_make_no_sense_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small(**settings)
+
+
+# ---- number of clusters ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [2, 4, 6])
+def test_the_number_of_types_is_estimated_where_none_is_given(k: int) -> None:
+    cells = simulate(n_cells=600, n_genes=1000, n_types=k, seed=1)
+    result = small(epochs=1, n_dims=40, min_dims=12).fit_predict(without_labels(cells), None, run=quiet())
+    assert result.info["n_clusters_estimated"] == k == len(set(result.labels))
+    assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9
+
+
+def test_the_paper_preset_shares_the_estimate(cells: AnnData) -> None:
+    method = from_preset("paper", epochs=1, encoder_dims=[16, 8])
+    result = method.fit_predict(without_labels(cells), None, run=quiet())
+    assert 2 <= result.info["n_clusters_estimated"] == len(set(result.labels)) <= 5
+
+
+def test_a_k_that_was_given_is_not_called_an_estimate(cells: AnnData) -> None:
+    assert "n_clusters_estimated" not in fitted(cells, epochs=1).info
+
+
+@pytest.mark.parametrize("n_cells", [2, 3, 5, 30])
+def test_a_few_cells_have_a_number_of_clusters(cells: AnnData, n_cells: int) -> None:
+    some = without_labels(cells[:: 120 // n_cells][:n_cells].copy())
+    result = small(epochs=1, n_networks=0).fit_predict(some, None, run=quiet())
+    assert 2 <= len(set(result.labels)) <= n_cells
+
+
+def test_the_scanpy_call_without_k_says_what_it_found(cells: AnnData, tmp_path: Path) -> None:
+    found = jojoscl.cluster(cells, copy=True, accelerator="cpu", **SMALL)
+    assert found is not None
+    found.write_h5ad(tmp_path / "found.h5ad")
+    again = ad.read_h5ad(tmp_path / "found.h5ad")
+    assert again.uns["jojoscl"]["n_clusters_estimated"] == again.obs["jojoscl"].nunique()
+
+
+def test_a_run_without_k_has_both_numbers_in_its_metrics(tmp_path: Path) -> None:
+    own = ["data=simulated", "data.n_cells=120", "data.n_types=3", "n_clusters=null", "pictures=false",
+           "trainer.max_epochs=1", "trainer.progress_bar=false", f"paths.cache={tmp_path}"]  # fmt: skip
+    metrics = run_configured(compose(own), tmp_path / "run")
+    assert metrics["n_types"] == 3
+    assert metrics["n_clusters"] == metrics["n_clusters_estimated"]

@@ -130,9 +130,9 @@ CASES: dict[str, tuple[Prepare | None, tuple[str, ...], str]] = {
     # the number of clusters, and labels
     "one cluster": (None, (*SIMULATED, "n_clusters=1"), "n_clusters must be a whole number of at least 2, not 1"),
     "more clusters than cells": (None, (*SIMULATED, "n_clusters=61"), "61 clusters were asked for, but there are only"),
-    "a fraction of a cluster": (None, (*SIMULATED, "n_clusters=2.5"), "must be a whole number, or annotated, not 2.5"),
-    "clusters in words": (None, (*SIMULATED, "n_clusters=many"), "or annotated, not 'many'"),
-    "no clusters": (None, (*SIMULATED, "n_clusters=null"), "give n_clusters=<whole number>"),
+    "a fraction of a cluster": (None, (*SIMULATED, "n_clusters=2.5"), "whole number, annotated or null, not 2.5"),
+    "clusters in words": (None, (*SIMULATED, "n_clusters=many"), "annotated or null, not 'many'"),
+    "no clusters": (None, ("data=simulated", "n_clusters=null", "method=pca_kmeans"), "give n_clusters=<whole number>"),
     "no labels to count": (GOOD, (*OWN, "n_clusters=annotated"), "no annotated types to count"),
     "oracle without labels": (GOOD, (*OWN, "selection=oracle"), "selection=oracle needs annotated types"),
     "oracle without epochs": (
@@ -405,7 +405,6 @@ FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
     "more clusters than cells": (user_cells(), {"n_clusters": 31}, "there are only 30 cells"),
     "a fraction of a cluster": (user_cells(), {"n_clusters": 2.5}, "whole number of at least 2, not 2.5"),
     "clusters in words": (user_cells(), {"n_clusters": "many"}, "whole number of at least 2, not 'many'"),
-    "clusters not given": (user_cells(), {"n_clusters": None}, "number of clusters is not known"),
     "negative seed": (user_cells(), {"seed": -1}, "seed must be a whole number between 0 and 4294967295, not -1"),
     "seed in words": (user_cells(), {"seed": "zero"}, "seed must be a whole number .* not 'zero'"),
     "unknown preset": (user_cells(), {"preset": "papper"}, "did you mean 'paper'"),

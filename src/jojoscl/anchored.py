@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
@@ -18,20 +19,23 @@ from jojoscl.anchor import Anchor, normalise, pca_anchor, principal_axes, softne
 from jojoscl.assign import kmeans
 from jojoscl.augment import random_view
 from jojoscl.callbacks import History
-from jojoscl.consensus import Consensus, consensus, micro_linkage, snn_mean
+from jojoscl.consensus import Consensus, consensus, longest_lifetime, micro_linkage, random_kmeans, snn_mean
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.errors import UserError
 from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
-from jojoscl.method import Result, Run, check_n_clusters
+from jojoscl.method import Result, Run, check_n_clusters, estimated
 from jojoscl.module import MomentumModule
 from jojoscl.networks import AnchoredEncoder, Head
+from jojoscl.record import ShrinkageRecord, map_embedding
 from jojoscl.seeding import derived_seed
 from jojoscl.settings import Settings, between
 from jojoscl.shrinkage import cluster_stats, risk_sample_mean, shrinkage_weight, tau2_sure
 from jojoscl.training import fit
 
 _NEIGHBOUR_DIMS = 30  # scores among which a cell's positives are sought
+_ESTIMATE_CELLS = 1500  # by which the number of clusters is estimated
+_VOTES = 8  # partitions of each smoothing for that
 _OF_THE_MODULE = (
     *("hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_", "temperature"),
     *("cluster_temperature", "overcluster", "renewals", "lr"),
@@ -47,6 +51,7 @@ class AnchoredModule(MomentumModule):
     epochs only.
     """
 
+    shrinks_mean = True
     neighbours: Tensor
     labels: Tensor
     sizes: Tensor
@@ -100,6 +105,7 @@ class AnchoredModule(MomentumModule):
         p, p_key = self.cluster_head(h1), self.cluster_head(key)
         cluster = cluster_contrast(p, p_key, self.hyper["cluster_temperature"]) + entropy_regulariser(p)
         sure = self.sure_loss(h1, h2, index)
+        self.views = h1.detach(), h2.detach(), index
         alpha, beta, lambda_ = self.hyper["alpha"], self.hyper["beta"], self.hyper["lambda_"]
         loss = anchor + alpha * instance + beta * cluster + lambda_ * sure
         self.record(batch_idx, loss=loss, anchor=anchor, instance=instance, cluster=cluster, sure=sure)
@@ -107,6 +113,10 @@ class AnchoredModule(MomentumModule):
 
     def view(self, x: Tensor) -> Tensor:
         return random_view(x, self.hyper["mask_rate"], self.hyper["noise_sd"], self.generator)
+
+    def two_views(self, x: Tensor) -> dict[str, Tensor]:
+        """Embeddings (B, d) of two views of cells x (B, G) by the query."""
+        return {"a": self.query(self.view(x)), "b": self.query(self.view(x))}
 
     def positives(self, index: Tensor) -> Tensor:
         """A random neighbour of each cell of the batch: index (B,) -> cells (B, G)."""
@@ -131,6 +141,16 @@ class AnchoredModule(MomentumModule):
         steps = int(self.trainer.estimated_stepping_batches)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.hyper["lr"], total_steps=steps)
         return [optimizer], [{"scheduler": cycle, "interval": "step"}]
+
+
+class Trained(NamedTuple):
+    """A trained network, its cells and their embeddings h (n_cells, d)."""
+
+    module: AnchoredModule
+    data: CellDataModule
+    h: np.ndarray
+    history: History
+    record: ShrinkageRecord
 
 
 @dataclass(kw_only=True)
@@ -172,6 +192,7 @@ class AnchoredJojoSCL(Settings):
     min_fraction: float = between(0, 1)
     min_cells: int = between(1)
     landmarks: int = between(2)
+    max_clusters: int = between(2)
 
     takes_oracle = False
 
@@ -185,36 +206,37 @@ class AnchoredJojoSCL(Settings):
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.method.Method`)."""
         run = run or Run()
-        k = check_n_clusters(n_clusters, adata.n_obs)
+        told = None if n_clusters is None else check_n_clusters(n_clusters, adata.n_obs)
         clock = [time.perf_counter()]
         x = np.asarray(self.preprocess.apply(adata, run.cache).X)
         x = x - x.mean(0)  # clipping moved the means
         clock.append(time.perf_counter())
         anchor = pca_anchor(x, self.n_dims, seed=seed)
+        scores, soft = x @ anchor.shrunk_loadings, softness(anchor.reliability, self.soft_above)
+        k = told or self.estimate_n_clusters(scores, soft, seed=seed)
         clock.append(time.perf_counter())
         networks = [self.embed(x, anchor, k, stage=stage, seed=seed, run=run) for stage in range(self.n_networks)]
-        spaces = [x @ anchor.shrunk_loadings, *(principal_axes(h) for h, _ in networks)]
-        rows = [row for _, history in networks for row in history.rows]
+        spaces = [scores, *(principal_axes(network.h) for network in networks)]
+        rows = [row for network in networks for row in network.history.rows]
         clock.append(time.perf_counter())
-        soft = softness(anchor.reliability, self.soft_above)
         found = self.cluster(spaces, soft, k, seed=seed)
         clock.append(time.perf_counter())
         seconds = dict(zip(("preprocess", "anchor", "train", "assign"), np.diff(clock).tolist(), strict=True))
-        seconds["train"] = sum(history.seconds for _, history in networks)  # those before a resumption too
+        seconds["train"] = sum(network.history.seconds for network in networks)  # those before a resumption too
         return Result(
             found.labels,
             spaces[-1],
             seconds,
-            {"epochs": len(rows), "soft": soft},
+            {"epochs": len(rows), "soft": soft} | estimated(n_clusters, k),
             rows,
             obs={"confidence": found.confidence},
+            obsm={"map": map_embedding(*networks[-1][:2], spaces[-1], found.labels)} if networks else {},
+            shrinkage=[row for network in networks for row in network.record.rows],
             uns={"sigma2": anchor.sigma2, "tau2": anchor.tau2, "reliability": anchor.reliability},
         )
 
-    def embed(
-        self, x: np.ndarray, anchor: Anchor, n_clusters: int, *, stage: int, seed: int, run: Run
-    ) -> tuple[np.ndarray, History]:
-        """h (n_cells, d) of one network trained on x (n_cells, G), from its own seed and checkpoint; its history."""
+    def embed(self, x: np.ndarray, anchor: Anchor, n_clusters: int, *, stage: int, seed: int, run: Run) -> Trained:
+        """One network trained on x (n_cells, G), from its own seed and checkpoint."""
         own_seed = derived_seed(seed, stage) % 2**32
         L.seed_everything(own_seed, verbose=False)
         scores = x @ anchor.shrunk_loadings
@@ -223,8 +245,11 @@ class AnchoredJojoSCL(Settings):
         steps = len(data.train_dataloader())
         epochs = run.trainer.max_epochs or max(self.epochs, -(-self.min_steps // steps))
         module = self.module(anchor.shrunk_loadings / scale, scores, n_clusters, seed=own_seed, epochs=epochs)
-        history = fit(module, data, run, max_epochs=epochs, stage=f"network{stage}", first_epoch=stage * epochs)
-        return data.embed(module)["h"], history
+        first, record = stage * epochs, ShrinkageRecord(stage * epochs)
+        history = fit(
+            module, data, run, max_epochs=epochs, stage=f"network{stage}", callbacks=[record], first_epoch=first
+        )
+        return Trained(module, data, data.embed(module)["h"], history, record)
 
     def module(
         self, loadings: np.ndarray, scores: np.ndarray, n_clusters: int, *, seed: int, epochs: int
@@ -237,6 +262,27 @@ class AnchoredJojoSCL(Settings):
         return AnchoredModule(
             torch.from_numpy(loadings), torch.from_numpy(neighbours), n_clusters, seed=seed, max_epochs=epochs, **hyper
         )
+
+    def estimate_n_clusters(self, scores: np.ndarray, soft: float, *, seed: int) -> int:
+        """K from the scores (n_cells, d) of the anchor by evidence accumulation (Fred & Jain, IEEE TPAMI 2005).
+
+        K-means partitions with sqrt(n) / 2 to sqrt(n) clusters, but no more than `max_clusters`, vote on which of a
+        random sample of n cells belong together; K is where the tree of the votes can be cut with most room.
+        """
+        rng = np.random.default_rng(seed)
+        sample = np.sort(rng.choice(len(scores), min(len(scores), _ESTIMATE_CELLS), replace=False))
+        most = max(2, min(self.max_clusters, math.isqrt(len(scores))))
+        smoothed = (self.smoothed(scores, soft, rng)[sample] for _ in range(self.anchor_partitions))
+        numbers = range(max(2, most // 2), most + 1)
+        partitions = [random_kmeans(x, numbers, rng) for x in smoothed for _ in range(_VOTES)]
+        return longest_lifetime(partitions, most)
+
+    def n_clusters_of(self, x: np.ndarray, *, seed: int) -> int:
+        """The same K for a method without an anchor, from its preprocessed cells x (n_cells, G)."""
+        x = x - x.mean(0)
+        anchor = pca_anchor(x, self.n_dims, seed=seed)
+        soft = softness(anchor.reliability, self.soft_above)
+        return self.estimate_n_clusters(x @ anchor.shrunk_loadings, soft, seed=seed)
 
     def cluster(self, spaces: list[np.ndarray], soft: float, n_clusters: int, *, seed: int) -> Consensus:
         """The consensus of random partitions of the anchor's scores, spaces[0], and of the networks' embeddings."""
@@ -252,8 +298,12 @@ class AnchoredJojoSCL(Settings):
 
     def partition(self, space: np.ndarray, soft: float, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
         """Average linkage (n_cells,) of a random number of axes after a random amount of smoothing."""
+        x = self.smoothed(space, soft, rng)
+        return micro_linkage(x, n_clusters, self.n_micro, seed=int(rng.integers(2**20)))
+
+    def smoothed(self, space: np.ndarray, soft: float, rng: np.random.Generator) -> np.ndarray:
+        """A random number of axes of `space` after a random amount of smoothing: (n_cells, axes)."""
         n_dims = int(rng.integers(min(self.min_dims, space.shape[1]), space.shape[1] + 1))
         n_neighbors = int(rng.integers(self.smoothing[0], self.smoothing[1] + 1))
         x = snn_mean(normalise(space[:, :n_dims], soft), n_neighbors)
-        x = x if soft else normalise(x, 0)  # a mean of unit vectors is shorter
-        return micro_linkage(x, n_clusters, self.n_micro, seed=int(rng.integers(2**20)))
+        return x if soft else normalise(x, 0)  # a mean of unit vectors is shorter

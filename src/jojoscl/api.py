@@ -15,7 +15,7 @@ from jojoscl.output import annotate
 
 def cluster(
     adata: AnnData,
-    n_clusters: int,
+    n_clusters: int | None = None,
     *,
     key_added: str = "jojoscl",
     layer: str | None = None,
@@ -34,7 +34,7 @@ def cluster(
     adata
         Cells x genes with raw counts in `X`, or in `layer`.
     n_clusters
-        Number of clusters, 2 to the number of cells.
+        Number of clusters, 2 to the number of cells; None: estimated from the cells, see ``uns``.
     key_added
         Name under which the results are put.
     layer
@@ -57,7 +57,9 @@ def cluster(
     Returns
     -------
     None, or the copy. Sets ``obs[key_added]`` (categorical), with the default preset ``obs[key_added +
-    "_confidence"]`` (0 to 1), ``obsm["X_" + key_added]`` (n_cells, d) and ``uns[key_added]`` (settings, seconds).
+    "_confidence"]`` (0 to 1), ``obsm["X_" + key_added]`` (n_cells, d), ``obsm["X_" + key_added + "_map"]`` (the
+    same, each cell shrunk toward its cluster's centroid by b_k) and ``uns[key_added]`` (settings, seconds, and
+    where K was not given ``n_clusters_estimated``).
 
     Raises
     ------

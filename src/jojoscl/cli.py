@@ -80,7 +80,8 @@ def job(cfg: DictConfig) -> None:
         return
     failed.unlink(missing_ok=True)
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in ("ari", "nmi", "acc") if name in metrics)
-    scores = scores or f"{metrics['n_clusters']} clusters"
+    if not scores or "n_clusters_estimated" in metrics:
+        scores = f"{metrics['n_clusters']} clusters  {scores}".rstrip()
     print(f"{metrics['dataset']} {metrics['method']} seed {metrics['seed']}: {scores}\n  {folder}")
 
 

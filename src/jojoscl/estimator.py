@@ -12,11 +12,13 @@ from anndata import AnnData
 
 from jojoscl.assign import assign
 from jojoscl.callbacks import EpochLabels, OracleSelection
+from jojoscl.config import from_preset
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.errors import UserError
-from jojoscl.method import Oracle, Result, Run, check_n_clusters
+from jojoscl.method import Oracle, Result, Run, check_n_clusters, estimated
 from jojoscl.module import JojoSCLModule
+from jojoscl.record import ShrinkageRecord, map_embedding
 from jojoscl.settings import Settings, between, one_of
 from jojoscl.training import fit
 
@@ -78,11 +80,12 @@ class JojoSCL(Settings):
     ) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.method.Method`); `oracle` only under selection=oracle."""
         run = run or Run()
-        k = check_n_clusters(n_clusters, adata.n_obs)
+        told = None if n_clusters is None else check_n_clusters(n_clusters, adata.n_obs)
         started = time.perf_counter()
         cells = self.preprocess.apply(adata, run.cache)
         preprocessed = time.perf_counter()
 
+        k = told or from_preset("default").n_clusters_of(np.asarray(cells.X), seed=seed)
         L.seed_everything(seed, verbose=False)
         data = CellDataModule(cells.X, batch_size=self.batch_size, seed=seed)
         epochs = run.trainer.max_epochs or self.epochs
@@ -90,25 +93,38 @@ class JojoSCL(Settings):
         callbacks: list[L.Callback] = []
         if self.sure != "none" and self.temporal_labels == "epoch":
             callbacks.append(EpochLabels())
+        record = ShrinkageRecord(clusters=bool(callbacks))
         selection = OracleSelection(oracle, self.assign_on, self.kmeans_starts) if oracle else None
         if selection:
             callbacks.append(selection)
-        history = fit(module, data, run, max_epochs=epochs, callbacks=callbacks)
+        history = fit(module, data, run, max_epochs=epochs, callbacks=[record, *callbacks])
 
         fitted = time.perf_counter()
         outputs = data.embed(module)
         labels = last = assign(outputs, self.assign_on, k, seed=seed, n_init=self.kmeans_starts)
-        info: dict[str, Any] = {"epochs": epochs}
+        obsm: dict[str, np.ndarray] = {}
+        info: dict[str, Any] = {"epochs": epochs} | estimated(n_clusters, k)
         if selection:
             labels, outputs = selection.best["labels"].numpy(), selection.best["outputs"]
-            info["selected_epoch"] = selection.best["epoch"]
+            info["selected_epoch"] = selection.best["epoch"]  # whose network, and so b_k, is gone
+        else:
+            obsm["map"] = map_embedding(module, data, outputs[module.space], labels)
         seconds = {
             "preprocess": preprocessed - started,
             "train": history.seconds,
             "assign": time.perf_counter() - fitted,
         }
         embedding = np.asarray(outputs[module.space])
-        return Result(labels, embedding, seconds, info, history.rows, last_labels=last if selection else None)
+        return Result(
+            labels,
+            embedding,
+            seconds,
+            info,
+            history.rows,
+            last_labels=last if selection else None,
+            obsm=obsm,
+            shrinkage=record.rows,
+        )
 
     def module(self, n_genes: int, n_clusters: int, n_cells: int, *, seed: int, epochs: int) -> JojoSCLModule:
         """The LightningModule with these settings, its weights drawn by torch's global generator."""

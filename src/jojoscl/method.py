@@ -25,7 +25,8 @@ class Result:
     labels: (n_cells,) int, clusters 0 .. K-1. embedding: (n_cells, d) float32. seconds: by stage.
     info: scalars worth keeping beside the scores. history: losses, a row an epoch.
     last_labels: where an oracle chose the epoch, those of the last epoch, to be reported beside.
-    obs: more about each cell, (n_cells,) arrays by name. uns: arrays about the fit by name.
+    obs: more about each cell, (n_cells,) arrays by name. obsm: more embeddings, (n_cells, d) by name.
+    shrinkage: rows of :class:`~jojoscl.record.ShrinkageRecord`. uns: arrays about the fit by name.
     """
 
     labels: np.ndarray
@@ -35,6 +36,8 @@ class Result:
     history: list[dict[str, float]] = field(default_factory=list)
     last_labels: np.ndarray | None = None
     obs: dict[str, np.ndarray] = field(default_factory=dict)
+    obsm: dict[str, np.ndarray] = field(default_factory=dict)
+    shrinkage: list[dict[str, Any]] = field(default_factory=list)
     uns: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -88,6 +91,11 @@ def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
     if n_clusters > n_cells:
         raise UserError(f"{n_clusters} clusters were asked for, but there are only {n_cells} cells: ask for fewer.")
     return int(n_clusters)
+
+
+def estimated(n_clusters: int | None, k: int) -> dict[str, int]:
+    """For a result's info: the K that a method found for itself; nothing where it was told."""
+    return {"n_clusters_estimated": k} if n_clusters is None else {}
 
 
 def check_seed(seed: int) -> int:

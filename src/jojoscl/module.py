@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,7 +31,11 @@ class MomentumModule(SeededModule):
     query: nn.Module
     key: nn.Module
     momentum: float
+    max_epochs: int
     updates = 0
+    shrinks_mean = False  # whether SURE shrinks the first view or the mean of both
+    two_views: Callable[[Tensor], dict[str, Tensor]]
+    views: tuple[Tensor, Tensor, Tensor] | None = None  # of the last batch: two embeddings (B, P) and the cells' index
 
     def on_train_batch_end(self, *args: Any) -> None:
         if self.global_step > self.updates:  # not after batches that only accumulate gradients
@@ -96,6 +101,7 @@ class JojoSCLModule(MomentumModule):
         instance = nt_xent(a["z"], b["z"], self.hyper["temperature"])
         cluster = self.cluster_loss(a["cluster_head"], b["cluster_head"])
         sure = self.sure_loss(a, b, index)
+        self.views = a[self.space].detach(), b[self.space], index
         alpha, beta, lambda_ = self.hyper["alpha"], self.hyper["beta"], self.hyper["lambda_"]
         loss = alpha * instance + beta * cluster + lambda_ * sure
         self.record(batch_idx, loss=loss, instance=instance, cluster=cluster, sure=sure)
@@ -103,6 +109,10 @@ class JojoSCLModule(MomentumModule):
 
     def view(self, x: Tensor) -> Tensor:
         return random_view(x, self.hyper["mask_rate"], self.hyper["noise_sd"], self.generator)
+
+    def two_views(self, x: Tensor) -> dict[str, Tensor]:
+        """Embeddings (B, P) of cells x (B, G) as training sees them: one view by the query, one by the key."""
+        return {"a": self(self.view(x))[self.space], "b": self.heads(self.key(self.view(x)))[self.space]}
 
     def cluster_loss(self, p_a: Tensor, p_b: Tensor) -> Tensor:
         contrast = cluster_contrast(p_a, p_b, self.hyper["cluster_temperature"], self.hyper["cluster_similarity"])

@@ -99,6 +99,10 @@ def write(
         labels["cell_type"] = truth
     with whole_file(folder / "labels.csv") as path:
         labels.to_csv(path, index=False)
+    record = pd.DataFrame(result.shrinkage)
+    if not record.empty:
+        with whole_file(folder / "shrinkage.csv") as path:
+            record.to_csv(path, index=False)
     with whole_file(folder / "config.yaml") as path:
         plain = {key: value for key, value in cfg.items() if key != "hydra"}
         OmegaConf.save(OmegaConf.create(plain, parent=None), path, resolve=True)
@@ -106,6 +110,7 @@ def write(
         result_anndata(cells, result, metrics, decisive(cfg)).write_h5ad(path)
     if cfg.pictures:
         plots.loss_curves(result.history, folder / "losses.png")
+        plots.shrinkage(record, folder / "shrinkage.png")
         plots.umap(result.embedding, result.labels, truth, folder / "umap.png", seed=cfg.seed)
     with whole_file(folder / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2) + "\n")
@@ -120,12 +125,14 @@ def result_anndata(cells: AnnData, result: Result, metrics: dict[str, Any], sett
 
 
 def annotate(adata: AnnData, key: str, result: Result, settings: dict[str, Any]) -> None:
-    """Add obs[key] and what else the method says of a cell, obsm["X_" + key] and uns[key] in place."""
+    """Add obs[key] and what else the method says of a cell, obsm["X_" + key] (and more) and uns[key] in place."""
     adata.obs[key] = pd.Categorical(result.labels.astype(str), sorted(map(str, set(result.labels)), key=int))
     for name, values in result.obs.items():
         adata.obs[f"{key}_{name}"] = values
     adata.obsm[f"X_{key}"] = result.embedding
-    adata.uns[key] = {"params": json.dumps(settings), "seconds": result.seconds, **result.uns}
+    for name, embedding in result.obsm.items():
+        adata.obsm[f"X_{key}_{name}"] = embedding
+    adata.uns[key] = {"params": json.dumps(settings), "seconds": result.seconds, **result.info, **result.uns}
 
 
 def peak_memory_mb() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,14 @@ from anndata import AnnData
 from matplotlib.figure import Figure
 
 from jojoscl.files import whole_file
+
+_SYMBOLS = {
+    "sigma2": "noise $\\sigma^2_k$",
+    "tau2": "spread $\\tau^2_k$",
+    "b": "weight on the centroid $b_k$",
+    "movement": "movement of the centroids",
+    "cosine_gap": "cosine, same cell - other cells",
+}
 
 
 def loss_curves(history: list[dict[str, float]], path: Path) -> None:
@@ -25,6 +34,44 @@ def loss_curves(history: list[dict[str, float]], path: Path) -> None:
         axis.plot(table["epoch"], table[name], color="C0")
         axis.set(title=name, xlabel="epoch")
     _save(figure, path)
+
+
+def shrinkage(record: pd.DataFrame, path: Path) -> None:
+    """The rows of :class:`~jojoscl.record.ShrinkageRecord`; nothing for methods without them.
+
+    Above: sigma2_k, tau2_k, b_k and the centroids' movement (a thin line a cluster, the median thick) and the cosine
+    gap against the epoch. Below: distances between centroids.
+    """
+    if record.empty:
+        return
+    curves = [name for name in ("sigma2", "tau2", "b", "movement", "cosine_gap") if (record["quantity"] == name).any()]
+    distances: list[tuple[Any, pd.DataFrame]] = list(record[record["quantity"] == "distance"].groupby("epoch"))
+    figure = Figure(figsize=(3 * len(curves), 2.6 * (1 + bool(distances))), layout="constrained")
+    rows = figure.subfigures(1 + bool(distances), 1, squeeze=False)[:, 0]
+    for axis, name in zip(np.atleast_1d(rows[0].subplots(1, len(curves))), curves, strict=True):
+        chosen = record[record["quantity"] == name]
+        values = chosen.assign(cluster=chosen["cluster"].astype(float).fillna(0)).pivot_table(
+            "value", "epoch", "cluster"
+        )
+        axis.plot(values, color="C0", linewidth=0.5, alpha=0.4)
+        axis.plot(values.median(axis=1), color="C0")
+        axis.set(title=_SYMBOLS[name], xlabel="epoch")
+    if not distances:
+        return _save(figure, path)
+    top = max(group["value"].max() for _, group in distances)
+    axes = np.atleast_1d(rows[1].subplots(1, len(distances)))
+    for axis, (epoch, group) in zip(axes, distances, strict=True):
+        image = axis.imshow(_symmetric(group), vmin=0, vmax=top, cmap="viridis")
+        axis.set(title=f"centroids after {epoch + 1} epochs", xlabel="cluster", ylabel="cluster")
+    rows[1].colorbar(image, ax=axes, label="distance")
+    _save(figure, path)
+
+
+def _symmetric(group: pd.DataFrame) -> np.ndarray:
+    i, j = (group[name].to_numpy(int) for name in ("cluster", "other"))
+    matrix = np.zeros((j.max() + 1,) * 2)
+    matrix[i, j] = matrix[j, i] = group["value"]
+    return matrix
 
 
 def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, path: Path, *, seed: int) -> None:

@@ -88,6 +88,32 @@ def tau2_sure(within: Tensor, sigma2: Tensor) -> Tensor:
     return (within - sigma2).clamp(min=0)
 
 
+class Shrinkage(NamedTuple):
+    """What SURE makes of K clusters: n, sigma2_k, tau2_k and b_k, each (K,), and mean (K, P)."""
+
+    n: Tensor
+    sigma2: Tensor
+    tau2: Tensor
+    b: Tensor
+    mean: Tensor
+
+
+def estimate_shrinkage(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int, *, of_mean: bool = False) -> Shrinkage:
+    """sigma2_k, tau2_k and the b_k that minimises (B), from two views (N, P) of the same cells.
+
+    What is shrunk is the first view or, `of_mean`, the mean of both, whose noise variance is half of one view's.
+    """
+    stats = cluster_stats((x1 + x2) / 2 if of_mean else x1, labels, n_clusters)
+    sigma2 = sigma2_two_views(x1, x2, labels, n_clusters) / (2 if of_mean else 1)
+    tau2 = tau2_sure(sigma2_within(stats, x1.shape[1]), sigma2)
+    return Shrinkage(stats.n, sigma2, tau2, shrinkage_weight(sigma2, tau2), stats.mean)
+
+
+def shrink_to_clusters(h: Tensor, labels: Tensor, b: Tensor) -> Tensor:
+    """Each row of h (N, P) at its posterior mean, mu_k + (1 - b_k) (h - mu_k); mu_k is the mean of h in cluster k."""
+    return shrink(h, cluster_stats(h, labels, len(b)).mean[labels], b[labels])
+
+
 def loss_released(x: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """S0, the released code's term to the letter: (U) with sigma2 = SS / (P (N - 1)) and tau2 = sigma2 / N.
 

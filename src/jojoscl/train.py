@@ -35,7 +35,7 @@ class RunSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n_clusters not in (None, "annotated") and type(self.n_clusters) is not int:
-            raise UserError(f"n_clusters must be a whole number, or annotated, not {self.n_clusters!r}.")
+            raise UserError(f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}.")
 
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -66,6 +66,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         seconds = {"load": loaded - started, **result.seconds}
         metrics = {
             **output.describe(cfg, cells, result),
+            "n_types": None if truth is None else len(np.unique(truth)),
             **evaluate(truth, result),
             "seconds": seconds | {"total": sum(seconds.values())},
         }

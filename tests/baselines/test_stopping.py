@@ -14,6 +14,7 @@ def stops_after(losses: list[float], **settings: Any) -> int | None:
     """The number of epochs after which a Plateau ends a training with these losses."""
     plateau, trainer = Plateau(**settings), SimpleNamespace(should_stop=False, callback_metrics={})
     for epoch, loss in enumerate(losses, start=1):
+        trainer.global_step = 10 * epoch
         trainer.callback_metrics["loss"] = loss
         plateau.on_train_epoch_end(trainer, None)
         if trainer.should_stop:
@@ -33,4 +34,4 @@ def stops_after(losses: list[float], **settings: Any) -> int | None:
     ],
 )
 def test_plateau(losses: list[float], gain: float, end: int | None) -> None:
-    assert stops_after(losses, patience=2, gain=gain) == end
+    assert stops_after(losses, patience=20, gain=gain) == end

@@ -9,7 +9,7 @@ from anndata import AnnData
 from jojoscl.config import from_preset
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.estimator import JojoSCL
-from jojoscl.method import Oracle, Result, Run
+from jojoscl.method import Oracle, Result, Run, check_n_clusters
 from jojoscl.settings import Settings, between
 
 
@@ -43,6 +43,7 @@ class ScCCL(Settings):
         oracle: Oracle | None = None,
     ) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.method.Method`)."""
+        check_n_clusters(n_clusters, adata.n_obs)
         return self.without_sure().fit_predict(adata, n_clusters, seed=seed, run=run, oracle=oracle)
 
     def without_sure(self) -> JojoSCL:

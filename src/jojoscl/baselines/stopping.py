@@ -10,31 +10,30 @@ from torch import Tensor
 
 
 class Plateau(L.Callback):
-    """Stop when, for `patience` epochs, the training loss was never lower than its best by more than the share `gain`.
+    """Stop when the training loss has not fallen by the share `gain` of its best in `patience` steps.
 
-    The best is the loss that was last so much lower than the best before it.
+    Steps, not epochs: an epoch of a small set is one or two of them, and little can be learned in it.
     """
 
     def __init__(self, patience: int, gain: float) -> None:
         self.patience, self.gain = patience, gain
-        self.best, self.waited = float("inf"), 0
+        self.best, self.best_step, self.stopped = float("inf"), 0, False
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best, "best_step": self.best_step, "stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.waited = state_dict["best"], state_dict["waited"]
+        self.best, self.best_step, self.stopped = (state_dict[name] for name in ("best", "best_step", "stopped"))
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        trainer.should_stop = self.waited >= self.patience
+        trainer.should_stop = self.stopped
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         loss = float(trainer.callback_metrics["loss"])
         if math.isinf(self.best) or loss < self.best - self.gain * abs(self.best):
-            self.best, self.waited = loss, 0
-        else:
-            self.waited += 1
-        trainer.should_stop = trainer.should_stop or self.waited >= self.patience
+            self.best, self.best_step = loss, trainer.global_step
+        self.stopped = trainer.global_step - self.best_step >= self.patience
+        trainer.should_stop = trainer.should_stop or self.stopped
 
 
 class SettledLabels(L.Callback):

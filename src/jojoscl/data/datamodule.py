@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import lightning as L
 import numpy as np
@@ -68,11 +68,13 @@ class CellDataModule(L.LightningDataModule):
         return self._loader(Batches(len(self.cells), 4096, seed=None))
 
     @torch.no_grad()
-    def embed(self, module: L.LightningModule) -> dict[str, np.ndarray]:
-        """All outputs of `module` for all cells, un-augmented and in order: name -> (n_cells, d)."""
-        training = module.training
+    def embed(
+        self, module: L.LightningModule, forward: Callable[[Tensor], dict[str, Tensor]] | None = None
+    ) -> dict[str, np.ndarray]:
+        """All outputs of `module`, or of another `forward` of it, for all cells in order: name -> (n_cells, d)."""
+        training, forward = module.training, forward or module
         module.eval()
-        parts = [module(x.to(module.device)) for x, *_ in self.predict_dataloader()]
+        parts = [forward(x.to(module.device)) for x, *_ in self.predict_dataloader()]
         module.train(training)
         return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
 

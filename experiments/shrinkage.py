@@ -1,0 +1,64 @@
+"""The cosine gap of cells' views against the epoch, with and without SURE, and the weight b_k of its shrinkage.
+
+    jojoscl -m experiment=cosine_gap
+    python experiments/shrinkage.py runs/cosine_gap experiments/results/cosine_gap.png
+
+A thin line a seed, their mean thick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+
+from jojoscl.files import whole_file
+
+
+def records(folder: Path) -> pd.DataFrame:
+    """All rows of shrinkage.csv of the finished runs below `folder`, with dataset, seed and sure."""
+    tables = []
+    for path in sorted(folder.rglob("metrics.json")):
+        metrics, config = json.loads(path.read_text()), yaml.safe_load((path.parent / "config.yaml").read_text())
+        names = {"dataset": metrics["dataset"], "seed": metrics["seed"], "sure": config["method"]["sure"]}
+        tables.append(pd.read_csv(path.parent / "shrinkage.csv").assign(**names))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """A panel a dataset and quantity."""
+    datasets, quantities = sorted(table["dataset"].unique()), {"cosine_gap": "cosine gap", "b": "mean $b_k$"}.items()
+    figure = Figure(figsize=(4 * len(datasets), 5), layout="constrained")
+    for row, (quantity, words) in zip(figure.subplots(2, len(datasets), squeeze=False), quantities, strict=True):
+        for axis, dataset in zip(row, datasets, strict=True):
+            chosen = table[(table["dataset"] == dataset) & (table["quantity"] == quantity)]
+            for sure, group in chosen.groupby("sure"):
+                colour = sorted(table["sure"].unique()).index(sure)
+                curves = group.pivot_table("value", "epoch", "seed")
+                axis.plot(curves, color=f"C{colour}", linewidth=0.5, alpha=0.5)
+                axis.plot(curves.mean(axis=1), color=f"C{colour}", label=f"sure={sure}")
+            axis.set(title=dataset, xlabel="epoch", ylabel=words)
+            axis.legend(frameon=False)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("picture", type=Path)
+    arguments = parser.parse_args()
+    table = records(arguments.runs)
+    if table.empty:
+        parser.error(f"there is no finished run below {arguments.runs}")
+    draw(table, arguments.picture)
+    last = table[(table["quantity"] == "cosine_gap") & (table["epoch"] == table["epoch"].max())]
+    print(last.groupby(["dataset", "sure"])["value"].agg(["mean", "std", "size"]).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What shrinkage does while networks train, and to the embedding in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from jojoscl.data.datamodule import CellDataModule
+from jojoscl.evaluate import cosine_gap
+from jojoscl.module import MomentumModule
+from jojoscl.seeding import derived_seed
+from jojoscl.shrinkage import estimate_shrinkage, shrink_to_clusters
+
+_DISTANCES_AFTER = (10, 50, 100)  # epochs, and after the last
+
+
+class ShrinkageRecord(L.Callback):
+    """A tidy record of each epoch, from the views it trained on: nothing is drawn or computed twice.
+
+    `rows` have the keys epoch, quantity, cluster, other and value. Quantities: cosine_gap, between the two views of a
+    cell and of different cells; where there are temporal clusters n, sigma2, tau2, b and movement of each (how far its
+    centroid went since the epoch before) and, after some epochs, the distance between two centroids. A cluster's number
+    follows its centroid. Kept in the checkpoint, as :class:`~jojoscl.callbacks.History` is.
+    """
+
+    def __init__(self, first_epoch: int = 0, *, clusters: bool = True) -> None:
+        self.first_epoch, self.clusters = first_epoch, clusters
+        self.rows: list[dict[str, float | str | None]] = []
+        self.centroids: Tensor | None = None
+        self.views: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "centroids": self.centroids}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self.centroids = state_dict["rows"], state_dict["centroids"]
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        self.views = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *args: Any) -> None:
+        self.views.append(module.views)
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        x1, x2, index = (torch.cat(parts) for parts in zip(*self.views, strict=True))
+        self.views, epoch = [], self.first_epoch + trainer.current_epoch
+        self.add(epoch, "cosine_gap", cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2))))
+        if not self.clusters:
+            return
+        found = estimate_shrinkage(x1, x2, module.labels[index], len(module.centroids), of_mean=module.shrinks_mean)
+        mean, order = self.follow(found.mean.float().cpu())
+        for name in ("n", "sigma2", "tau2", "b"):
+            self.add_each(epoch, name, getattr(found, name).cpu()[order])
+        if self.centroids is not None:
+            self.add_each(epoch, "movement", (mean - self.centroids).norm(dim=1))
+        self.centroids = mean
+        if trainer.current_epoch + 1 in (*_DISTANCES_AFTER, trainer.max_epochs):
+            for cluster, row in enumerate(torch.cdist(mean, mean).tolist()):
+                for other in range(cluster + 1, len(row)):
+                    self.add(epoch, "distance", row[other], cluster, other)
+
+    def follow(self, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """Centroids (K, P) in the order of those of the epoch before, nearest to nearest, and that order (K,)."""
+        order = torch.arange(len(mean))
+        if self.centroids is not None:
+            order = torch.from_numpy(linear_sum_assignment(torch.cdist(self.centroids, mean))[1])
+        return mean[order], order
+
+    def add_each(self, epoch: int, quantity: str, values: Tensor) -> None:
+        for cluster, value in enumerate(values.tolist()):
+            self.add(epoch, quantity, value, cluster)
+
+    def add(
+        self, epoch: int, quantity: str, value: float, cluster: int | None = None, other: int | None = None
+    ) -> None:
+        self.rows.append({"epoch": epoch, "quantity": quantity, "cluster": cluster, "other": other, "value": value})
+
+
+def map_embedding(module: MomentumModule, data: CellDataModule, h: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Embeddings h (n_cells, P) of a trained module at their posterior means given their clusters `labels` (n_cells,).
+
+    b_k is that of two views of each cell, drawn anew from the module's seed: see `shrinkage`.
+    """
+    module.generator = torch.Generator(module.device)
+    module.generator.manual_seed(derived_seed(module.seed, module.max_epochs))
+    views = data.embed(module, module.two_views)
+    x1, x2, clusters = (torch.from_numpy(a) for a in (views["a"], views["b"], labels))
+    b = estimate_shrinkage(x1, x2, clusters, int(labels.max()) + 1, of_mean=module.shrinks_mean).b
+    return shrink_to_clusters(torch.from_numpy(h), clusters, b).numpy()
