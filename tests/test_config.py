@@ -10,7 +10,7 @@ import pytest
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from jojoscl.config import build, compose, conf_dir, config_hash, from_preset, run_folder
+from jojoscl.config import build, compose, conf_dir, config_hash, from_preset, run_folder, study_point, varied
 from jojoscl.errors import UserError
 
 
@@ -87,6 +87,10 @@ def test_compose_leaves_an_application_around_it_alone() -> None:
         ("data.root=/elsewhere", True),
         ("trainer.accelerator=cpu", True),
         ("pictures=false", True),
+        ("corrupt.dropout=0.3", False),
+        ("corrupt.dropout=0", True),
+        ("vary={method.alpha:0}", False),
+        ("vary={method.alpha:0.5}", True),
     ],
 )
 def test_runs_are_told_apart_by_what_decides_their_result(override: str, same: bool) -> None:
@@ -96,6 +100,41 @@ def test_runs_are_told_apart_by_what_decides_their_result(override: str, same: b
 def test_run_folder_tells_dataset_method_preset_selection_and_seed() -> None:
     cfg = compose(["data=bladder_2100", "preset=released", "selection=oracle", "seed=0"])
     assert run_folder(cfg) == f"bladder-select_2100/jojoscl-released-oracle/seed0-{config_hash(cfg)}"
+
+
+def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
+    cfg = compose(["vary={method.alpha:0,corrupt.thin:0.5}"])
+    assert config_hash(cfg) == config_hash(varied(cfg)) == config_hash(compose(["method.alpha=0", "corrupt.thin=0.5"]))
+    assert (cfg.method.alpha, varied(cfg).method.alpha) == (0.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("override", "setting", "strength"),
+    [
+        ("seed=0", None, None),
+        ("corrupt.dropout=0.3", "dropout", 0.3),
+        ("vary={method.preprocess.n_top_genes:500}", "preprocess.n_top_genes", 500),
+        ("vary={method.n_networks:0,method.anchor_partitions:1}", "n_networks=0, anchor_partitions", 1),
+        ("vary={method.smoothing:[1,1]}", "smoothing", "[1, 1]"),
+    ],
+)
+def test_metrics_say_what_a_study_changed(override: str, setting: str | None, strength: object) -> None:
+    assert study_point(varied(compose([override]))) == {"setting": setting, "strength": strength}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("vary={method.alpa:0}", "no setting 'alpa' .did you mean 'alpha'"),
+        ("vary={metod.alpha:0}", "there is no 'metod'"),
+        ("vary=3", "vary lists settings"),
+    ],
+)
+def test_vary_names_what_is_not_there(override: str, words: str) -> None:
+    cfg = compose([override])
+    assert run_folder(cfg).endswith("seed0-wrong")  # the run says it, and in a sweep the others go on
+    with pytest.raises(UserError, match=words):
+        varied(cfg)
 
 
 def test_seed_zero_is_a_seed() -> None:

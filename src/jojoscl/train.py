@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig
 
 from jojoscl import output
-from jojoscl.config import build, config_hash
+from jojoscl.config import build, config_hash, study_point, varied
 from jojoscl.errors import UserError
 from jojoscl.evaluate import scores
 from jojoscl.method import Result, Run, without_labels
@@ -40,15 +40,17 @@ class RunSettings(Settings):
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Do the run that `cfg` describes in `folder` and return its metrics; a finished run is read, not done again."""
+    cfg = varied(cfg)
     if cfg.force is not True and (finished := output.read_metrics(folder, config_hash(cfg))):
         return finished
     RunSettings(**{field.name: cfg[field.name] for field in fields(RunSettings)})
     method, dataset, trainer = build(cfg.method), build(cfg.data), build(cfg.trainer)
+    corrupt = build(cfg.corrupt)
     if cfg.selection == "oracle" and not method.takes_oracle:
         raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
 
     started = time.perf_counter()
-    cells = dataset.load()
+    cells = corrupt(dataset.load(), seed=cfg.seed)
     loaded = time.perf_counter()
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
     n_clusters = number_of_clusters(cfg.n_clusters, truth)
@@ -66,7 +68,9 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         seconds = {"load": loaded - started, **result.seconds}
         metrics = {
             **output.describe(cfg, cells, result),
+            **study_point(cfg),
             **evaluate(truth, result),
+            "seconds_method": sum(result.seconds.values()),  # without reading or simulating the cells
             "seconds": seconds | {"total": sum(seconds.values())},
         }
         output.write(folder, cfg, cells, truth, result, metrics)
