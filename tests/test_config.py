@@ -7,10 +7,11 @@ from typing import Any
 
 import hydra
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from jojoscl.config import build, compose, conf_dir, config_hash, from_preset, run_folder, study_point, varied
+from jojoscl.config import build, compose, conf_dir, config_hash, decisive, from_preset, run_folder, study_point, varied
 from jojoscl.errors import UserError
 
 
@@ -59,6 +60,25 @@ def test_every_choice_of_the_other_groups_composes(group: str) -> None:
         assert build(cfg.trainer).max_epochs == cfg.trainer.max_epochs
 
 
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_every_point_of_a_study_can_be_built(name: str) -> None:
+    params = OmegaConf.load(conf_dir() / "experiment" / f"{name}.yaml").hydra.sweeper.params
+    sweeps = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
+    grid = {s.key_or_group: list(s.sweep_string_iterator()) if s.is_sweep_override() else [s.value()] for s in sweeps}
+    points = grid.pop("vary", [None])
+    first = [f"experiment={name}", *(f"{key}={values[0]}" for key, values in grid.items())]
+    names = [run_folder(compose([*first, *([f"vary={point}"] if point else [])])) for point in points]
+    assert len(set(names)) == len(points)
+    assert not any(folder.endswith("wrong") for folder in names)
+    for key in grid.keys() & {"data", "method"}:
+        assert set(grid[key]) <= set(choices(key))
+
+
+def test_a_setting_that_came_later_leaves_the_names_of_earlier_runs() -> None:
+    assert "shrink_components" not in decisive(compose())["method"]
+    assert decisive(compose(["method.shrink_components=false"]))["method"]["shrink_components"] is False
+
+
 def test_preprocess_reaches_the_method() -> None:
     assert compose(["preprocess=scanpy"]).method.preprocess.max_value == 10
 
@@ -91,6 +111,7 @@ def test_compose_leaves_an_application_around_it_alone() -> None:
         ("corrupt.dropout=0", True),
         ("vary={method.alpha:0}", False),
         ("vary={method.alpha:0.5}", True),
+        ("method.shrink_components=false", False),
     ],
 )
 def test_runs_are_told_apart_by_what_decides_their_result(override: str, same: bool) -> None:

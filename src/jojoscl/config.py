@@ -22,6 +22,8 @@ from jojoscl.errors import UserError, nearest
 
 # What decides a run's result, and so names its folder. Devices, loggers, pictures and paths do not.
 _DECISIVE = ("data", "method", "seed", "n_clusters", "selection")
+# Settings that came later, at the value that all runs before had: so these runs keep their names.
+_SINCE_THEN = {"shrink_components": True}
 
 
 def conf_dir() -> Path:
@@ -161,6 +163,7 @@ def decisive(cfg: Any) -> dict[str, Any]:
     plain["precision"] = OmegaConf.select(cfg, "trainer.precision")
     if changes := build(OmegaConf.select(cfg, "corrupt")).changes:  # only then: runs of old keep their names
         plain["corrupt"] = changes
+    plain["method"] = {k: v for k, v in plain["method"].items() if v != _SINCE_THEN.get(k, ...)}
     outside = {"data": "root", "method": "about"}  # where the files are, and what is said of the method
     return plain | {node: {k: v for k, v in plain[node].items() if k != key} for node, key in outside.items()}
 
