@@ -10,6 +10,7 @@ reads experiments/results/noise.csv and writes noise.md beside it and experiment
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,14 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Study:
-    """How a study is drawn: `bars` a setting, or lines over the strength; ARI (full) and NMI (dashed), or `value`."""
+    """How a study is drawn: as `bars`, one a point, or as lines over the strength; ARI and NMI, or another value."""
 
     bars: bool = False
     hue: str = "name"  # a colour each
-    row: str | None = "setting"  # a row of panels each
+    row: str = "setting, score"  # a row of panels each
     col: str = "dataset"  # a column of panels each
-    value: str | None = None
-    logarithmic: bool = False
+    values: tuple[str, ...] = ("ari", "nmi")
+    logarithmic: str = ""  # axes, such as "xy"
 
 
 STUDIES = {
@@ -43,9 +44,9 @@ STUDIES = {
     "ablation_default": Study(bars=True),
     "noise": Study(),
     "downsampling": Study(),
-    "sensitivity": Study(hue="dataset", row=None, col="setting"),
-    "augmentation": Study(hue="setting", row=None),
-    "runtime": Study(value="seconds_method", row=None, col="setting", logarithmic=True),
+    "sensitivity": Study(hue="dataset", row="score", col="setting", logarithmic="x"),
+    "augmentation": Study(hue="setting", row="score"),
+    "runtime": Study(row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"),
 }
 
 
@@ -53,7 +54,11 @@ def read(path: Path) -> pd.DataFrame:
     """Runs of the table that :mod:`collect` made, with a `name` for each method; labels chose nothing in them."""
     runs = pd.read_csv(path).query("selection == 'last'")
     names = runs["method"] + " " + runs["preset"].fillna("")
-    return runs.assign(name=names.str.strip().str.replace("jojoscl default", "jojoscl"))
+    runs = runs.assign(
+        name=names.str.strip().str.replace("jojoscl default", "jojoscl"),
+        number=pd.to_numeric(runs["strength"], errors="coerce"),
+    )
+    return runs.sort_values(["name", "setting", "number"], na_position="first", ignore_index=True)
 
 
 def unchanged_strength(setting: str, method: str, preset: str | None) -> Any:
@@ -81,25 +86,25 @@ def with_unchanged(runs: pd.DataFrame) -> pd.DataFrame:
 def point_names(runs: pd.DataFrame) -> pd.Series:
     """Such as "momentum=0.5", and "unchanged"."""
     strength = runs["strength"].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
-    return (runs["setting"] + "=" + strength).where(runs["setting"].notna(), "unchanged")
+    return (runs["setting"].fillna("").astype(str) + "=" + strength).where(runs["setting"].notna(), "unchanged")
 
 
-def markdown(runs: pd.DataFrame, value: str | None = None) -> str:
-    """A row a method and point, a column a set: ARI / NMI or `value`, mean +- sd (number of seeds)."""
+def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:
+    """A row a method and point, a column a set: such as ARI / NMI, mean +- sd (number of seeds)."""
     runs = runs.assign(point=point_names(runs))
     sets = sorted(runs["dataset"].unique())
     lines = ["| Method | Setting | " + " | ".join(sets) + " |", "|---" * (len(sets) + 2) + "|"]
     for (name, point), group in runs.groupby(["name", "point"], sort=False):
-        cells = [_cell(group[group["dataset"] == dataset], value) for dataset in sets]
+        cells = [_cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in sets]
         lines.append(f"| {name} | {point} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(group: pd.DataFrame, value: str | None) -> str:
-    if group.empty:
+def _cell(scores: pd.DataFrame) -> str:
+    if scores.empty:
         return "-"
-    values = [f"{group[name].mean():.3f} +- {group[name].std():.3f}" for name in ([value] if value else ["ari", "nmi"])]
-    return f"{' / '.join(values)} ({len(group)})"
+    spread = scores.std().map(lambda sd: "" if np.isnan(sd) else f" +- {sd:.3f}")
+    return " / ".join(f"{mean:.3f}{sd}" for mean, sd in zip(scores.mean(), spread, strict=True)) + f" ({len(scores)})"
 
 
 def exponents(runs: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -122,26 +127,23 @@ def exponents_markdown(table: pd.DataFrame) -> str:
 
 def draw(runs: pd.DataFrame, study: Study) -> sns.FacetGrid:
     """One figure; error bars are the standard deviation over seeds."""
-    values = [study.value] if study.value else ["ari", "nmi"]
     table = runs if study.bars else with_unchanged(runs)
     keys = ["dataset", "name", "setting", "strength", "seed"]
-    long = table.melt(keys, values, var_name="score", value_name="value").dropna(subset="value")
+    long = table.melt(keys, study.values, var_name="score", value_name="value").dropna(subset="value")
     if study.bars:
         long = long.assign(point=point_names(long))
         rows = "name" if long["name"].nunique() > 1 else None
         grid = sns.catplot(long, kind="bar", x="value", y="point", hue="score", col="dataset", row=rows, errorbar="sd",
                            height=0.3 * long["point"].nunique() + 1, aspect=1, margin_titles=True)  # fmt: skip
-        labels = ("", "")
     else:
-        long[study.hue] = long[study.hue].astype(str)
-        wrap = {"col_wrap": 3} if study.row is None and long[study.col].nunique() > 3 else {}
-        grid = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, style="score", col=study.col,
-                           row=study.row, errorbar="sd", err_style="bars", marker="o", height=2.5, aspect=1.3,
-                           facet_kws={"sharex": False, "margin_titles": not wrap}, **wrap)  # fmt: skip
-        labels = ("strength", study.value or "ARI, NMI")
-    if study.logarithmic:
-        grid.set(xscale="log", yscale="log")
-    return grid.set_titles(col_template="{col_name}", row_template="{row_name}").set_axis_labels(*labels)
+        long = long.assign(**{"setting, score": long["setting"] + ", " + long["score"]})
+        grid = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, col=study.col, row=study.row,
+                           errorbar="sd", err_style="bars", marker="o", height=2.5, aspect=1.3,
+                           facet_kws={"sharex": False, "sharey": "row", "margin_titles": True})  # fmt: skip
+    for axis in study.logarithmic:
+        grid.set(**{f"{axis}scale": "log"})
+    grid.set_titles(col_template="{col_name}", row_template="{row_name}")
+    return grid.set_axis_labels("" if study.bars else "strength", "")
 
 
 def main() -> None:
@@ -155,9 +157,9 @@ def main() -> None:
         parser.error(f"there is no {source}: run jojoscl -m experiment={arguments.study}, then experiments/collect.py")
     mpl.use("Agg")
     runs = read(source)
-    text = markdown(runs, study.value)
-    if study.logarithmic and study.value:
-        text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), study.value))
+    text = markdown(runs, study.values)
+    if "y" in study.logarithmic:
+        text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), study.values[0]))
     with whole_file(source.with_suffix(".md")) as path:
         path.write_text(text + "\n")
     arguments.figures.mkdir(parents=True, exist_ok=True)
