@@ -285,7 +285,7 @@ def resumed(path: Path, units: Iterable[dict[str, Any]], measure: Callable[..., 
 
 def draw_normality(table: pd.DataFrame) -> sns.FacetGrid:
     return sns.catplot(table, kind="strip", x="data", y="discovered", hue="space", col="test", dodge=True, alpha=0.6,
-                       height=3.5).set_axis_labels("", "share of coordinates not normal, a point a type")  # fmt: skip
+                       height=3.5).set_axis_labels("", "share not normal")  # fmt: skip
 
 
 def draw_risk(table: pd.DataFrame) -> sns.FacetGrid:

@@ -19,6 +19,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from omegaconf import OmegaConf
 
 from jojoscl.config import compose
@@ -108,12 +109,16 @@ def _cell(scores: pd.DataFrame) -> str:
 
 
 def exponents(runs: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Slope of log `value` over log strength by least squares, for each method and setting: 1 is linear."""
+    """Slope of log `value` over log strength by least squares, for each method and setting: 1 is linear.
+
+    Of the median over seeds: the first run of a process also imports libraries.
+    """
     rows = []
     for (name, setting), group in runs.dropna(subset=["strength", value]).groupby(["name", "setting"]):
-        if group["strength"].nunique() > 1:
-            slope = np.polyfit(np.log(group["strength"]), np.log(group[value]), 1)[0]
-            rows.append((name, setting, slope, group["strength"].min(), group["strength"].max()))
+        medians = group.groupby("strength")[value].median()
+        if len(medians) > 1:
+            slope = np.polyfit(np.log(medians.index), np.log(medians), 1)[0]
+            rows.append((name, setting, slope, medians.index[0], medians.index[-1]))
     return pd.DataFrame(rows, columns=["name", "setting", "exponent", "from", "to"])
 
 
@@ -142,8 +147,22 @@ def draw(runs: pd.DataFrame, study: Study) -> sns.FacetGrid:
                            facet_kws={"sharex": False, "sharey": "row", "margin_titles": True})  # fmt: skip
     for axis in study.logarithmic:
         grid.set(**{f"{axis}scale": "log"})
+    if "x" in study.logarithmic:
+        for panel in grid.axes.flat:
+            label_strengths(panel)
     grid.set_titles(col_template="{col_name}", row_template="{row_name}")
     return grid.set_axis_labels("" if study.bars else "strength", "")
+
+
+def label_strengths(panel: Axes) -> None:
+    """A tick at each strength of a logarithmic axis, but not so near the last that labels would overlap."""
+    values = sorted({float(x) for line in panel.get_lines() for x in line.get_xdata() if np.isfinite(x)})
+    kept: list[float] = []
+    for value in values:
+        if not kept or np.log(value / kept[-1]) > 0.05 * np.log(values[-1] / values[0]):
+            kept.append(value)
+    panel.set_xticks(kept, [f"{value:g}" for value in kept], rotation=45)
+    panel.set_xticks([], minor=True)
 
 
 def main() -> None:

@@ -226,3 +226,9 @@ def test_a_model_of_counts_refuses_noise_on_logarithms(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="scdeepcluster models counts"):
         run(compose(["data=simulated", "data.n_cells=60", "data.n_genes=50", "method=scdeepcluster",
                      "corrupt.gaussian=0.5"]), tmp_path / "run")  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
+def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
+    np.ones(150_000_000).sum()  # 1.2 GB, gone again
+    assert do(tmp_path / "run", "trainer.max_epochs=1")["peak_memory_mb"] < 1200
