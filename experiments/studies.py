@@ -137,9 +137,10 @@ def draw(runs: pd.DataFrame, study: Study) -> sns.FacetGrid:
     long = table.melt(keys, study.values, var_name="score", value_name="value").dropna(subset="value")
     if study.bars:
         long = long.assign(point=point_names(long))
+        height = 0.3 * long["point"].nunique() + 1
         rows = "name" if long["name"].nunique() > 1 else None
         grid = sns.catplot(long, kind="bar", x="value", y="point", hue="score", col="dataset", row=rows, errorbar="sd",
-                           height=0.3 * long["point"].nunique() + 1, aspect=1, margin_titles=True)  # fmt: skip
+                           height=height, aspect=3 / height, margin_titles=True)  # fmt: skip
     else:
         long = long.assign(**{"setting, score": long["setting"] + ", " + long["score"]})
         grid = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, col=study.col, row=study.row,
@@ -151,7 +152,8 @@ def draw(runs: pd.DataFrame, study: Study) -> sns.FacetGrid:
         for panel in grid.axes.flat:
             label_strengths(panel)
     grid.set_titles(col_template="{col_name}", row_template="{row_name}")
-    return grid.set_axis_labels("" if study.bars else "strength", "")
+    grid.set_axis_labels("" if study.bars else "strength", "")
+    return grid.tight_layout()
 
 
 def label_strengths(panel: Axes) -> None:
