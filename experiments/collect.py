@@ -20,12 +20,13 @@ from jojoscl.sweep import collect
 
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
 COLUMNS = [
-    "experiment", "dataset", "variant", "method", "preset", "seed", "selection", "n_types", "n_clusters",
-    "ari", "nmi", "acc", "seconds", "peak_memory_mb", "python", "git_commit",
+    "experiment", "dataset", "variant", "method", "preset", "seed", "selection", "setting", "strength",
+    "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc",
+    "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit",
 ]  # fmt: skip
 
 
-KEYS = COLUMNS[:7]  # one row each
+KEYS = COLUMNS[:9]  # one row each
 
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +96,9 @@ def main() -> None:
     runs = runs.sort_values(KEYS)
     with whole_file(arguments.table) as path:
         runs.round(4).to_csv(path, index=False)
-    print(f"{len(runs)} rows in {arguments.table}\n\n{markdown(runs)}")
+    print(f"{len(runs)} rows in {arguments.table}")
+    if (unchanged := runs[runs["setting"].isna()]).size:  # the others are for studies.py
+        print(f"\n{markdown(unchanged)}")
 
 
 if __name__ == "__main__":

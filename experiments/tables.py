@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from collect import COLUMNS, KEYS, grid, named, reference
+from collect import KEYS, grid, named, reference
 from compare import OURS, Comparison, compare
 from omegaconf import DictConfig, OmegaConf
 
@@ -87,13 +87,13 @@ def read(path: Path) -> pd.DataFrame:
         runs = pd.read_csv(path)
     except (OSError, ValueError) as error:  # pandas' own errors of a file without columns or rows are ValueErrors
         raise UserError(f"{path} cannot be read as a table: give one that collect.py made.") from error
-    missing = [name for name in COLUMNS if name not in runs]
+    missing = [name for name in (*SUMMARY[:5], *METRICS) if name not in runs]
     if missing:
         raise UserError(f"{path} has no column {missing[0]!r}: give a table that collect.py made.")
     if any(runs[name].dtype == object for name in METRICS) or runs[list(METRICS)].isna().all(axis=None):
         raise UserError(f"{path} has no scored run: ari, nmi and acc must be numbers.")
     runs = named(runs)
-    twice = runs[runs.duplicated(KEYS[1:])]
+    twice = runs[runs.duplicated([name for name in KEYS[1:] if name in runs])]
     if not twice.empty:
         run = twice.iloc[0]
         raise UserError(f"{path} has {run['name']} on {run['dataset']}, seed {run['seed']}, twice: keep one of them.")

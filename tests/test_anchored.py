@@ -14,6 +14,7 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
+from jojoscl.anchor import pca_anchor
 from jojoscl.anchored import AnchoredJojoSCL, AnchoredModule
 from jojoscl.config import compose, from_preset
 from jojoscl.data import simulate
@@ -242,3 +243,15 @@ def test_a_run_without_k_has_both_numbers_in_its_metrics(tmp_path: Path) -> None
     metrics = run_configured(compose(own), tmp_path / "run")
     assert metrics["n_types"] == 3
     assert metrics["n_clusters"] == metrics["n_clusters_estimated"]
+
+
+def test_parts_that_an_ablation_turns_off(cells: AnnData) -> None:
+    anchor = pca_anchor(np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32), 4, seed=0)
+    assert small(shrink_components=False).loadings(anchor) is anchor.loadings
+    np.testing.assert_array_equal(small().loadings(anchor), anchor.loadings * anchor.reliability)
+    scores = np.random.default_rng(1).normal(size=(30, 4)).astype(np.float32)
+    module = small(n_positives=0).module(anchor.loadings, scores, 3, seed=0, epochs=1)
+    assert module.neighbours[:, 0].tolist() == list(range(30))
+    off = {"n_networks": 0, "anchor_partitions": 1, "smoothing": [1, 1], "min_fraction": 0}
+    assert len(np.unique(fitted(cells, **off).labels)) == 3
+    assert len(np.unique(fitted(cells, n_positives=0, shrink_components=False, momentum=0).labels)) == 3

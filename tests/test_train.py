@@ -212,3 +212,23 @@ def test_wandb_run_is_offline_its_own_and_says_what_metrics_json_says(command: C
     assert len(runs) == 1
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert runs[0].name.endswith(metrics["config_hash"])
+
+
+def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_path: Path) -> None:
+    metrics = do(tmp_path / "run", "vary={corrupt.subsample:0.5}", "trainer.max_epochs=1")
+    assert (metrics["setting"], metrics["strength"]) == ("subsample", 0.5)
+    assert 58 <= metrics["n_cells"] <= 62
+    assert len(pd.read_csv(tmp_path / "run" / "labels.csv")) == metrics["n_cells"]
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["corrupt"]["subsample"] == 0.5
+
+
+def test_a_model_of_counts_refuses_noise_on_logarithms(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="scdeepcluster models counts"):
+        run(compose(["data=simulated", "data.n_cells=60", "data.n_genes=50", "method=scdeepcluster",
+                     "corrupt.gaussian=0.5"]), tmp_path / "run")  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
+def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
+    np.ones(150_000_000).sum()  # 1.2 GB, gone again
+    assert do(tmp_path / "run", "trainer.max_epochs=1")["peak_memory_mb"] < 1200

@@ -165,13 +165,14 @@ class AnchoredJojoSCL(Settings):
     preset: str
     preprocess: Preprocess
     n_dims: int = between(1)
+    shrink_components: bool
     soft_above: float = between(0)
     n_networks: int = between(0)
     hidden: int = between(1)
     instance_dims: list[int]
     mask_rate: float = between(0, 0.999)
     noise_sd: float = between(0)
-    n_positives: int = between(1)
+    n_positives: int = between(0)
     momentum: float = between(0, 1)
     alpha: float = between(0)
     beta: float = between(0)
@@ -212,7 +213,7 @@ class AnchoredJojoSCL(Settings):
         x = x - x.mean(0)  # clipping moved the means
         clock.append(time.perf_counter())
         anchor = pca_anchor(x, self.n_dims, seed=seed)
-        scores, soft = x @ anchor.shrunk_loadings, softness(anchor.reliability, self.soft_above)
+        scores, soft = x @ self.loadings(anchor), softness(anchor.reliability, self.soft_above)
         k = told or self.estimate_n_clusters(scores, soft, seed=seed)
         clock.append(time.perf_counter())
         networks = [self.embed(x, anchor, k, stage=stage, seed=seed, run=run) for stage in range(self.n_networks)]
@@ -235,16 +236,20 @@ class AnchoredJojoSCL(Settings):
             uns={"sigma2": anchor.sigma2, "tau2": anchor.tau2, "reliability": anchor.reliability},
         )
 
+    def loadings(self, anchor: Anchor) -> np.ndarray:
+        """(genes, d), shrunken ones unless the settings say otherwise."""
+        return anchor.shrunk_loadings if self.shrink_components else anchor.loadings
+
     def embed(self, x: np.ndarray, anchor: Anchor, n_clusters: int, *, stage: int, seed: int, run: Run) -> Trained:
         """One network trained on x (n_cells, G), from its own seed and checkpoint."""
         own_seed = derived_seed(seed, stage) % 2**32
         L.seed_everything(own_seed, verbose=False)
-        scores = x @ anchor.shrunk_loadings
+        scores = x @ self.loadings(anchor)
         scale = max(float(np.sqrt(np.square(scores).sum(1).mean())), 1e-12)  # h of mean square length 1
         data = CellDataModule(x, scores / scale, batch_size=self.batch_size, seed=own_seed)
         steps = len(data.train_dataloader())
         epochs = run.trainer.max_epochs or max(self.epochs, -(-self.min_steps // steps))
-        module = self.module(anchor.shrunk_loadings / scale, scores, n_clusters, seed=own_seed, epochs=epochs)
+        module = self.module(self.loadings(anchor) / scale, scores, n_clusters, seed=own_seed, epochs=epochs)
         first, record = stage * epochs, ShrinkageRecord(stage * epochs)
         history = fit(
             module, data, run, max_epochs=epochs, stage=f"network{stage}", callbacks=[record], first_epoch=first
@@ -257,7 +262,8 @@ class AnchoredJojoSCL(Settings):
         """The LightningModule with these settings, its weights drawn by torch's global generator."""
         near = normalise(scores[:, :_NEIGHBOUR_DIMS], 0)
         n = min(self.n_positives + 1, len(near))
-        neighbours = NearestNeighbors(n_neighbors=n).fit(near).kneighbors(near, return_distance=False)[:, 1:]
+        neighbours = NearestNeighbors(n_neighbors=n).fit(near).kneighbors(near, return_distance=False)
+        neighbours = neighbours[:, min(1, self.n_positives) :]  # a cell is its own first neighbour
         hyper = {name: getattr(self, name) for name in _OF_THE_MODULE}
         return AnchoredModule(
             torch.from_numpy(loadings), torch.from_numpy(neighbours), n_clusters, seed=seed, max_epochs=epochs, **hyper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -50,6 +51,51 @@ def with_settings(node: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
     return OmegaConf.unsafe_merge(node, settings)  # type: ignore[return-value]
 
 
+def varied(cfg: DictConfig) -> DictConfig:
+    """`cfg` with the changes that its `vary` lists, {dotted key: value}; twice is as once.
+
+    A sweep of `vary` changes one setting, or a few together, at a time, where Hydra's own sweeps make a full grid.
+
+    Raises
+    ------
+    UserError
+        A setting that is not there.
+    """
+    changes = changes_of(cfg)
+    cfg = copy.deepcopy(cfg) if changes else cfg
+    for key, value in changes.items():
+        group, _, name = key.rpartition(".")
+        node = OmegaConf.select(cfg, group) if group else cfg
+        if not isinstance(node, DictConfig):
+            raise UserError(f"vary changes {key!r}, and there is no {group!r}: jojoscl --cfg job shows all settings.")
+        with_settings(node, {name: value})
+    return cfg
+
+
+def changes_of(cfg: Any) -> dict[str, Any]:
+    """What `vary` lists, as plain values."""
+    changes = OmegaConf.select(cfg, "vary")
+    if changes is None:
+        return {}
+    if not isinstance(changes, DictConfig):
+        raise UserError(f"vary lists settings and their values, such as {{method.alpha:0}}, not {changes!r}.")
+    return {str(key): value for key, value in OmegaConf.to_container(changes, resolve=True).items()}  # type: ignore
+
+
+def study_point(cfg: DictConfig) -> dict[str, Any]:
+    """Where a run stands in a study: the `setting` that is changed and its value, the `strength`; or None, None.
+
+    Of several the last is the setting, and the others stand before it: "mask_rate=0.5, noise_sd" at 0.1.
+    """
+    corrupted = {f"corrupt.{name}": value for name, value in build(cfg.corrupt).changes.items()}
+    changes = [(key.partition(".")[2] or key, value) for key, value in (corrupted | changes_of(cfg)).items()]
+    if not changes:
+        return {"setting": None, "strength": None}
+    *others, (name, value) = changes
+    strength = value if isinstance(value, int | float | str) else str(value)
+    return {"setting": ", ".join([*(f"{key}={other}" for key, other in others), name]), "strength": strength}
+
+
 def build(node: DictConfig) -> Any:
     """The object that `node` describes by `_target_`; its `about` is for readers.
 
@@ -58,8 +104,9 @@ def build(node: DictConfig) -> Any:
     UserError
         A key that the class does not have, or a value out of its range.
     """
-    settings = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(settings, dict)
+    settings = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
+    if not isinstance(settings, dict):
+        raise UserError(f"{node!r} stands where a group of settings belongs: jojoscl --cfg job shows them.")
     settings.pop("about", None)
     _check_names(settings)
     try:
@@ -104,6 +151,7 @@ def _check_names(settings: dict[Any, Any]) -> None:
 
 def decisive(cfg: Any) -> dict[str, Any]:
     """The settings that decide a run's result, resolved to plain values."""
+    cfg = varied(cfg)
     # select, not to_container of the whole: other nodes ask for the folder that this names
     chosen = {key: OmegaConf.select(cfg, key) for key in _DECISIVE}
     plain: dict[str, Any] = {
@@ -111,6 +159,7 @@ def decisive(cfg: Any) -> dict[str, Any]:
     }
     plain["max_epochs"] = OmegaConf.select(cfg, "trainer.max_epochs")
     plain["precision"] = OmegaConf.select(cfg, "trainer.precision")
+    plain["corrupt"] = build(OmegaConf.select(cfg, "corrupt")).changes
     outside = {"data": "root", "method": "about"}  # where the files are, and what is said of the method
     return plain | {node: {k: v for k, v in plain[node].items() if k != key} for node, key in outside.items()}
 
@@ -122,10 +171,14 @@ def config_hash(cfg: Any) -> str:
 
 def run_folder(cfg: Any) -> str:
     """Such as ``bladder/jojoscl-paper-last/seed0-1a2b3c4d``."""
+    try:
+        cfg, digits = varied(cfg), config_hash(cfg)
+    except UserError:  # said by the run itself, or by a sweep beside its other runs; a folder is needed for that
+        digits = "wrong"
     method = [cfg.method.name, cfg.method.get("preset"), cfg.selection]
     dataset = [cfg.data.name, cfg.data.get("variant")]
     names = ["-".join(str(part) for part in parts if part) for parts in (dataset, method)]
-    return f"{names[0]}/{names[1]}/seed{cfg.seed}-{config_hash(cfg)}"
+    return f"{names[0]}/{names[1]}/seed{cfg.seed}-{digits}"
 
 
 def cache_folder() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass, fields
@@ -13,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig
 
 from jojoscl import output
-from jojoscl.config import build, config_hash
+from jojoscl.config import build, config_hash, study_point, varied
 from jojoscl.errors import UserError
 from jojoscl.evaluate import scores
 from jojoscl.method import Result, Run, without_labels
@@ -40,15 +41,18 @@ class RunSettings(Settings):
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Do the run that `cfg` describes in `folder` and return its metrics; a finished run is read, not done again."""
+    cfg = varied(cfg)
     if cfg.force is not True and (finished := output.read_metrics(folder, config_hash(cfg))):
         return finished
     RunSettings(**{field.name: cfg[field.name] for field in fields(RunSettings)})
     method, dataset, trainer = build(cfg.method), build(cfg.data), build(cfg.trainer)
+    corrupt = build(cfg.corrupt)
     if cfg.selection == "oracle" and not method.takes_oracle:
         raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
 
+    forget_peak_memory()
     started = time.perf_counter()
-    cells = dataset.load()
+    cells = corrupt(dataset.load(), seed=cfg.seed)
     loaded = time.perf_counter()
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
     n_clusters = number_of_clusters(cfg.n_clusters, truth)
@@ -67,7 +71,9 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         metrics = {
             **output.describe(cfg, cells, result),
             "n_types": None if truth is None else len(np.unique(truth)),
+            **study_point(cfg),
             **evaluate(truth, result),
+            "seconds_method": sum(result.seconds.values()),  # without reading or simulating the cells
             "seconds": seconds | {"total": sum(seconds.values())},
         }
         output.write(folder, cfg, cells, truth, result, metrics)
@@ -79,6 +85,12 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         if "wandb" in sys.modules:  # else the jobs of a sweep share one W&B run
             sys.modules["wandb"].finish()
     return metrics
+
+
+def forget_peak_memory() -> None:
+    """Let the peak that is reported be this run's, not that of an earlier one of the sweep; possible on Linux only."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> int | None:

@@ -1,6 +1,7 @@
-"""Data: the catalogue of public sets, readers, preprocessing, simulation."""
+"""Data: the catalogue of public sets, readers, preprocessing, simulation, corruption."""
 
 from jojoscl.data.catalog import CATALOG
+from jojoscl.data.corrupt import Corrupt
 from jojoscl.data.dataset import CatalogDataset, FileDataset, as_cells, check_cells, load_dataset
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.data.simulate import SimulatedDataset, simulate
@@ -8,6 +9,7 @@ from jojoscl.data.simulate import SimulatedDataset, simulate
 __all__ = [
     "CATALOG",
     "CatalogDataset",
+    "Corrupt",
     "FileDataset",
     "Preprocess",
     "SimulatedDataset",

@@ -134,14 +134,15 @@ class SimulatedDataset(Settings):
 
         def band(start: int, seed: np.random.SeedSequence) -> sp.csr_matrix:
             rows = slice(start, start + step)
-            return self._band(np.random.default_rng(seed), types[rows], library[rows], profiles)
+            return self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
 
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             return stack_rows(pool.map(band, starts, seeds))
 
-    def _band(
+    def draw(
         self, rng: np.random.Generator, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
     ) -> sp.csr_matrix:
+        """Counts of cells of these types (n,) and library sizes (n,), given profiles (n_types, n_genes)."""
         rate = profiles.astype(np.float32)[types] * library[:, None].astype(np.float32)
         if self.dispersion > 0:  # a negative binomial is a Poisson with a gamma rate
             rate *= rng.standard_gamma(1 / self.dispersion, rate.shape, dtype=np.float32) * np.float32(self.dispersion)

@@ -1,0 +1,358 @@
+"""Do the assumptions of shrinkage by SURE hold, and what follows where they do not?
+
+    python experiments/assumptions.py normality --data yan pbmc_10x   # within annotated types, genes and encoder
+    python experiments/assumptions.py risk                            # estimated and true risk of simulated cells
+    python experiments/assumptions.py training --data yan pbmc_10x    # starts of the temporal labels, their stability
+    python experiments/assumptions.py sizes                           # error of tau2 by size of the cluster
+
+Each writes experiments/results/assumptions/<study>.csv and experiments/figures/assumptions_<study>.png. What stands in
+the table is not computed again. The annotated types are looked at here; nothing that is learnt here clusters cells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+from anndata import AnnData
+from sklearn.cluster import SpectralClustering
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
+from statsmodels.stats.diagnostic import lilliefors, normal_ad
+from statsmodels.stats.multitest import multipletests
+from torch import Tensor
+
+from jojoscl.assign import kmeans
+from jojoscl.callbacks import EpochLabels
+from jojoscl.config import build, compose, from_preset
+from jojoscl.data import SimulatedDataset
+from jojoscl.data.datamodule import CellDataModule
+from jojoscl.files import whole_file
+from jojoscl.method import Run, TrainerSettings, without_labels
+from jojoscl.shrinkage import (
+    cluster_stats,
+    loss_released,
+    risk_sample_mean,
+    shrink,
+    shrinkage_weight,
+    sigma2_two_views,
+    sigma2_within,
+    tau2_sure,
+)
+from jojoscl.training import fit
+
+HERE = Path(__file__).parent
+SETS = ["pbmc_10x", "bladder", "human_brain", "yan", "baron_mouse", "worm_neuron"]
+LEVEL = 0.05  # of the tests, and of the false discoveries among their rejections
+FEWEST = 20  # cells of a type that is tested
+N_DIMS = 16  # principal components of the simulated cells
+STARTS = ["kmeans", "spectral", "truth", "random"]
+
+
+def typed_cells(data: str) -> tuple[AnnData, np.ndarray]:
+    """Cells of a set without their labels, and the labels (n,) as numbers."""
+    cells = build(compose([f"data={data}"]).data).load()
+    return without_labels(cells), np.unique(cells.obs["cell_type"].astype(str), return_inverse=True)[1]
+
+
+def quiet(epochs: int) -> Run:
+    return Run(trainer=TrainerSettings(max_epochs=epochs, accelerator="cpu", progress_bar=False))
+
+
+# ---- (a) are the coordinates of a type's cells normal? -----------------------------------------------------------
+
+
+def normality(x: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """Tests of each coordinate of x (n, d) within each label, mean and variance unknown.
+
+    Kolmogorov-Smirnov with Lilliefors' distribution, and Anderson-Darling. Coordinates that do not vary within a label
+    are not tested.
+
+    Returns
+    -------
+    A row a test and label: `n_cells`, `n_tested` coordinates, the share `rejected` each at level 5 %, and `discovered`
+    with 5 % false discoveries among all labels and coordinates (Benjamini-Hochberg).
+    """
+    parts = []
+    for label, n in zip(*np.unique(labels, return_counts=True), strict=True):
+        members = x[labels == label].astype(np.float64)
+        members = members[:, members.std(0) > 1e-6]
+        if n < FEWEST or members.shape[1] == 0:
+            continue
+        tests = {
+            "Kolmogorov-Smirnov": [lilliefors(column, "norm", pvalmethod="approx")[1] for column in members.T],
+            "Anderson-Darling": anderson_darling(members),
+        }
+        parts += [pd.DataFrame({"test": name, "label": label, "n_cells": n, "p": p}) for name, p in tests.items()]
+    if not parts:
+        raise SystemExit(f"No type has {FEWEST} cells: there is nothing to test.")
+    table = pd.concat(parts)
+    found = table.groupby("test")["p"].transform(lambda p: multipletests(p, LEVEL, method="fdr_bh")[0])
+    table = table.assign(rejected=table["p"] < LEVEL, discovered=found.astype(bool))
+    groups = table.groupby(["test", "label", "n_cells"])
+    return groups.agg(
+        n_tested=("p", "size"), rejected=("rejected", "mean"), discovered=("discovered", "mean")
+    ).reset_index()
+
+
+def anderson_darling(x: np.ndarray) -> np.ndarray:
+    """p-values (d,) of the columns of x (n, d), mean and variance unknown."""
+    with np.errstate(all="ignore"):
+        statistic, p = normal_ad(x, axis=0)
+    return np.where(statistic <= 13, p, 0)  # beyond, p < 1e-30, but the approximation turns and rises above 1
+
+
+def measure_normality(data: str, space: str, seed: int, epochs: int) -> pd.DataFrame:
+    """Of preprocessed `genes`, or of the embedding of the preset "paper" or "default"."""
+    cells, types = typed_cells(data)
+    if space == "genes":
+        return normality(from_preset("paper").preprocess(cells).X, types)
+    result = from_preset(space).fit_predict(cells, len(np.unique(types)), seed=seed, run=quiet(epochs))
+    return normality(result.embedding, types)
+
+
+# ---- (b) is the estimated risk the true one where counts are zero-inflated? --------------------------------------
+
+
+def draws(dropout: float, seed: int, n_draws: int = 42) -> tuple[np.ndarray, np.ndarray]:
+    """The same 400 cells sequenced `n_draws` times: principal scores (n_draws, n, d) of log counts, and types (n,).
+
+    The components are those of one more draw: of a view's own, they would follow its noise.
+    """
+    data = SimulatedDataset(n_cells=400, n_genes=500, dropout=dropout, seed=seed)
+    cells = data.load()
+    types, library = cells.obs["cell_type"].cat.codes.to_numpy(), cells.obs["library_size"].to_numpy()
+
+    def logarithms(draw: int) -> np.ndarray:
+        rng = np.random.default_rng((seed, draw))
+        counts = data.draw(rng, types, library, cells.uns["simulated"]["profiles"]).toarray().astype(np.float64)
+        totals = counts.sum(1, keepdims=True)
+        return np.log1p(counts / totals * np.median(totals))
+
+    pca = PCA(N_DIMS, random_state=seed).fit(logarithms(n_draws))
+    return np.stack([pca.transform(logarithms(i)) for i in range(n_draws)]), types.astype(np.int64)
+
+
+def risks(x1: Tensor, x2: Tensor, theta: Tensor, labels: Tensor) -> dict[str, float]:
+    """Risk per coordinate of shrinking x1 (n, d) toward the means of `labels`, its noise told by the second view x2.
+
+    `estimated` is SURE, form (B); `true` is the squared distance to theta (n, d); `unshrunk` that of x1 itself;
+    `released` the estimate of the released code.
+    """
+    k, n_dims = int(labels.max()) + 1, x1.shape[1]
+    stats, sigma2 = cluster_stats(x1, labels, k), sigma2_two_views(x1, x2, labels, k)
+    b = shrinkage_weight(sigma2, tau2_sure(sigma2_within(stats, n_dims), sigma2))
+    shrunk = shrink(x1, stats.mean[labels], b[labels])
+    return {
+        "estimated": float(risk_sample_mean(stats.ss, stats.n, sigma2, b, n_dims).sum() / x1.numel()),
+        "true": float((shrunk - theta).square().mean()),
+        "unshrunk": float((x1 - theta).square().mean()),
+        "released": float(loss_released(x1, labels, k) / x1.numel()),
+    }
+
+
+def measure_risk(dropout: float, seed: int) -> pd.DataFrame:
+    """Risks within the true types, and within `pairs` of types, whose cells do spread around their mean.
+
+    Two draws are the views. The mean of the others stands for theta; what it misses is subtracted.
+    """
+    scores, types = draws(dropout, seed)
+    x1, x2, others = torch.from_numpy(scores[0]), torch.from_numpy(scores[1]), scores[2:]
+    theta, missed = torch.from_numpy(others.mean(0)), others.var(0, ddof=1).mean() / len(others)
+    rows = []
+    for name, labels in {"types": types, "pairs": types // 2}.items():
+        found = risks(x1, x2, theta, torch.from_numpy(labels))
+        found["true"], found["unshrunk"] = found["true"] - missed, found["unshrunk"] - missed
+        rows.append({"clusters": name, **found})
+    return pd.DataFrame(rows)
+
+
+# ---- (c, d) how the temporal labels begin, and how they and their centroids settle ------------------------------
+
+
+def first_labels(x: np.ndarray, truth: np.ndarray, start: str, seed: int) -> np.ndarray:
+    """Labels (n,) of cells x (n, d) by one of STARTS; "truth" is a control that no method may have."""
+    k = int(truth.max()) + 1
+    scores = PCA(min(32, *x.shape), random_state=seed).fit_transform(x)
+    if start == "truth":
+        return truth
+    if start == "random":
+        return np.random.default_rng(seed).permutation(np.arange(len(x)) % k)
+    if start == "kmeans":
+        return kmeans(scores, k, seed=seed)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a neighbour graph in parts
+        spectral = SpectralClustering(k, affinity="nearest_neighbors", assign_labels="cluster_qr", random_state=seed)
+        return spectral.fit_predict(scores)
+
+
+class Trajectory(EpochLabels):
+    """Temporal clusters that begin at the means of `start` (n,), and what became of them, a row an epoch."""
+
+    def __init__(self, start: np.ndarray, truth: np.ndarray) -> None:
+        self.start, self.truth = torch.from_numpy(start), truth
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 0:
+            h = torch.from_numpy(trainer.datamodule.embed(module)[module.space])
+            module.centroids.copy_(cluster_stats(h, self.start, module.n_clusters).mean)
+        labels, centroids = self.start.numpy(), module.centroids.clone()
+        if trainer.current_epoch:
+            labels = module.labels.numpy().copy()
+        super().on_train_epoch_start(trainer, module)
+        self.rows.append(
+            {"epoch": trainer.current_epoch, **changes(centroids, module.centroids, labels, module.labels.numpy())}
+        )
+        self.rows[-1]["ari_truth"] = adjusted_rand_score(self.truth, module.labels.numpy())
+
+
+def changes(before: Tensor, after: Tensor, labels_before: np.ndarray, labels_after: np.ndarray) -> dict[str, float]:
+    """`movement` of the centroids (K, d) relative to their spread, root mean squares; ARI of old and new labels."""
+    spread = (after - after.mean(0)).square().sum(1).mean().sqrt().clamp(min=1e-12)
+    movement = (after - before).square().sum(1).mean().sqrt() / spread
+    return {"movement": float(movement), "ari_previous": adjusted_rand_score(labels_before, labels_after)}
+
+
+def measure_training(data: str, start: str, seed: int, epochs: int) -> pd.DataFrame:
+    """Training by the preset "paper" from one of STARTS: losses and the temporal clusters at each epoch's start."""
+    cells, truth = typed_cells(data)
+    method = from_preset("paper")
+    x = method.preprocess(cells).X
+    L.seed_everything(seed, verbose=False)
+    loader = CellDataModule(x, batch_size=method.batch_size, seed=seed)
+    module = method.module(x.shape[1], int(truth.max()) + 1, len(x), seed=seed, epochs=epochs)
+    watched = Trajectory(first_labels(x, truth, start, seed), truth)
+    history = fit(module, loader, quiet(epochs), max_epochs=epochs, callbacks=[watched])
+    return pd.DataFrame(watched.rows).merge(pd.DataFrame(history.rows), on="epoch")
+
+
+# ---- (e) how well a cluster's prior variance is known, by its size ----------------------------------------------
+
+
+def tau2_errors(sizes: list[int], seed: int, *, n_dims: int = 32, n_draws: int = 200) -> pd.DataFrame:
+    """Root mean square error and bias of tau2 of clusters of these sizes, drawn together, sigma2 = 0.3 and tau2 = 1.2.
+
+    `expected` is (sigma2 + tau2) sqrt(2 / (d (N - 1))), the standard deviation of the variance within a cluster.
+    """
+    sigma2, tau2 = 0.3, 1.2
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    errors = torch.zeros(n_draws, len(sizes), dtype=torch.float64)
+    for i in range(n_draws):
+        theta, e1, e2 = torch.randn(3, len(labels), n_dims, generator=g, dtype=torch.float64)
+        x1, x2 = (tau2**0.5 * theta + sigma2**0.5 * e for e in (e1, e2))
+        within = sigma2_within(cluster_stats(x1, labels, len(sizes)), n_dims)
+        errors[i] = tau2_sure(within, sigma2_two_views(x1, x2, labels, len(sizes))) - tau2
+    n = np.array(sizes)
+    expected = (sigma2 + tau2) * np.sqrt(2 / (n_dims * (n - 1)))
+    return pd.DataFrame(
+        {"n_cells": n, "rmse": errors.square().mean(0).sqrt(), "bias": errors.mean(0), "expected": expected}
+    )
+
+
+def measure_sizes(n_dims: int, seed: int) -> pd.DataFrame:
+    return tau2_errors([3, 5, 10, 20, 50, 100, 200, 500, 1000], seed, n_dims=n_dims)
+
+
+# ---- tables and figures ------------------------------------------------------------------------------------------
+
+
+def resumed(path: Path, units: Iterable[dict[str, Any]], measure: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    """The table in `path` with the rows of all `units`; those that it has are not measured again."""
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    for unit in units:
+        if not table.empty and (table[list(unit)] == pd.Series(unit)).all(axis=1).any():
+            continue
+        rows = measure(**unit)
+        rows = rows.assign(**unit)[[*unit, *rows.columns]]
+        table = pd.concat([table, rows], ignore_index=True) if len(table) else rows
+        with whole_file(path) as temporary:
+            table.to_csv(temporary, index=False)
+        print(" ".join(f"{name}={value}" for name, value in unit.items()))
+    return table
+
+
+def draw_normality(table: pd.DataFrame) -> sns.FacetGrid:
+    return sns.catplot(table, kind="strip", x="data", y="discovered", hue="space", col="test", dodge=True, alpha=0.6,
+                       height=3.5).set_axis_labels("", "share not normal")  # fmt: skip
+
+
+def draw_risk(table: pd.DataFrame) -> sns.FacetGrid:
+    names = ["estimated", "true", "unshrunk", "released"]
+    long = table.melt(["dropout", "seed", "clusters"], names, var_name="risk", value_name="per coordinate")
+    return sns.relplot(long, kind="line", x="dropout", y="per coordinate", hue="risk", style="risk", col="clusters",
+                       errorbar="sd", height=3.5)  # fmt: skip
+
+
+def draw_training(table: pd.DataFrame) -> sns.FacetGrid:
+    names = ["ari_truth", "ari_previous", "movement", "loss"]
+    long = table.melt(["data", "start", "seed", "epoch"], names, var_name="what", value_name="value")
+    return sns.relplot(long, kind="line", x="epoch", y="value", hue="start", col="data", row="what", errorbar="sd",
+                       height=2.5, facet_kws={"sharey": "row", "margin_titles": True}).set_titles(
+                           col_template="{col_name}", row_template="{row_name}")  # fmt: skip
+
+
+def draw_sizes(table: pd.DataFrame) -> sns.FacetGrid:
+    long = table.melt(["n_dims", "seed", "n_cells"], ["rmse", "expected"], var_name="error", value_name="of tau2")
+    grid = sns.relplot(long, kind="line", x="n_cells", y="of tau2", hue="n_dims", style="error", errorbar=None,
+                       palette="viridis", height=3.5)  # fmt: skip
+    return grid.set(xscale="log", yscale="log")
+
+
+def grid_of(**axes: Iterable[Any]) -> list[dict[str, Any]]:
+    """All combinations, the last axis fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def units(study: str, data: list[str], seeds: list[int], epochs: int) -> list[dict[str, Any]]:
+    """What the rows of a study are computed from, one call each."""
+    return {
+        "normality": grid_of(data=data, space=["genes"], seed=[0], epochs=[0])
+        + grid_of(data=data, space=["paper", "default"], seed=seeds, epochs=[epochs]),
+        "risk": grid_of(dropout=[round(0.1 * i, 1) for i in range(10)], seed=seeds),
+        "training": grid_of(data=data, start=STARTS, seed=seeds, epochs=[epochs]),
+        "sizes": grid_of(n_dims=[8, 32, 128], seed=seeds),
+    }[study]
+
+
+STUDIES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame], sns.FacetGrid]]] = {
+    "normality": (measure_normality, draw_normality),
+    "risk": (measure_risk, draw_risk),
+    "training": (measure_training, draw_training),
+    "sizes": (measure_sizes, draw_sizes),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--data", nargs="+", default=SETS, help="names as in conf/data")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "assumptions")
+    parser.add_argument("--figures", type=Path, default=HERE / "figures")
+    chosen = parser.parse_args()
+    mpl.use("Agg")
+    measure, draw = STUDIES[chosen.study]
+    table = resumed(
+        chosen.results / f"{chosen.study}.csv", units(chosen.study, chosen.data, chosen.seeds, chosen.epochs), measure
+    )
+    picture = chosen.figures / f"assumptions_{chosen.study}.png"
+    with whole_file(picture) as path:
+        draw(table).savefig(path, dpi=120)
+    print(f"{len(table)} rows; {picture}")
+
+
+if __name__ == "__main__":
+    main()

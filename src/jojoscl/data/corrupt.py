@@ -1,0 +1,139 @@
+"""Cells made worse on purpose, to see what noise and fewer cells or counts do to a method."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from jojoscl.data.assemble import stack_rows
+from jojoscl.data.dataset import LABELS, check_cells
+from jojoscl.errors import UserError
+from jojoscl.settings import Settings, between
+
+log = logging.getLogger(__name__)
+
+BAND_VALUES = 1 << 22
+"""Noise is drawn in dense bands of about four million values."""
+
+
+@dataclass(kw_only=True)
+class Corrupt(Settings):
+    """What is done to the cells, in this order; the defaults do nothing.
+
+    Attributes
+    ----------
+    subsample
+        Fraction of the cells that is kept, of each annotated type the same, and at least one cell.
+    thin
+        Fraction of the depth: each count becomes a binomial number of so many trials.
+    dropout
+        Probability that a value that is not zero becomes zero.
+    gaussian
+        Standard deviation of the noise added to each log-normalised value, zeros too; what falls below zero is zero.
+    """
+
+    subsample: float = between(1e-6, 1, default=1.0)
+    thin: float = between(1e-6, 1, default=1.0)
+    dropout: float = between(0, 0.999999, default=0.0)
+    gaussian: float = between(0, default=0.0)
+
+    @property
+    def changes(self) -> dict[str, float]:
+        """The settings that do something."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+
+    def __call__(self, cells: AnnData, *, seed: int) -> AnnData:
+        """New cells; `cells` stay as they are, and are what is returned where nothing is to be done.
+
+        Parameters
+        ----------
+        cells
+            As :func:`~jojoscl.data.as_cells` makes them.
+        seed
+            The same seed gives the same cells; at a higher dropout more of the same values are lost, and a smaller
+            subsample is part of a larger one.
+
+        Returns
+        -------
+        Cells that are left without counts are dropped, as the reader of a public set does. After `gaussian` the values
+        are log-normalised ones: ``uns["kind"]`` is ``log1p``, and a method that models counts refuses them.
+
+        Raises
+        ------
+        UserError
+            `thin` of log-normalised values, or nothing that can be clustered is left.
+        """
+        if not self.changes:
+            return cells
+        of_cells, of_counts, of_dropout, of_noise = (np.random.default_rng((seed, step)) for step in range(1, 5))
+        # By type, so that rare ones stay. That makes another set of cells to cluster: its labels are no more told to
+        # the method than those of the whole set.
+        cells = cells[subsample(self._types(cells), self.subsample, of_cells)].copy()
+        x = sp.csr_matrix(cells.X)
+        if self.thin < 1:
+            x = thin(x, self.thin, of_counts, kind=cells.uns["kind"])
+        cells.X = drop_out(x, self.dropout, of_dropout)
+        seen = np.asarray(cells.X.sum(axis=1)).ravel() > 0
+        if not seen.all():
+            log.warning("%d cells are left without counts: they are dropped", (~seen).sum())
+            cells = cells[seen].copy()
+        if self.gaussian > 0:
+            cells.X = add_noise(log_normalised(cells), self.gaussian, of_noise)
+            cells.uns["kind"] = "log1p"
+        check_cells(cells)
+        return cells
+
+    @staticmethod
+    def _types(cells: AnnData) -> np.ndarray:
+        return np.asarray(cells.obs[LABELS].astype(str)) if LABELS in cells.obs else np.zeros(cells.n_obs)
+
+
+def subsample(types: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Indices, in order, of `fraction` of the cells of each type (n,), rounded, and at least one."""
+    order = rng.permutation(len(types))
+    shuffled = types[order]
+    members = (order[shuffled == kind] for kind in np.unique(types))
+    return np.sort(np.concatenate([cells[: max(1, round(fraction * len(cells)))] for cells in members]))
+
+
+def thin(x: sp.csr_matrix, fraction: float, rng: np.random.Generator, *, kind: str = "counts") -> sp.csr_matrix:
+    """Each count of x, rounded up as preprocessing does with RPKM, kept one by one with probability `fraction`."""
+    if kind == "log1p":
+        raise UserError("corrupt.thin thins counts, and these are log-normalised values: take corrupt.dropout.")
+    return _with_values(x, rng.binomial(np.ceil(x.data).astype(np.int64), fraction))
+
+
+def drop_out(x: sp.csr_matrix, rate: float, rng: np.random.Generator) -> sp.csr_matrix:
+    """Each value of x that is not zero becomes zero with probability `rate`."""
+    return _with_values(x, np.where(rng.random(x.nnz) < rate, 0, x.data))
+
+
+def log_normalised(cells: AnnData) -> sp.csr_matrix:
+    """log(1 + x) of the values rounded up and divided by size factors, as the released preprocessing does it."""
+    import scanpy as sc  # slow to import: not before it is needed
+
+    if cells.uns["kind"] == "log1p":
+        return cells.X
+    normalised = AnnData(X=_with_values(cells.X, np.ceil(cells.X.data)))
+    sc.pp.normalize_total(normalised)
+    return sp.csr_matrix(sc.pp.log1p(normalised.X))
+
+
+def add_noise(x: sp.csr_matrix, sd: float, rng: np.random.Generator) -> sp.csr_matrix:
+    """max(0, x + noise): about half of what was zero no longer is."""
+    step = max(1, BAND_VALUES // x.shape[1])
+    bands = (x[start : start + step].toarray() for start in range(0, x.shape[0], step))
+    scale = np.float32(sd)
+    return stack_rows(np.maximum(b + scale * rng.standard_normal(b.shape, dtype=np.float32), 0) for b in bands)
+
+
+def _with_values(x: sp.csr_matrix, values: np.ndarray) -> sp.csr_matrix:
+    """A new matrix with other values at the same places, those that are zero left out."""
+    result = sp.csr_matrix((values.astype(np.float32), x.indices.copy(), x.indptr.copy()), shape=x.shape)
+    result.eliminate_zeros()
+    return result
