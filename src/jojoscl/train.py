@@ -13,9 +13,9 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig
 
 from jojoscl import output
-from jojoscl.config import build, config_hash
+from jojoscl.config import build, config_hash, with_settings
 from jojoscl.errors import UserError
-from jojoscl.evaluate import scores
+from jojoscl.evaluate import scores, silhouette
 from jojoscl.method import Result, Run, without_labels
 from jojoscl.settings import Settings, between, one_of
 
@@ -67,6 +67,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         metrics = {
             **output.describe(cfg, cells, result),
             **evaluate(truth, result),
+            "silhouette": silhouette(result.embedding, result.labels),
             "seconds": seconds | {"total": sum(seconds.values())},
         }
         output.write(folder, cfg, cells, truth, result, metrics)
@@ -108,5 +109,5 @@ def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
 
 def make_loggers(cfg: DictConfig, folder: Path) -> tuple[Any, ...]:
     """The CSV logger always, and the one that `logger` names."""
-    chosen = (build(cfg.logger),) if cfg.get("logger") else ()
+    chosen = (build(with_settings(cfg.logger, {"save_dir": str(folder)})),) if cfg.get("logger") else ()
     return (CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1), *chosen)
