@@ -81,8 +81,9 @@ def test_slurm_runs_a_sweep_as_an_array(command: Command, tmp_path: Path) -> Non
     assert "Failed: " in done.stdout
     runs = collect(tmp_path / "runs")
     assert sorted(runs["n_clusters"]) == [2, 3]
-    (array,) = {path.name.split("_")[0] for path in (tmp_path / "runs" / "main" / ".submitit").iterdir()}
-    assert array.isdigit(), "the jobs of one array"
+    jobs = [path.name for path in (tmp_path / "runs" / "main" / ".submitit").glob("[0-9]*_*")]
+    assert {job.partition("_")[2] for job in jobs} == {"0", "1", "2"}, "an array of three"
+    assert len({job.partition("_")[0] for job in jobs}) == 1
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
     again = command(*arguments, "n_clusters=2,3")
     assert again.returncode == 0, again.stderr

@@ -194,7 +194,8 @@ def test_no_server_is_one_warning_and_a_short_wait(
     monkeypatch.setenv("WANDB_API_KEY", key)
     metrics = do(tmp_path / "run", "logger.offline=false", "logger.timeout=2")
     assert same_but_for_time(metrics) == plain_metrics
-    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    # W&B's own loggers write to its debug.log only, but pytest sees them too.
+    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING and r.name.startswith("jojoscl")]
     assert len(said) == 1
     assert said[0].startswith("W&B has nothing more of this run (")
 

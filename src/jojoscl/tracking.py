@@ -41,7 +41,7 @@ class Wandb(Logger):
     def _start(self, config: Mapping[str, Any]) -> None:
         import wandb
 
-        logging.getLogger("wandb").propagate = False  # its traceback is in its own debug.log; ours is one line
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
         seconds = self.timeout
         self._run = wandb.init(
             id=self.id,
