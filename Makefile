@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint type bench reproduce tables figures report clean
+.PHONY: help install demo test test-slow test-slurm lint type bench reproduce tables figures report clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,10 @@ test: $(INSTALLED) ## the quick tests
 
 test-slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-slurm: $(INSTALLED) ## a sweep on a one-node Slurm that it installs and starts (root in a Debian container)
+	tests/slurm/start.sh
+	$(BIN)/python -m pytest -m slurm
 
 lint: $(INSTALLED) ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ def choices(group: str) -> list[str]:
 # ---- help ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", ["data", "method", "preset", "experiment"])
+@pytest.mark.parametrize("group", ["data", "method", "preset", "experiment", "search"])
 def test_help_lists_every_choice_with_what_it_is(group: str) -> None:
     section = help_text().split(f"\n{group}=\n")[1].split("\n\n")[0]
     lines = [line.split(maxsplit=1) for line in section.splitlines()]
@@ -73,7 +73,7 @@ def test_help_and_typing_errors_wait_for_no_slow_import(argument: str) -> None:
 # ---- typing errors ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", ["data", "method", "preset", "experiment"])
+@pytest.mark.parametrize("group", ["data", "method", "preset", "experiment", "search"])
 def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: str) -> None:
     for name in choices(group):
         typo = name[0] + name[2:]

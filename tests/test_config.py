@@ -52,7 +52,7 @@ def test_preset_is_built_and_named(name: str) -> None:
     assert from_preset(name).preset == name
 
 
-@pytest.mark.parametrize("group", ["preprocess", "trainer", "logger", "debug", "experiment"])
+@pytest.mark.parametrize("group", ["preprocess", "trainer", "logger", "debug", "experiment", "search"])
 def test_every_choice_of_the_other_groups_composes(group: str) -> None:
     for name in choices(group):
         cfg = compose([f"{group}={name}"])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from jojoscl.evaluate import accuracy, cosine_gap, scores
+from jojoscl.evaluate import accuracy, cosine_gap, scores, silhouette
 
 
 def test_scores_of_a_renamed_truth_are_one() -> None:
@@ -37,3 +37,20 @@ def test_cosine_gap_against_all_pairs() -> None:
     cosines = a @ b.T
     apart = cosines[~np.eye(12, dtype=bool)].mean()
     assert cosine_gap(a, b) == pytest.approx(np.diag(cosines).mean() - apart)
+
+
+def test_silhouette_against_its_definition_and_none_where_there_is_none() -> None:
+    x, labels = np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([0, 0, 1, 1])
+    by_hand = [(6 - 1) / 6, (5 - 1) / 5, (4.5 - 2) / 4.5, (6.5 - 2) / 6.5]
+    assert silhouette(x, labels) == pytest.approx(np.mean(by_hand))
+    assert silhouette(x, np.zeros(4)) is None
+    assert silhouette(x, np.arange(4)) is None
+
+
+def test_silhouette_of_many_cells_is_that_of_a_fixed_sample() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 2000)
+    x = rng.normal(size=(2000, 4)) + 3 * np.eye(3, 4)[labels]
+    sampled = silhouette(x, labels, max_cells=500)
+    assert sampled == silhouette(x, labels, max_cells=500)
+    assert sampled == pytest.approx(silhouette(x, labels), abs=0.03)

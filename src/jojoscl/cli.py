@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+from argparse import Namespace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,8 +47,11 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     register_resolvers()
     try:
-        check_arguments()
-        hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
+        arguments = check_arguments()
+        if is_search(arguments):
+            search(arguments.overrides)
+        else:
+            hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
     except UserError as error:
         _stop(str(error))
     except (HydraException, OmegaConfBaseException) as error:
@@ -85,11 +89,31 @@ def job(cfg: DictConfig) -> None:
     print(f"{metrics['dataset']} {metrics['method']} seed {metrics['seed']}: {scores}\n  {folder}")
 
 
-def check_arguments() -> None:
-    """Refuse what Hydra would answer with its usage or a traceback."""
+def is_search(arguments: Namespace) -> bool:
+    """Whether to search for settings, not to run with those given; a :class:`UserError` for a sweep of searches."""
+    overrides = OverridesParser.create().parse_overrides(arguments.overrides)
+    if arguments.cfg or not any(o.key_or_group == "search" and o.value() is not None for o in overrides):
+        return False
+    if arguments.multirun or any(o.is_sweep_override() for o in overrides):
+        raise UserError("A search is no sweep: leave out -m and give each setting one value.")
+    return True
+
+
+def search(overrides: list[str]) -> None:
+    """Hand over to :mod:`jojoscl.search`, whose Optuna is an extra."""
+    try:
+        from jojoscl.search import search as run_search
+    except ModuleNotFoundError as error:
+        raise UserError(f"A search needs {error.name}: pip install 'jojoscl[sweep]'.") from error
+    run_search(overrides)
+
+
+def check_arguments() -> Namespace:
+    """The command line as Hydra parses it; what it would answer with its usage or a traceback is refused."""
     parser = get_args_parser()
     parser.error = lambda message: _stop(f"{message[0].upper()}{message[1:]}: see jojoscl --help.")
-    for override in OverridesParser.create().parse_overrides(parser.parse_args().overrides):
+    arguments = parser.parse_args()
+    for override in OverridesParser.create().parse_overrides(arguments.overrides):
         if not override.key_or_group:
             raise UserError(f"{override.input_line!r} cannot be read: settings are given as key=value.")
         value = override.value()
@@ -97,6 +121,7 @@ def check_arguments() -> None:
         wrong = not override.is_delete() and any(name is None or isinstance(name, int | float) for name in names)
         if wrong and _is_group(override):
             raise UserError(f"{override.input_line!r} names no choice: jojoscl --help lists those of each group.")
+    return arguments
 
 
 def explain(error: Exception) -> str:
@@ -147,7 +172,7 @@ def help_text() -> str:
         "Examples",
         EXAMPLES,
     ]
-    for group in ("data", "method", "preset", "experiment"):
+    for group in ("data", "method", "preset", "experiment", "search"):
         lines += ["", f"{group}="]
         for path in sorted((conf_dir() / group).glob("*.yaml")):
             lines.append(f"  {path.stem:<18} {_describe(path)}")

@@ -164,6 +164,13 @@ def decisive(cfg: Any) -> dict[str, Any]:
     return plain | {node: {k: v for k, v in plain[node].items() if k != key} for node, key in outside.items()}
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Every setting, resolved, without those of Hydra itself."""
+    nodes = {str(key): value for key, value in cfg.items() if key != "hydra"}
+    resolved: Any = OmegaConf.to_container(OmegaConf.create(nodes), resolve=True)
+    return dict(resolved)
+
+
 def config_hash(cfg: Any) -> str:
     """Eight hexadecimal digits that differ where the result may."""
     return hashlib.sha256(json.dumps(decisive(cfg), sort_keys=True).encode()).hexdigest()[:8]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 
 
@@ -25,6 +25,18 @@ def scores(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "nmi": float(normalized_mutual_info_score(truth, labels)),
         "acc": accuracy(truth, labels),
     }
+
+
+def silhouette(embedding: np.ndarray, labels: np.ndarray, *, max_cells: int = 5000, seed: int = 0) -> float | None:
+    """Mean silhouette (Rousseeuw 1987) of `embedding` (n, d) under `labels` (n,): label-free, in [-1, 1].
+
+    Of more than `max_cells` cells so many are drawn. None where it is not defined: one cluster, or one for every cell.
+    It compares partitions in the space of each: a method that contracts its clusters is praised for it.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(labels))[:max_cells]
+    if not 1 < len(np.unique(labels[chosen])) < len(chosen):
+        return None
+    return float(silhouette_score(embedding[chosen], labels[chosen]))
 
 
 def cosine_gap(z_a: np.ndarray, z_b: np.ndarray) -> float:

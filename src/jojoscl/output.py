@@ -18,7 +18,7 @@ from anndata import AnnData
 from omegaconf import DictConfig, OmegaConf
 
 from jojoscl import plots
-from jojoscl.config import config_hash, decisive
+from jojoscl.config import config_hash, decisive, plain
 from jojoscl.errors import UserError
 from jojoscl.files import whole_file
 from jojoscl.method import Result
@@ -104,8 +104,7 @@ def write(
         with whole_file(folder / "shrinkage.csv") as path:
             record.to_csv(path, index=False)
     with whole_file(folder / "config.yaml") as path:
-        plain = {key: value for key, value in cfg.items() if key != "hydra"}
-        OmegaConf.save(OmegaConf.create(plain, parent=None), path, resolve=True)
+        path.write_text(OmegaConf.to_yaml(plain(cfg)))
     with whole_file(folder / "result.h5ad") as path:
         result_anndata(cells, result, metrics, decisive(cfg)).write_h5ad(path)
     if cfg.pictures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,11 +13,12 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig
 
 from jojoscl import output
-from jojoscl.config import build, config_hash, study_point, varied
+from jojoscl.config import build, config_hash, plain, study_point, varied, with_settings
 from jojoscl.errors import UserError
-from jojoscl.evaluate import scores
+from jojoscl.evaluate import scores, silhouette
 from jojoscl.method import Result, Run, without_labels
 from jojoscl.settings import Settings, between, one_of
+from jojoscl.tracking import Wandb
 
 
 @dataclass(kw_only=True)
@@ -74,16 +74,20 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             **study_point(cfg),
             **evaluate(truth, result),
             "seconds_method": sum(result.seconds.values()),  # without reading or simulating the cells
+            "silhouette": silhouette(result.embedding, result.labels),
             "seconds": seconds | {"total": sum(seconds.values())},
         }
         output.write(folder, cfg, cells, truth, result, metrics)
         for logger in loggers[1:]:
-            logger.log_metrics({k: v for k, v in metrics.items() if isinstance(v, int | float)})
+            if isinstance(logger, Wandb):
+                logger.log_results(folder, metrics)
+            else:
+                logger.log_metrics({k: v for k, v in metrics.items() if isinstance(v, int | float)})
     finally:
         for logger in loggers:
             logger.finalize("success")
-        if "wandb" in sys.modules:  # else the jobs of a sweep share one W&B run
-            sys.modules["wandb"].finish()
+            if isinstance(logger, Wandb):
+                logger.close()
     return metrics
 
 
@@ -121,5 +125,10 @@ def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
 
 def make_loggers(cfg: DictConfig, folder: Path) -> tuple[Any, ...]:
     """The CSV logger always, and the one that `logger` names."""
-    chosen = (build(cfg.logger),) if cfg.get("logger") else ()
-    return (CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1), *chosen)
+    csv = CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
+    if not cfg.get("logger"):
+        return (csv,)
+    chosen = build(with_settings(cfg.logger, {"save_dir": str(folder)}))
+    if isinstance(chosen, Wandb):
+        chosen.start(plain(cfg))
+    return (csv, chosen)

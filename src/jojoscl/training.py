@@ -53,6 +53,8 @@ def fit(
         # One gather per batch needs no worker processes; the second is between Lightning and torch.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
+        # Of several jobs in one allocation each is a run of its own; on a login node `srun` is not wanted either.
+        warnings.filterwarnings("ignore", ".*`srun` command is available.*")
         # A resumed run's History writes the whole log again.
         warnings.filterwarnings("ignore", ".*Previous log files in this directory will be deleted.*")
         trainer = make_trainer(
