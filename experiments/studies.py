@@ -37,6 +37,7 @@ class Study:
     row: str = "setting, score"  # a row of panels each
     col: str = "dataset"  # a column of panels each
     values: tuple[str, ...] = ("ari", "nmi")
+    listed: tuple[str, ...] = ()  # more values, in the table only
     logarithmic: str = ""  # axes, such as "xy"
 
 
@@ -47,6 +48,7 @@ STUDIES = {
     "downsampling": Study(),
     "sensitivity": Study(hue="dataset", row="score", col="setting", logarithmic="x"),
     "augmentation": Study(hue="setting", row="score"),
+    "unknown_k": Study(bars=True, listed=("n_clusters",)),
     "runtime": Study(row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"),
 }
 
@@ -94,7 +96,9 @@ def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:
     """A row a method and point, a column a set: such as ARI / NMI, mean +- sd (number of seeds)."""
     runs = runs.assign(point=point_names(runs))
     sets = sorted(runs["dataset"].unique())
-    lines = ["| Method | Setting | " + " | ".join(sets) + " |", "|---" * (len(sets) + 2) + "|"]
+    types = runs.groupby("dataset")["n_types"].first().map("{:.0f} types".format)
+    header = [f"{dataset} ({types[dataset]})" for dataset in sets]
+    lines = ["| Method | Setting | " + " | ".join(header) + " |", "|---" * (len(sets) + 2) + "|"]
     for (name, point), group in runs.groupby(["name", "point"], sort=False):
         cells = [_cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in sets]
         lines.append(f"| {name} | {point} | " + " | ".join(cells) + " |")
@@ -178,7 +182,7 @@ def main() -> None:
         parser.error(f"there is no {source}: run jojoscl -m experiment={arguments.study}, then experiments/collect.py")
     mpl.use("Agg")
     runs = read(source)
-    text = markdown(runs, study.values)
+    text = markdown(runs, (*study.listed, *study.values))
     if "y" in study.logarithmic:
         text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), study.values[0]))
     with whole_file(source.with_suffix(".md")) as path:

@@ -24,6 +24,7 @@ POINTS = {
         ("mask_rate=0, noise_sd", 0),
         ("mask_rate=0, noise_sd", 0.1),
     ],
+    "unknown_k": [(None, None)],
     "runtime": [(None, None), ("n_cells", 10_000), ("n_cells", 100_000)],
 }
 
@@ -38,7 +39,8 @@ def tidy(path: Path, points: list[tuple[Any, Any]]) -> Path:
     """Two methods, two sets, two seeds; seconds grow with the strength to the power of 1.5, from 1000."""
     rows = [
         {"dataset": dataset, "method": method, "preset": preset, "seed": seed, "selection": "last", "setting": setting,
-         "strength": strength, "ari": 0.5 + 0.2 * seed, "nmi": 0.8, "peak_memory_mb": 100.0,
+         "strength": strength, "n_types": 6, "n_clusters": 5, "ari": 0.5 + 0.2 * seed, "nmi": 0.8,
+         "peak_memory_mb": 100.0,
          "seconds_method": float(strength if setting == "n_cells" else 1000) ** 1.5}
         for setting, strength in points for dataset in ("yan", "simulated") for seed in (0, 1)
         for method, preset in (("jojoscl", "default"), ("pca_kmeans", None))
@@ -58,10 +60,12 @@ def test_command(studies: Any, name: str, tmp_path: Path, monkeypatch: pytest.Mo
     studies.main()
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / f"{name}.md").read_text()
-    assert "| Method | Setting | simulated | yan |" in text
+    assert "| Method | Setting | simulated (6 types) | yan (6 types) |" in text
     if name == "ablation":
         assert "| jojoscl | unchanged | 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
         assert "| pca_kmeans | smoothing=[1, 1] | 0.600 +- 0.141" in text
+    if name == "unknown_k":
+        assert "| jojoscl | unchanged | 5.000 +- 0.000 / 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
     if name == "runtime":
         assert "| pca_kmeans | n_cells | 1.50 | 1000 - 100000 |" in text
 

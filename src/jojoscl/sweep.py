@@ -36,8 +36,9 @@ def collect(folder: Path) -> pd.DataFrame:
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean of the scores and seconds over seeds, by dataset, method, preset and selection."""
-    by = [name for name in ("dataset", "method", "preset", "selection") if name in runs]
+    """Mean of the scores and seconds over seeds, by what was run."""
+    keys = ("dataset", "method", "preset", "selection", "setting", "strength")
+    by = [name for name in keys if name in runs and runs[name].notna().any()]
     values = [name for name in ("ari", "nmi", "acc", "seconds") if name in runs]
     table = runs.groupby(by, dropna=False, sort=False)[values].mean()
     table.insert(0, "runs", runs.groupby(by, dropna=False, sort=False).size())
