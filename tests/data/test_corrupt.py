@@ -73,6 +73,12 @@ def test_subsample_without_types_is_a_plain_one(dense: AnnData) -> None:
     assert Corrupt(subsample=0.25)(AnnData(dense.X, uns={"kind": "counts"}), seed=0).n_obs == 100
 
 
+def test_subsample_may_look_away_from_the_types(dense: AnnData) -> None:
+    kept = Corrupt(stratify=False, subsample=0.1)(dense, seed=0)
+    assert kept.n_obs == round(0.1 * dense.n_obs)
+    assert set(Corrupt(subsample=0.1)(dense, seed=0).obs_names) != set(kept.obs_names)
+
+
 def test_each_cell_of_a_type_is_as_likely_as_another() -> None:
     types = np.repeat(["a", "b"], [30, 10])
     drawn = np.zeros(40)

@@ -27,8 +27,10 @@ class Corrupt(Settings):
 
     Attributes
     ----------
+    stratify
+        Whether `subsample` takes the same fraction of each annotated type, and at least one cell.
     subsample
-        Fraction of the cells that is kept, of each annotated type the same, and at least one cell.
+        Fraction of the cells that is kept.
     thin
         Fraction of the depth: each count becomes a binomial number of so many trials.
     dropout
@@ -37,6 +39,7 @@ class Corrupt(Settings):
         Standard deviation of the noise added to each log-normalised value, zeros too; what falls below zero is zero.
     """
 
+    stratify: bool = True
     subsample: float = between(1e-6, 1, default=1.0)
     thin: float = between(1e-6, 1, default=1.0)
     dropout: float = between(0, 0.999999, default=0.0)
@@ -71,7 +74,7 @@ class Corrupt(Settings):
         if not self.changes:
             return cells
         of_cells, of_counts, of_dropout, of_noise = (np.random.default_rng((seed, step)) for step in range(1, 5))
-        # By type, so that rare ones stay. That makes another set of cells to cluster: its labels are no more told to
+        # By type (or not), so that rare ones stay. That makes another set of cells to cluster: its labels are no more told to
         # the method than those of the whole set.
         cells = cells[subsample(self._types(cells), self.subsample, of_cells)].copy()
         x = sp.csr_matrix(cells.X)
@@ -88,9 +91,9 @@ class Corrupt(Settings):
         check_cells(cells)
         return cells
 
-    @staticmethod
-    def _types(cells: AnnData) -> np.ndarray:
-        return np.asarray(cells.obs[LABELS].astype(str)) if LABELS in cells.obs else np.zeros(cells.n_obs)
+    def _types(self, cells: AnnData) -> np.ndarray:
+        by_type = self.stratify and LABELS in cells.obs
+        return np.asarray(cells.obs[LABELS].astype(str)) if by_type else np.zeros(cells.n_obs)
 
 
 def subsample(types: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
