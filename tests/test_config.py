@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from jojoscl.config import build, compose, conf_dir, config_hash, decisive, from_preset, run_folder, study_point, varied
+from jojoscl.config import build, compose, conf_dir, config_hash, from_preset, run_folder, study_point, varied
 from jojoscl.errors import UserError
 
 
@@ -72,11 +72,6 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
     assert not any(folder.endswith("wrong") for folder in names)
     for key in grid.keys() & {"data", "method"}:
         assert set(grid[key]) <= set(choices(key))
-
-
-def test_a_setting_that_came_later_leaves_the_names_of_earlier_runs() -> None:
-    assert "shrink_components" not in decisive(compose())["method"]
-    assert decisive(compose(["method.shrink_components=false"]))["method"]["shrink_components"] is False
 
 
 def test_preprocess_reaches_the_method() -> None:

@@ -74,7 +74,7 @@ class Corrupt(Settings):
         if not self.changes:
             return cells
         of_cells, of_counts, of_dropout, of_noise = (np.random.default_rng((seed, step)) for step in range(1, 5))
-        # By type (or not), so that rare ones stay. That makes another set of cells to cluster: its labels are no more told to
+        # By type, so that rare ones stay. That makes another set of cells to cluster: its labels are no more told to
         # the method than those of the whole set.
         cells = cells[subsample(self._types(cells), self.subsample, of_cells)].copy()
         x = sp.csr_matrix(cells.X)
