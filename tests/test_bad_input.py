@@ -349,7 +349,12 @@ def test_no_space_left(
     before = tree(tmp_path / "run")
     with monkeypatch.context() as patch:
         if name == "metrics.json":
-            patch.setattr(Path, "write_text", lambda self, *_, **__: disk_full(None, self))
+            write = Path.write_text
+            patch.setattr(
+                Path,
+                "write_text",
+                lambda self, *a, **k: disk_full(None, self) if "metrics" in self.name else write(self, *a, **k),
+            )
         else:
             patch.setattr(*WRITERS[name], disk_full)
         done = in_process(*IN_RUN)

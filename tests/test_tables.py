@@ -179,7 +179,7 @@ def test_files_are_written_whole(tables: ModuleType, table: Path, monkeypatch: p
     ("content", "words"),
     [
         ("", "cannot be read as a table"),
-        ("a,b\n1,2\n", "has no column 'experiment'"),
+        ("a,b\n1,2\n", "has no column 'dataset'"),
         (HEADER + "\n", "has no scored run"),
         (HEADER + "\n" + rows()[0].replace("0.5", "high"), "has no scored run"),
         ("\n".join([HEADER, rows()[0], rows()[0]]), "jojoscl default on bladder, seed 0, twice"),

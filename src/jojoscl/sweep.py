@@ -27,7 +27,8 @@ def collect(folder: Path) -> pd.DataFrame:
             log.warning("%s cannot be read: it is left out of the table", path)
             continue
         row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
-        row |= {"seconds": metrics["seconds"]["total"], "folder": str(path.parent)}
+        seconds = metrics["seconds"]
+        row |= {"seconds": seconds["total"], "seconds_method": seconds.get("method"), "folder": str(path.parent)}
         last = {key: row.pop(f"last_{key}", None) for key in ("ari", "nmi", "acc")}
         rows.append(row)
         if last["ari"] is not None:
