@@ -8,7 +8,6 @@ Reads every finished run of the default preset, the only one that gives a confid
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import anndata
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jojoscl.errors import UserError
+from jojoscl.errors import UserError, told_in_a_sentence
 from jojoscl.evaluate import scores
 from jojoscl.files import whole_file
 from jojoscl.sweep import collect
@@ -81,16 +80,13 @@ def curves(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@told_in_a_sentence
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path)
     parser.add_argument("--out", type=Path, default=HERE, help="folder of results/ and figures/")
     arguments = parser.parse_args()
-    try:
-        table = of_runs(arguments.runs)
-    except UserError as error:
-        print(f"confidence.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    table = of_runs(arguments.runs)
     with whole_file(arguments.out / "results" / "confidence.csv") as path:
         table.round(4).to_csv(path, index=False)
     with whole_file(arguments.out / "results" / "confidence.md") as path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import scanpy as sc
+from collect import named, reference
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -27,13 +27,12 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
-from jojoscl.errors import UserError
+from jojoscl.errors import UserError, told_in_a_sentence
 from jojoscl.files import whole_file
 from jojoscl.plots import umap_coordinates
 from jojoscl.sweep import collect
 
 HERE = Path(__file__).parent
-PUBLISHED = HERE / "reference" / "paper_table.csv"
 NEEDED = ("dataset", "variant", "method", "preset", "seed", "selection", "ari", "nmi", "seconds")
 MAX_CELLS = 2000  # drawn of a set: more only overlap, and make large files
 
@@ -70,17 +69,16 @@ def read_table(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is no table of runs: it has no column {missing[0]!r}.")
     if runs.empty:
         raise UserError(f"{path} holds no run.")
-    return named(runs)
+    return styled(runs)
 
 
-def named(runs: pd.DataFrame) -> pd.DataFrame:
+def styled(runs: pd.DataFrame) -> pd.DataFrame:
     """`runs` with what the pictures call a method and a set."""
-    text = runs[["dataset", "variant", "method", "preset"]].fillna("").astype(str)
-    many = text.groupby("dataset")["variant"].transform("nunique") > 1
+    runs = named(runs)
+    many = runs.groupby("dataset")["variant"].transform("nunique") > 1
     runs = runs.assign(
-        name=(text["method"] + " " + text["preset"]).str.strip(),
         oracle=runs["selection"] == "oracle",
-        set=text["dataset"].where(~many, text["dataset"] + " " + text["variant"]),
+        set=runs["dataset"].where(~many, runs["dataset"] + " " + runs["variant"].astype(str)),
     )
     known = list(STYLE)
     place = {name: known.index(name) if name in known else len(known) for name in runs["name"]}
@@ -147,7 +145,7 @@ def bar_label(name: str, oracle: bool) -> str:
 
 def published(dataset: str, metric: str) -> float | None:
     """JojoSCL's score in the paper's Table I."""
-    found = pd.read_csv(PUBLISHED).query("dataset == @dataset and method == 'jojoscl'")[metric]
+    found = reference().query("dataset == @dataset and method == 'jojoscl'")[metric]
     return None if found.empty else float(found.iloc[0])
 
 
@@ -230,7 +228,7 @@ def umaps(folder: Path) -> Iterator[tuple[str, Figure]]:
     if runs.empty:
         print(f"There is no finished run below {folder}: no UMAP.")
         return
-    runs = named(runs.reindex(columns=[*NEEDED, "folder"]).query("seed == 0"))
+    runs = styled(runs.reindex(columns=[*NEEDED, "folder"]).query("seed == 0"))
     picked = runs.loc[
         runs["oracle"], "folder"
     ]  # an oracle's run has two rows; the clusters it left are those it picked
@@ -334,6 +332,7 @@ def save(figure: Figure, path: Path) -> None:
     print(path)
 
 
+@told_in_a_sentence
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path)
@@ -351,8 +350,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"figures.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    main()

@@ -21,7 +21,6 @@ import base64
 import functools
 import mimetypes
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +35,7 @@ from markupsafe import Markup
 from omegaconf import OmegaConf
 
 from jojoscl.config import compose, conf_dir
-from jojoscl.errors import UserError
+from jojoscl.errors import UserError, told_in_a_sentence
 from jojoscl.files import whole_file
 
 HERE = Path(__file__).parent
@@ -175,6 +174,7 @@ def render(folder: Path) -> str:
     )
 
 
+@told_in_a_sentence
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=HERE, help="where studies.yaml and what it names are")
@@ -189,8 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    main()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from compare import OURS, Comparison, compare
 from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.config import conf_dir
-from jojoscl.errors import UserError
+from jojoscl.errors import UserError, told_in_a_sentence
 from jojoscl.files import whole_file
 
 METRICS = {"ari": "ARI", "nmi": "NMI", "acc": "ACC"}
@@ -353,16 +352,13 @@ def write(table: Path, figure: Path) -> list[Path]:
     return files
 
 
+@told_in_a_sentence
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path)
     parser.add_argument("--figure", type=Path, default=FIGURE)
     arguments = parser.parse_args()
-    try:
-        print("\n".join(map(str, write(arguments.table, arguments.figure))))
-    except UserError as error:
-        print(f"tables.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    print("\n".join(map(str, write(arguments.table, arguments.figure))))
 
 
 if __name__ == "__main__":

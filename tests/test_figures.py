@@ -106,7 +106,7 @@ def test_published_score_is_a_line_where_there_is_one(figures: Any, table: Path)
 
 def test_variants_of_a_set_are_told_apart(figures: Any) -> None:
     two = pd.DataFrame([("yan", "all", *RUNS[0][2:]), ("yan", "few", *RUNS[0][2:])], columns=COLUMNS)
-    assert list(figures.named(two)["set"]) == ["yan all", "yan few"]
+    assert list(figures.styled(two)["set"]) == ["yan all", "yan few"]
 
 
 def test_time_shows_means_of_label_free_rows(figures: Any, table: Path) -> None:

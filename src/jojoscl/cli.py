@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jojoscl.config import compose, conf_dir, register_resolvers
-from jojoscl.errors import UserError, nearest
+from jojoscl.errors import UserError, nearest, stop
 from jojoscl.files import unwritable
 from jojoscl.sweep import FAILED
 
@@ -208,5 +208,4 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _stop(sentence: str) -> NoReturn:
-    print(f"jojoscl: {sentence}", file=sys.stderr)
-    sys.exit(2)
+    stop(sentence, "jojoscl")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import functools
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -19,3 +23,22 @@ def nearest(word: str, options: Iterable[str]) -> str:
     options = sorted(options)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     return f" (did you mean '{close[0]}'?)" if close else f" (there are: {', '.join(options)})"
+
+
+def stop(sentence: str, program: str = "") -> NoReturn:
+    """Say what is wrong and what to do, and end with exit code 2."""
+    print(f"{program or Path(sys.argv[0]).name}: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def told_in_a_sentence(main: Callable[[], None]) -> Callable[[], None]:
+    """Make a script's `main` end by :func:`stop` where it raises a :class:`UserError`."""
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        try:
+            main()
+        except UserError as error:
+            stop(str(error))
+
+    return wrapped
