@@ -39,9 +39,10 @@ bench: $(INSTALLED) ## time of the training loop, and peak memory of a large run
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/peak_memory.py
 
-reproduce: $(INSTALLED) ## the scores in README (half an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)
+reproduce: $(INSTALLED) ## do the methods do what they do elsewhere (an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)
 	$(BIN)/jojoscl -m experiment=fidelity
-	$(BIN)/python experiments/collect.py runs/fidelity experiments/results/fidelity.csv
+	$(BIN)/python experiments/collect.py runs/fidelity experiments/results/fidelity.csv --merge
+	$(BIN)/python experiments/fidelity.py
 
 tables: $(INSTALLED) ## Table I, statistics and diagram from experiments/results/table1.csv
 	$(BIN)/python experiments/tables.py experiments/results/table1.csv

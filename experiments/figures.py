@@ -93,9 +93,9 @@ def scores(runs: pd.DataFrame) -> Figure:
     """A panel a set, a bar a method; ARI above, NMI below."""
     sets = sorted(runs["set"].unique())
     bars = list(dict.fromkeys(zip(runs["name"], runs["oracle"], strict=True)))
-    columns = min(6, len(sets))
+    lines = -(-len(sets) // 6)
+    columns = -(-len(sets) // lines)
     height = 0.7 + 0.19 * len(bars)
-    lines = -(-len(sets) // columns)
     figure = Figure(figsize=(2.2 + 1.75 * columns, 2 * lines * height + 0.8), layout="constrained")
     axes = figure.subplots(2 * lines, columns, sharey=True, squeeze=False)
     for metric, block in zip(("ari", "nmi"), (axes[:lines], axes[lines:]), strict=True):
