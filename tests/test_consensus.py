@@ -14,10 +14,8 @@ from jojoscl.consensus import (
     cut,
     first_merges,
     join_small,
-    longest_lifetime,
     mean_square_distances,
     micro_linkage,
-    random_kmeans,
     snn_mean,
 )
 
@@ -177,21 +175,3 @@ def test_join_small_by_hand() -> None:
     )
     labels = join_small(together, np.array([0, 0, 1, 1, 2]), 2)
     assert same(labels, np.array([0, 0, 1, 1, 1]))
-
-
-# ---- number of clusters ----------------------------------------------------------------------------------------
-
-
-def test_the_longest_lifetime_by_hand() -> None:
-    """Two of the three pairs are together in some partitions: three clusters live up to one less that share."""
-    three, two = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 0, 1, 1])
-    assert longest_lifetime([two, two, two, three], 6) == 2
-    assert longest_lifetime([three, three, three, two], 6) == 3
-    assert longest_lifetime([three, three, three, two], 2) == 2
-
-
-@pytest.mark.parametrize("k", [2, 3, 5, 9])
-def test_the_number_of_blobs_is_estimated(k: int) -> None:
-    x, _ = blobs((40,) * k, spread=0.5)
-    rng = np.random.default_rng(0)
-    assert longest_lifetime([random_kmeans(x, range(2, 19), rng) for _ in range(60)], 18) == k

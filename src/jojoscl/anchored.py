@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,10 +15,10 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from jojoscl.anchor import Anchor, normalise, pca_anchor, principal_axes, softness
-from jojoscl.assign import kmeans
+from jojoscl.assign import estimate_n_clusters, kmeans
 from jojoscl.augment import random_view
 from jojoscl.callbacks import History
-from jojoscl.consensus import Consensus, consensus, longest_lifetime, micro_linkage, random_kmeans, snn_mean
+from jojoscl.consensus import Consensus, consensus, micro_linkage, snn_mean
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.errors import UserError
@@ -34,8 +33,6 @@ from jojoscl.shrinkage import cluster_stats, risk_sample_mean, shrinkage_weight,
 from jojoscl.training import fit
 
 _NEIGHBOUR_DIMS = 30  # scores among which a cell's positives are sought
-_ESTIMATE_CELLS = 1500  # by which the number of clusters is estimated
-_VOTES = 8  # partitions of each smoothing for that
 _OF_THE_MODULE = (
     *("hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_", "temperature"),
     *("cluster_temperature", "overcluster", "renewals", "lr"),
@@ -193,7 +190,6 @@ class AnchoredJojoSCL(Settings):
     min_fraction: float = between(0, 1)
     min_cells: int = between(1)
     landmarks: int = between(2)
-    max_clusters: int = between(2)
 
     takes_oracle = False
 
@@ -214,7 +210,7 @@ class AnchoredJojoSCL(Settings):
         clock.append(time.perf_counter())
         anchor = pca_anchor(x, self.n_dims, seed=seed)
         scores, soft = x @ self.loadings(anchor), softness(anchor.reliability, self.soft_above)
-        k = told or self.estimate_n_clusters(scores, soft, seed=seed)
+        k = told or estimate_n_clusters(scores, min_cells=self.min_cells, seed=seed)
         clock.append(time.perf_counter())
         networks = [self.embed(x, anchor, k, stage=stage, seed=seed, run=run) for stage in range(self.n_networks)]
         spaces = [scores, *(principal_axes(network.h) for network in networks)]
@@ -269,26 +265,11 @@ class AnchoredJojoSCL(Settings):
             torch.from_numpy(loadings), torch.from_numpy(neighbours), n_clusters, seed=seed, max_epochs=epochs, **hyper
         )
 
-    def estimate_n_clusters(self, scores: np.ndarray, soft: float, *, seed: int) -> int:
-        """K from the scores (n_cells, d) of the anchor by evidence accumulation (Fred & Jain, IEEE TPAMI 2005).
-
-        K-means partitions with sqrt(n) / 2 to sqrt(n) clusters, but no more than `max_clusters`, vote on which of a
-        random sample of n cells belong together; K is where the tree of the votes can be cut with most room.
-        """
-        rng = np.random.default_rng(seed)
-        sample = np.sort(rng.choice(len(scores), min(len(scores), _ESTIMATE_CELLS), replace=False))
-        most = max(2, min(self.max_clusters, math.isqrt(len(scores))))
-        smoothed = (self.smoothed(scores, soft, rng)[sample] for _ in range(self.anchor_partitions))
-        numbers = range(max(2, most // 2), most + 1)
-        partitions = [random_kmeans(x, numbers, rng) for x in smoothed for _ in range(_VOTES)]
-        return longest_lifetime(partitions, most)
-
     def n_clusters_of(self, x: np.ndarray, *, seed: int) -> int:
-        """The same K for a method without an anchor, from its preprocessed cells x (n_cells, G)."""
+        """The estimate of K for a method without an anchor, from its preprocessed cells x (n_cells, G)."""
         x = x - x.mean(0)
-        anchor = pca_anchor(x, self.n_dims, seed=seed)
-        soft = softness(anchor.reliability, self.soft_above)
-        return self.estimate_n_clusters(x @ anchor.shrunk_loadings, soft, seed=seed)
+        scores = x @ self.loadings(pca_anchor(x, self.n_dims, seed=seed))
+        return estimate_n_clusters(scores, min_cells=self.min_cells, seed=seed)
 
     def cluster(self, spaces: list[np.ndarray], soft: float, n_clusters: int, *, seed: int) -> Consensus:
         """The consensus of random partitions of the anchor's scores, spaces[0], and of the networks' embeddings."""
@@ -304,12 +285,8 @@ class AnchoredJojoSCL(Settings):
 
     def partition(self, space: np.ndarray, soft: float, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
         """Average linkage (n_cells,) of a random number of axes after a random amount of smoothing."""
-        x = self.smoothed(space, soft, rng)
-        return micro_linkage(x, n_clusters, self.n_micro, seed=int(rng.integers(2**20)))
-
-    def smoothed(self, space: np.ndarray, soft: float, rng: np.random.Generator) -> np.ndarray:
-        """A random number of axes of `space` after a random amount of smoothing: (n_cells, axes)."""
         n_dims = int(rng.integers(min(self.min_dims, space.shape[1]), space.shape[1] + 1))
         n_neighbors = int(rng.integers(self.smoothing[0], self.smoothing[1] + 1))
         x = snn_mean(normalise(space[:, :n_dims], soft), n_neighbors)
-        return x if soft else normalise(x, 0)  # a mean of unit vectors is shorter
+        x = x if soft else normalise(x, 0)  # a mean of unit vectors is shorter
+        return micro_linkage(x, n_clusters, self.n_micro, seed=int(rng.integers(2**20)))

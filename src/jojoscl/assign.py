@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import scanpy as sc
+from anndata import AnnData
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
@@ -40,3 +44,28 @@ def temporal_clusters(
     labels, x = outputs[on].argmax(1), outputs[space]
     members = np.eye(n_clusters, dtype=x.dtype)[labels]
     return labels, members.T @ x / np.maximum(members.sum(0), 1)[:, None]
+
+
+def neighbour_graph(x: np.ndarray, n_neighbors: int, *, seed: int) -> AnnData:
+    """Scanpy's graph of the nearest neighbours of x (n, d), weighted as in UMAP."""
+    graph = AnnData(x.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # umap's and numba's words about threads and versions are not for the user
+        sc.pp.neighbors(graph, n_neighbors=min(n_neighbors, len(x) - 1), use_rep="X", random_state=seed)
+    return graph
+
+
+def leiden(graph: AnnData, resolution: float, *, seed: int) -> np.ndarray:
+    """Leiden communities (n,) of a :func:`neighbour_graph` (Traag et al., Sci Rep 2019)."""
+    sc.tl.leiden(graph, resolution, random_state=seed, flavor="igraph", n_iterations=2, directed=False)
+    return np.asarray(graph.obs["leiden"], dtype=np.int64)
+
+
+def estimate_n_clusters(x: np.ndarray, *, min_cells: int, seed: int) -> int:
+    """K where nobody tells it: how many communities of `min_cells` or more Leiden finds in x (n, d), at least 2.
+
+    Neighbours and resolution are scanpy's defaults, 15 and 1.
+    """
+    if len(x) < 4:  # too few for a graph
+        return 2
+    return max(2, int((np.bincount(leiden(neighbour_graph(x, 15, seed=seed), 1.0, seed=seed)) >= min_cells).sum()))

@@ -74,14 +74,6 @@ def micro_linkage(x: np.ndarray, n_clusters: int, n_micro: int, *, seed: int) ->
     return average_linkage(*mean_square_distances(x.astype(np.float64), micro), n_clusters)[micro]
 
 
-def random_kmeans(x: np.ndarray, n_clusters: range, rng: np.random.Generator) -> np.ndarray:
-    """One K-means partition (n,) of x (n, d) with a random K and from random cells."""
-    k = int(rng.choice(n_clusters))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return kmeans(x, k, seed=0, start=x[rng.choice(len(x), k, replace=False)])[0]
-
-
 class Consensus(NamedTuple):
     """labels (n,) int64 in 0 .. K-1 and confidence (n,) float32 in [0, 1].
 
@@ -105,31 +97,14 @@ def consensus(
     n = len(partitions[0])
     indicators = sp.hstack([one_hot(labels) for labels in partitions], format="csr")  # (n, clusters of all partitions)
     sample = np.sort(np.random.default_rng(seed).choice(n, min(n, landmarks), replace=False))
-    together, tree = coassociation(indicators[sample], len(partitions))
+    together = (indicators[sample] @ indicators[sample].T).toarray() / np.float32(len(partitions))
+    tree = linkage(squareform(1 - together, checks=False), "average")
     of_sample = join_small(together, cut(tree, n_clusters, min_size * len(sample) / n), n_clusters)
     means = indicators[sample].T @ (one_hot(of_sample) / np.bincount(of_sample))
     association = np.asarray((indicators @ means).todense(), dtype=np.float32) / len(partitions)
     labels = association.argmax(1)
     labels[sample] = of_sample
     return Consensus(labels, np.minimum(association[np.arange(n), labels], 1))
-
-
-def coassociation(indicators: sp.csr_matrix, n_partitions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share of partitions in which two cells are together, (n, n) float32, and scipy's average linkage on it."""
-    together = (indicators @ indicators.T).toarray() / np.float32(n_partitions)
-    return together, linkage(squareform(1 - together, checks=False), "average")
-
-
-def longest_lifetime(partitions: Sequence[np.ndarray], max_clusters: int) -> int:
-    """K, of 2 to `max_clusters`, where the tree of co-association can be cut with most room.
-
-    The K-cluster lifetime of Fred & Jain (IEEE TPAMI 2005): the range of heights at which a cut of the tree gives K
-    clusters. The partitions (n,) are to have different numbers of clusters.
-    """
-    indicators = sp.hstack([one_hot(labels) for labels in partitions], format="csr")
-    heights = coassociation(indicators, len(partitions))[1][:, 2]
-    lifetimes = np.diff(heights, prepend=0)[::-1]  # of 2, 3 ... clusters
-    return 2 + int(lifetimes[: max_clusters - 1].argmax())
 
 
 def cut(tree: np.ndarray, n_clusters: int, min_size: float) -> np.ndarray:

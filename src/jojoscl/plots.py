@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from anndata import AnnData
 from matplotlib.figure import Figure
 
+from jojoscl.assign import neighbour_graph
 from jojoscl.files import whole_file
 
 _SYMBOLS = {
@@ -104,10 +104,9 @@ def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, pa
 
 def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
     """UMAP (n, 2) by scanpy's defaults."""
-    adata = AnnData(embedding.astype(np.float32))
+    adata = neighbour_graph(embedding, 15, seed=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # umap's and numba's words about threads and versions are not for the user
-        sc.pp.neighbors(adata, n_neighbors=min(15, len(embedding) - 1), use_rep="X", random_state=seed)
+        warnings.simplefilter("ignore")  # as there
         sc.tl.umap(adata, random_state=seed)
     return np.asarray(adata.obsm["X_umap"])
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import scanpy as sc
 from anndata import AnnData
 
-from jojoscl.assign import kmeans
+from jojoscl.assign import kmeans, leiden, neighbour_graph
 from jojoscl.baselines.graph import match_resolution, principal_components
 from jojoscl.baselines.stopwatch import Stopwatch
 from jojoscl.data.preprocess import Preprocess
@@ -65,12 +63,11 @@ class Leiden(Settings):
         cells = self.preprocess.apply(adata, run.cache if run else None)
         watch.lap("preprocess")
         x = principal_components(cells.X, self.n_pcs, seed=seed)
-        graph = self._graph(x, seed)
+        graph = neighbour_graph(x, self.n_neighbors, seed=seed)
         watch.lap("train")
 
         def cluster_at(resolution: float) -> np.ndarray:
-            sc.tl.leiden(graph, resolution, random_state=seed, flavor="igraph", n_iterations=2, directed=False)
-            return np.asarray(graph.obs["leiden"], dtype=np.int64)
+            return leiden(graph, resolution, seed=seed)
 
         if k is None:
             labels, resolution = cluster_at(self.resolution), self.resolution
@@ -78,13 +75,6 @@ class Leiden(Settings):
             labels, resolution = match_resolution(cluster_at, k, start=self.resolution)
         watch.lap("assign")
         return Result(labels, x, watch.seconds, {"resolution": resolution})
-
-    def _graph(self, x: np.ndarray, seed: int) -> AnnData:
-        graph = AnnData(x)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # umap's and numba's words about threads and versions are not for the user
-            sc.pp.neighbors(graph, n_neighbors=min(self.n_neighbors, len(x) - 1), use_rep="X", random_state=seed)
-        return graph
 
 
 @dataclass(kw_only=True)
