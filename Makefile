@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-slurm lint type bench reproduce tables figures report clean
+.PHONY: help install demo test test-slow test-slurm lint type bench reproduce tables figures report notebooks clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ figures: $(INSTALLED) ## pictures of Table I's runs (runs/table1, where they are
 
 report: $(INSTALLED) ## all results as one HTML file, experiments/report.html
 	$(BIN)/python experiments/report.py
+
+notebooks: $(INSTALLED) ## execute the notebooks in place
+	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
 
 clean: ## remove what make and the tests made; runs/ stays
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
