@@ -252,6 +252,6 @@ def test_parts_that_an_ablation_turns_off(cells: AnnData) -> None:
     scores = np.random.default_rng(1).normal(size=(30, 4)).astype(np.float32)
     module = small(n_positives=0).module(anchor.loadings, scores, 3, seed=0, epochs=1)
     assert module.neighbours[:, 0].tolist() == list(range(30))
-    off = {"n_networks": 0, "anchor_partitions": 1, "smoothing": [1, 1], "min_fraction": 0}
+    off = {"n_networks": 0, "anchor_partitions": 1, "smoothing": [1, 1], "min_cells": 1}
     assert len(np.unique(fitted(cells, **off).labels)) == 3
     assert len(np.unique(fitted(cells, n_positives=0, shrink_components=False, momentum=0).labels)) == 3

@@ -105,13 +105,13 @@ def test_snn_mean_of_a_few_cells_is_finite(n: int) -> None:
 # ---- consensus -------------------------------------------------------------------------------------------------
 
 
-def agree(partitions: list[np.ndarray], k: int, min_size: float = 0.0, landmarks: int = 1000) -> np.ndarray:
-    return consensus(partitions, k, min_size=min_size, landmarks=landmarks, seed=0).labels
+def agree(partitions: list[np.ndarray], k: int, min_cells: int = 1, landmarks: int = 1000) -> np.ndarray:
+    return consensus(partitions, k, min_cells=min_cells, landmarks=landmarks, seed=0).labels
 
 
 def test_consensus_of_equal_partitions_is_that_partition() -> None:
     labels = RNG.integers(4, size=80)
-    found = consensus([labels, (labels + 1) % 4, 3 - labels], 4, min_size=0, landmarks=100, seed=0)
+    found = consensus([labels, (labels + 1) % 4, 3 - labels], 4, min_cells=1, landmarks=100, seed=0)
     assert same(found.labels, labels)
     np.testing.assert_allclose(found.confidence, 1)
 
@@ -119,7 +119,7 @@ def test_consensus_of_equal_partitions_is_that_partition() -> None:
 def test_confidence_by_hand() -> None:
     """Cell 2 is with cells 0 and 1 in two of three partitions and with 3 to 5 in one."""
     a, b = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 1])
-    found = consensus([a, a, b], 2, min_size=0, landmarks=6, seed=0)
+    found = consensus([a, a, b], 2, min_cells=1, landmarks=6, seed=0)
     assert same(found.labels, a)
     np.testing.assert_allclose(found.confidence, [8 / 9, 8 / 9, 7 / 9, 1, 1, 1], rtol=1e-6)
 
@@ -134,14 +134,14 @@ def test_outvoted_partitions_do_not_count() -> None:
 def test_k_clusters_are_found_whatever_ties_there_are(k: int) -> None:
     labels = np.repeat(np.arange(4), 10)  # four equal blocks: every merge above them is a tie
     assert len(set(agree([labels, labels], k))) == k
-    assert len(set(agree([labels, labels], k, min_size=8))) == k
+    assert len(set(agree([labels, labels], k, min_cells=8))) == k
 
 
 def test_a_small_type_is_kept_and_outliers_join() -> None:
     """1000 cells: types of 600, 390 and 6, and four outliers that every partition sets apart one by one."""
     labels = np.repeat(np.arange(7), [600, 390, 6, 1, 1, 1, 1])
     near = np.where(labels >= 3, 1, labels)  # one partition puts the outliers to the second type
-    found = agree([labels, labels, near], 3, min_size=2)
+    found = agree([labels, labels, near], 3, min_cells=2)
     assert same(found, near)
 
 

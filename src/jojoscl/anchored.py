@@ -187,7 +187,6 @@ class AnchoredJojoSCL(Settings):
     min_dims: int = between(1)
     smoothing: list[int]
     n_micro: int = between(1)
-    min_fraction: float = between(0, 1)
     min_cells: int = between(1)
     landmarks: int = between(2)
 
@@ -280,8 +279,7 @@ class AnchoredJojoSCL(Settings):
             for space, times in zip(spaces, repeats, strict=True)
             for _ in range(times)
         ]
-        min_size = max(self.min_fraction * len(spaces[0]), self.min_cells)
-        return consensus(partitions, n_clusters, min_size=min_size, landmarks=self.landmarks, seed=seed)
+        return consensus(partitions, n_clusters, min_cells=self.min_cells, landmarks=self.landmarks, seed=seed)
 
     def partition(self, space: np.ndarray, soft: float, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
         """Average linkage (n_cells,) of a random number of axes after a random amount of smoothing."""

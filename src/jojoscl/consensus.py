@@ -85,21 +85,21 @@ class Consensus(NamedTuple):
 
 
 def consensus(
-    partitions: Sequence[np.ndarray], n_clusters: int, *, min_size: float, landmarks: int, seed: int
+    partitions: Sequence[np.ndarray], n_clusters: int, *, min_cells: int, landmarks: int, seed: int
 ) -> Consensus:
     """Average linkage on co-association, the share of partitions in which two cells are together.
 
     Fred & Jain, "Combining multiple clusterings using evidence accumulation", IEEE TPAMI 2005. The tree is cut where
-    `n_clusters` clusters hold at least `min_size` cells each; smaller ones, which would use up K on
-    outliers, join the one they are most together with. Above `landmarks` cells the tree is that of a random sample,
-    and each other cell goes where it is most together.
+    `n_clusters` clusters hold at least `min_cells` cells each; smaller ones, which would use up K on outliers, join
+    the one they are most together with. Above `landmarks` cells the tree is that of a random sample, whose cells alone
+    count for `min_cells`, and each other cell goes where it is most together.
     """
     n = len(partitions[0])
     indicators = sp.hstack([one_hot(labels) for labels in partitions], format="csr")  # (n, clusters of all partitions)
     sample = np.sort(np.random.default_rng(seed).choice(n, min(n, landmarks), replace=False))
     together = (indicators[sample] @ indicators[sample].T).toarray() / np.float32(len(partitions))
     tree = linkage(squareform(1 - together, checks=False), "average")
-    of_sample = join_small(together, cut(tree, n_clusters, min_size * len(sample) / n), n_clusters)
+    of_sample = join_small(together, cut(tree, n_clusters, min_cells), n_clusters)
     means = indicators[sample].T @ (one_hot(of_sample) / np.bincount(of_sample))
     association = np.asarray((indicators @ means).todense(), dtype=np.float32) / len(partitions)
     labels = association.argmax(1)
@@ -107,12 +107,12 @@ def consensus(
     return Consensus(labels, np.minimum(association[np.arange(n), labels], 1))
 
 
-def cut(tree: np.ndarray, n_clusters: int, min_size: float) -> np.ndarray:
-    """Labels (n,) of the highest cut with `n_clusters` clusters of at least `min_size` cells, looking to 5 K."""
+def cut(tree: np.ndarray, n_clusters: int, min_cells: int) -> np.ndarray:
+    """Labels (n,) of the highest cut with `n_clusters` clusters of at least `min_cells` cells, looking to 5 K."""
     n = len(tree) + 1
     for k in range(n_clusters, min(5 * n_clusters, n) + 1):
         labels = first_merges(tree, n - k)
-        if (np.bincount(labels) >= min_size).sum() >= n_clusters:
+        if (np.bincount(labels) >= min_cells).sum() >= n_clusters:
             break
     return labels
 
