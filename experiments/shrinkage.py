@@ -1,9 +1,10 @@
 """The cosine gap of cells' views against the epoch, with and without SURE, and the weight b_k of its shrinkage.
 
     jojoscl -m experiment=cosine_gap
-    python experiments/shrinkage.py runs/cosine_gap experiments/results/cosine_gap.png
+    python experiments/shrinkage.py runs/cosine_gap
 
-A thin line a seed, their mean thick.
+writes experiments/results/cosine_gap.md, the gap after the last epoch, and experiments/figures/cosine_gap.png, where a
+thin line is a seed and a thick one their mean.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
+from studies import cell
 
 from jojoscl.files import whole_file
+
+HERE = Path(__file__).parent
 
 
 def records(folder: Path) -> pd.DataFrame:
@@ -47,17 +51,31 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         figure.savefig(temporary, dpi=150)
 
 
+def markdown(table: pd.DataFrame) -> str:
+    """A row a set, a column a form of SURE: the gap after the last epoch, mean +- sd (number of seeds)."""
+    last = table[(table["quantity"] == "cosine_gap") & (table["epoch"] == table["epoch"].max())]
+    forms = sorted(last["sure"].unique())
+    lines = ["| Set | " + " | ".join(f"sure={form}" for form in forms) + " |", "|---" * (len(forms) + 1) + "|"]
+    for dataset, group in last.groupby("dataset"):
+        cells = [cell(group.loc[group["sure"] == form, ["value"]]) for form in forms]
+        lines.append(f"| {dataset} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--figures", type=Path, default=HERE / "figures")
     arguments = parser.parse_args()
     table = records(arguments.runs)
     if table.empty:
         parser.error(f"there is no finished run below {arguments.runs}")
-    draw(table, arguments.picture)
-    last = table[(table["quantity"] == "cosine_gap") & (table["epoch"] == table["epoch"].max())]
-    print(last.groupby(["dataset", "sure"])["value"].agg(["mean", "std", "size"]).round(3).to_string())
+    text = markdown(table)
+    with whole_file(arguments.results / "cosine_gap.md") as path:
+        path.write_text(text + "\n")
+    draw(table, arguments.figures / "cosine_gap.png")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -93,19 +93,26 @@ def point_names(runs: pd.DataFrame) -> pd.Series:
 
 
 def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:
-    """A row a method and point, a column a set: such as ARI / NMI, mean +- sd (number of seeds)."""
+    """A row a method and point, a column a set: such as ARI / NMI, mean +- sd (number of seeds).
+
+    Of several sets their mean too, where a method and point have all of them.
+    """
     runs = runs.assign(point=point_names(runs))
     sets = sorted(runs["dataset"].unique())
     types = runs.groupby("dataset")["n_types"].first().map("{:.0f} types".format)
-    header = [f"{dataset} ({types[dataset]})" for dataset in sets]
-    lines = ["| Method | Setting | " + " | ".join(header) + " |", "|---" * (len(sets) + 2) + "|"]
+    header = [f"{dataset} ({types[dataset]})" for dataset in sets] + ["mean"] * (len(sets) > 1)
+    lines = ["| Method | Setting | " + " | ".join(header) + " |", "|---" * (len(header) + 2) + "|"]
     for (name, point), group in runs.groupby(["name", "point"], sort=False):
-        cells = [_cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in sets]
+        cells = [cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in sets]
+        if len(sets) > 1:
+            means = group.groupby("dataset")[list(values)].mean()
+            cells.append(" / ".join(map("{:.3f}".format, means.mean())) if len(means) == len(sets) else "-")
         lines.append(f"| {name} | {point} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(scores: pd.DataFrame) -> str:
+def cell(scores: pd.DataFrame) -> str:
+    """Mean of each column, +- sd where there are several rows, and their number."""
     if scores.empty:
         return "-"
     spread = scores.std().map(lambda sd: "" if np.isnan(sd) else f" +- {sd:.3f}")

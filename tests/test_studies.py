@@ -60,7 +60,7 @@ def test_command(studies: Any, name: str, tmp_path: Path, monkeypatch: pytest.Mo
     studies.main()
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / f"{name}.md").read_text()
-    assert "| Method | Setting | simulated (6 types) | yan (6 types) |" in text
+    assert "| Method | Setting | simulated (6 types) | yan (6 types) | mean |" in text
     if name == "ablation":
         assert "| jojoscl | unchanged | 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
         assert "| pca_kmeans | smoothing=[1, 1] | 0.600 +- 0.141" in text
