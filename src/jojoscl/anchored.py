@@ -141,11 +141,11 @@ class AnchoredModule(MomentumModule):
 
 
 class Trained(NamedTuple):
-    """A trained network, its cells and their embeddings h (n_cells, d)."""
+    """A trained network, its cells and their embeddings (n_cells, d), turned to their principal axes."""
 
     module: AnchoredModule
     data: CellDataModule
-    h: np.ndarray
+    space: np.ndarray
     history: History
     record: ShrinkageRecord
 
@@ -212,7 +212,7 @@ class AnchoredJojoSCL(Settings):
         k = told or self.estimate(scores, seed=seed)
         clock.append(time.perf_counter())
         networks = [self.embed(x, anchor, k, stage=stage, seed=seed, run=run) for stage in range(self.n_networks)]
-        spaces = [scores, *(principal_axes(network.h) for network in networks)]
+        spaces = [scores, *(network.space for network in networks)]
         rows = [row for network in networks for row in network.history.rows]
         clock.append(time.perf_counter())
         found = self.cluster(spaces, soft, k, seed=seed)
@@ -251,14 +251,15 @@ class AnchoredJojoSCL(Settings):
         history = fit(
             module, data, run, max_epochs=epochs, stage=f"network{stage}", callbacks=[record], first_epoch=first
         )
-        return Trained(module, data, data.embed(module)["h"], history, record)
+        return Trained(module, data, principal_axes(data.embed(module)["h"]), history, record)
 
     def module(
         self, loadings: np.ndarray, scores: np.ndarray, n_clusters: int, *, seed: int, epochs: int
     ) -> AnchoredModule:
         """The LightningModule with these settings, its weights drawn by torch's global generator."""
         near = normalise(scores[:, :_NEIGHBOUR_DIMS], 0)
-        neighbours = neighbours_within(near, self.n_positives + 1, self.sample, seed=seed)
+        most = self.sample if len(near) <= self.sample else -(-self.sample // 3)
+        neighbours = neighbours_within(near, self.n_positives + 1, most, seed=seed)
         neighbours = neighbours[:, min(1, self.n_positives) :]  # a cell is its own first neighbour
         hyper = {name: getattr(self, name) for name in _OF_THE_MODULE}
         return AnchoredModule(
