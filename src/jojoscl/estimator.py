@@ -101,7 +101,7 @@ class JojoSCL(Settings):
         history = fit(module, data, run, max_epochs=epochs, callbacks=[record, *callbacks])
 
         fitted = time.perf_counter()
-        outputs = data.embed(module)
+        outputs = data.embed(module, only=(self.assign_on, module.space))
         labels = last = assign(outputs, self.assign_on, k, seed=seed, n_init=self.kmeans_starts)
         obsm: dict[str, np.ndarray] = {}
         info: dict[str, Any] = {"epochs": epochs} | estimated(n_clusters, k)

@@ -174,6 +174,9 @@ def test_what_cannot_be_backed_is_told(adata: AnnData, tmp_path: Path) -> None:
         FileDataset(path=tmp_path / "a.h5ad", backed=True, transpose=True).load()
     with pytest.raises(UserError, match="cannot be copied"):
         jojoscl.cluster(ad.read_h5ad(tmp_path / "a.h5ad", backed="r"), 3, copy=True)
+    (tmp_path / "x.csv").write_text("cell,a,b\n")
+    with pytest.raises(UserError, match="cannot stay in its file"):
+        FileDataset(path=tmp_path / "x.csv", backed=True).load()
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["Z"] = 1
     with pytest.raises(UserError, match="no matrix X"):

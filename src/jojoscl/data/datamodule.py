@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import lightning as L
@@ -96,14 +96,22 @@ class CellDataModule(L.LightningDataModule):
 
     @torch.no_grad()
     def embed(
-        self, module: L.LightningModule, forward: Callable[[Tensor], dict[str, Tensor]] | None = None
+        self,
+        module: L.LightningModule,
+        forward: Callable[[Tensor], dict[str, Tensor]] | None = None,
+        only: Container[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        """All outputs of `module`, or of another `forward` of it, for all cells in order: name -> (n_cells, d)."""
+        """Outputs of `module`, or of another `forward` of it, for all cells in order: name -> (n_cells, d).
+
+        All of them, or those named in `only`.
+        """
         training, forward = module.training, forward or module
         module.eval()
         outputs: dict[str, np.ndarray] = {}
         for x, index, *_ in self.predict_dataloader():
             for name, part in forward(dense(x.to(module.device))).items():
+                if only is not None and name not in only:
+                    continue
                 if name not in outputs:  # filled in place: all cells are held once
                     outputs[name] = np.empty((len(self.cells), part.shape[1]), np.float32)
                 outputs[name][index] = part.cpu().numpy()

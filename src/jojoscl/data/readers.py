@@ -71,6 +71,8 @@ def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
         The file cannot be read, or has no such matrix.
     """
     with reading(path):
+        if not path.is_dir() and not h5py.is_hdf5(path):
+            raise UserError(f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr.")
         root: Any = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
         names = {None: "X", "raw": "raw/X"} | {name: f"layers/{name}" for name in root.get("layers", ())}
         if layer not in names or names[layer] not in root:
