@@ -121,7 +121,7 @@ class AnchoredModule(MomentumModule):
             self.neighbours.shape[1], index.shape, generator=self.generator, device=self.neighbours.device
         )
         chosen = self.neighbours[index, choice]
-        return self.trainer.datamodule.gather(chosen)  # type: ignore[attr-defined]
+        return self.trainer.datamodule.gather(chosen, self.device)  # type: ignore[attr-defined]
 
     def sure_loss(self, h1: Tensor, h2: Tensor, index: Tensor) -> Tensor:
         """Form (B) per cell for the mean of two views, whose noise variance is a quarter of their difference's."""

@@ -66,7 +66,8 @@ class SparseRows(NamedTuple):
         """Z-scores (B, n_genes)."""
         n_cells, n_genes = self.shape
         x, columns = self.background().repeat(n_cells, 1), self.columns.long()
-        rows = torch.arange(n_cells, device=x.device).repeat_interleave(self.indptr.diff())
+        cells = torch.arange(n_cells, device=x.device)
+        rows = cells.repeat_interleave(self.indptr.diff(), output_size=len(columns))  # told, a GPU need not stop
         x.view(-1)[rows * n_genes + columns] = self._z(self.values, columns)
         return x
 
@@ -113,7 +114,8 @@ class Store:
         result = np.empty((len(self), weights.shape[1]), np.float32)
         for start, band in self._differences():
             result[start : start + band.shape[0]] = band @ weights
-        return result + self.background @ weights
+        result += self.background @ weights
+        return result
 
     @property
     def background(self) -> np.ndarray:
