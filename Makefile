@@ -35,8 +35,9 @@ lint: $(INSTALLED) ## ruff: rules and format
 type: $(INSTALLED) ## mypy, strict, on src
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## time of the training loop, and peak memory of a large run
+bench: $(INSTALLED) ## time of the training loop and of the loader, and peak memory of a large run
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/peak_memory.py
 
 reproduce: $(INSTALLED) ## do the methods do what they do elsewhere (an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)

@@ -9,8 +9,10 @@ import anndata as ad
 import lightning as L
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from anndata import AnnData
+from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
@@ -255,3 +257,56 @@ def test_parts_that_an_ablation_turns_off(cells: AnnData) -> None:
     off = {"n_networks": 0, "anchor_partitions": 1, "smoothing": [1, 1], "min_cells": 1}
     assert len(np.unique(fitted(cells, **off).labels)) == 3
     assert len(np.unique(fitted(cells, n_positives=0, shrink_components=False, momentum=0).labels)) == 3
+
+
+# ---- more cells than are looked at together ------------------------------------------------------------------------
+
+
+def test_a_sample_finds_the_types_of_all(cells: AnnData) -> None:
+    result = fitted(cells, sample=60, landmarks=50)
+    assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.8
+    again = fitted(cells, sample=60, landmarks=50)
+    np.testing.assert_array_equal(result.labels, again.labels)
+    np.testing.assert_array_equal(result.embedding, again.embedding)
+    assert small(sample=60).fit_predict(without_labels(cells), None, run=quiet()).info["n_clusters_estimated"] >= 2
+
+
+def test_above_the_sample_positives_come_from_blocks_of_a_third() -> None:
+    rng = np.random.default_rng(0)
+    loadings, x = (rng.normal(size=shape).astype(np.float32) for shape in ((12, 4), (30, 12)))
+    module = small(sample=29, n_positives=5).module(loadings, x @ loadings, 3, seed=0, epochs=1)
+    neighbours = module.neighbours.numpy()
+    assert neighbours.shape == (30, 5)
+    assert not (neighbours == np.arange(30)[:, None]).any()
+    graph = sp.csr_matrix((np.ones(150), neighbours.ravel(), np.arange(0, 151, 5)), (30, 30))
+    assert connected_components(graph)[0] == 3
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_backed_file_gives_the_clusters_of_the_same_cells_in_memory(
+    cells: AnnData, tmp_path: Path, preset: str
+) -> None:
+    settings = SMALL if preset == "default" else {"epochs": 3, "encoder_dims": [16, 8]}
+    in_memory = jojoscl.cluster(cells, 3, preset=preset, copy=True, accelerator="cpu", **settings)
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    jojoscl.cluster(backed, 3, preset=preset, accelerator="cpu", **settings)
+    assert in_memory is not None
+    assert adjusted_rand_score(in_memory.obs["jojoscl"], backed.obs["jojoscl"]) > 0.95
+    assert {name: values.shape for name, values in backed.obsm.items()} == {
+        name: values.shape for name, values in in_memory.obsm.items()
+    }
+    backed.file.close()
+
+
+def test_a_run_on_a_backed_file_and_a_baseline_that_cannot(cells: AnnData, tmp_path: Path) -> None:
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    own = ["data=h5ad", f"data.path={tmp_path}/cells.h5ad", "data.backed=true", "data.label_key=cell_type",
+           "trainer.max_epochs=1", "trainer.progress_bar=false", f"paths.cache={tmp_path}/cache"]  # fmt: skip
+    metrics = run_configured(compose([*own, "pictures=false"]), tmp_path / "run")
+    assert metrics["ari"] > 0.9
+    assert [path.name[:6] for path in (tmp_path / "cache").iterdir()] == ["store-"]
+    with pytest.raises(UserError, match="needs them in memory"):
+        run_configured(compose([*own, "method=pca_kmeans"]), tmp_path / "other")
+    with pytest.raises(UserError, match="corrupt changes cells in memory"):
+        run_configured(compose([*own, "corrupt.thin=0.5"]), tmp_path / "other")

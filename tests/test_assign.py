@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.assign import estimate_n_clusters, leiden, neighbour_graph
+from jojoscl.assign import (
+    estimate_n_clusters,
+    kmeans,
+    leiden,
+    nearest_mean,
+    neighbour_graph,
+    neighbours_within,
+)
 
 
 def blobs(k: int, size: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -19,6 +26,45 @@ def blobs(k: int, size: int = 60) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("k", [2, 3, 5, 9])
 def test_the_number_of_blobs_is_estimated(k: int) -> None:
     assert estimate_n_clusters(blobs(k)[0], min_cells=3, seed=0) == k
+
+
+@pytest.mark.parametrize("start", [None, "means"])
+def test_many_cells_are_clustered_by_batches(monkeypatch: pytest.MonkeyPatch, start: str | None) -> None:
+    monkeypatch.setattr("jojoscl.assign._BATCHES_ABOVE", 100)
+    x, types = blobs(4)
+    means = np.stack([x[types == k].mean(0) for k in range(4)])
+    (labels, centroids), again = (kmeans(x, 4, seed=1, start=means if start else None) for _ in range(2))
+    np.testing.assert_array_equal(labels, again[0])
+    assert adjusted_rand_score(types, labels) == 1
+    np.testing.assert_allclose(centroids[labels], means[types], atol=0.5)
+    if start:
+        np.testing.assert_array_equal(labels, types)
+
+
+def test_neighbours_within_blocks_are_the_nearest_of_the_block() -> None:
+    x = blobs(3, 20)[0]
+    whole = neighbours_within(x, 4, 60, seed=0)
+    distance = np.linalg.norm(x[:, None] - x, axis=2)
+    np.testing.assert_array_equal(whole, distance.argsort(1)[:, :4])
+    some = neighbours_within(x, 4, 31, seed=0)
+    np.testing.assert_array_equal(some[:, 0], np.arange(60))
+    block = {frozenset(np.flatnonzero(connected)) for connected in _reached(some)}
+    assert sorted(map(len, block)) == [30, 30] or max(map(len, block)) <= 30
+    assert neighbours_within(x, 4, 2, seed=0).shape == (60, 2), "no more than a block has"
+
+
+def _reached(neighbours: np.ndarray) -> np.ndarray:
+    """Which cells (n, n) can be reached from which."""
+    joined = np.eye(len(neighbours), dtype=bool)
+    joined[np.arange(len(neighbours))[:, None], neighbours] = True
+    for _ in range(6):
+        joined = (joined | joined.T) @ joined
+    return joined
+
+
+def test_cells_join_the_nearest_mean() -> None:
+    x, types = blobs(5)
+    np.testing.assert_array_equal(nearest_mean(x, x[::2], types[::2]), types)
 
 
 def test_communities_are_the_blobs() -> None:

@@ -73,7 +73,8 @@ def test_mean_square_distances_are_means_over_pairs() -> None:
 @pytest.mark.parametrize(("sizes", "n_micro"), [((300, 40, 8), 60), ((4, 3, 2), 150), ((1, 1), 150)])
 def test_micro_linkage_finds_blobs_of_uneven_size(sizes: tuple[int, ...], n_micro: int) -> None:
     x, truth = blobs(sizes)
-    assert same(micro_linkage(x, len(sizes), n_micro, seed=0), truth)
+    micro, cluster_of = micro_linkage(x, len(sizes), n_micro, seed=0)
+    assert same(cluster_of[micro], truth)
 
 
 # ---- smoothing -------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -47,6 +48,7 @@ class Trainer:
 
     max_epochs = 2
     current_epoch = 0
+    datamodule = SimpleNamespace(batch_size=4)
 
 
 class Module:
@@ -74,6 +76,19 @@ def recorded() -> pd.DataFrame:
         module.labels = 1 - module.labels
         module.x1, module.x2 = (x + torch.tensor([0.6, 0.8]) for x in (module.x1, module.x2))
     return pd.DataFrame(record.rows)
+
+
+def test_of_a_long_epoch_the_last_views_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jojoscl.record._MOST_CELLS", 11)  # two batches of four
+    record, module = ShrinkageRecord(), Module()
+    record.on_train_epoch_start(Trainer(), module)
+    for shift in (1000.0, 0.0, 0.0):  # the first would make cells of one cluster alike
+        module.x1, module.x2 = Module.x1 + shift, Module.x2 + shift
+        record.on_train_batch_end(Trainer(), module)
+    record.on_train_epoch_end(Trainer(), module)
+    found = pd.DataFrame(record.rows).set_index(["quantity", "cluster"])["value"]
+    assert found["n", 0] == found["n", 1] == 4
+    assert found["sigma2", 0] == pytest.approx(0.25)
 
 
 def test_the_record_by_hand() -> None:

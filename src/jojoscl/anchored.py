@@ -11,23 +11,23 @@ import lightning as L
 import numpy as np
 import torch
 from anndata import AnnData
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from jojoscl.anchor import Anchor, normalise, pca_anchor, principal_axes, softness
-from jojoscl.assign import estimate_n_clusters, kmeans
+from jojoscl.assign import estimate_n_clusters, kmeans, nearest_mean, neighbours_within
 from jojoscl.augment import random_view
 from jojoscl.callbacks import History
 from jojoscl.consensus import Consensus, consensus, micro_linkage, snn_mean
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
+from jojoscl.data.store import Store, centred, preprocessed
 from jojoscl.errors import UserError
 from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
 from jojoscl.method import Result, Run, check_n_clusters, estimated
 from jojoscl.module import MomentumModule
 from jojoscl.networks import AnchoredEncoder, Head
 from jojoscl.record import ShrinkageRecord, map_embedding
-from jojoscl.seeding import derived_seed
+from jojoscl.seeding import at_most, derived_seed
 from jojoscl.settings import Settings, between
 from jojoscl.shrinkage import cluster_stats, risk_sample_mean, shrinkage_weight, tau2_sure
 from jojoscl.training import fit
@@ -121,7 +121,7 @@ class AnchoredModule(MomentumModule):
             self.neighbours.shape[1], index.shape, generator=self.generator, device=self.neighbours.device
         )
         chosen = self.neighbours[index, choice]
-        return self.trainer.datamodule.cells.x[chosen.cpu()].to(self.device)  # type: ignore[attr-defined]
+        return self.trainer.datamodule.gather(chosen, self.device)  # type: ignore[attr-defined]
 
     def sure_loss(self, h1: Tensor, h2: Tensor, index: Tensor) -> Tensor:
         """Form (B) per cell for the mean of two views, whose noise variance is a quarter of their difference's."""
@@ -141,11 +141,11 @@ class AnchoredModule(MomentumModule):
 
 
 class Trained(NamedTuple):
-    """A trained network, its cells and their embeddings h (n_cells, d)."""
+    """A trained network, its cells and their embeddings (n_cells, d), turned to their principal axes."""
 
     module: AnchoredModule
     data: CellDataModule
-    h: np.ndarray
+    space: np.ndarray
     history: History
     record: ShrinkageRecord
 
@@ -189,6 +189,7 @@ class AnchoredJojoSCL(Settings):
     n_micro: int = between(1)
     min_cells: int = between(1)
     landmarks: int = between(2)
+    sample: int = between(2)
 
     takes_oracle = False
 
@@ -204,15 +205,14 @@ class AnchoredJojoSCL(Settings):
         run = run or Run()
         told = None if n_clusters is None else check_n_clusters(n_clusters, adata.n_obs)
         clock = [time.perf_counter()]
-        x = np.asarray(self.preprocess.apply(adata, run.cache).X)
-        x = x - x.mean(0)  # clipping moved the means
+        x = centred(preprocessed(self.preprocess, adata, run.cache))
         clock.append(time.perf_counter())
-        anchor = pca_anchor(x, self.n_dims, seed=seed)
+        anchor = pca_anchor(at_most(x, self.sample, seed=seed), self.n_dims, seed=seed)
         scores, soft = x @ self.loadings(anchor), softness(anchor.reliability, self.soft_above)
-        k = told or estimate_n_clusters(scores, min_cells=self.min_cells, seed=seed)
+        k = told or self.estimate(scores, seed=seed)
         clock.append(time.perf_counter())
         networks = [self.embed(x, anchor, k, stage=stage, seed=seed, run=run) for stage in range(self.n_networks)]
-        spaces = [scores, *(principal_axes(network.h) for network in networks)]
+        spaces = [scores, *(network.space for network in networks)]
         rows = [row for network in networks for row in network.history.rows]
         clock.append(time.perf_counter())
         found = self.cluster(spaces, soft, k, seed=seed)
@@ -235,7 +235,9 @@ class AnchoredJojoSCL(Settings):
         """(genes, d), shrunken ones unless the settings say otherwise."""
         return anchor.shrunk_loadings if self.shrink_components else anchor.loadings
 
-    def embed(self, x: np.ndarray, anchor: Anchor, n_clusters: int, *, stage: int, seed: int, run: Run) -> Trained:
+    def embed(
+        self, x: np.ndarray | Store, anchor: Anchor, n_clusters: int, *, stage: int, seed: int, run: Run
+    ) -> Trained:
         """One network trained on x (n_cells, G), from its own seed and checkpoint."""
         own_seed = derived_seed(seed, stage) % 2**32
         L.seed_everything(own_seed, verbose=False)
@@ -249,26 +251,30 @@ class AnchoredJojoSCL(Settings):
         history = fit(
             module, data, run, max_epochs=epochs, stage=f"network{stage}", callbacks=[record], first_epoch=first
         )
-        return Trained(module, data, data.embed(module)["h"], history, record)
+        return Trained(module, data, principal_axes(data.embed(module)["h"]), history, record)
 
     def module(
         self, loadings: np.ndarray, scores: np.ndarray, n_clusters: int, *, seed: int, epochs: int
     ) -> AnchoredModule:
         """The LightningModule with these settings, its weights drawn by torch's global generator."""
         near = normalise(scores[:, :_NEIGHBOUR_DIMS], 0)
-        n = min(self.n_positives + 1, len(near))
-        neighbours = NearestNeighbors(n_neighbors=n).fit(near).kneighbors(near, return_distance=False)
+        most = self.sample if len(near) <= self.sample else -(-self.sample // 3)
+        neighbours = neighbours_within(near, self.n_positives + 1, most, seed=seed)
         neighbours = neighbours[:, min(1, self.n_positives) :]  # a cell is its own first neighbour
         hyper = {name: getattr(self, name) for name in _OF_THE_MODULE}
         return AnchoredModule(
             torch.from_numpy(loadings), torch.from_numpy(neighbours), n_clusters, seed=seed, max_epochs=epochs, **hyper
         )
 
-    def n_clusters_of(self, x: np.ndarray, *, seed: int) -> int:
+    def n_clusters_of(self, x: np.ndarray | Store, *, seed: int) -> int:
         """The estimate of K for a method without an anchor, from its preprocessed cells x (n_cells, G)."""
-        x = x - x.mean(0)
-        scores = x @ self.loadings(pca_anchor(x, self.n_dims, seed=seed))
-        return estimate_n_clusters(scores, min_cells=self.min_cells, seed=seed)
+        some = at_most(x, self.sample, seed=seed)
+        some = some - some.mean(0)
+        return self.estimate(some @ self.loadings(pca_anchor(some, self.n_dims, seed=seed)), seed=seed)
+
+    def estimate(self, scores: np.ndarray, *, seed: int) -> int:
+        """K from scores (n_cells, d) of the anchor."""
+        return estimate_n_clusters(at_most(scores, self.sample, seed=seed), min_cells=self.min_cells, seed=seed)
 
     def cluster(self, spaces: list[np.ndarray], soft: float, n_clusters: int, *, seed: int) -> Consensus:
         """The consensus of random partitions of the anchor's scores, spaces[0], and of the networks' embeddings."""
@@ -282,9 +288,16 @@ class AnchoredJojoSCL(Settings):
         return consensus(partitions, n_clusters, min_cells=self.min_cells, landmarks=self.landmarks, seed=seed)
 
     def partition(self, space: np.ndarray, soft: float, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
-        """Average linkage (n_cells,) of a random number of axes after a random amount of smoothing."""
+        """Average linkage (n_cells,) of a random number of axes after a random amount of smoothing.
+
+        Of many cells a sample is smoothed and linked, and each cell joins the nearest of its small clusters.
+        """
         n_dims = int(rng.integers(min(self.min_dims, space.shape[1]), space.shape[1] + 1))
         n_neighbors = int(rng.integers(self.smoothing[0], self.smoothing[1] + 1))
-        x = snn_mean(normalise(space[:, :n_dims], soft), n_neighbors)
+        seed = int(rng.integers(2**20))
+        points = normalise(space[:, :n_dims], soft)
+        sample = at_most(points, self.sample, seed=seed)
+        x = snn_mean(sample, n_neighbors)
         x = x if soft else normalise(x, 0)  # a mean of unit vectors is shorter
-        return micro_linkage(x, n_clusters, self.n_micro, seed=int(rng.integers(2**20)))
+        micro, cluster_of = micro_linkage(x, n_clusters, self.n_micro, seed=seed)
+        return cluster_of[micro if len(sample) == len(points) else nearest_mean(points, sample, micro)]

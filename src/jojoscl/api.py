@@ -32,7 +32,9 @@ def cluster(
     Parameters
     ----------
     adata
-        Cells x genes with raw counts in `X`, or in `layer`.
+        Cells x genes with raw counts in `X`, or in `layer`; also one that was opened with ``backed="r"``. Those, and
+        cells in memory whose dense matrix of variable genes would be larger than 2 GiB, are trained on from a
+        temporary file.
     n_clusters
         Number of clusters, 2 to the number of cells; None: estimated from the cells, see ``uns``.
     key_added
@@ -74,6 +76,8 @@ def cluster(
     """
     if not isinstance(adata, AnnData):
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
+    if copy and adata.isbacked:
+        raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
     adata = adata.copy() if copy else adata
     method: Method = from_preset(preset, **settings)
     cells = as_cells(adata, layer=layer, kind=kind)

@@ -7,18 +7,27 @@ import warnings
 import numpy as np
 import scanpy as sc
 from anndata import AnnData
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.metrics import pairwise_distances_argmin
+from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
+
+_BATCHES_ABOVE = 50_000  # cells
 
 
 def kmeans(
     x: np.ndarray, n_clusters: int, *, seed: int, start: np.ndarray | None = None, n_init: int = 10
 ) -> tuple[np.ndarray, np.ndarray]:
-    """K-means of x (n, d): labels (n,) int64 and centroids (K, d). `start` (K, d) warm-starts a single run."""
+    """K-means of x (n, d): labels (n,) int64 and centroids (K, d). `start` (K, d) warm-starts a single run.
+
+    Above 50,000 cells by random batches of them (Sculley, WWW 2010).
+    """
     begin = {"init": start, "n_init": 1} if start is not None else {"n_init": n_init}
+    begin |= {"n_clusters": n_clusters, "random_state": seed}
+    model = KMeans(**begin) if len(x) <= _BATCHES_ABOVE else MiniBatchKMeans(batch_size=4096, **begin)
     # Threads add up in the order they finish: with one, the same seed gives the same bits.
     with threadpool_limits(1, user_api="openmp"):
-        fitted = KMeans(n_clusters, random_state=seed, **begin).fit(x)
+        fitted = model.fit(x)
     return fitted.labels_.astype(np.int64), fitted.cluster_centers_
 
 
@@ -44,6 +53,27 @@ def temporal_clusters(
     labels, x = outputs[on].argmax(1), outputs[space]
     members = np.eye(n_clusters, dtype=x.dtype)[labels]
     return labels, members.T @ x / np.maximum(members.sum(0), 1)[:, None]
+
+
+def neighbours_within(x: np.ndarray, n_neighbors: int, most: int, *, seed: int) -> np.ndarray:
+    """Nearest neighbours (n, n_neighbors) of each row of x (n, d), itself the first.
+
+    Above `most` rows they are sought within random blocks of at most so many: linear in n.
+    """
+    n_blocks = -(-len(x) // most)
+    order = np.random.default_rng(seed).permutation(len(x)) if n_blocks > 1 else np.arange(len(x))
+    found = np.empty((len(x), min(n_neighbors, len(x) // n_blocks)), np.int64)
+    for block in np.array_split(order, n_blocks):
+        near = NearestNeighbors(n_neighbors=found.shape[1]).fit(x[block])
+        found[block] = block[near.kneighbors(x[block], return_distance=False)]
+    return found
+
+
+def nearest_mean(x: np.ndarray, members: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The cluster (n,) with the mean nearest to each row of x (n, d), of clusters `labels` (m,) of `members` (m, d)."""
+    sums = np.stack([np.bincount(labels, column) for column in members.T], axis=1)
+    means = (sums / np.bincount(labels)[:, None]).astype(x.dtype)
+    return pairwise_distances_argmin(x, means)
 
 
 def neighbour_graph(x: np.ndarray, n_neighbors: int, *, seed: int) -> AnnData:

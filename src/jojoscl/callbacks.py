@@ -21,7 +21,7 @@ class EpochLabels(L.Callback):
     """Renew the module's temporal clusters at the start of each epoch; K-means goes on from the last centroids."""
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-        outputs = trainer.datamodule.embed(module)
+        outputs = trainer.datamodule.embed(module, only=(module.hyper["assign_on"], module.space))
         start = module.centroids.cpu().numpy() if module.centroids.any() else None
         labels, centroids = temporal_clusters(
             outputs, module.hyper["assign_on"], module.space, module.n_clusters, seed=module.seed, start=start

@@ -63,15 +63,16 @@ def mean_square_distances(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
     return np.maximum(square[:, None] + square - 2 * mean @ mean.T, 0), sizes
 
 
-def micro_linkage(x: np.ndarray, n_clusters: int, n_micro: int, *, seed: int) -> np.ndarray:
-    """About `n_micro` K-means clusters of x (n, d), joined by average linkage to `n_clusters`: (n,).
+def micro_linkage(x: np.ndarray, n_clusters: int, n_micro: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """About `n_micro` K-means clusters of x (n, d), joined by average linkage to `n_clusters`.
 
-    Fewer where fewer cells differ."""
+    The first of each cell (n,), and the second of each of the first. Fewer where fewer cells differ.
+    """
     n_micro = max(n_clusters, min(max(4 * n_clusters, n_micro), len(x) // 3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # smoothing can make cells of a small set equal
         micro = np.unique(kmeans(x, n_micro, seed=seed, n_init=1)[0], return_inverse=True)[1]
-    return average_linkage(*mean_square_distances(x.astype(np.float64), micro), n_clusters)[micro]
+    return micro, average_linkage(*mean_square_distances(x.astype(np.float64), micro), n_clusters)
 
 
 class Consensus(NamedTuple):

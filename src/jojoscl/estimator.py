@@ -15,6 +15,7 @@ from jojoscl.callbacks import EpochLabels, OracleSelection
 from jojoscl.config import from_preset
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
+from jojoscl.data.store import preprocessed
 from jojoscl.errors import UserError
 from jojoscl.method import Oracle, Result, Run, check_n_clusters, estimated
 from jojoscl.module import JojoSCLModule
@@ -82,14 +83,14 @@ class JojoSCL(Settings):
         run = run or Run()
         told = None if n_clusters is None else check_n_clusters(n_clusters, adata.n_obs)
         started = time.perf_counter()
-        cells = self.preprocess.apply(adata, run.cache)
-        preprocessed = time.perf_counter()
+        x = preprocessed(self.preprocess, adata, run.cache)
+        ready = time.perf_counter()
 
-        k = told or from_preset("default").n_clusters_of(np.asarray(cells.X), seed=seed)
+        k = told or from_preset("default").n_clusters_of(x, seed=seed)
         L.seed_everything(seed, verbose=False)
-        data = CellDataModule(cells.X, batch_size=self.batch_size, seed=seed)
+        data = CellDataModule(x, batch_size=self.batch_size, seed=seed)
         epochs = run.trainer.max_epochs or self.epochs
-        module = self.module(cells.n_vars, k, cells.n_obs, seed=seed, epochs=epochs)
+        module = self.module(x.shape[1], k, len(x), seed=seed, epochs=epochs)
         callbacks: list[L.Callback] = []
         if self.sure != "none" and self.temporal_labels == "epoch":
             callbacks.append(EpochLabels())
@@ -100,7 +101,7 @@ class JojoSCL(Settings):
         history = fit(module, data, run, max_epochs=epochs, callbacks=[record, *callbacks])
 
         fitted = time.perf_counter()
-        outputs = data.embed(module)
+        outputs = data.embed(module, only=(self.assign_on, module.space))
         labels = last = assign(outputs, self.assign_on, k, seed=seed, n_init=self.kmeans_starts)
         obsm: dict[str, np.ndarray] = {}
         info: dict[str, Any] = {"epochs": epochs} | estimated(n_clusters, k)
@@ -110,7 +111,7 @@ class JojoSCL(Settings):
         else:
             obsm["map"] = map_embedding(module, data, outputs[module.space], labels)
         seconds = {
-            "preprocess": preprocessed - started,
+            "preprocess": ready - started,
             "train": history.seconds,
             "assign": time.perf_counter() - fitted,
         }

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 
 from jojoscl.assign import neighbour_graph
 from jojoscl.files import whole_file
+from jojoscl.seeding import at_most
 
+_MOST_CELLS = 50_000
 _SYMBOLS = {
     "sigma2": "noise $\\sigma^2_k$",
     "tau2": "spread $\\tau^2_k$",
@@ -75,8 +77,13 @@ def _symmetric(group: pd.DataFrame) -> np.ndarray:
 
 
 def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, path: Path, *, seed: int) -> None:
-    """UMAP of an embedding (n, d), coloured by cluster and, where they are known, by annotated type."""
-    points = umap_coordinates(embedding, seed)
+    """UMAP of an embedding (n, d), coloured by cluster and, where they are known, by annotated type.
+
+    Of more than 50,000 cells so many are drawn.
+    """
+    shown = at_most(np.arange(len(labels)), _MOST_CELLS, seed=seed)
+    labels, truth = labels[shown], None if truth is None else truth[shown]
+    points = umap_coordinates(embedding[shown], seed)
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
     figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")
     for axis, (title, group) in zip(np.atleast_1d(figure.subplots(1, len(groups))), groups.items(), strict=True):

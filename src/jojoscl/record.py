@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import lightning as L
@@ -17,11 +18,14 @@ from jojoscl.module import MomentumModule
 from jojoscl.seeding import derived_seed
 from jojoscl.shrinkage import estimate_shrinkage, shrink_to_clusters
 
+_MOST_CELLS = 100_000
 _DISTANCES_AFTER = (10, 50, 100)  # epochs, and after the last
 
 
 class ShrinkageRecord(L.Callback):
     """A tidy record of each epoch, from the views it trained on: nothing is drawn or computed twice.
+
+    Of an epoch of more than 100,000 cells the views of the last so many.
 
     `rows` have the keys epoch, quantity, cluster, other and value. Quantities: cosine_gap, between the two views of a
     cell and of different cells; where there are temporal clusters n, sigma2, tau2, b and movement of each (how far its
@@ -33,7 +37,7 @@ class ShrinkageRecord(L.Callback):
         self.first_epoch, self.clusters = first_epoch, clusters
         self.rows: list[dict[str, float | str | None]] = []
         self.centroids: Tensor | None = None
-        self.views: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.views: deque[tuple[Tensor, Tensor, Tensor]] = deque()
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "centroids": self.centroids}
@@ -42,14 +46,15 @@ class ShrinkageRecord(L.Callback):
         self.rows, self.centroids = state_dict["rows"], state_dict["centroids"]
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-        self.views = []
+        self.views = deque(maxlen=max(1, _MOST_CELLS // trainer.datamodule.batch_size))
 
     def on_train_batch_end(self, trainer: Any, module: Any, *args: Any) -> None:
         self.views.append(module.views)
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         x1, x2, index = (torch.cat(parts) for parts in zip(*self.views, strict=True))
-        self.views, epoch = [], self.first_epoch + trainer.current_epoch
+        epoch = self.first_epoch + trainer.current_epoch
+        self.views.clear()
         self.add(epoch, "cosine_gap", cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2))))
         if not self.clusters:
             return

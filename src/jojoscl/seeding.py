@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning as L
 import numpy as np
 import torch
@@ -11,6 +13,12 @@ from torch import Tensor
 def derived_seed(*parts: int) -> int:
     """One 63-bit seed from several integers, such as (seed, epoch, rank); any change gives an unrelated stream."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def at_most(x: Any, limit: int, *, seed: int) -> Any:
+    """All rows of x or, where they are more than `limit`, a random sample of so many, in their order."""
+    some = len(x) > limit
+    return x[np.sort(np.random.default_rng(seed).choice(len(x), limit, replace=False)) if some else slice(None)]
 
 
 class SeededModule(L.LightningModule):

@@ -22,7 +22,7 @@ BAND_BYTES = 1 << 26
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever a parser raises on a missing or damaged file into one sentence; silence its warnings."""
-    if not path.is_file():
+    if not path.is_file() and not (path / "zarr.json").is_file() and not (path / ".zgroup").is_file():
         raise UserError(f"{path} does not exist, or is not a file: give the path of an existing one.")
     try:
         with warnings.catch_warnings():
@@ -51,6 +51,28 @@ def stack_rows(bands: Iterable[Any]) -> sp.csr_matrix:
     kind = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64  # scipy wants one type for both
     parts: Any = (values, columns.astype(kind, copy=False), indptr.astype(kind))
     return sp.csr_matrix(parts, shape=(len(indptr) - 1, width))
+
+
+def is_backed(x: Any) -> bool:
+    """Whether the matrix x stays in its file: anndata's sparse dataset, or a dense one of h5py or zarr."""
+    return not isinstance(x, np.ndarray) and not sp.issparse(x)
+
+
+def row_chunks(x: Any) -> Iterator[sp.csr_matrix]:
+    """Bands of rows of a matrix in memory or in its file, as float32 CSR; about BAND_BYTES each."""
+    entry = 1 if hasattr(x, "format") else 4  # bytes: of a sparse matrix an eighth is there, at 8 bytes each
+    step = max(1, BAND_BYTES // (entry * max(1, x.shape[1])))
+    for start in range(0, x.shape[0], step):
+        yield canonical(sp.csr_matrix(x[start : start + step], dtype=np.float32))
+
+
+def canonical(values: Any) -> sp.csr_matrix:
+    """As CSR with sorted indices and no entry twice; a copy only where it is not so yet."""
+    x: sp.csr_matrix = sp.csr_matrix(values)
+    if not x.has_canonical_format:
+        x = x.copy()
+        x.sum_duplicates()
+    return x
 
 
 def to_cells(path: Path, x: Any, obs: dict[str, Any], obs_names: Any = None, var_names: Any = None) -> AnnData:

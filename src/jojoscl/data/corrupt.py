@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.data.assemble import stack_rows
+from jojoscl.data.assemble import is_backed, stack_rows
 from jojoscl.data.dataset import LABELS, check_cells
 from jojoscl.errors import UserError
 from jojoscl.settings import Settings, between
@@ -73,6 +73,8 @@ class Corrupt(Settings):
         """
         if not self.changes:
             return cells
+        if is_backed(cells.X):
+            raise UserError("corrupt changes cells in memory, and these stay in their file: take data.backed=false.")
         of_cells, of_counts, of_dropout, of_noise = (np.random.default_rng((seed, step)) for step in range(1, 5))
         # By type, so that rare ones stay. That makes another set of cells to cluster: its labels are no more told to
         # the method than those of the whole set.

@@ -1,8 +1,9 @@
-"""Cells in memory, drawn in shuffled batches."""
+"""Cells in memory or in a store, drawn in shuffled batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -10,18 +11,37 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from jojoscl.data.store import SparseRows, Store
 
-class Cells(Dataset[tuple[Tensor, ...]]):
-    """Preprocessed cells (n, genes); an index (B,) gives (cells (B, genes), the index, B rows of each of `more`)."""
 
-    def __init__(self, x: np.ndarray, *more: np.ndarray) -> None:
-        self.x, *self.more = (torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)) for a in (x, *more))
+class Cells(Dataset[tuple[Tensor | SparseRows, ...]]):
+    """Preprocessed cells (n, genes); an index (B,) gives (cells (B, genes), the index, B rows of each of `more`).
+
+    Those of a store are still sparse.
+    """
+
+    def __init__(self, x: np.ndarray | Store, *more: np.ndarray) -> None:
+        self.x = x if isinstance(x, Store) else _tensor(x)
+        self.more = [_tensor(a) for a in more]
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        return self.x[index], index, *(a[index] for a in self.more)
+    def __getitem__(self, index: Tensor) -> tuple[Tensor | SparseRows, ...]:
+        return self.rows(index), index, *(a[index] for a in self.more)
+
+    def rows(self, index: Tensor) -> Tensor | SparseRows:
+        """The cells alone."""
+        return self.x.rows(index) if isinstance(self.x, Store) else self.x[index]
+
+
+def _tensor(a: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))
+
+
+def dense(rows: Tensor | SparseRows) -> Tensor:
+    """Cells (B, genes), once they are on the device."""
+    return rows.dense() if isinstance(rows, SparseRows) else rows
 
 
 class Batches(Sampler[Tensor]):
@@ -51,33 +71,53 @@ class Batches(Sampler[Tensor]):
 
 
 class CellDataModule(L.LightningDataModule):
-    """Batches of the cells of `x`, an array (n_cells, n_genes) of preprocessed values; it holds no labels.
+    """Batches of the cells of `x`, preprocessed values (n_cells, n_genes) as an array or a store; it holds no labels.
 
     Training batches are shuffled, prediction batches come in the order of the cells. `more` arrays with a row a cell,
     such as counts, follow the index in each batch.
     """
 
-    def __init__(self, x: np.ndarray, *more: np.ndarray, batch_size: int = 256, seed: int = 0) -> None:
+    def __init__(self, x: np.ndarray | Store, *more: np.ndarray, batch_size: int = 256, seed: int = 0) -> None:
         super().__init__()
         self.cells, self.batch_size, self.seed = Cells(x, *more), batch_size, seed
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
+    def train_dataloader(self) -> DataLoader[tuple[Tensor | SparseRows, ...]]:
         return self._loader(Batches(len(self.cells), self.batch_size, seed=self.seed))
 
-    def predict_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
+    def predict_dataloader(self) -> DataLoader[tuple[Tensor | SparseRows, ...]]:
         return self._loader(Batches(len(self.cells), 4096, seed=None))
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor | SparseRows, ...], dataloader_idx: int) -> tuple[Any, ...]:
+        return dense(batch[0]), *batch[1:]
+
+    def gather(self, index: Tensor, device: torch.device) -> Tensor:
+        """The cells (B, genes) of index (B,), on the device."""
+        return dense(self.cells.rows(index.cpu()).to(device))
 
     @torch.no_grad()
     def embed(
-        self, module: L.LightningModule, forward: Callable[[Tensor], dict[str, Tensor]] | None = None
+        self,
+        module: L.LightningModule,
+        forward: Callable[[Tensor], dict[str, Tensor]] | None = None,
+        only: Container[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        """All outputs of `module`, or of another `forward` of it, for all cells in order: name -> (n_cells, d)."""
+        """Outputs of `module`, or of another `forward` of it, for all cells in order: name -> (n_cells, d).
+
+        All of them, or those named in `only`.
+        """
         training, forward = module.training, forward or module
         module.eval()
-        parts = [forward(x.to(module.device)) for x, *_ in self.predict_dataloader()]
+        outputs: dict[str, np.ndarray] = {}
+        for x, index, *_ in self.predict_dataloader():
+            for name, part in forward(dense(x.to(module.device))).items():
+                if only is not None and name not in only:
+                    continue
+                if name not in outputs:  # filled in place: all cells are held once
+                    outputs[name] = np.empty((len(self.cells), part.shape[1]), np.float32)
+                outputs[name][index] = part.cpu().numpy()
         module.train(training)
-        return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
+        return outputs
 
-    def _loader(self, batches: Batches) -> DataLoader[tuple[Tensor, ...]]:
+    def _loader(self, batches: Batches) -> DataLoader[tuple[Tensor | SparseRows, ...]]:
         # batch_size=None: a batch is one gather of rows, not a list of cells collated one by one.
         return DataLoader(self.cells, sampler=batches, batch_size=None)

@@ -19,9 +19,10 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from jojoscl.data.assemble import is_backed, row_chunks
 from jojoscl.data.catalog import find
 from jojoscl.data.download import data_root, fetch
-from jojoscl.data.readers import read_file
+from jojoscl.data.readers import open_backed, read_file
 from jojoscl.errors import UserError, nearest
 from jojoscl.settings import Settings, one_of
 
@@ -70,7 +71,8 @@ class FileDataset(Settings):
 
     layer: where the values are; None is X, ``raw`` is ``adata.raw``. label_key: the column of obs with the
     types; None means that there are none. kind: what the values are; ``auto`` looks. metadata: a table with
-    a row per cell, for formats without annotation. transpose: the file is genes x cells.
+    a row per cell, for formats without annotation. transpose: the file is genes x cells. backed: the matrix
+    stays in its file (h5ad, h5 or zarr, by rows) and is read in bands, for cells that do not fit in memory.
     """
 
     name: str = "h5ad"
@@ -80,11 +82,17 @@ class FileDataset(Settings):
     kind: str = one_of("auto", *KINDS, default="auto")
     metadata: str | Path | None = None
     transpose: bool = False
+    backed: bool = False
 
     def load(self) -> AnnData:
         """Read the file and check what it holds."""
         if self.path is None:
             raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
+        if self.backed:
+            if self.metadata is not None or self.transpose:
+                raise UserError("data.backed=true goes with neither metadata nor transpose: write the cells as h5ad.")
+            adata = open_backed(Path(self.path).expanduser(), layer=self.layer)
+            return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
         adata = read_file(
             Path(self.path).expanduser(),
             metadata=None if self.metadata is None else Path(self.metadata).expanduser(),
@@ -117,6 +125,8 @@ def as_cells(
 ) -> AnnData:
     """A new AnnData as every method takes it: checked, X float32 CSR, types (if any) in ``obs["cell_type"]``.
 
+    A matrix that stays in its file is not read: its values are checked as preprocessing goes through them.
+
     Parameters
     ----------
     layer
@@ -139,9 +149,14 @@ def as_cells(
         obs[LABELS] = _types(adata, label_key)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names that are not unique: made so, or reported, just below
-        cells = AnnData(X=sp.csr_matrix(x, dtype=np.float32), obs=obs, var=var.copy())
+        x = x if is_backed(x) else sp.csr_matrix(x, dtype=np.float32)
+        cells = AnnData(X=x, obs=obs, var=var.copy())
         cells.var_names_make_unique()
-    cells.uns.update(kind=_kind(adata, layer, cells.X) if kind == "auto" else kind, name=name, variant=variant)
+    if is_backed(x) and getattr(x, "format", "csr") != "csr":
+        raise UserError("The matrix in the file is stored by genes (CSC): write it by cells, as csr_matrix.")
+    if kind == "auto":
+        kind = _kind(adata, layer, next(row_chunks(x), x) if is_backed(x) else x)
+    cells.uns.update(kind=kind, name=name, variant=variant)
     check_cells(cells)
     return cells
 
@@ -169,17 +184,23 @@ def check_cells(adata: AnnData) -> None:
             "The columns are named like cells (by barcodes), so the matrix is transposed: give "
             "data.transpose=true, or adata.T in Python."
         )
-    _check_values(adata)
-    empty = np.flatnonzero(_totals(adata) == 0)
+    if not is_backed(adata.X):
+        check_values(adata.X.data, adata.uns["kind"])
+        check_totals(_totals(adata), adata.obs_names)
+
+
+def check_totals(totals: np.ndarray, names: pd.Index) -> None:
+    """Refuse cells without any count, given the totals (n,) and names of all."""
+    empty = np.flatnonzero(totals == 0)
     if len(empty):
         raise UserError(
-            f"{len(empty)} cells have no counts at all (such as {adata.obs_names[empty[0]]!r}): drop them, "
+            f"{len(empty)} cells have no counts at all (such as {names[empty[0]]!r}): drop them, "
             "for instance by scanpy.pp.filter_cells(adata, min_counts=1)."
         )
 
 
-def _check_values(adata: AnnData) -> None:
-    x, kind = adata.X.data, adata.uns["kind"]
+def check_values(x: np.ndarray, kind: str) -> None:
+    """Refuse values that are missing, infinite, negative, or not whole where `kind` says counts."""
     if not np.isfinite(x).all():
         raise UserError(f"{(~np.isfinite(x)).sum()} values are NaN or infinite: replace them, or drop those cells.")
     if (x < 0).any():

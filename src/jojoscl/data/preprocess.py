@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
+from jojoscl.data.assemble import canonical, is_backed
 from jojoscl.errors import UserError
 from jojoscl.files import whole_file
 from jojoscl.settings import Settings, between, one_of
@@ -85,11 +87,13 @@ class Preprocess(Settings):
         Raises
         ------
         UserError
-            No gene is left, or the cache folder cannot be used.
+            No gene is left, the cache folder cannot be used, or the cells stay in their file.
         """
+        if is_backed(adata.X):
+            raise UserError("These cells stay in their file, and this method needs them in memory: take jojoscl.")
         if cache is None:
             return self._assemble(adata, *self._compute(adata))
-        path = _usable(Path(cache)) / f"preprocessed-{self._key(adata)}.npz"
+        path = usable(Path(cache)) / f"preprocessed-{self.key(adata)}.npz"
         parts = _load(path)
         if parts is None:
             parts = self._compute(adata)
@@ -102,7 +106,7 @@ class Preprocess(Settings):
         """(X, indices of the genes kept, counts of these genes, size factors)."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scanpy's advice is of no use here
-            counts, values = None, _canonical(adata.X)
+            counts, values = None, canonical(adata.X)
             genes = _seen(values, self.min_cells)
             if len(genes) == 0:
                 raise UserError(f"No gene is seen in {self.min_cells} cells or more: lower min_cells.")
@@ -133,8 +137,7 @@ class Preprocess(Settings):
         """Indices of the highly variable genes."""
         import scanpy as sc
 
-        if not _any_varies(logged):
-            raise UserError("No gene is left that varies between cells: give cells that differ.")
+        check_varying(*mean_variance_axis(logged, axis=0))
         if self.n_top_genes is None or self.n_top_genes >= logged.shape[1]:
             return np.arange(logged.shape[1])
         by_counts = self.hvg_flavor == "seurat_v3"
@@ -168,22 +171,25 @@ class Preprocess(Settings):
             result.layers["counts"] = counts
         return result
 
-    def _key(self, adata: AnnData) -> str:
-        x = _canonical(adata.X)
-        what = (CACHE_FORMAT, version("scanpy"), self, adata.uns["kind"], x.shape)
+    def key(self, adata: AnnData) -> str:
+        """Names a result in a cache: by these settings, and the values or the file (path, size, time) they are in."""
+        what = (CACHE_FORMAT, version("scanpy"), self, adata.uns["kind"], adata.shape)
         state = hashlib.sha256(repr(what).encode())
+        if is_backed(adata.X):
+            state.update(repr(_files(adata.X)).encode())
+            return state.hexdigest()[:24]
+        x = canonical(adata.X)
         for part in (x.data, x.indices, x.indptr):
             state.update(np.ascontiguousarray(part).view(np.uint8).data)
         return state.hexdigest()[:24]
 
 
-def _canonical(values: Any) -> sp.csr_matrix:
-    """As CSR with sorted indices and no entry twice; a copy only where it is not so yet."""
-    x: sp.csr_matrix = sp.csr_matrix(values)
-    if not x.has_canonical_format:
-        x = x.copy()
-        x.sum_duplicates()
-    return x
+def _files(x: Any) -> list[Any]:
+    """The name of a matrix in its file, and path, size and time of that file, or of each in a folder of zarr."""
+    node = getattr(x, "group", x)
+    path = Path(node.file.filename if hasattr(node, "file") else node.store.root).resolve()
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [node.name, *((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)]
 
 
 def _with_values(x: sp.csr_matrix, values: np.ndarray) -> sp.csr_matrix:
@@ -196,13 +202,32 @@ def _seen(x: sp.csr_matrix, min_cells: int) -> np.ndarray:
     return np.flatnonzero(np.bincount(x.indices[x.data > 0], minlength=x.shape[1]) >= min_cells)
 
 
-def _any_varies(x: sp.csr_matrix) -> bool:
-    """Whether some gene varies, with room for rounding."""
-    mean, variance = mean_variance_axis(x, axis=0)
-    return bool((variance > 1e-9 * mean**2).any())
+def check_varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Which genes (n_genes,) vary, with room for rounding; none is a :class:`UserError`."""
+    varies: np.ndarray = variance > 1e-9 * mean**2
+    if not varies.any():
+        raise UserError("No gene is left that varies between cells: give cells that differ.")
+    return varies
 
 
-def _usable(cache: Path) -> Path:
+def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np.ndarray:
+    """Indices of the genes that scanpy's flavor ``seurat`` chooses (Satija et al., Nat Biotechnol 2015).
+
+    From mean and variance (n_genes,) of normalised values, which scanpy itself takes only from a whole matrix: the
+    largest log dispersions, standardised within 20 bins of the log mean, and those that tie with the last.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dispersion = np.log(np.where(variance > 0, variance / mean, np.nan))
+    of_bin = pd.Series(dispersion).groupby(pd.cut(np.log1p(mean), 20), observed=True)
+    centre, spread = of_bin.transform("mean"), of_bin.transform("std")
+    alone = spread.isna()  # in its bin: the dispersion itself is the spread, and 0 the centre
+    score = ((dispersion - centre.mask(alone, 0)) / spread.mask(alone, centre)).to_numpy()
+    known = np.sort(score[~np.isnan(score)])
+    return np.flatnonzero(score >= known[-min(n_top_genes, len(known))])
+
+
+def usable(cache: Path) -> Path:
+    """The folder, made if need be, or a :class:`UserError`."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -19,11 +19,13 @@ import pandas as pd
 import rdata
 import scipy.io
 import scipy.sparse as sp
+import zarr
 from anndata import AnnData
+from anndata.io import read_elem, sparse_dataset
 
 from jojoscl.data.assemble import BAND_BYTES, reading, stack_rows, to_cells
 from jojoscl.data.tables import annotated, read_table
-from jojoscl.errors import UserError
+from jojoscl.errors import UserError, nearest
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
 
@@ -58,6 +60,31 @@ def read_h5ad(path: Path, *, transpose: bool = False) -> AnnData:
     with reading(path):
         adata = anndata.read_h5ad(path)
         return adata.T if transpose else adata
+
+
+def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
+    """An AnnData whose X stays in its file, h5ad, h5 or zarr: `layer` of it, ``raw`` or X; obs and var are read.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, or has no such matrix.
+    """
+    with reading(path):
+        if not path.is_dir() and not h5py.is_hdf5(path):
+            raise UserError(f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr.")
+        root: Any = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
+        names = {None: "X", "raw": "raw/X"} | {name: f"layers/{name}" for name in root.get("layers", ())}
+        if layer not in names or names[layer] not in root:
+            raise UserError(f"{path} has no matrix {names.get(layer, layer)}{nearest(str(layer), map(str, names))}.")
+        node = root[names[layer]]
+        x = sparse_dataset(node) if hasattr(node, "keys") else node
+        obs, var = (
+            read_elem(root[key]) if key in root else None for key in ("obs", "raw/var" if layer == "raw" else "var")
+        )
+        if obs is None and "Y" in root:  # an h5 without annotation but types
+            obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
+        return AnnData(X=x, obs=obs, var=var)
 
 
 def read_h5(path: Path, *, transpose: bool = False) -> AnnData:

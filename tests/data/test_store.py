@@ -1,0 +1,207 @@
+"""The store against the dense preprocessing of the same cells: genes, z-scores, products, batches, and bad input."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import h5py
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+
+import jojoscl
+from jojoscl.data import FileDataset, Preprocess, as_cells, load_dataset, simulate, store
+from jojoscl.data.datamodule import CellDataModule
+from jojoscl.data.preprocess import seurat_genes
+from jojoscl.errors import UserError
+
+CLIPPED = Preprocess(n_top_genes=100, max_value=3.0)
+
+
+@pytest.fixture(scope="module")
+def adata() -> AnnData:
+    cells = simulate(150, 400, 4, library_size=600.0, seed=3)
+    x = cells.X.toarray()
+    x[:, 5] = 0  # never seen
+    x[:, 6] = np.arange(150) == 7  # seen once
+    cells.X = sp.csr_matrix(x)
+    return cells
+
+
+@pytest.fixture(params=["sparse", "dense", "zarr"])
+def backed(request: pytest.FixtureRequest, adata: AnnData, tmp_path: Path) -> Path:
+    """The cells in a file."""
+    cells = AnnData(adata.X.toarray() if request.param == "dense" else adata.X, obs=adata.obs, var=adata.var)
+    if request.param == "zarr":
+        with pytest.warns(UserWarning, match="v3"):  # anndata's word about its default
+            cells.write_zarr(tmp_path / "cells.zarr")
+        return tmp_path / "cells.zarr"
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    return tmp_path / "cells.h5ad"
+
+
+@pytest.fixture(autouse=True)
+def _small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jojoscl.data.assemble.BAND_BYTES", 400 * 4 * 17)
+    monkeypatch.setattr(store, "_BAND", 40)
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"max_value": None}, {"scale": False}, {"log1p": False}, {"target_sum": 1e4}, {"n_top_genes": None},
+    {"min_cells": 2}, {"min_cells": 60}, {"min_cells": 0, "n_top_genes": None}, {"round_counts": False},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("kind", ["counts", "log1p", "rpkm"])
+def test_a_store_equals_the_dense_matrix(adata: AnnData, settings: dict[str, Any], kind: str) -> None:
+    x = adata.X.copy()
+    if kind != "counts":
+        x.data *= np.random.default_rng(0).uniform(0.3, 1, x.nnz)
+    cells = as_cells(AnnData(np.log1p(x) if kind == "log1p" else x), kind=kind)
+    preprocess = Preprocess(**({"n_top_genes": 100, "max_value": 3.0} | settings))
+    expected, found = preprocess(cells), store.stored(preprocess, cells, None)
+    assert [str(gene) for gene in found.genes] == expected.var_names.tolist()
+    np.testing.assert_allclose(found[:], expected.X, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(found.size_factors, expected.obs["size_factors"], rtol=1e-5)
+
+
+def test_products_stream_and_centring_takes_the_mean_of_clipped_values(adata: AnnData) -> None:
+    x, found = CLIPPED(adata).X, store.stored(CLIPPED, adata, None)
+    weights = np.random.default_rng(0).normal(size=(x.shape[1], 7)).astype(np.float32)
+    np.testing.assert_allclose(found @ weights, x @ weights, atol=1e-3)
+    assert abs(x.mean(0)).max() > 0.01
+    centred = store.centred(found)
+    np.testing.assert_allclose(centred[:], x - x.mean(0), atol=1e-4)
+    np.testing.assert_allclose(centred @ weights, (x - x.mean(0)) @ weights, atol=1e-3)
+    np.testing.assert_allclose(found[:], x, atol=1e-4, err_msg="the store itself changed")
+
+
+def test_any_cells_in_any_order_and_batches(adata: AnnData) -> None:
+    found = store.stored(CLIPPED, adata, None)
+    x, index = found[:], torch.tensor([149, 3, 3, 0])
+    rows = found.rows(index)
+    assert isinstance(rows, store.SparseRows)
+    assert rows.shape == (4, found.shape[1])
+    np.testing.assert_array_equal(rows.dense(), x[index])
+    data = CellDataModule(found, x[:, :2], batch_size=32, seed=1)
+    np.testing.assert_array_equal(data.gather(index, torch.device("cpu")), x[index])
+    seen = []
+    for batch in data.train_dataloader():
+        assert isinstance(batch[0], store.SparseRows), "sparse until it is on the device"
+        cells, which, more = data.on_after_batch_transfer(batch, 0)
+        np.testing.assert_array_equal(cells, x[which])
+        np.testing.assert_array_equal(more, x[which, :2])
+        seen += which.tolist()
+    assert sorted(seen) == list(range(150)) != seen
+
+
+def test_files_of_every_kind_give_the_same_store(adata: AnnData, backed: Path, tmp_path: Path) -> None:
+    cells = FileDataset(path=backed, backed=True, label_key="cell_type").load()
+    assert not isinstance(cells.X, np.ndarray | sp.csr_matrix)
+    assert cells.obs["cell_type"].tolist() == adata.obs["cell_type"].tolist()
+    found = store.preprocessed(CLIPPED, cells, tmp_path / "cache")
+    assert isinstance(found, store.Store)
+    np.testing.assert_allclose(found[:], CLIPPED(adata).X, atol=1e-4)
+    path = next((tmp_path / "cache").iterdir())
+    before = {file.name: file.stat().st_mtime_ns for file in path.iterdir()}
+    store.preprocessed(CLIPPED, cells, tmp_path / "cache")
+    assert {file.name: file.stat().st_mtime_ns for file in path.iterdir()} == before
+    assert list((tmp_path / "cache").iterdir()) == [path]
+
+
+def test_layers_and_raw_stay_in_the_file(adata: AnnData, tmp_path: Path) -> None:
+    cells = AnnData(-np.ones(adata.shape), layers={"counts": adata.X})
+    cells.raw = AnnData(adata.X)
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    for layer in ("counts", "raw"):
+        opened = FileDataset(path=tmp_path / "a.h5ad", backed=True, layer=layer).load()
+        np.testing.assert_array_equal(opened.X[:9].toarray(), adata.X[:9].toarray())
+    with pytest.raises(UserError, match=r"no matrix count .*did you mean 'counts'"):
+        FileDataset(path=tmp_path / "a.h5ad", backed=True, layer="count").load()
+
+
+def test_a_large_matrix_in_memory_takes_the_store(adata: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(store.preprocessed(CLIPPED, adata, None), np.ndarray)
+    monkeypatch.setattr(store, "DENSE_BYTES", 150 * 100 * 4 - 1)
+    assert isinstance(store.preprocessed(CLIPPED, adata, None), store.Store)
+    other = Preprocess(n_top_genes=100, hvg_flavor="cell_ranger")
+    assert isinstance(store.preprocessed(other, adata, None), np.ndarray), "another flavor needs all of it"
+
+
+def test_a_changed_file_is_preprocessed_anew(adata: AnnData, tmp_path: Path) -> None:
+    for x in (adata.X, adata.X[::-1]):
+        AnnData(x).write_h5ad(tmp_path / "a.h5ad")
+        opened = FileDataset(path=tmp_path / "a.h5ad", backed=True).load()
+        found = store.preprocessed(CLIPPED, opened, tmp_path / "cache")
+        opened.X.group.file.close()
+    np.testing.assert_allclose(found[:], CLIPPED(adata).X[::-1], atol=1e-4)
+
+
+def spoilt(row: int, value: float) -> Any:
+    def spoil(x: np.ndarray) -> None:
+        x[row, 3] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (spoilt(140, np.nan), "NaN"), (spoilt(140, -1), "negative"), (spoilt(140, 0.5), "not whole"),
+    (lambda x: x[140].fill(0), "1 cells have no counts at all .*140"), (lambda x: x.fill(1), "No gene is left"),
+], ids=["nan", "negative", "fraction", "empty", "constant"])  # fmt: skip
+def test_bad_values_in_a_file_are_told_in_a_sentence(adata: AnnData, tmp_path: Path, spoil: Any, message: str) -> None:
+    x = adata.X.toarray()
+    spoil(x)
+    AnnData(sp.csr_matrix(x)).write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(UserError, match=message):
+        store.preprocessed(CLIPPED, FileDataset(path=tmp_path / "a.h5ad", backed=True).load(), tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_cannot_be_backed_is_told(adata: AnnData, tmp_path: Path) -> None:
+    AnnData(sp.csc_matrix(adata.X)).write_h5ad(tmp_path / "csc.h5ad")
+    with pytest.raises(UserError, match="stored by genes"):
+        FileDataset(path=tmp_path / "csc.h5ad", backed=True).load()
+    AnnData(adata.X).write_h5ad(tmp_path / "a.h5ad")
+    cells = FileDataset(path=tmp_path / "a.h5ad", backed=True).load()
+    with pytest.raises(UserError, match="this method needs them in memory"):
+        CLIPPED(cells)
+    with pytest.raises(UserError, match="take seurat"):
+        store.preprocessed(Preprocess(n_top_genes=9, hvg_flavor="cell_ranger"), cells, None)
+    with pytest.raises(UserError, match="neither metadata nor transpose"):
+        FileDataset(path=tmp_path / "a.h5ad", backed=True, transpose=True).load()
+    with pytest.raises(UserError, match="cannot be copied"):
+        jojoscl.cluster(ad.read_h5ad(tmp_path / "a.h5ad", backed="r"), 3, copy=True)
+    (tmp_path / "x.csv").write_text("cell,a,b\n")
+    with pytest.raises(UserError, match="cannot stay in its file"):
+        FileDataset(path=tmp_path / "x.csv", backed=True).load()
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["Z"] = 1
+    with pytest.raises(UserError, match="no matrix X"):
+        FileDataset(path=tmp_path / "x.h5", backed=True).load()
+
+
+def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(adata: AnnData) -> None:
+    x = adata.X.toarray()[:, 6:]  # all are seen
+    x[:, 50] = x[:, 51] = x[:, 52]
+    normalised = x.astype(float) / x.sum(1, keepdims=True) * np.median(x.sum(1))
+    moments = normalised.mean(0), normalised.var(0, ddof=1)
+    sizes = set()
+    for n_top in range(5, 200, 5):
+        chosen = seurat_genes(*moments, n_top)
+        assert Preprocess(n_top_genes=n_top)(as_cells(AnnData(x))).var_names.tolist() == [str(gene) for gene in chosen]
+        sizes.add(len(chosen) - n_top)
+    assert sizes > {0}, "some cut is at a tie"
+
+
+@pytest.mark.real
+@pytest.mark.skipif("JOJOSCL_DATA_ROOT" not in os.environ, reason="JOJOSCL_DATA_ROOT is not set")
+@pytest.mark.parametrize("name", ["bladder", "baron_mouse", "human_brain", "worm_neuron", "yan"])
+def test_genes_of_real_cells_are_those_of_scanpy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jojoscl.data.assemble.BAND_BYTES", 1 << 26)
+    cells, settings = load_dataset(name), Preprocess(n_top_genes=2000 if name != "bladder" else 500, max_value=10.0)
+    expected, found = settings(cells), store.stored(settings, cells, None)
+    assert cells.var_names[found.genes].tolist() == expected.var_names.tolist()
+    np.testing.assert_allclose(found[np.arange(90)], expected.X[:90], atol=2e-3)
