@@ -21,6 +21,7 @@ from jojoscl.callbacks import History
 from jojoscl.consensus import Consensus, consensus, micro_linkage, snn_mean
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
+from jojoscl.distributed import from_first, gather
 from jojoscl.errors import UserError
 from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
 from jojoscl.method import Result, Run, check_n_clusters, estimated
@@ -85,7 +86,7 @@ class AnchoredModule(MomentumModule):
     def renew_clusters(self, h: np.ndarray) -> None:
         """Spherical over-clusters of h (n_cells, d) and their statistics."""
         n_centroids, n_dims = self.centroids.shape
-        found = kmeans(normalise(h, 0), n_centroids, seed=self.seed, n_init=1)[0]
+        found = from_first(lambda: kmeans(normalise(h, 0), n_centroids, seed=self.seed, n_init=1)[0])
         self.labels.copy_(torch.from_numpy(found))
         stats = cluster_stats(torch.from_numpy(h).to(self.device), self.labels, n_centroids)
         self.sizes.copy_(stats.n)
@@ -97,6 +98,7 @@ class AnchoredModule(MomentumModule):
         h1, h2 = self.query(torch.cat([self.view(x), self.view(x)])).chunk(2)
         with torch.no_grad():
             key = self.key(self.view(self.positives(index)))
+        h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, index))  # losses are those of the whole batch
         anchor = ((h1 + h2) / 2 - scores).square().sum(1).mean()
         instance = nt_xent(self.instance_head(h1), self.instance_head(key), self.hyper["temperature"])
         p, p_key = self.cluster_head(h1), self.cluster_head(key)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from jojoscl.distributed import own_share, rank_and_world
+
 
 class Cells(Dataset[tuple[Tensor, ...]]):
     """Preprocessed cells (n, genes); an index (B,) gives (cells (B, genes), the index, B rows of each of `more`)."""
@@ -27,7 +29,8 @@ class Cells(Dataset[tuple[Tensor, ...]]):
 class Batches(Sampler[Tensor]):
     """Index tensors of `batch_size` cells. Shuffled by (seed, epoch) alone, so a resumed run draws the same batches.
 
-    A last batch of one cell joins the one before: BatchNorm cannot normalise it.
+    Of several processes each gets its share of every shuffled batch. A last batch that leaves one of them fewer than
+    two cells joins the batch before: BatchNorm cannot normalise it.
     """
 
     def __init__(self, n_cells: int, batch_size: int, *, seed: int | None) -> None:
@@ -38,7 +41,8 @@ class Batches(Sampler[Tensor]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return max(1, self.n_cells // self.batch_size + (self.n_cells % self.batch_size > 1))
+        least = 2 * rank_and_world()[1]
+        return max(1, self.n_cells // self.batch_size + (self.n_cells % self.batch_size >= least))
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.seed is None:
@@ -47,7 +51,8 @@ class Batches(Sampler[Tensor]):
             rng = np.random.default_rng((self.seed, self.epoch))
             order = torch.from_numpy(rng.permutation(self.n_cells))
         stops = [self.batch_size * (i + 1) for i in range(len(self) - 1)]
-        yield from order.tensor_split(stops)
+        batches = order.tensor_split(stops)
+        yield from batches if self.seed is None else map(own_share, batches)
 
 
 class CellDataModule(L.LightningDataModule):
