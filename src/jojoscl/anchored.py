@@ -50,7 +50,6 @@ class AnchoredModule(MomentumModule):
     """
 
     shrinks_mean = True
-    neighbours: Tensor
     labels: Tensor
     sizes: Tensor
     centroids: Tensor
@@ -68,7 +67,7 @@ class AnchoredModule(MomentumModule):
         self.instance_head = Head([n_dims, *hyper["instance_dims"]], "unit")
         self.cluster_head = Head([n_dims, n_clusters], "softmax")
         n_centroids = max(1, min(hyper["overcluster"] * n_clusters, n_cells // 3))
-        self.register_buffer("neighbours", neighbours, persistent=False)
+        self.neighbours = neighbours  # beside the cells, on the CPU
         self.register_buffer("labels", torch.zeros(n_cells, dtype=torch.long))
         self.register_buffer("sizes", torch.zeros(n_centroids))
         self.register_buffer("centroids", torch.zeros(n_centroids, n_dims))
@@ -98,7 +97,8 @@ class AnchoredModule(MomentumModule):
         h1, h2 = self.query(torch.cat([self.view(x), self.view(x)])).chunk(2)
         with torch.no_grad():
             key = self.key(self.view(self.positives(index)))
-        h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, index))  # losses are those of the whole batch
+        # Losses are those of the whole batch.
+        h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, index.to(self.device)))
         anchor = ((h1 + h2) / 2 - scores).square().sum(1).mean()
         instance = nt_xent(self.instance_head(h1), self.instance_head(key), self.hyper["temperature"])
         p, p_key = self.cluster_head(h1), self.cluster_head(key)
@@ -119,11 +119,13 @@ class AnchoredModule(MomentumModule):
 
     def positives(self, index: Tensor) -> Tensor:
         """A random neighbour of each cell of the batch: index (B,) -> cells (B, G)."""
-        choice = torch.randint(
-            self.neighbours.shape[1], index.shape, generator=self.generator, device=self.neighbours.device
-        )
+        choice = torch.randint(self.neighbours.shape[1], index.shape, generator=self.cpu_generator)
         chosen = self.neighbours[index, choice]
-        return self.trainer.datamodule.cells.x[chosen.cpu()].to(self.device)  # type: ignore[attr-defined]
+        return self.trainer.datamodule.cells.x[chosen].to(self.device)  # type: ignore[attr-defined]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        x, index, scores = batch
+        return x.to(device), index, scores.to(device)  # back from a GPU the index would cost a wait in each step
 
     def sure_loss(self, h1: Tensor, h2: Tensor, index: Tensor) -> Tensor:
         """Form (B) per cell for the mean of two views, whose noise variance is a quarter of their difference's."""

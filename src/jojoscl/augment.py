@@ -32,7 +32,12 @@ def _random_int16(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _noise(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normals in the shape of x: one of 4 million windows of a table, chosen at random."""
+    """Standard normals in the shape of x: one of 4 million windows of a table, chosen at random.
+
+    A GPU draws them: that is fast there, and the window's number would have to come to the CPU in each step.
+    """
+    if x.device.type != "cpu":
+        return torch.empty_like(x).normal_(generator=generator)
     start = int(torch.randint(_WINDOWS, (1,), device=x.device, generator=generator))
     return _normals(x.numel(), x.device, x.dtype)[start : start + x.numel()].view(x.shape)
 

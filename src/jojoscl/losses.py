@@ -31,13 +31,14 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
     0.0
     """
     a, b = z_a / math.sqrt(temperature), z_b / math.sqrt(temperature)
-    if len(a) > _WHOLE:
-        return _LogSums.apply(a, b).mean() - (a * b).sum(1).mean()
-    across = a @ b.T  # a view without gradient, as the key's, costs no backward product
-    within_a, within_b = (a @ a.T).fill_diagonal_(-math.inf), (b @ b.T).fill_diagonal_(-math.inf)
-    rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
-    rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
-    return ((rows_a + rows_b) / 2 - across.diagonal()).mean()
+    with torch.autocast(a.device.type, enabled=False):  # three digits are too few for what is exponentiated
+        if len(a) > _WHOLE:
+            return _LogSums.apply(a, b).mean() - (a * b).sum(1).mean()
+        across = a @ b.T  # a view without gradient, as the key's, costs no backward product
+        within_a, within_b = (a @ a.T).fill_diagonal_(-math.inf), (b @ b.T).fill_diagonal_(-math.inf)
+        rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
+        rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
+        return ((rows_a + rows_b) / 2 - across.diagonal()).mean()
 
 
 class _LogSums(torch.autograd.Function):
