@@ -101,6 +101,8 @@ def test_compose_leaves_an_application_around_it_alone() -> None:
         ("data=yan", False),
         ("data.root=/elsewhere", True),
         ("trainer.accelerator=cpu", True),
+        ("trainer.devices=1", True),
+        ("trainer=ddp", False),
         ("pictures=false", True),
         ("corrupt.dropout=0.3", False),
         ("corrupt.dropout=0", True),

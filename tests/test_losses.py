@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jojoscl import losses
 from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
 
 
@@ -38,6 +39,35 @@ def test_nt_xent_value_and_gradient(n: int, temperature: float) -> None:
     torch.testing.assert_close(fast, slow)
     for x, y in zip(torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow, (a, b)), strict=True):
         torch.testing.assert_close(x, y)
+
+
+@pytest.mark.parametrize("wanted", [(True, False), (False, True), (True, True)], ids=["query", "key", "both"])
+def test_a_large_batch_in_rows_has_the_same_value_and_gradient(
+    wanted: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "_ROWS", 7)  # 2 x 19 rows do not divide
+    views = [x.detach().requires_grad_(want) for x, want in zip(pair(19, 5), wanted, strict=True)]
+    leaves = [x for x in views if x.requires_grad]
+    found = []
+    for whole in (1000, 18):
+        monkeypatch.setattr(losses, "_WHOLE", whole)
+        value = 3 * nt_xent(*views, 0.1)
+        found.append((value, *torch.autograd.grad(value, leaves)))
+    for plain, in_rows in zip(*found, strict=True):
+        torch.testing.assert_close(in_rows, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_a_large_batch_keeps_no_square_matrix() -> None:
+    views = [torch.randn(2048, 8).requires_grad_() for _ in range(2)]
+    kept: list[int] = []
+
+    def keep(x: Tensor) -> Tensor:
+        kept.append(x.numel())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        nt_xent(*views, 0.1).backward()
+    assert max(kept) == 2 * 2048 * 8
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])

@@ -11,8 +11,9 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 
 from jojoscl.callbacks import EpochLabels
 from jojoscl.config import from_preset
+from jojoscl.data import simulate
 from jojoscl.data.datamodule import Batches, CellDataModule
-from jojoscl.method import Run, TrainerSettings
+from jojoscl.method import Run, TrainerSettings, without_labels
 from jojoscl.module import JojoSCLModule
 from jojoscl.training import fit
 
@@ -60,6 +61,21 @@ def test_every_setting_trains_to_finite_losses_and_moves_the_weights(settings: d
     assert any(not torch.equal(a, b) for a, b in zip(before, module.query.parameters(), strict=True))
     outputs = data.embed(module)
     assert {name: x.shape for name, x in outputs.items()} == {"h": (40, 8), "z": (40, 8), "cluster_head": (40, 3)}
+
+
+@pytest.mark.parametrize("preset", ["paper", "released", "default"])
+def test_bfloat16_trains_with_losses_in_float32(preset: str) -> None:
+    cells = without_labels(simulate(n_cells=90, n_genes=200, n_types=3, seed=1))
+    first = {}
+    for precision in ("32-true", "bf16-mixed"):
+        trainer = TrainerSettings(accelerator="cpu", progress_bar=False, max_epochs=1, precision=precision)
+        result = from_preset(preset).fit_predict(cells, 3, run=Run(trainer=trainer))
+        assert set(result.labels) == {0, 1, 2}
+        assert result.embedding.dtype == np.float32
+        first[precision] = result.history[0]
+    for name, value in first["32-true"].items():
+        assert first["bf16-mixed"][name] == pytest.approx(value, rel=0.02, abs=0.002)
+    assert first["bf16-mixed"]["instance"] * 2**10 % 1, "a number that bfloat16 does not have"
 
 
 @pytest.mark.parametrize("n_cells", [2, 3, 15, 16, 17, 33])

@@ -23,6 +23,7 @@ def cluster(
     preset: str = "default",
     seed: int = 0,
     accelerator: str = "auto",
+    devices: int = 1,
     progress_bar: bool = False,
     copy: bool = False,
     **settings: Any,
@@ -49,6 +50,9 @@ def cluster(
         The same seed gives the same clusters on the same machine.
     accelerator
         "auto", "cpu", "gpu", "cuda" or "mps".
+    devices
+        How many GPUs, or processes on the CPU, share each batch. Of several, in a script, call this below
+        ``if __name__ == "__main__":``, for they import it.
     progress_bar
         Show one.
     copy
@@ -81,7 +85,7 @@ def cluster(
     adata = adata.copy() if copy else adata
     method: Method = from_preset(preset, **settings)
     cells = as_cells(adata, layer=layer, kind=kind)
-    run = Run(trainer=TrainerSettings(accelerator=accelerator, progress_bar=progress_bar))
+    run = Run(trainer=TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar))
     result = method.fit_predict(without_labels(cells), n_clusters, seed=check_seed(seed), run=run)
     annotate(adata, key_added, result, {"preset": preset, "seed": seed, "n_clusters": n_clusters, **settings})
     return adata if copy else None

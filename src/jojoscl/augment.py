@@ -17,12 +17,12 @@ def random_view(x: Tensor, mask_rate: float, noise_sd: float, generator: torch.G
     x (B, G) is left as it is; the view has its shape, dtype and device, on which `generator` must be. Drawing
     numbers would take a fifth of a training step on a CPU, hence 16 random bits a mask and noise from a table.
     """
-    view = _noise(x, generator) * noise_sd if noise_sd > 0 else torch.zeros_like(x)
+    noise = _noise(x, noise_sd, generator) if noise_sd > 0 else torch.zeros_like(x)
     if mask_rate == 0:
-        return view.add_(x)
+        return noise + x
     keep = torch.empty_like(x)
     torch.lt(_random_int16(x, generator), round(_LEVELS * (0.5 - mask_rate)), out=keep)
-    return view.addcmul_(x, keep, value=1 / (1 - mask_rate))
+    return torch.addcmul(noise, x, keep, value=1 / (1 - mask_rate))
 
 
 def _random_int16(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -31,17 +31,22 @@ def _random_int16(x: Tensor, generator: torch.Generator) -> Tensor:
     return words.random_(-(2**63), None, generator=generator).view(torch.int16)[: x.numel()].view(x.shape)
 
 
-def _noise(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normals in the shape of x: one of 4 million windows of a table, chosen at random."""
-    start = int(torch.randint(_WINDOWS, (1,), device=x.device, generator=generator))
-    return _normals(x.numel(), x.device, x.dtype)[start : start + x.numel()].view(x.shape)
+def _noise(x: Tensor, sd: float, generator: torch.Generator) -> Tensor:
+    """Normals in the shape of x, not to be written to: one of 4 million windows of a table, chosen at random.
+
+    A GPU draws them: that is fast there, and the window's number would have to come to the CPU in each step.
+    """
+    if x.device.type != "cpu":
+        return torch.empty_like(x).normal_(std=sd, generator=generator)
+    start = int(torch.randint(_WINDOWS, (1,), generator=generator))
+    return _normals(x.numel(), x.dtype, sd)[start : start + x.numel()].view(x.shape)
 
 
 @functools.lru_cache(maxsize=4)
-def _table(n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.randn(n, device=device, dtype=dtype, generator=torch.Generator(device).manual_seed(0))
+def _table(n: int, dtype: torch.dtype, sd: float) -> Tensor:
+    return torch.randn(n, dtype=dtype, generator=torch.Generator().manual_seed(0)) * sd
 
 
-def _normals(n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _normals(n: int, dtype: torch.dtype, sd: float) -> Tensor:
     """At least `n` + 4 million normals; batches of about one size share a table."""
-    return _table(_WINDOWS + (1 << (n - 1).bit_length()), device, dtype)
+    return _table(_WINDOWS + (1 << (n - 1).bit_length()), dtype, sd)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from jojoscl.assign import assign, temporal_clusters
+from jojoscl.distributed import from_first
 from jojoscl.files import whole_file
 from jojoscl.method import Oracle
 
@@ -23,8 +26,9 @@ class EpochLabels(L.Callback):
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         outputs = trainer.datamodule.embed(module, only=(module.hyper["assign_on"], module.space))
         start = module.centroids.cpu().numpy() if module.centroids.any() else None
-        labels, centroids = temporal_clusters(
-            outputs, module.hyper["assign_on"], module.space, module.n_clusters, seed=module.seed, start=start
+        assign_on, seed = module.hyper["assign_on"], module.seed
+        labels, centroids = from_first(
+            lambda: temporal_clusters(outputs, assign_on, module.space, module.n_clusters, seed=seed, start=start)
         )
         module.labels.copy_(torch.from_numpy(labels))
         module.centroids.copy_(torch.from_numpy(centroids))
@@ -48,8 +52,12 @@ class History(L.Callback):
         self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
 
     def on_fit_start(self, trainer: Any, module: L.LightningModule) -> None:  # also where nothing is left to train
+        self.write(trainer.loggers)
+
+    def write(self, loggers: Sequence[Any]) -> None:
+        """Write all rows to `loggers`."""
         for row in self.rows:
-            for logger in trainer.loggers:
+            for logger in loggers:
                 logger.log_metrics(row, step=int(row["epoch"]))
 
     def on_train_epoch_start(self, trainer: Any, module: L.LightningModule) -> None:
@@ -68,7 +76,13 @@ class Progress(L.Callback):
     """One bar over all epochs, with the losses of the last."""
 
     def on_train_start(self, trainer: Any, module: L.LightningModule) -> None:
-        self.bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, unit="epoch", desc="Training")
+        self.bar = tqdm(
+            total=trainer.max_epochs,
+            initial=trainer.current_epoch,
+            unit="epoch",
+            desc="Training",
+            disable=not trainer.is_global_zero,
+        )
 
     def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in trainer.callback_metrics.items()}, refresh=False)
@@ -94,9 +108,10 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
         done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        if done or time.monotonic() - self._saved >= self.seconds:
-            with whole_file(self.path) as temporary:
-                trainer.save_checkpoint(temporary)
+        if from_first(lambda: done or time.monotonic() - self._saved >= self.seconds):
+            # All processes take part in saving, and the first writes.
+            with whole_file(self.path) if trainer.is_global_zero else nullcontext(self.path) as path:
+                trainer.save_checkpoint(path)
             self._saved = time.monotonic()
 
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.errors import UserError, nearest
 
-# What decides a run's result, and so names its folder. Devices, loggers, pictures and paths do not.
+# What decides a run's result, and so names its folder. Kinds of devices, loggers, pictures and paths do not.
 _DECISIVE = ("data", "method", "seed", "n_clusters", "selection")
 
 
@@ -159,6 +159,8 @@ def decisive(cfg: Any) -> dict[str, Any]:
     }
     plain["max_epochs"] = OmegaConf.select(cfg, "trainer.max_epochs")
     plain["precision"] = OmegaConf.select(cfg, "trainer.precision")
+    if OmegaConf.select(cfg, "trainer.devices") != 1:  # each draws its own views, and on a CPU normalises its own cells
+        plain["devices"] = OmegaConf.select(cfg, "trainer.devices")
     plain["corrupt"] = build(OmegaConf.select(cfg, "corrupt")).changes
     outside = {"data": "root", "method": "about"}  # where the files are, and what is said of the method
     return plain | {node: {k: v for k, v in plain[node].items() if k != key} for node, key in outside.items()}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_WHOLE = 1536  # cells; of a larger batch no B x B matrix is made, which is faster there
+_ROWS = 256  # but similarities to so many cells at a time
 
 
 def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
@@ -27,11 +31,50 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
     0.0
     """
     a, b = z_a / math.sqrt(temperature), z_b / math.sqrt(temperature)
-    across = a @ b.T  # a view without gradient, as the key's, costs no backward product
-    within_a, within_b = (a @ a.T).fill_diagonal_(-math.inf), (b @ b.T).fill_diagonal_(-math.inf)
-    rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
-    rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
-    return ((rows_a + rows_b) / 2 - across.diagonal()).mean()
+    with torch.autocast(a.device.type, enabled=False):  # three digits are too few for what is exponentiated
+        if len(a) > _WHOLE:
+            return _LogSums.apply(a, b).mean() - (a * b).sum(1).mean()
+        across = a @ b.T  # a view without gradient, as the key's, costs no backward product
+        within_a, within_b = (a @ a.T).fill_diagonal_(-math.inf), (b @ b.T).fill_diagonal_(-math.inf)
+        rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
+        rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
+        return ((rows_a + rows_b) / 2 - across.diagonal()).mean()
+
+
+class _LogSums(torch.autograd.Function):
+    """log sum_(j != i) exp(s_ij), (2B,), with s = z z^T of the rows z = [a; b], (2B, d).
+
+    Its gradient, from g that of the sums: dz_i = sum_j (g_i exp(s_ij - logsum_i) + g_j exp(s_ij - logsum_j)) z_j.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        z = torch.cat([a, b])
+        sums = torch.cat([_similarities(z, rows).logsumexp(1) for rows in _blocks(0, len(z))])
+        ctx.save_for_backward(z, sums)
+        return sums
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        z, sums = ctx.saved_tensors
+        gradient, n = torch.empty_like(z), len(z) // 2
+        needed = ctx.needs_input_grad  # the key's are not
+        for rows in _blocks(0 if needed[0] else n, 2 * n if needed[1] else n):
+            s = _similarities(z, rows)
+            weights = (s - sums[rows, None]).exp_().mul_(g[rows, None])
+            torch.mm(weights.add_(s.sub_(sums).exp_().mul_(g)), z, out=gradient[rows])
+        return tuple(d if want else None for d, want in zip(gradient.chunk(2), needed, strict=True))
+
+
+def _blocks(start: int, stop: int) -> list[slice]:
+    return [slice(i, min(i + _ROWS, stop)) for i in range(start, stop, _ROWS)]
+
+
+def _similarities(z: Tensor, rows: slice) -> Tensor:
+    """z[rows] z^T, and -inf of a row with itself."""
+    s = z[rows] @ z.T
+    s[:, rows].fill_diagonal_(-math.inf)
+    return s
 
 
 def cluster_contrast(p_a: Tensor, p_b: Tensor, temperature: float, similarity: str = "cosine") -> Tensor:

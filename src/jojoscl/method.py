@@ -47,7 +47,8 @@ class TrainerSettings(Settings):
 
     max_epochs: int | None = between(1, default=None)  # null: the method's own
     accelerator: str = one_of("auto", "cpu", "gpu", "cuda", "mps", default="auto")
-    device: int = between(0, default=0)  # which GPU; modulo their number
+    device: int = between(0, default=0)  # which GPU, or the first of them; modulo their number
+    devices: int = between(1, default=1)  # GPUs, or processes on the CPU, that share each batch
     precision: str = "32-true"
     threads: int | None = between(1, default=None)  # null: torch's choice
     progress_bar: bool = True

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from jojoscl.assign import kmeans
 from jojoscl.augment import random_view
+from jojoscl.distributed import gather
 from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
 from jojoscl.networks import Encoder, Head, momentum_update
 from jojoscl.seeding import SeededModule
@@ -32,6 +33,7 @@ class MomentumModule(SeededModule):
     key: nn.Module
     momentum: float
     max_epochs: int
+    splits_batches = True
     updates = 0
     shrinks_mean = False  # whether SURE shrinks the first view or the mean of both
     two_views: Callable[[Tensor], dict[str, Tensor]]
@@ -95,9 +97,10 @@ class JojoSCLModule(MomentumModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, index = batch
         view_a, view_b = self.view(x), self.view(x)
-        a = self.heads(self.query(view_a))
+        a = self.heads(gather(self.query(view_a)))
         with torch.no_grad():
-            b = self.heads(self.key(view_b))
+            b = self.heads(gather(self.key(view_b)))
+        index = gather(index)  # all losses are those of the whole batch
         instance = nt_xent(a["z"], b["z"], self.hyper["temperature"])
         cluster = self.cluster_loss(a["cluster_head"], b["cluster_head"])
         sure = self.sure_loss(a, b, index)

@@ -1,4 +1,4 @@
-"""Encoder, heads and the momentum update."""
+"""Encoder, heads and the momentum update. Where autocast computes in bfloat16, outputs are float32 as inputs are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Encoder(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(super().forward(x))
+        return F.normalize(super().forward(x).to(x.dtype))
 
 
 class Head(nn.Sequential):
@@ -39,7 +39,7 @@ class Head(nn.Sequential):
         self.output = output
 
     def forward(self, h: Tensor) -> Tensor:
-        out = super().forward(h)
+        out = super().forward(h).to(h.dtype)
         return F.normalize(out) if self.output == "unit" else out.softmax(1)
 
 
@@ -60,7 +60,7 @@ class AnchoredEncoder(nn.Module):
         self.correction = nn.Sequential(nn.Linear(n_genes, n_hidden), nn.BatchNorm1d(n_hidden), nn.ReLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x) + self.correction(x)
+        return (self.linear(x) + self.correction(x)).to(x.dtype)
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ class SeededModule(L.LightningModule):
     """
 
     seed: int
+    splits_batches = False  # whether its losses are those of the whole batch where several processes share it
     generator: torch.Generator
     _sums: Tensor
 
@@ -42,5 +43,6 @@ class SeededModule(L.LightningModule):
         if self.trainer.is_last_batch:
             means = self._sums / (batch_idx + 1)
             self.log_dict(
-                dict(zip(losses, means, strict=True)), on_step=False, on_epoch=True, batch_size=1, logger=False
-            )
+                dict(zip(losses, means, strict=True)),
+                on_step=False, on_epoch=True, batch_size=1, logger=False, sync_dist=True,
+            )  # fmt: skip

@@ -37,11 +37,16 @@ class ClusterStats(NamedTuple):
 
 def cluster_stats(x: Tensor, labels: Tensor, n_clusters: int) -> ClusterStats:
     """Size, mean and sum of squares of each cluster; x (N, P), labels (N,) int. Differentiable in x."""
-    n = torch.bincount(labels, minlength=n_clusters).to(x.dtype)
+    n = _sizes(labels, n_clusters).to(x.dtype)
     total = x.new_zeros(n_clusters, x.shape[1]).index_add(0, labels, x)
     mean = total / n.clamp(min=1)[:, None]
     squares = (x - mean.index_select(0, labels)).square().sum(1)  # not sum(x^2) - N mean^2, which cancels in float32
     return ClusterStats(n, mean, x.new_zeros(n_clusters).index_add(0, labels, squares))
+
+
+def _sizes(labels: Tensor, n_clusters: int) -> Tensor:
+    """Cells in each cluster, (K,) int; bincount would make the CPU wait for the GPU."""
+    return labels.new_zeros(n_clusters).index_add(0, labels, torch.ones_like(labels))
 
 
 def shrinkage_weight(sigma2: Tensor, tau2: Tensor) -> Tensor:
@@ -79,7 +84,7 @@ def sigma2_within(stats: ClusterStats, n_dims: int) -> Tensor:
 def sigma2_two_views(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """Noise variance per cluster from two views (N, P) of the same cells: mean ||x1 - x2||^2 / (2 P), shape (K,)."""
     squares = (x1 - x2).square().sum(1) / (2 * x1.shape[1])
-    n = torch.bincount(labels, minlength=n_clusters).clamp(min=1)
+    n = _sizes(labels, n_clusters).clamp(min=1)
     return x1.new_zeros(n_clusters).index_add(0, labels, squares) / n
 
 

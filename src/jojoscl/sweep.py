@@ -12,6 +12,8 @@ import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from jojoscl.errors import stop
+
 log = logging.getLogger(__name__)
 
 FAILED = "failed.txt"
@@ -50,6 +52,8 @@ class SweepSummary(Callback):
     """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if config.trainer.devices > 1:
+            stop("A sweep trains each run on one device: leave out -m, or trainer.devices.", "jojoscl")
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -111,7 +112,12 @@ def oracle_of(selection: str, truth: np.ndarray | None) -> dict[str, Any]:
         return {}
     if truth is None:
         raise UserError("selection=oracle needs annotated types, and these cells have none: use selection=last.")
-    return {"oracle": lambda labels: scores(truth, labels)["ari"] + scores(truth, labels)["nmi"]}
+    return {"oracle": functools.partial(_ari_and_nmi, truth)}
+
+
+def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
+    found = scores(truth, labels)
+    return found["ari"] + found["nmi"]
 
 
 def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 import pickle
+import tempfile
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.strategies import DDPStrategy
 
 from jojoscl.callbacks import History, LastCheckpoint, Progress
 from jojoscl.data.datamodule import CellDataModule
+from jojoscl.distributed import SharedBatchNorm, launch
 from jojoscl.errors import UserError
 from jojoscl.method import Run, TrainerSettings
 
@@ -33,26 +38,63 @@ def fit(
 ) -> History:
     """Train for `max_epochs` and return the history.
 
-    `stage` names the checkpoint and `first_epoch` numbers its first epoch, in methods of several stages.
+    `stage` names the checkpoint and `first_epoch` numbers its first epoch, in methods of several stages. On several
+    devices all but the training stays in this process, which takes the module's and the callbacks' state from the
+    last checkpoint.
 
     Raises
     ------
     UserError
-        The checkpoint cannot be read, or belongs to other settings.
+        The checkpoint cannot be read, or belongs to other settings; there are not so many devices.
     """
     settings, history = run.trainer, History(first_epoch)
-    torch.set_num_threads(settings.threads or _THREADS)
-    extra: list[L.Callback] = [history]
     checkpoint = run.folder / f"{stage}.ckpt" if run.folder else None
+    if checkpoint and checkpoint.exists():
+        check_checkpoint(checkpoint, module, run.config_hash)
+    if settings.devices == 1:
+        _train(module, data, run, checkpoint, max_epochs, [*callbacks, history])
+        return history
+
+    check_devices(settings, module, data)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = checkpoint or Path(folder) / f"{stage}.ckpt"
+        # A logger may hold what no other process can use: the log is written when all is done.
+        shared = (data, replace(run, loggers=()), checkpoint, max_epochs, [SharedBatchNorm(), *callbacks, history])
+        launch(_train, settings.devices, module, *shared)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    module.load_state_dict(state["state_dict"])
+    for callback in (*callbacks, history):
+        if callback.state_key in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"][callback.state_key])
+    history.write(run.loggers)
+    return history
+
+
+def _train(
+    module: L.LightningModule,
+    data: CellDataModule,
+    run: Run,
+    checkpoint: Path | None,
+    max_epochs: int,
+    callbacks: Sequence[L.Callback],
+) -> None:
+    """What :func:`fit` does in each process."""
+    settings = run.trainer
+    torch.set_num_threads(settings.threads or max(1, _THREADS // settings.devices))
+    extra: list[L.Callback] = []
     if checkpoint:
         extra.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash))
     if settings.progress_bar:
         extra.append(Progress())
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # One gather per batch needs no worker processes; the second is between Lightning and torch.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
+        warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")  # for what torch 2.6 does not have
+        # The default preset's module does it on purpose.
+        warnings.filterwarnings("ignore", ".*overridden `transfer_batch_to_device` in `LightningModule`.*")
         # Of several jobs in one allocation each is a run of its own; on a login node `srun` is not wanted either.
         warnings.filterwarnings("ignore", ".*`srun` command is available.*")
         # A resumed run's History writes the whole log again.
@@ -65,15 +107,15 @@ def fit(
             enable_checkpointing=checkpoint is not None,
             default_root_dir=run.folder,
         )
-        resume = checkpoint if checkpoint and checkpoint.exists() else None
-        if resume:
-            check_checkpoint(resume, module, run.config_hash)
-        trainer.fit(module, datamodule=data, ckpt_path=resume)
-    return history
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None)
 
 
 def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
     """Lightning's trainer; a device or a precision that it does not have is a :class:`UserError`."""
+    if settings.devices > 1:
+        # BatchNorm's statistics, which a broadcast before each step would overwrite, are shared once an epoch.
+        kwargs |= {"strategy": DDPStrategy(broadcast_buffers=False), "plugins": [LightningEnvironment()]}
+        kwargs |= {"sync_batchnorm": on_gpu(settings), "use_distributed_sampler": False}
     try:
         return L.Trainer(
             accelerator=settings.accelerator,
@@ -92,11 +134,28 @@ def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
         ) from error
 
 
+def on_gpu(settings: TrainerSettings) -> bool:
+    """Whether an NVIDIA or AMD GPU is there and wanted."""
+    return torch.cuda.device_count() > 0 and settings.accelerator in ("auto", "gpu", "cuda")
+
+
 def devices(settings: TrainerSettings) -> int | list[int]:
-    """What Lightning takes for one device: of several GPUs the one with the number `settings.device`."""
+    """What Lightning takes: how many CPU processes, or which GPUs, beginning with number `settings.device`."""
     n_gpus = torch.cuda.device_count()
-    on_gpu = n_gpus > 1 and settings.accelerator in ("auto", "gpu", "cuda")
-    return [settings.device % n_gpus] if on_gpu else 1
+    if not on_gpu(settings) or n_gpus == 1:
+        return settings.devices
+    return [(settings.device + i) % n_gpus for i in range(settings.devices)]
+
+
+def check_devices(settings: TrainerSettings, module: L.LightningModule, data: CellDataModule) -> None:
+    """A :class:`UserError` unless there are so many devices, and two cells of each batch for every one."""
+    n, n_gpus = settings.devices, torch.cuda.device_count()
+    if not getattr(module, "splits_batches", False):
+        raise UserError("This method trains on one device: set trainer.devices=1.")
+    if on_gpu(settings) and n > n_gpus:
+        raise UserError(f"trainer.devices={n}, and there are {n_gpus} GPUs: ask for fewer, or trainer.accelerator=cpu.")
+    if min(len(data.cells), data.batch_size) < 2 * n:
+        raise UserError(f"{n} devices need a batch of at least {2 * n} cells: ask for fewer devices.")
 
 
 def check_checkpoint(path: Path, module: L.LightningModule, config_hash: str) -> None:

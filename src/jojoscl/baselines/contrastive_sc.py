@@ -15,6 +15,7 @@ from jojoscl.augment import random_view
 from jojoscl.baselines.stopwatch import Stopwatch
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
+from jojoscl.distributed import gather
 from jojoscl.losses import nt_xent
 from jojoscl.method import Result, Run, check_n_clusters
 from jojoscl.networks import Encoder
@@ -25,6 +26,8 @@ from jojoscl.training import fit
 
 class ContrastiveSCModule(SeededModule):
     """One encoder that sees each batch twice, each time with other genes masked."""
+
+    splits_batches = True
 
     def __init__(self, n_genes: int, *, seed: int, **hyper: Any) -> None:
         super().__init__()
@@ -41,7 +44,7 @@ class ContrastiveSCModule(SeededModule):
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         x = batch[0]
         z_a, z_b = (self.encoder(random_view(x, self.hyper["mask_rate"], 0.0, self.generator)) for _ in range(2))
-        loss = nt_xent(z_a, z_b, self.hyper["temperature"])
+        loss = nt_xent(gather(z_a), gather(z_b), self.hyper["temperature"])
         self.record(batch_idx, loss=loss)
         return loss
 

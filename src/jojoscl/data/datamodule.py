@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from jojoscl.data.store import SparseRows, Store
+from jojoscl.distributed import own_share, rank_and_world
 
 
 class Cells(Dataset[tuple[Tensor | SparseRows, ...]]):
@@ -47,7 +48,8 @@ def dense(rows: Tensor | SparseRows) -> Tensor:
 class Batches(Sampler[Tensor]):
     """Index tensors of `batch_size` cells. Shuffled by (seed, epoch) alone, so a resumed run draws the same batches.
 
-    A last batch of one cell joins the one before: BatchNorm cannot normalise it.
+    Of several processes each gets its share of every shuffled batch. A last batch that leaves one of them fewer than
+    two cells joins the batch before: BatchNorm cannot normalise it.
     """
 
     def __init__(self, n_cells: int, batch_size: int, *, seed: int | None) -> None:
@@ -58,7 +60,8 @@ class Batches(Sampler[Tensor]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return max(1, self.n_cells // self.batch_size + (self.n_cells % self.batch_size > 1))
+        least = 2 * rank_and_world()[1]
+        return max(1, self.n_cells // self.batch_size + (self.n_cells % self.batch_size >= least))
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.seed is None:
@@ -67,7 +70,8 @@ class Batches(Sampler[Tensor]):
             rng = np.random.default_rng((self.seed, self.epoch))
             order = torch.from_numpy(rng.permutation(self.n_cells))
         stops = [self.batch_size * (i + 1) for i in range(len(self) - 1)]
-        yield from order.tensor_split(stops)
+        batches = order.tensor_split(stops)
+        yield from batches if self.seed is None else map(own_share, batches)
 
 
 class CellDataModule(L.LightningDataModule):
@@ -89,10 +93,6 @@ class CellDataModule(L.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: tuple[Tensor | SparseRows, ...], dataloader_idx: int) -> tuple[Any, ...]:
         return dense(batch[0]), *batch[1:]
-
-    def gather(self, index: Tensor, device: torch.device) -> Tensor:
-        """The cells (B, genes) of index (B,), on the device."""
-        return dense(self.cells.rows(index.cpu()).to(device))
 
     @torch.no_grad()
     def embed(
