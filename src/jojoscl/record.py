@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import lightning as L
@@ -37,7 +36,7 @@ class ShrinkageRecord(L.Callback):
         self.first_epoch, self.clusters = first_epoch, clusters
         self.rows: list[dict[str, float | str | None]] = []
         self.centroids: Tensor | None = None
-        self.views: deque[tuple[Tensor, Tensor, Tensor]] = deque()
+        self.views: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "centroids": self.centroids}
@@ -46,15 +45,20 @@ class ShrinkageRecord(L.Callback):
         self.rows, self.centroids = state_dict["rows"], state_dict["centroids"]
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-        self.views = deque(maxlen=max(1, _MOST_CELLS // trainer.datamodule.batch_size))
+        self.n_seen = 0
 
     def on_train_batch_end(self, trainer: Any, module: Any, *args: Any) -> None:
-        self.views.append(module.views)
+        most = min(len(module.labels), _MOST_CELLS)
+        if not self.views:  # one place for all: parts kept from each batch would leave holes in the memory around them
+            self.views = [view.new_empty(most, *view.shape[1:]) for view in module.views]
+        slots = torch.arange(self.n_seen, self.n_seen + len(module.views[0]), device=module.views[0].device) % most
+        for kept, view in zip(self.views, module.views, strict=True):
+            kept[slots.to(kept.device)] = view
+        self.n_seen += len(slots)
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        x1, x2, index = (torch.cat(parts) for parts in zip(*self.views, strict=True))
+        x1, x2, index = (kept[: self.n_seen] for kept in self.views)
         epoch = self.first_epoch + trainer.current_epoch
-        self.views.clear()
         self.add(epoch, "cosine_gap", cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2))))
         if not self.clusters:
             return
