@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-slurm lint type bench reproduce tables figures report notebooks clean
+.PHONY: help install demo test test-slow test-slurm lint type bench bench-large reproduce tables figures report notebooks clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ bench: $(INSTALLED) ## time of the training loop and of the loader, and peak mem
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/peak_memory.py
+
+bench-large: $(INSTALLED) ## a million cells; and against scanpy and scVI (an hour or more)
+	$(BIN)/python benchmarks/million.py
+	$(BIN)/python benchmarks/against.py
 
 reproduce: $(INSTALLED) ## do the methods do what they do elsewhere (an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)
 	$(BIN)/jojoscl -m experiment=fidelity

@@ -284,8 +284,8 @@ def resumed(path: Path, units: Iterable[dict[str, Any]], measure: Callable[..., 
 
 
 def draw_normality(table: pd.DataFrame) -> sns.FacetGrid:
-    return sns.catplot(table, kind="strip", x="data", y="discovered", hue="space", col="test", dodge=True, alpha=0.6,
-                       height=3.5).set_axis_labels("", "share not normal")  # fmt: skip
+    return sns.catplot(table, kind="strip", x="discovered", y="data", hue="space", col="test", dodge=True, alpha=0.6,
+                       height=3.5).set_axis_labels("share not normal", "")  # fmt: skip
 
 
 def draw_risk(table: pd.DataFrame) -> sns.FacetGrid:
