@@ -12,6 +12,7 @@ from jojoscl.assign import (
     leiden,
     nearest_mean,
     neighbour_graph,
+    neighbours_within,
 )
 
 
@@ -38,6 +39,18 @@ def test_many_cells_are_clustered_by_batches(monkeypatch: pytest.MonkeyPatch, st
     np.testing.assert_allclose(centroids[labels], means[types], atol=0.5)
     if start:
         np.testing.assert_array_equal(labels, types)
+
+
+def test_neighbours_within_blocks_are_the_nearest_of_the_block() -> None:
+    x = blobs(3, 20)[0]
+    whole = neighbours_within(x, 4, 60, seed=0)
+    distance = np.linalg.norm(x[:, None] - x, axis=2)
+    np.testing.assert_array_equal(whole, distance.argsort(1)[:, :4])
+    some = neighbours_within(x, 4, 31, seed=0)
+    np.testing.assert_array_equal(some[:, 0], np.arange(60))
+    block = {frozenset(np.flatnonzero(connected)) for connected in _reached(some)}
+    assert sorted(map(len, block)) == [30, 30] or max(map(len, block)) <= 30
+    assert neighbours_within(x, 4, 2, seed=0).shape == (60, 2), "no more than a block has"
 
 
 def _reached(neighbours: np.ndarray) -> np.ndarray:

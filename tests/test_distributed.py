@@ -44,7 +44,7 @@ def settings(n_devices: int = 2, **more: Any) -> TrainerSettings:
 
 
 class FixedViews(nn.Module):
-    """A training step whose n-th view of a cell is the cell times n."""
+    """A training step whose n-th view of a cell is the cell times n, and whose positives are the first neighbours."""
 
     def __init__(self, module: Any, x: Tensor) -> None:
         super().__init__()
@@ -54,6 +54,7 @@ class FixedViews(nn.Module):
         module.view = self.view
         module.record = lambda _, **losses: self.losses.update(losses)
         if isinstance(module, AnchoredModule):
+            module.positives = lambda index: x[module.neighbours[index, 0]]
             module.renew_clusters(module.query(x).detach().numpy())
         elif isinstance(module, JojoSCLModule):
             module.labels.copy_(torch.arange(len(x)) % K)
@@ -74,7 +75,7 @@ def one_step(kind: str) -> dict[str, Tensor]:
     scores = x[:, :4]
     preset, _, sure = kind.partition("-")
     if preset == "default":
-        module = from_preset(preset, **ANCHORED).module(np.eye(N_GENES, 4), N_CELLS, K, seed=0, epochs=1)
+        module = from_preset(preset, **ANCHORED).module(np.eye(N_GENES, 4), scores.numpy(), K, seed=0, epochs=1)
         for parameter in module.query.correction.parameters():
             nn.init.normal_(parameter, std=0.1)
     elif preset == "contrastive_sc":

@@ -14,7 +14,7 @@ from anndata import AnnData
 from torch import Tensor
 
 from jojoscl.anchor import Anchor, normalise, pca_anchor, principal_axes, softness
-from jojoscl.assign import estimate_n_clusters, kmeans, nearest_mean
+from jojoscl.assign import estimate_n_clusters, kmeans, nearest_mean, neighbours_within
 from jojoscl.augment import random_view
 from jojoscl.callbacks import History
 from jojoscl.consensus import Consensus, consensus, micro_linkage, snn_mean
@@ -33,6 +33,7 @@ from jojoscl.settings import Settings, between
 from jojoscl.shrinkage import cluster_stats, risk_sample_mean, shrinkage_weight, tau2_sure
 from jojoscl.training import fit
 
+_NEIGHBOUR_DIMS = 30  # scores among which a cell's positives are sought
 _OF_THE_MODULE = (
     *("hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_", "temperature"),
     *("cluster_temperature", "overcluster", "renewals", "lr"),
@@ -42,9 +43,10 @@ _OF_THE_MODULE = (
 class AnchoredModule(MomentumModule):
     """Contrastive learning that starts at an anchor and stays near it.
 
-    `loadings` (genes, d) make the anchor. The query sees two views of a cell, the key a third. SURE shrinks
-    the mean of the first two toward over-clustered centroids, which with their statistics are part of the checkpoint:
-    they are renewed in some epochs only.
+    `loadings` (genes, d) make the anchor, `neighbours` (n_cells, n_positives) are the cells that may stand in for
+    each. The query sees two views of a cell, the key one view of a neighbour. SURE shrinks the mean of the two views
+    toward over-clustered centroids, which with their statistics are part of the checkpoint: they are renewed in some
+    epochs only.
     """
 
     shrinks_mean = True
@@ -54,17 +56,18 @@ class AnchoredModule(MomentumModule):
     within: Tensor
 
     def __init__(
-        self, loadings: Tensor, n_cells: int, n_clusters: int, *, seed: int, max_epochs: int, **hyper: Any
+        self, loadings: Tensor, neighbours: Tensor, n_clusters: int, *, seed: int, max_epochs: int, **hyper: Any
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["loadings"])
+        self.save_hyperparameters(ignore=["loadings", "neighbours"])
         self.seed, self.max_epochs, self.hyper, self.momentum = seed, max_epochs, hyper, hyper["momentum"]
-        n_dims = loadings.shape[1]
+        n_cells, n_dims = len(neighbours), loadings.shape[1]
         self.query = AnchoredEncoder(loadings, hyper["hidden"])
         self.key = copy.deepcopy(self.query).requires_grad_(False)
         self.instance_head = Head([n_dims, *hyper["instance_dims"]], "unit")
         self.cluster_head = Head([n_dims, n_clusters], "softmax")
         n_centroids = max(1, min(hyper["overcluster"] * n_clusters, n_cells // 3))
+        self.neighbours = neighbours  # beside the cells, on the CPU
         self.register_buffer("labels", torch.zeros(n_cells, dtype=torch.long))
         self.register_buffer("sizes", torch.zeros(n_centroids))
         self.register_buffer("centroids", torch.zeros(n_centroids, n_dims))
@@ -93,9 +96,9 @@ class AnchoredModule(MomentumModule):
         x, index, scores = batch
         h1, h2 = self.query(torch.cat([self.view(x), self.view(x)])).chunk(2)
         with torch.no_grad():
-            key = self.key(self.view(x))
+            key = self.key(self.view(self.positives(index)))
         # Losses are those of the whole batch.
-        h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, index))
+        h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, index.to(self.device)))
         anchor = ((h1 + h2) / 2 - scores).square().sum(1).mean()
         instance = nt_xent(self.instance_head(h1), self.instance_head(key), self.hyper["temperature"])
         p, p_key = self.cluster_head(h1), self.cluster_head(key)
@@ -113,6 +116,16 @@ class AnchoredModule(MomentumModule):
     def two_views(self, x: Tensor) -> dict[str, Tensor]:
         """Embeddings (B, d) of two views of cells x (B, G) by the query."""
         return {"a": self.query(self.view(x)), "b": self.query(self.view(x))}
+
+    def positives(self, index: Tensor) -> Tensor:
+        """A random neighbour of each cell of the batch: index (B,) -> cells (B, G)."""
+        choice = torch.randint(self.neighbours.shape[1], index.shape, generator=self.cpu_generator)
+        chosen = self.neighbours[index, choice]
+        return self.trainer.datamodule.gather(chosen, self.device)  # type: ignore[attr-defined]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        x, index, scores = batch
+        return x.to(device), index, scores.to(device)  # back from a GPU the index would cost a wait in each step
 
     def sure_loss(self, h1: Tensor, h2: Tensor, index: Tensor) -> Tensor:
         """Form (B) per cell for the mean of two views, whose noise variance is a quarter of their difference's."""
@@ -160,6 +173,7 @@ class AnchoredJojoSCL(Settings):
     instance_dims: list[int]
     mask_rate: float = between(0, 0.999)
     noise_sd: float = between(0)
+    n_positives: int = between(0)
     momentum: float = between(0, 1)
     alpha: float = between(0)
     beta: float = between(0)
@@ -236,17 +250,25 @@ class AnchoredJojoSCL(Settings):
         data = CellDataModule(x, scores / scale, batch_size=self.batch_size, seed=own_seed)
         steps = len(data.train_dataloader())
         epochs = run.trainer.max_epochs or max(self.epochs, -(-self.min_steps // steps))
-        module = self.module(self.loadings(anchor) / scale, len(x), n_clusters, seed=own_seed, epochs=epochs)
+        module = self.module(self.loadings(anchor) / scale, scores, n_clusters, seed=own_seed, epochs=epochs)
         first, record = stage * epochs, ShrinkageRecord(stage * epochs)
         history = fit(
             module, data, run, max_epochs=epochs, stage=f"network{stage}", callbacks=[record], first_epoch=first
         )
         return Trained(module, data, principal_axes(data.embed(module)["h"]), history, record)
 
-    def module(self, loadings: np.ndarray, n_cells: int, n_clusters: int, *, seed: int, epochs: int) -> AnchoredModule:
+    def module(
+        self, loadings: np.ndarray, scores: np.ndarray, n_clusters: int, *, seed: int, epochs: int
+    ) -> AnchoredModule:
         """The LightningModule with these settings, its weights drawn by torch's global generator."""
+        near = normalise(scores[:, :_NEIGHBOUR_DIMS], 0)
+        most = self.sample if len(near) <= self.sample else -(-self.sample // 3)
+        neighbours = neighbours_within(near, self.n_positives + 1, most, seed=seed)
+        neighbours = neighbours[:, min(1, self.n_positives) :]  # a cell is its own first neighbour
         hyper = {name: getattr(self, name) for name in _OF_THE_MODULE}
-        return AnchoredModule(torch.from_numpy(loadings), n_cells, n_clusters, seed=seed, max_epochs=epochs, **hyper)
+        return AnchoredModule(
+            torch.from_numpy(loadings), torch.from_numpy(neighbours), n_clusters, seed=seed, max_epochs=epochs, **hyper
+        )
 
     def n_clusters_of(self, x: np.ndarray | Store, *, seed: int) -> int:
         """The estimate of K for a method without an anchor, from its preprocessed cells x (n_cells, G)."""

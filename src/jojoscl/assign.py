@@ -9,6 +9,7 @@ import scanpy as sc
 from anndata import AnnData
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.metrics import pairwise_distances_argmin
+from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 _BATCHES_ABOVE = 50_000  # cells
@@ -52,6 +53,20 @@ def temporal_clusters(
     labels, x = outputs[on].argmax(1), outputs[space]
     members = np.eye(n_clusters, dtype=x.dtype)[labels]
     return labels, members.T @ x / np.maximum(members.sum(0), 1)[:, None]
+
+
+def neighbours_within(x: np.ndarray, n_neighbors: int, most: int, *, seed: int) -> np.ndarray:
+    """Nearest neighbours (n, n_neighbors) of each row of x (n, d), itself the first.
+
+    Above `most` rows they are sought within random blocks of at most so many: linear in n.
+    """
+    n_blocks = -(-len(x) // most)
+    order = np.random.default_rng(seed).permutation(len(x)) if n_blocks > 1 else np.arange(len(x))
+    found = np.empty((len(x), min(n_neighbors, len(x) // n_blocks)), np.int64)
+    for block in np.array_split(order, n_blocks):
+        near = NearestNeighbors(n_neighbors=found.shape[1]).fit(x[block])
+        found[block] = block[near.kneighbors(x[block], return_distance=False)]
+    return found
 
 
 def nearest_mean(x: np.ndarray, members: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -87,6 +87,7 @@ def test_any_cells_in_any_order_and_batches(adata: AnnData) -> None:
     assert rows.shape == (4, found.shape[1])
     np.testing.assert_array_equal(rows.dense(), x[index])
     data = CellDataModule(found, x[:, :2], batch_size=32, seed=1)
+    np.testing.assert_array_equal(data.gather(index, torch.device("cpu")), x[index])
     seen = []
     for batch in data.train_dataloader():
         assert isinstance(batch[0], store.SparseRows), "sparse until it is on the device"

@@ -94,6 +94,10 @@ class CellDataModule(L.LightningDataModule):
     def on_after_batch_transfer(self, batch: tuple[Tensor | SparseRows, ...], dataloader_idx: int) -> tuple[Any, ...]:
         return dense(batch[0]), *batch[1:]
 
+    def gather(self, index: Tensor, device: torch.device) -> Tensor:
+        """The cells (B, genes) of index (B,), on the device."""
+        return dense(self.cells.rows(index.cpu()).to(device))
+
     @torch.no_grad()
     def embed(
         self,
