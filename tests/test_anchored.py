@@ -17,7 +17,8 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.anchor import pca_anchor
-from jojoscl.anchored import AnchoredJojoSCL, AnchoredModule
+from jojoscl.anchored import AnchoredJojoSCL
+from jojoscl.anchored_module import AnchoredModule
 from jojoscl.config import compose, from_preset
 from jojoscl.data import simulate
 from jojoscl.errors import UserError

@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from jojoscl.anchored import AnchoredModule
+from jojoscl.anchored_module import AnchoredModule
 from jojoscl.callbacks import EpochLabels
 from jojoscl.config import build, compose, config_hash, from_preset
 from jojoscl.data import simulate

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import lightning as L
 import numpy as np
 import torch
 from anndata import AnnData
-from torch import Tensor
 
 from jojoscl.anchor import Anchor, normalise, pca_anchor, principal_axes, softness
-from jojoscl.assign import estimate_n_clusters, kmeans, nearest_mean, neighbours_within
-from jojoscl.augment import random_view
+from jojoscl.anchored_module import AnchoredModule
+from jojoscl.assign import estimate_n_clusters, nearest_mean, neighbours_within
 from jojoscl.callbacks import History
 from jojoscl.consensus import Consensus, consensus, micro_linkage, snn_mean
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.data.store import Store, centred, preprocessed
-from jojoscl.distributed import from_first, gather
 from jojoscl.errors import UserError
-from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
 from jojoscl.method import Result, Run, check_n_clusters, estimated
-from jojoscl.module import MomentumModule
-from jojoscl.networks import AnchoredEncoder, Head
 from jojoscl.record import ShrinkageRecord, map_embedding
 from jojoscl.seeding import at_most, derived_seed
 from jojoscl.settings import Settings, between
-from jojoscl.shrinkage import cluster_stats, risk_sample_mean, shrinkage_weight, tau2_sure
 from jojoscl.training import fit
 
 _NEIGHBOUR_DIMS = 30  # scores among which a cell's positives are sought
@@ -38,110 +31,6 @@ _OF_THE_MODULE = (
     *("hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_", "temperature"),
     *("cluster_temperature", "overcluster", "renewals", "lr"),
 )
-
-
-class AnchoredModule(MomentumModule):
-    """Contrastive learning that starts at an anchor and stays near it.
-
-    `loadings` (genes, d) make the anchor, `neighbours` (n_cells, n_positives) are the cells that may stand in for
-    each. The query sees two views of a cell, the key one view of a neighbour. SURE shrinks the mean of the two views
-    toward over-clustered centroids, which with their statistics are part of the checkpoint: they are renewed in some
-    epochs only.
-    """
-
-    shrinks_mean = True
-    labels: Tensor
-    sizes: Tensor
-    centroids: Tensor
-    within: Tensor
-
-    def __init__(
-        self, loadings: Tensor, neighbours: Tensor, n_clusters: int, *, seed: int, max_epochs: int, **hyper: Any
-    ) -> None:
-        super().__init__()
-        self.save_hyperparameters(ignore=["loadings", "neighbours"])
-        self.seed, self.max_epochs, self.hyper, self.momentum = seed, max_epochs, hyper, hyper["momentum"]
-        n_cells, n_dims = len(neighbours), loadings.shape[1]
-        self.query = AnchoredEncoder(loadings, hyper["hidden"])
-        self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.instance_head = Head([n_dims, *hyper["instance_dims"]], "unit")
-        self.cluster_head = Head([n_dims, n_clusters], "softmax")
-        n_centroids = max(1, min(hyper["overcluster"] * n_clusters, n_cells // 3))
-        self.neighbours = neighbours  # beside the cells, on the CPU
-        self.register_buffer("labels", torch.zeros(n_cells, dtype=torch.long))
-        self.register_buffer("sizes", torch.zeros(n_centroids))
-        self.register_buffer("centroids", torch.zeros(n_centroids, n_dims))
-        self.register_buffer("within", torch.zeros(()))  # variance within these clusters, per coordinate
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """h (B, d) of un-augmented cells x (B, G)."""
-        return {"h": self.query(x)}
-
-    def on_train_epoch_start(self) -> None:
-        super().on_train_epoch_start()
-        if self.current_epoch % max(1, self.max_epochs // self.hyper["renewals"]) == 0:
-            self.renew_clusters(self.trainer.datamodule.embed(self)["h"])  # type: ignore[attr-defined]
-
-    def renew_clusters(self, h: np.ndarray) -> None:
-        """Spherical over-clusters of h (n_cells, d) and their statistics."""
-        n_centroids, n_dims = self.centroids.shape
-        found = from_first(lambda: kmeans(normalise(h, 0), n_centroids, seed=self.seed, n_init=1)[0])
-        self.labels.copy_(torch.from_numpy(found))
-        stats = cluster_stats(torch.from_numpy(h).to(self.device), self.labels, n_centroids)
-        self.sizes.copy_(stats.n)
-        self.centroids.copy_(stats.mean)
-        self.within.copy_(stats.ss.sum() / (n_dims * (len(h) - n_centroids)))
-
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        x, index, scores = batch
-        h1, h2 = self.query(torch.cat([self.view(x), self.view(x)])).chunk(2)
-        with torch.no_grad():
-            key = self.key(self.view(self.positives(index)))
-        # Losses are those of the whole batch.
-        h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, index.to(self.device)))
-        anchor = ((h1 + h2) / 2 - scores).square().sum(1).mean()
-        instance = nt_xent(self.instance_head(h1), self.instance_head(key), self.hyper["temperature"])
-        p, p_key = self.cluster_head(h1), self.cluster_head(key)
-        cluster = cluster_contrast(p, p_key, self.hyper["cluster_temperature"]) + entropy_regulariser(p)
-        sure = self.sure_loss(h1, h2, index)
-        self.views = h1.detach(), h2.detach(), index
-        alpha, beta, lambda_ = self.hyper["alpha"], self.hyper["beta"], self.hyper["lambda_"]
-        loss = anchor + alpha * instance + beta * cluster + lambda_ * sure
-        self.record(batch_idx, loss=loss, anchor=anchor, instance=instance, cluster=cluster, sure=sure)
-        return loss
-
-    def view(self, x: Tensor) -> Tensor:
-        return random_view(x, self.hyper["mask_rate"], self.hyper["noise_sd"], self.generator)
-
-    def two_views(self, x: Tensor) -> dict[str, Tensor]:
-        """Embeddings (B, d) of two views of cells x (B, G) by the query."""
-        return {"a": self.query(self.view(x)), "b": self.query(self.view(x))}
-
-    def positives(self, index: Tensor) -> Tensor:
-        """A random neighbour of each cell of the batch: index (B,) -> cells (B, G)."""
-        choice = torch.randint(self.neighbours.shape[1], index.shape, generator=self.cpu_generator)
-        chosen = self.neighbours[index, choice]
-        return self.trainer.datamodule.gather(chosen, self.device)  # type: ignore[attr-defined]
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        x, index, scores = batch
-        return x.to(device), index, scores.to(device)  # back from a GPU the index would cost a wait in each step
-
-    def sure_loss(self, h1: Tensor, h2: Tensor, index: Tensor) -> Tensor:
-        """Form (B) per cell for the mean of two views, whose noise variance is a quarter of their difference's."""
-        labels, n_dims = self.labels[index], h1.shape[1]
-        n = self.sizes[labels]
-        sigma2 = (h1 - h2).square().mean() / 4
-        b = shrinkage_weight(sigma2, tau2_sure(self.within, sigma2)).detach()
-        distance = ((h1 + h2) / 2 - self.centroids[labels]).square().sum(1)
-        return (risk_sample_mean(n * distance, n, sigma2, b, n_dims) / n).mean()
-
-    def configure_optimizers(self) -> Any:
-        trained = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=self.hyper["lr"], weight_decay=1e-4, fused=True)
-        steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.hyper["lr"], total_steps=steps)
-        return [optimizer], [{"scheduler": cycle, "interval": "step"}]
 
 
 class Trained(NamedTuple):
