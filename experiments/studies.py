@@ -197,7 +197,7 @@ def main() -> None:
     arguments.figures.mkdir(parents=True, exist_ok=True)
     picture = arguments.figures / f"{arguments.study}.png"
     with whole_file(picture) as path:
-        draw(runs, study).savefig(path, dpi=120, format="png")
+        draw(runs, study).savefig(path, dpi=80, format="png")
     print(f"{text}\n\n{source.with_suffix('.md')}\n{picture}")
 
 
