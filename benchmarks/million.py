@@ -46,7 +46,8 @@ def write_cells(path: Path, n_cells: int) -> None:
     obs = pd.DataFrame({"type": types.astype(str)}, index=[f"cell{i}" for i in range(n_cells)])
     ad.AnnData(obs=obs, shape=(n_cells, N_GENES)).write_h5ad(path)
     with h5py.File(path, "a") as file:
-        write_elem(file, "X", sp.csr_matrix((0, N_GENES), dtype=np.float32))
+        # Chunks of a size of their own: HDF5 chooses 4 KB for an empty matrix, and its index of them all takes 4 GB.
+        write_elem(file, "X", sp.csr_matrix((0, N_GENES), dtype=np.float32), dataset_kwargs={"chunks": (1 << 18,)})
         x = sparse_dataset(file["X"])
         for start in range(0, n_cells, BAND):
             rows = slice(start, start + BAND)

@@ -79,4 +79,5 @@ def normalise(x: np.ndarray, soft: float) -> np.ndarray:
 def principal_axes(x: np.ndarray) -> np.ndarray:
     """x (n, d) centred and turned to its own principal axes, the widest first."""
     centred = x - x.mean(0)
-    return centred @ np.linalg.svd(centred, full_matrices=False)[2].T
+    triangle = np.linalg.qr(centred, mode="r")  # the same axes; an SVD of x would hold many times x
+    return centred @ np.linalg.svd(triangle, full_matrices=False)[2].T

@@ -138,7 +138,8 @@ class AnchoredJojoSCL(Settings):
         scale = max(float(np.sqrt(np.square(scores).sum(1).mean())), 1e-12)  # h of mean square length 1
         data = CellDataModule(x, scores / scale, batch_size=self.batch_size, seed=own_seed)
         steps = len(data.train_dataloader())
-        epochs = run.trainer.max_epochs or max(self.epochs, -(-self.min_steps // steps))
+        enough = max(1, round(self.epochs * min(1.0, self.sample / len(x))))  # steps do not grow with the cells
+        epochs = run.trainer.max_epochs or max(enough, -(-self.min_steps // steps))
         module = self.module(self.loadings(anchor) / scale, scores, n_clusters, seed=own_seed, epochs=epochs)
         first, record = stage * epochs, ShrinkageRecord(stage * epochs)
         history = fit(
