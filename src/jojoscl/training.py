@@ -108,6 +108,7 @@ def _train(
             default_root_dir=run.folder,
         )
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None)
+    module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU, and all cells are still to be embedded
 
 
 def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:

@@ -32,8 +32,8 @@ class Cells(Dataset[tuple[Tensor | SparseRows, ...]]):
         return self.rows(index), index, *(a[index] for a in self.more)
 
     def rows(self, index: Tensor) -> Tensor | SparseRows:
-        """The cells alone."""
-        return self.x.rows(index) if isinstance(self.x, Store) else self.x[index]
+        """The cells alone, of an index on the CPU, where the cells are."""
+        return self.x.rows(index) if isinstance(self.x, Store) else self.x[index.to(self.x.device)]
 
 
 def _tensor(a: np.ndarray) -> Tensor:
@@ -90,6 +90,12 @@ class CellDataModule(L.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[tuple[Tensor | SparseRows, ...]]:
         return self._loader(Batches(len(self.cells), 4096, seed=None))
+
+    def setup(self, stage: str) -> None:
+        """Called by Lightning: a GPU with memory for them twice holds all cells, and no batch has to travel."""
+        device = self.trainer.strategy.root_device  # type: ignore[union-attr]
+        if device.type == "cuda" and 2 * self.cells.x.nbytes < torch.cuda.mem_get_info(device)[0]:
+            self.cells.x = self.cells.x.to(device)
 
     def on_after_batch_transfer(self, batch: tuple[Tensor | SparseRows, ...], dataloader_idx: int) -> tuple[Any, ...]:
         return dense(batch[0]), *batch[1:]

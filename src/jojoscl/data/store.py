@@ -84,27 +84,41 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.values, self.columns = (
-            np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("values", "columns")
+        self.values, self.columns = (  # "c": torch has no tensors that cannot be written to, and no file is changed
+            torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ("values", "columns")
         )
-        self.indptr, self.genes, self.size_factors, scale, limit = (
-            np.load(folder / f"{name}.npy") for name in ("indptr", "genes", "size_factors", "scale", "limit")
+        self.genes, self.size_factors, indptr, scale, limit = (
+            np.load(folder / f"{name}.npy") for name in ("genes", "size_factors", "indptr", "scale", "limit")
         )
-        self.scale, self.limit = torch.from_numpy(scale), torch.from_numpy(limit)
+        self.indptr, self.scale, self.limit = map(torch.from_numpy, (indptr, scale, limit))
         self.shape = len(self.indptr) - 1, len(self.genes)
 
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def nbytes(self) -> int:
+        """Of what :meth:`to` moves."""
+        return self.values.nbytes + self.columns.nbytes
+
+    def to(self, device: torch.device | str) -> Store:
+        """The same with its values on a device, where `rows` then gathers them; where each row begins stays here."""
+        moved = copy.copy(self)
+        moved.values, moved.columns, moved.scale, moved.limit = (
+            part.to(device) for part in (self.values, self.columns, self.scale, self.limit)
+        )
+        return moved
+
     def rows(self, index: Tensor | np.ndarray) -> SparseRows:
-        """The cells of `index` (B,), in its order."""
-        index = np.asarray(index)
+        """The cells of `index` (B,), which is on the CPU, in its order."""
+        index, device = torch.as_tensor(index), self.values.device
         start = self.indptr[index]
         length = self.indptr[index + 1] - start
-        indptr = np.concatenate([[0], np.cumsum(length)])
-        entry = np.repeat(start - indptr[:-1], length) + np.arange(indptr[-1])
-        values, columns, of_rows = map(torch.from_numpy, (self.values[entry], self.columns[entry], indptr))
-        return SparseRows(values, columns, of_rows, self.scale, self.limit)
+        indptr = torch.nn.functional.pad(length.cumsum(0), (1, 0))
+        n_values = int(indptr[-1])  # told, a GPU need not be waited for
+        first = (start - indptr[:-1]).to(device)
+        entry = first.repeat_interleave(length.to(device), output_size=n_values) + torch.arange(n_values, device=device)
+        return SparseRows(self.values[entry], self.columns[entry], indptr.to(device), self.scale, self.limit)
 
     def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
         return self.rows(np.arange(len(self))[index]).dense().numpy()
