@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from jojoscl.networks import Encoder, Head, momentum_update
+from jojoscl.products import Linear
 
 
 def test_encoder_maps_to_the_unit_sphere() -> None:
@@ -20,7 +21,7 @@ def test_heads() -> None:
     torch.testing.assert_close(Head([8, 6, 4], "unit")(x).norm(dim=1), torch.ones(10))
     p = Head([8, 6, 4], "softmax")(x)
     torch.testing.assert_close(p.sum(1), torch.ones(10))
-    assert [type(layer) for layer in Head([8, 6, 4], "unit")] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert [type(layer) for layer in Head([8, 6, 4], "unit")] == [Linear, nn.ReLU, Linear]
 
 
 def test_momentum_update_equals_the_closed_form_and_leaves_buffers_alone() -> None:

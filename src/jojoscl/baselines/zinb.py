@@ -25,6 +25,7 @@ from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.errors import UserError
 from jojoscl.method import Result, Run, check_n_clusters
+from jojoscl.products import Linear
 from jojoscl.seeding import SeededModule, derived_seed
 from jojoscl.settings import Settings, between
 from jojoscl.training import fit
@@ -182,7 +183,7 @@ class ZINBClustering(Settings):
         z = data.embed(module)["z"]
         watch.seconds |= {"pretrain": pretrained.seconds, "train": trained.seconds}
         info = {"pretrain_epochs": len(pretrained.rows), "epochs": len(trained.rows)}
-        return Result(module.renew_clusters(z).numpy(), z, watch.seconds, info, pretrained.rows + trained.rows)
+        return Result(module.renew_clusters(z).cpu().numpy(), z, watch.seconds, info, pretrained.rows + trained.rows)
 
     def _pretrain(self, module: ZINBAutoencoder, data: CellDataModule, run: Run) -> History:
         epochs = run.trainer.max_epochs or self.pretrain_epochs
@@ -206,9 +207,9 @@ class ZINBClustering(Settings):
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in outside}
 
 
-def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:
+def _linear_layers(dims: Sequence[int]) -> list[Linear]:
     """Linear layers with Glorot's uniform weights and no bias to begin with, as Keras makes them."""
-    layers = [nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
+    layers = [Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
     for layer in layers:
         nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
