@@ -75,7 +75,10 @@ def one_step(kind: str) -> dict[str, Tensor]:
     scores = x[:, :4]
     preset, _, sure = kind.partition("-")
     if preset == "default":
-        module = from_preset(preset, **ANCHORED).module(np.eye(N_GENES, 4), scores.numpy(), K, seed=0, epochs=1)
+        queue = 8 if sure == "queue" else 0
+        module = from_preset(preset, queue=queue, **ANCHORED).module(
+            np.eye(N_GENES, 4), scores.numpy(), K, seed=0, epochs=1
+        )
         for parameter in module.query.correction.parameters():
             nn.init.normal_(parameter, std=0.1)
     elif preset == "contrastive_sc":
@@ -94,7 +97,8 @@ def one_step(kind: str) -> dict[str, Tensor]:
     batch = (x[index], index, scores[index])
     step(tuple(map(own_share, batch[: 3 if preset == "default" else 2]))).backward()
     found = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
-    return found | (step.module if dist.is_initialized() else step).losses
+    losses = (step.module if dist.is_initialized() else step).losses
+    return found | losses | ({"queue": module.queue} if sure == "queue" else {})
 
 
 def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> None:
@@ -106,7 +110,7 @@ def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> 
 
 
 def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
-    kinds = ["default", "paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
+    kinds = ["default", "default-queue", "paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
     launch(steps_of_rank, 2, L.LightningModule(), kinds, tmp_path)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt")

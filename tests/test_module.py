@@ -13,6 +13,7 @@ from jojoscl.callbacks import EpochLabels
 from jojoscl.config import from_preset
 from jojoscl.data import simulate
 from jojoscl.data.datamodule import Batches, CellDataModule
+from jojoscl.losses import nt_xent
 from jojoscl.method import Run, TrainerSettings, without_labels
 from jojoscl.module import JojoSCLModule
 from jojoscl.training import fit
@@ -49,6 +50,7 @@ def build(n_cells: int = 40, epochs: int = 2, **settings: Any) -> tuple[JojoSCLM
         {"assign_on": "z"},
         {"assign_on": "cluster_head"},
         {"assign_on": "cluster_head", "temporal_labels": "batch", "sure": "centroid"},
+        {"queue": 24},
     ],
     ids=str,
 )
@@ -142,6 +144,19 @@ def test_no_gradient_reaches_the_key() -> None:
     optimised = {id(p) for group in module.configure_optimizers()[0][0].param_groups for p in group["params"]}
     assert optimised.isdisjoint(id(p) for p in module.key.parameters())
     assert optimised.issuperset(id(p) for p in (*module.query.parameters(), *module.instance_head.parameters()))
+
+
+def test_the_queue_holds_the_last_keys_newest_last() -> None:
+    module = build(queue=5)[0]
+    start = module.queue.clone()
+    torch.testing.assert_close(start.norm(dim=1), torch.ones(5))
+    keys = torch.nn.functional.normalize(torch.randn(10, 8, generator=torch.Generator().manual_seed(0)))
+    first = module.instance_loss(keys[:3], keys[:3])
+    torch.testing.assert_close(first, nt_xent(keys[:3], keys[:3], module.hyper["temperature"], start))
+    assert torch.equal(module.queue, torch.cat([start[3:], keys[:3]]))
+    module.instance_loss(keys[3:], keys[3:])
+    assert torch.equal(module.queue, keys[5:]), "of a batch larger than the queue its last"
+    assert "queue" in module.state_dict()
 
 
 def test_temporal_clusters_are_those_of_the_epoch() -> None:

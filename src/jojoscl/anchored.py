@@ -28,7 +28,18 @@ from jojoscl.training import fit
 
 _NEIGHBOUR_DIMS = 30  # scores among which a cell's positives are sought
 _OF_THE_MODULE = (
-    *("hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_", "temperature"),
+    *(
+        "hidden",
+        "instance_dims",
+        "mask_rate",
+        "noise_sd",
+        "momentum",
+        "alpha",
+        "beta",
+        "lambda_",
+        "queue",
+        "temperature",
+    ),
     *("cluster_temperature", "overcluster", "renewals", "lr"),
 )
 
@@ -67,6 +78,7 @@ class AnchoredJojoSCL(Settings):
     alpha: float = between(0)
     beta: float = between(0)
     lambda_: float = between(0)
+    queue: int = between(0)
     temperature: float = between(1e-3)
     cluster_temperature: float = between(1e-3)
     overcluster: int = between(1)

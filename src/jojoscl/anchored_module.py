@@ -13,7 +13,7 @@ from jojoscl.anchor import normalise
 from jojoscl.assign import kmeans
 from jojoscl.augment import random_view
 from jojoscl.distributed import from_first, gather
-from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
+from jojoscl.losses import cluster_contrast, entropy_regulariser
 from jojoscl.module import MomentumModule
 from jojoscl.networks import AnchoredEncoder, Head
 from jojoscl.shrinkage import cluster_stats, risk_sample_mean, shrinkage_weight, tau2_sure
@@ -45,6 +45,7 @@ class AnchoredModule(MomentumModule):
         self.key = copy.deepcopy(self.query).requires_grad_(False)
         self.instance_head = Head([n_dims, *hyper["instance_dims"]], "unit")
         self.cluster_head = Head([n_dims, n_clusters], "softmax")
+        self.make_queue()
         n_centroids = max(1, min(hyper["overcluster"] * n_clusters, n_cells // 3))
         self.neighbours = neighbours  # beside the cells, on the CPU
         self.register_buffer("labels", torch.zeros(n_cells, dtype=torch.long))
@@ -79,7 +80,7 @@ class AnchoredModule(MomentumModule):
         # Losses are those of the whole batch.
         h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, index.to(self.device)))
         anchor = ((h1 + h2) / 2 - scores).square().sum(1).mean()
-        instance = nt_xent(self.instance_head(h1), self.instance_head(key), self.hyper["temperature"])
+        instance = self.instance_loss(self.instance_head(h1), self.instance_head(key))
         p, p_key = self.cluster_head(h1), self.cluster_head(key)
         cluster = cluster_contrast(p, p_key, self.hyper["cluster_temperature"]) + entropy_regulariser(p)
         sure = self.sure_loss(h1, h2, index)

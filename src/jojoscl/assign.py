@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ from anndata import AnnData
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 _BATCHES_ABOVE = 50_000  # cells
 
@@ -26,9 +27,15 @@ def kmeans(
     begin |= {"n_clusters": n_clusters, "random_state": seed}
     model = KMeans(**begin) if len(x) <= _BATCHES_ABOVE else MiniBatchKMeans(batch_size=4096, **begin)
     # Threads add up in the order they finish: with one, the same seed gives the same bits.
-    with threadpool_limits(1, user_api="openmp"):
+    with _threadpools().limit(limits=1, user_api="openmp"):
         fitted = model.fit(x)
     return fitted.labels_.astype(np.int64), fitted.cluster_centers_
+
+
+@functools.lru_cache(maxsize=1)
+def _threadpools() -> ThreadpoolController:
+    """Those of the libraries that are loaded; to look for them takes longer than K-means of a batch."""
+    return ThreadpoolController()
 
 
 def assign(outputs: dict[str, np.ndarray], on: str, n_clusters: int, *, seed: int, n_init: int) -> np.ndarray:

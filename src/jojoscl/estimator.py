@@ -46,6 +46,7 @@ class JojoSCL(Settings):
     alpha: float = between(0)
     beta: float = between(0)
     lambda_: float = between(0)
+    queue: int = between(0)
     temperature: float = between(1e-3)
     cluster_temperature: float = between(1e-3)
     cluster_similarity: str = one_of("cosine", "dot")

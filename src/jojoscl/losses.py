@@ -8,12 +8,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 _WHOLE = 1536  # cells; of a larger batch no B x B matrix is made, which is faster there
 _ROWS = 256  # but similarities to so many cells at a time
 
 
-def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
+def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float, queue: Tensor | None = None) -> Tensor:
     """Normalised-temperature cross-entropy over the 2B rows of two views.
 
     Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020, eq. 1:
@@ -26,6 +27,8 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
         (B, d), row i of both is the same item.
     temperature
         Divides the similarities.
+    queue
+        (Q, d), keys of earlier batches: more negatives for the rows of z_a (He et al., CVPR 2020).
 
     >>> nt_xent(torch.eye(2), torch.eye(2), temperature=0.01).round().item()
     0.0
@@ -33,12 +36,30 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
     a, b = z_a / math.sqrt(temperature), z_b / math.sqrt(temperature)
     with torch.autocast(a.device.type, enabled=False):  # three digits are too few for what is exponentiated
         if len(a) > _WHOLE:
-            return _LogSums.apply(a, b).mean() - (a * b).sum(1).mean()
-        across = a @ b.T  # a view without gradient, as the key's, costs no backward product
-        within_a, within_b = (a @ a.T).fill_diagonal_(-math.inf), (b @ b.T).fill_diagonal_(-math.inf)
-        rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
-        rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
-        return ((rows_a + rows_b) / 2 - across.diagonal()).mean()
+            rows_a, rows_b = _LogSums.apply(a, b).chunk(2)
+            positives = (a * b).sum(1)
+        else:
+            across = a @ b.T  # a view without gradient, as the key's, costs no backward product
+            within_a, within_b = (a @ a.T).fill_diagonal_(-math.inf), (b @ b.T).fill_diagonal_(-math.inf)
+            rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
+            rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
+            positives = across.diagonal()
+        if queue is not None and len(queue):
+            rows_a = torch.logaddexp(rows_a, _against_queue(a, queue / math.sqrt(temperature)))
+        return ((rows_a + rows_b) / 2 - positives).mean()
+
+
+def _against_queue(a: Tensor, queue: Tensor) -> Tensor:
+    """log sum_j exp(a_i . q_j), (B,); the similarities of some rows at a time, made again for the gradient."""
+    blocks = [
+        checkpoint(_log_sum, a[rows], queue, use_reentrant=False, preserve_rng_state=False)
+        for rows in _blocks(0, len(a))
+    ]
+    return torch.cat(blocks)
+
+
+def _log_sum(a: Tensor, queue: Tensor) -> Tensor:
+    return torch.logsumexp(a @ queue.T, 1)
 
 
 class _LogSums(torch.autograd.Function):

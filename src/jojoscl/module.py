@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jojoscl.assign import kmeans
@@ -14,7 +15,7 @@ from jojoscl.augment import random_view
 from jojoscl.distributed import gather
 from jojoscl.losses import cluster_contrast, entropy_regulariser, nt_xent
 from jojoscl.networks import Encoder, Head, momentum_update
-from jojoscl.seeding import SeededModule
+from jojoscl.seeding import SeededModule, derived_seed
 from jojoscl.shrinkage import (
     cluster_stats,
     loss_centroid,
@@ -38,6 +39,21 @@ class MomentumModule(SeededModule):
     shrinks_mean = False  # whether SURE shrinks the first view or the mean of both
     two_views: Callable[[Tensor], dict[str, Tensor]]
     views: tuple[Tensor, Tensor, Tensor] | None = None  # of the last batch: two embeddings (B, P) and the cells' index
+    hyper: dict[str, Any]
+    queue: Tensor
+
+    def make_queue(self) -> None:
+        """Past keys (Q, d), in the checkpoint; at first random directions, as in He et al. 2020."""
+        rng = torch.Generator().manual_seed(derived_seed(self.seed, self.hyper["queue"]))
+        keys = torch.randn(self.hyper["queue"], self.hyper["instance_dims"][-1], generator=rng)
+        self.register_buffer("queue", F.normalize(keys))
+
+    def instance_loss(self, z: Tensor, z_key: Tensor) -> Tensor:
+        """Contrast of cells (B, d) with their keys, which then join the queue, and the oldest leave."""
+        loss = nt_xent(z, z_key, self.hyper["temperature"], self.queue)
+        if len(self.queue):
+            self.queue.copy_(torch.cat([self.queue, z_key.detach()])[-len(self.queue) :])
+        return loss
 
     def on_train_batch_end(self, *args: Any) -> None:
         if self.global_step > self.updates:  # not after batches that only accumulate gradients
@@ -72,6 +88,7 @@ class JojoSCLModule(MomentumModule):
         self.query = Encoder(encoder)
         self.instance_head = Head([encoder[-1], *hyper["instance_dims"]], "unit")
         self.cluster_head = Head([encoder[-1], *hyper["cluster_dims"], n_clusters], "softmax")
+        self.make_queue()
         self.key = copy.deepcopy(self.query).requires_grad_(False)
         # What SURE shrinks: h or z; the cluster head's labels shrink h.
         self.space = "z" if hyper["assign_on"] == "z" else "h"
@@ -101,7 +118,7 @@ class JojoSCLModule(MomentumModule):
         with torch.no_grad():
             b = self.heads(gather(self.key(view_b)))
         index = gather(index)  # all losses are those of the whole batch
-        instance = nt_xent(a["z"], b["z"], self.hyper["temperature"])
+        instance = self.instance_loss(a["z"], b["z"])
         cluster = self.cluster_loss(a["cluster_head"], b["cluster_head"])
         sure = self.sure_loss(a, b, index)
         self.views = a[self.space].detach(), b[self.space], index
