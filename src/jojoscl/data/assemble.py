@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from anndata.io import sparse_dataset
 
-from jojoscl.errors import UserError
+from jojoscl.errors import UserError, nearest
 
 BAND_BYTES = 1 << 26
 """Dense matrices are read in bands of about 64 MiB."""
@@ -53,13 +54,31 @@ def stack_rows(bands: Iterable[Any]) -> sp.csr_matrix:
     return sp.csr_matrix(parts, shape=(len(indptr) - 1, width))
 
 
+def matrix_in(group: Any, layer: str | None, path: Path) -> Any:
+    """The matrix of an h5ad's or a zarr's group, which is read when it is used: X, ``raw`` or a layer.
+
+    Raises
+    ------
+    UserError
+        There is none of this name.
+    """
+    names = {None: "X", "raw": "raw/X"} | {name: f"layers/{name}" for name in group.get("layers", ())}
+    if layer not in names or names[layer] not in group:
+        raise UserError(f"{path} has no matrix {names.get(layer, layer)}{nearest(str(layer), map(str, names))}.")
+    node = group[names[layer]]
+    return sparse_dataset(node) if hasattr(node, "keys") else node
+
+
 def is_backed(x: Any) -> bool:
-    """Whether the matrix x stays in its file: anndata's sparse dataset, or a dense one of h5py or zarr."""
+    """Whether the matrix x stays in its file: anndata's sparse dataset, a dense one of h5py or zarr, or dask's."""
     return not isinstance(x, np.ndarray) and not sp.issparse(x)
 
 
 def row_chunks(x: Any) -> Iterator[sp.csr_matrix]:
-    """Bands of rows of a matrix in memory or in its file, as float32 CSR; about BAND_BYTES each."""
+    """Bands of rows of a matrix in memory or in its file, as float32 CSR; about BAND_BYTES each, or dask's blocks."""
+    if hasattr(x, "numblocks"):
+        yield from (canonical(sp.csr_matrix(x.blocks[i].compute(), dtype=np.float32)) for i in range(x.numblocks[0]))
+        return
     entry = 1 if hasattr(x, "format") else 4  # bytes: of a sparse matrix an eighth is there, at 8 bytes each
     step = max(1, BAND_BYTES // (entry * max(1, x.shape[1])))
     for start in range(0, x.shape[0], step):

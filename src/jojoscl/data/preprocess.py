@@ -186,6 +186,8 @@ class Preprocess(Settings):
 
 def _files(x: Any) -> list[Any]:
     """The name of a matrix in its file, and path, size and time of that file, or of each in a folder of zarr."""
+    if hasattr(x, "numblocks"):  # dask's, whose name says all that
+        return [x.name]
     node = getattr(x, "group", x)
     path = Path(node.file.filename if hasattr(node, "file") else node.store.root).resolve()
     files = sorted(path.rglob("*")) if path.is_dir() else [path]

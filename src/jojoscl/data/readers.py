@@ -21,11 +21,12 @@ import scipy.io
 import scipy.sparse as sp
 import zarr
 from anndata import AnnData
-from anndata.io import read_elem, sparse_dataset
+from anndata.io import read_elem
 
-from jojoscl.data.assemble import BAND_BYTES, reading, stack_rows, to_cells
+from jojoscl.data.assemble import BAND_BYTES, matrix_in, reading, stack_rows, to_cells
+from jojoscl.data.collection import is_collection, open_collection
 from jojoscl.data.tables import annotated, read_table
-from jojoscl.errors import UserError, nearest
+from jojoscl.errors import UserError
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
 
@@ -63,7 +64,9 @@ def read_h5ad(path: Path, *, transpose: bool = False) -> AnnData:
 
 
 def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
-    """An AnnData whose X stays in its file, h5ad, h5 or zarr: `layer` of it, ``raw`` or X; obs and var are read.
+    """An AnnData whose X stays in its file: `layer` of it, ``raw`` or X; obs and var are read.
+
+    An h5ad, an h5, a zarr, or an annbatch collection of such (:mod:`~jojoscl.data.collection`).
 
     Raises
     ------
@@ -74,11 +77,9 @@ def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
         if not path.is_dir() and not h5py.is_hdf5(path):
             raise UserError(f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr.")
         root: Any = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
-        names = {None: "X", "raw": "raw/X"} | {name: f"layers/{name}" for name in root.get("layers", ())}
-        if layer not in names or names[layer] not in root:
-            raise UserError(f"{path} has no matrix {names.get(layer, layer)}{nearest(str(layer), map(str, names))}.")
-        node = root[names[layer]]
-        x = sparse_dataset(node) if hasattr(node, "keys") else node
+        if is_collection(root):
+            return open_collection(path, layer=layer)
+        x = matrix_in(root, layer, path)
         obs, var = (
             read_elem(root[key]) if key in root else None for key in ("obs", "raw/var" if layer == "raw" else "var")
         )
