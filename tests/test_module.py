@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -174,3 +176,23 @@ def test_released_sure_changes_nothing_but_the_log() -> None:
         fit(module, data, QUIET, max_epochs=2, callbacks=callbacks)
         trained.append(data.embed(module)["h"])
     np.testing.assert_array_equal(*trained)
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiled_encoders_train_alike_and_keep_the_names_in_checkpoints(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled(self, backend=backend))
+    trained = []
+    for wanted in (False, True):
+        module, data, callbacks = build()
+        folder = tmp_path / str(wanted)
+        folder.mkdir()
+        settings = TrainerSettings(accelerator="cpu", progress_bar=False, compile=wanted)
+        history = fit(module, data, Run(folder=folder, trainer=settings), max_epochs=2, callbacks=callbacks)
+        state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+        trained.append((pd.DataFrame(history.rows), state))
+    (plain, names), (fast, of_compiled) = trained
+    pd.testing.assert_frame_equal(plain, fast, rtol=1e-2)
+    assert names.keys() == of_compiled.keys()

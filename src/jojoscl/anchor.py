@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
 _DRAWS = 4  # of random halves
+_BAND = 1 << 16  # cells
 _LEADING = 5  # components by which the geometry is chosen
 
 
@@ -79,5 +80,9 @@ def normalise(x: np.ndarray, soft: float) -> np.ndarray:
 def principal_axes(x: np.ndarray) -> np.ndarray:
     """x (n, d) centred and turned to its own principal axes, the widest first."""
     centred = x - x.mean(0)
-    triangle = np.linalg.qr(centred, mode="r")  # the same axes; an SVD of x would hold many times x
-    return centred @ np.linalg.svd(triangle, full_matrices=False)[2].T
+    squares = np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, len(x), _BAND):  # an SVD or QR of x would hold many times x
+        band = centred[start : start + _BAND].astype(np.float64)
+        squares += band.T @ band
+    axes = np.linalg.eigh(squares)[1][:, ::-1]
+    return centred @ axes.astype(x.dtype)

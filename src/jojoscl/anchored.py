@@ -116,7 +116,7 @@ class AnchoredJojoSCL(Settings):
         scores, soft = x @ self.loadings(anchor), softness(anchor.reliability, self.soft_above)
         k = told or self.estimate(scores, seed=seed)
         clock.append(time.perf_counter())
-        networks = [self.embed(x, anchor, k, stage=stage, seed=seed, run=run) for stage in range(self.n_networks)]
+        networks = [self.embed(x, scores, anchor, k, stage=i, seed=seed, run=run) for i in range(self.n_networks)]
         spaces = [scores, *(network.space for network in networks)]
         rows = [row for network in networks for row in network.history.rows]
         clock.append(time.perf_counter())
@@ -141,12 +141,19 @@ class AnchoredJojoSCL(Settings):
         return anchor.shrunk_loadings if self.shrink_components else anchor.loadings
 
     def embed(
-        self, x: np.ndarray | Store, anchor: Anchor, n_clusters: int, *, stage: int, seed: int, run: Run
+        self,
+        x: np.ndarray | Store,
+        scores: np.ndarray,
+        anchor: Anchor,
+        n_clusters: int,
+        *,
+        stage: int,
+        seed: int,
+        run: Run,
     ) -> Trained:
-        """One network trained on x (n_cells, G), from its own seed and checkpoint."""
+        """One network trained on x (n_cells, G) with its scores (n_cells, d), from its own seed and checkpoint."""
         own_seed = derived_seed(seed, stage) % 2**32
         L.seed_everything(own_seed, verbose=False)
-        scores = x @ self.loadings(anchor)
         scale = max(float(np.sqrt(np.square(scores).sum(1).mean())), 1e-12)  # h of mean square length 1
         data = CellDataModule(x, scores / scale, batch_size=self.batch_size, seed=own_seed)
         steps = len(data.train_dataloader())

@@ -26,12 +26,17 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W^T + b, (B, n_out), for x (B, n_in), W (n_out, n_in) and b (n_out,)."""
-    fast = _ONEDNN and len(x) and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    if not fast or weight.numel() < _LEAST_WEIGHTS or torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or not _fast(x, weight):
         return F.linear(x, weight, bias)
     return _OneDNNLinear.apply(x, weight, bias)
+
+
+def _fast(x: Tensor, weight: Tensor) -> bool:
+    in_float32_on_cpu = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    large = len(x) > 0 and weight.numel() >= _LEAST_WEIGHTS
+    return _ONEDNN and in_float32_on_cpu and large and not torch.is_autocast_enabled("cpu")
 
 
 class _OneDNNLinear(torch.autograd.Function):

@@ -14,8 +14,8 @@ from torch.nn.functional import normalize
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.evaluate import cosine_gap
 from jojoscl.module import MomentumModule
-from jojoscl.seeding import derived_seed
-from jojoscl.shrinkage import estimate_shrinkage, shrink_to_clusters
+from jojoscl.seeding import at_most, derived_seed
+from jojoscl.shrinkage import ShrinkageSums, estimate_shrinkage, shrink_to_clusters
 
 _MOST_CELLS = 100_000
 _DISTANCES_AFTER = (10, 50, 100)  # epochs, and after the last
@@ -63,9 +63,9 @@ class ShrinkageRecord(L.Callback):
         if not self.clusters:
             return
         found = estimate_shrinkage(x1, x2, module.labels[index], len(module.centroids), of_mean=module.shrinks_mean)
-        mean, order = self.follow(found.mean.float().cpu())
+        mean, order = self.follow(found.mean)
         for name in ("n", "sigma2", "tau2", "b"):
-            self.add_each(epoch, name, getattr(found, name).cpu()[order])
+            self.add_each(epoch, name, getattr(found, name)[order])
         if self.centroids is not None:
             self.add_each(epoch, "movement", (mean - self.centroids).norm(dim=1))
         self.centroids = mean
@@ -94,11 +94,15 @@ class ShrinkageRecord(L.Callback):
 def map_embedding(module: MomentumModule, data: CellDataModule, h: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Embeddings h (n_cells, P) of a trained module at their posterior means given their clusters `labels` (n_cells,).
 
-    b_k is that of two views of each cell, drawn anew from the module's seed: see `shrinkage`.
+    b_k is that of two views of each cell, or of 100,000 of them, drawn anew from the module's seed: see `shrinkage`.
     """
     module.generator = torch.Generator(module.device)
     module.generator.manual_seed(derived_seed(module.seed, module.max_epochs))
-    views = data.embed(module, module.two_views)
-    x1, x2, clusters = (torch.from_numpy(a) for a in (views["a"], views["b"], labels))
-    b = estimate_shrinkage(x1, x2, clusters, int(labels.max()) + 1, of_mean=module.shrinks_mean).b
-    return shrink_to_clusters(torch.from_numpy(h), clusters, b).numpy()
+    clusters = torch.from_numpy(labels)
+    sums = ShrinkageSums(int(labels.max()) + 1, h.shape[1], of_mean=module.shrinks_mean)
+    module.eval()
+    with torch.no_grad():
+        for index in torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed)).split(4096):
+            views = module.two_views(data.gather(index, module.device))
+            sums.add(views["a"], views["b"], clusters[index])
+    return shrink_to_clusters(torch.from_numpy(h), clusters, sums.estimate().b).numpy()

@@ -99,6 +99,11 @@ def _train(
         warnings.filterwarnings("ignore", ".*`srun` command is available.*")
         # A resumed run's History writes the whole log again.
         warnings.filterwarnings("ignore", ".*Previous log files in this directory will be deleted.*")
+        for words in ("is deprecated. Please switch to `torch.compile`", "The .grad attribute of a Tensor that is not"):
+            warnings.filterwarnings("ignore", f".*{words}.*")  # torch.compile to itself
+        if settings.compile:
+            for part in module.children():
+                part.compile()  # in place: names in checkpoints stay as they are
         trainer = make_trainer(
             settings,
             max_epochs=max_epochs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import lightning as L
@@ -105,21 +105,13 @@ class CellDataModule(L.LightningDataModule):
         return dense(self.cells.rows(index.cpu()).to(device))
 
     @torch.no_grad()
-    def embed(
-        self,
-        module: L.LightningModule,
-        forward: Callable[[Tensor], dict[str, Tensor]] | None = None,
-        only: Container[str] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Outputs of `module`, or of another `forward` of it, for all cells in order: name -> (n_cells, d).
-
-        All of them, or those named in `only`.
-        """
-        training, forward = module.training, forward or module
+    def embed(self, module: L.LightningModule, only: Container[str] | None = None) -> dict[str, np.ndarray]:
+        """Outputs of `module` for all cells in order: name -> (n_cells, d); all of them, or those named in `only`."""
+        training = module.training
         module.eval()
         outputs: dict[str, np.ndarray] = {}
         for x, index, *_ in self.predict_dataloader():
-            for name, part in forward(dense(x.to(module.device))).items():
+            for name, part in module(dense(x.to(module.device))).items():
                 if only is not None and name not in only:
                     continue
                 if name not in outputs:  # filled in place: all cells are held once

@@ -53,6 +53,8 @@ class Preprocess(Settings):
         Scanpy's rule to choose them.
     scale, max_value
         Whether to z-score each gene (with n - 1 in the variance, as scanpy does), and where to clip it.
+    dense_gib
+        A larger dense matrix of the chosen genes, in GiB, stays in a file: see :mod:`~jojoscl.data.store`.
     """
 
     round_counts: bool = True
@@ -63,6 +65,7 @@ class Preprocess(Settings):
     hvg_flavor: str = one_of("seurat", "cell_ranger", "seurat_v3", default="seurat")
     scale: bool = True
     max_value: float | None = between(0, default=None)
+    dense_gib: float = between(0, default=2.0)
 
     @classmethod
     def released(cls) -> Preprocess:

@@ -25,9 +25,6 @@ from jojoscl.data.preprocess import Preprocess, check_varying, seurat_genes, usa
 from jojoscl.errors import UserError
 from jojoscl.files import whole_folder
 
-DENSE_BYTES = 1 << 31
-"""Cells in memory whose dense matrix would be larger than 2 GiB (270,000 cells of 2,000 genes) take the store."""
-
 _BAND = 4096  # cells
 
 
@@ -178,7 +175,7 @@ def preprocessed(settings: Preprocess, adata: AnnData, cache: Path | None) -> np
     if is_backed(adata.X):
         if not streams:
             raise UserError(f"hvg_flavor={settings.hvg_flavor} needs all cells in memory: take seurat.")
-    elif not streams or 4 * adata.n_obs * n_genes <= DENSE_BYTES:
+    elif not streams or 4 * adata.n_obs * n_genes <= settings.dense_gib * 2**30:
         return np.asarray(settings.apply(adata, cache).X)
     return stored(settings, adata, cache)
 
