@@ -19,6 +19,7 @@ import torch
 from jojoscl.data import Preprocess, simulate
 from jojoscl.data.datamodule import CellDataModule, dense
 from jojoscl.data.store import stored
+from jojoscl.devices import sent
 from jojoscl.files import whole_file
 
 
@@ -31,7 +32,7 @@ def cells_per_second(data: CellDataModule, *, densify: bool, device: str) -> flo
         started = time.perf_counter()
         for rows, *_ in loader:
             if densify:
-                dense(rows.to(device))
+                dense(sent(rows, device))
         best = max(best, len(data.cells) / (time.perf_counter() - started))
     return best
 

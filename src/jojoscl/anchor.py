@@ -79,10 +79,12 @@ def normalise(x: np.ndarray, soft: float) -> np.ndarray:
 
 def principal_axes(x: np.ndarray) -> np.ndarray:
     """x (n, d) centred and turned to its own principal axes, the widest first."""
-    centred = x - x.mean(0)
-    squares = np.zeros((x.shape[1], x.shape[1]))
-    for start in range(0, len(x), _BAND):  # an SVD or QR of x would hold many times x
-        band = centred[start : start + _BAND].astype(np.float64)
-        squares += band.T @ band
-    axes = np.linalg.eigh(squares)[1][:, ::-1]
-    return centred @ axes.astype(x.dtype)
+    bands = [slice(start, start + _BAND) for start in range(0, len(x), _BAND)]  # of many cells no other copy
+    mean, squares = x.mean(0, dtype=np.float64), np.zeros((x.shape[1], x.shape[1]))
+    for band in bands:
+        centred = x[band] - mean
+        squares += centred.T @ centred
+    axes, turned = np.linalg.eigh(squares)[1][:, ::-1], np.empty_like(x)
+    for band in bands:
+        turned[band] = (x[band] - mean) @ axes
+    return turned

@@ -113,10 +113,13 @@ class AnchoredJojoSCL(Settings):
         x = centred(preprocessed(self.preprocess, adata, run.cache))
         clock.append(time.perf_counter())
         anchor = pca_anchor(at_most(x, self.sample, seed=seed), self.n_dims, seed=seed)
-        scores, soft = x @ self.loadings(anchor), softness(anchor.reliability, self.soft_above)
+        soft, loadings = softness(anchor.reliability, self.soft_above), self.loadings(anchor)
+        scores = x @ loadings
+        scale = np.float32(max(np.linalg.norm(scores) / len(x) ** 0.5, 1e-12))
+        scores, loadings = np.divide(scores, scale, out=scores), loadings / scale  # so their mean square length is 1
         k = told or self.estimate(scores, seed=seed)
         clock.append(time.perf_counter())
-        networks = [self.embed(x, scores, anchor, k, stage=i, seed=seed, run=run) for i in range(self.n_networks)]
+        networks = [self.embed(x, scores, loadings, k, stage=i, seed=seed, run=run) for i in range(self.n_networks)]
         spaces = [scores, *(network.space for network in networks)]
         rows = [row for network in networks for row in network.history.rows]
         clock.append(time.perf_counter())
@@ -144,22 +147,21 @@ class AnchoredJojoSCL(Settings):
         self,
         x: np.ndarray | Store,
         scores: np.ndarray,
-        anchor: Anchor,
+        loadings: np.ndarray,
         n_clusters: int,
         *,
         stage: int,
         seed: int,
         run: Run,
     ) -> Trained:
-        """One network trained on x (n_cells, G) with its scores (n_cells, d), from its own seed and checkpoint."""
+        """One network trained on x (n_cells, G) from its own seed; it starts at scores = x loadings (n_cells, d)."""
         own_seed = derived_seed(seed, stage) % 2**32
         L.seed_everything(own_seed, verbose=False)
-        scale = max(float(np.sqrt(np.square(scores).sum(1).mean())), 1e-12)  # h of mean square length 1
-        data = CellDataModule(x, scores / scale, batch_size=self.batch_size, seed=own_seed)
+        data = CellDataModule(x, scores, batch_size=self.batch_size, seed=own_seed)
         steps = len(data.train_dataloader())
         enough = max(1, round(self.epochs * min(1.0, self.sample / len(x))))  # steps do not grow with the cells
         epochs = run.trainer.max_epochs or max(enough, -(-self.min_steps // steps))
-        module = self.module(self.loadings(anchor) / scale, scores, n_clusters, seed=own_seed, epochs=epochs)
+        module = self.module(loadings, scores, n_clusters, seed=own_seed, epochs=epochs)
         first, record = stage * epochs, ShrinkageRecord(stage * epochs)
         history = fit(
             module, data, run, max_epochs=epochs, stage=f"network{stage}", callbacks=[record], first_epoch=first

@@ -12,11 +12,12 @@ from torch import Tensor
 from jojoscl.anchor import normalise
 from jojoscl.assign import kmeans
 from jojoscl.augment import random_view
+from jojoscl.devices import sent
 from jojoscl.distributed import from_first, gather
 from jojoscl.losses import cluster_contrast, entropy_regulariser
 from jojoscl.module import MomentumModule
 from jojoscl.networks import AnchoredEncoder, Head
-from jojoscl.shrinkage import cluster_stats, risk_sample_mean, shrinkage_weight, tau2_sure
+from jojoscl.shrinkage import ClusterSums, risk_sample_mean, shrinkage_weight, tau2_sure
 
 
 class AnchoredModule(MomentumModule):
@@ -67,7 +68,9 @@ class AnchoredModule(MomentumModule):
         n_centroids, n_dims = self.centroids.shape
         found = from_first(lambda: kmeans(normalise(h, 0), n_centroids, seed=self.seed, n_init=1)[0])
         self.labels.copy_(torch.from_numpy(found))
-        stats = cluster_stats(torch.from_numpy(h).to(self.device), self.labels, n_centroids)
+        sums = ClusterSums(n_centroids, n_dims)
+        sums.add(torch.from_numpy(h), self.labels)
+        stats = sums.stats()
         self.sizes.copy_(stats.n)
         self.centroids.copy_(stats.mean)
         self.within.copy_(stats.ss.sum() / (n_dims * (len(h) - n_centroids)))
@@ -78,7 +81,7 @@ class AnchoredModule(MomentumModule):
         with torch.no_grad():
             key = self.key(self.view(self.positives(index)))
         # Losses are those of the whole batch.
-        h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, index.to(self.device)))
+        h1, h2, key, scores, index = map(gather, (h1, h2, key, scores, sent(index, self.device)))
         anchor = ((h1 + h2) / 2 - scores).square().sum(1).mean()
         instance = self.instance_loss(self.instance_head(h1), self.instance_head(key))
         p, p_key = self.cluster_head(h1), self.cluster_head(key)
@@ -105,7 +108,7 @@ class AnchoredModule(MomentumModule):
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         x, index, scores = batch
-        return x.to(device), index, scores.to(device)  # back from a GPU the index would cost a wait in each step
+        return sent(x, device), index, sent(scores, device)  # back from a GPU the index would cost a wait in each step
 
     def sure_loss(self, h1: Tensor, h2: Tensor, index: Tensor) -> Tensor:
         """Form (B) per cell for the mean of two views, whose noise variance is a quarter of their difference's."""

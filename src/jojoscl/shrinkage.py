@@ -39,15 +39,11 @@ class ClusterStats(NamedTuple):
 
 def cluster_stats(x: Tensor, labels: Tensor, n_clusters: int) -> ClusterStats:
     """Size, mean and sum of squares of each cluster; x (N, P), labels (N,) int. Differentiable in x."""
-    n, mean = _sizes(labels, n_clusters).to(x.dtype), _means(x, labels, n_clusters)
+    n = _sizes(labels, n_clusters).to(x.dtype)
+    total = x.new_zeros(n_clusters, x.shape[1]).index_add(0, labels, x)
+    mean = total / n.clamp(min=1)[:, None]
     squares = (x - mean.index_select(0, labels)).square().sum(1)  # not sum(x^2) - N mean^2, which cancels in float32
     return ClusterStats(n, mean, x.new_zeros(n_clusters).index_add(0, labels, squares))
-
-
-def _means(x: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
-    """Mean of each cluster, (K, P); 0 of one without cells."""
-    total = x.new_zeros(n_clusters, x.shape[1]).index_add(0, labels, x)
-    return total / _sizes(labels, n_clusters).clamp(min=1).to(x.dtype)[:, None]
 
 
 def _sizes(labels: Tensor, n_clusters: int) -> Tensor:
@@ -109,35 +105,53 @@ class Shrinkage(NamedTuple):
     mean: Tensor
 
 
+class ClusterSums:
+    """:class:`ClusterStats` of cells that come in batches, from N, sum x and sum ||x||^2 of each cluster.
+
+    Double precision, on the CPU: SS = sum ||x||^2 - N ||xbar||^2 cancels.
+    """
+
+    def __init__(self, n_clusters: int, n_dims: int) -> None:
+        self.n, self.squares = torch.zeros(2, n_clusters, dtype=torch.float64)
+        self.total = torch.zeros(n_clusters, n_dims, dtype=torch.float64)
+
+    def add(self, x: Tensor, labels: Tensor) -> None:
+        """Cells x (B, P) and their clusters (B,)."""
+        for some, of in zip(x.split(_ROWS), labels.cpu().split(_ROWS), strict=True):
+            cells = some.cpu().double()
+            self.n += torch.bincount(of, minlength=len(self.n))
+            self.total.index_add_(0, of, cells)
+            self.squares.index_add_(0, of, cells.square().sum(1))
+
+    def stats(self) -> ClusterStats:
+        mean = self.total / self.n.clamp(min=1)[:, None]
+        return ClusterStats(self.n, mean, (self.squares - self.n * mean.square().sum(1)).clamp(min=0))
+
+
 class ShrinkageSums:
-    """The same from sums over cells that come in batches: N, sum x, sum ||x||^2 and sum ||x1 - x2||^2 of each cluster.
+    """:class:`Shrinkage` from two views of cells that come in batches: their sums, and sum ||x1 - x2||^2.
 
     What is shrunk is the first view or, `of_mean`, the mean of both, whose noise variance is half of one view's.
     """
 
     def __init__(self, n_clusters: int, n_dims: int, *, of_mean: bool) -> None:
-        self.of_mean = of_mean
-        # Double precision, on the CPU: SS = sum ||x||^2 - N ||xbar||^2 cancels.
-        self.n, self.squares, self.between = torch.zeros(3, n_clusters, dtype=torch.float64)
-        self.total = torch.zeros(n_clusters, n_dims, dtype=torch.float64)
+        self.of_mean, self.sums = of_mean, ClusterSums(n_clusters, n_dims)
+        self.between = torch.zeros(n_clusters, dtype=torch.float64)
 
     def add(self, x1: Tensor, x2: Tensor, labels: Tensor) -> None:
         """Two views (B, P) of some cells and their clusters (B,)."""
-        x1, x2, labels = x1.cpu().double(), x2.cpu().double(), labels.cpu()
-        x = (x1 + x2) / 2 if self.of_mean else x1
-        self.n.index_add_(0, labels, torch.ones(len(labels), dtype=torch.float64))
-        self.total.index_add_(0, labels, x)
-        self.squares.index_add_(0, labels, x.square().sum(1))
-        self.between.index_add_(0, labels, (x1 - x2).square().sum(1))
+        self.sums.add((x1 + x2) / 2 if self.of_mean else x1, labels)
+        self.between.index_add_(0, labels.cpu(), (x1 - x2).square().sum(1).cpu().double())
 
     def estimate(self) -> Shrinkage:
         """sigma2_k, tau2_k and the b_k that minimises (B)."""
-        n, n_dims = self.n.clamp(min=1), self.total.shape[1]
-        mean = self.total / n[:, None]
-        ss = (self.squares - n * mean.square().sum(1)).clamp(min=0)
-        sigma2 = self.between / (n * n_dims * (4 if self.of_mean else 2))
-        tau2 = tau2_sure(sigma2_within(ClusterStats(self.n, mean, ss), n_dims), sigma2)
-        return Shrinkage(*(part.float() for part in (self.n, sigma2, tau2, shrinkage_weight(sigma2, tau2), mean)))
+        stats = self.sums.stats()
+        n_dims = stats.mean.shape[1]
+        sigma2 = self.between / (stats.n.clamp(min=1) * n_dims * (4 if self.of_mean else 2))
+        tau2 = tau2_sure(sigma2_within(stats, n_dims), sigma2)
+        return Shrinkage(
+            *(part.float() for part in (stats.n, sigma2, tau2, shrinkage_weight(sigma2, tau2), stats.mean))
+        )
 
 
 def estimate_shrinkage(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int, *, of_mean: bool = False) -> Shrinkage:
@@ -152,8 +166,11 @@ def estimate_shrinkage(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int, 
 
 def shrink_to_clusters(h: Tensor, labels: Tensor, b: Tensor) -> Tensor:
     """Each row of h (N, P) at its posterior mean, mu_k + (1 - b_k) (h - mu_k); mu_k is the mean of h in cluster k."""
-    mean, shrunk = _means(h, labels, len(b)), torch.empty_like(h)
-    for rows in torch.arange(len(h)).split(_ROWS):  # of many cells no other copy
+    sums, shrunk = ClusterSums(len(b), h.shape[1]), torch.empty_like(h)
+    sums.add(h, labels)
+    mean = sums.stats().mean.to(h)
+    for start in range(0, len(h), _ROWS):  # of many cells no other copy
+        rows = slice(start, start + _ROWS)
         shrunk[rows] = shrink(h[rows], mean[labels[rows]], b[labels[rows]])
     return shrunk
 

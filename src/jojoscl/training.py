@@ -93,7 +93,7 @@ def _train(
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
         warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")  # for what torch 2.6 does not have
-        # The default preset's module does it on purpose.
+        # Modules do it on purpose.
         warnings.filterwarnings("ignore", ".*overridden `transfer_batch_to_device` in `LightningModule`.*")
         # Of several jobs in one allocation each is a run of its own; on a login node `srun` is not wanted either.
         warnings.filterwarnings("ignore", ".*`srun` command is available.*")

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from jojoscl.data.store import SparseRows, Store
+from jojoscl.devices import sent
 from jojoscl.distributed import own_share, rank_and_world
 
 
@@ -33,7 +34,7 @@ class Cells(Dataset[tuple[Tensor | SparseRows, ...]]):
 
     def rows(self, index: Tensor) -> Tensor | SparseRows:
         """The cells alone, of an index on the CPU, where the cells are."""
-        return self.x.rows(index) if isinstance(self.x, Store) else self.x[index.to(self.x.device)]
+        return self.x.rows(index) if isinstance(self.x, Store) else self.x[sent(index, self.x.device)]
 
 
 def _tensor(a: np.ndarray) -> Tensor:
@@ -102,7 +103,7 @@ class CellDataModule(L.LightningDataModule):
 
     def gather(self, index: Tensor, device: torch.device) -> Tensor:
         """The cells (B, genes) of index (B,), on the device."""
-        return dense(self.cells.rows(index.cpu()).to(device))
+        return dense(sent(self.cells.rows(index.cpu()), device))
 
     @torch.no_grad()
     def embed(self, module: L.LightningModule, only: Container[str] | None = None) -> dict[str, np.ndarray]:
@@ -111,7 +112,7 @@ class CellDataModule(L.LightningDataModule):
         module.eval()
         outputs: dict[str, np.ndarray] = {}
         for x, index, *_ in self.predict_dataloader():
-            for name, part in module(dense(x.to(module.device))).items():
+            for name, part in module(dense(sent(x, module.device))).items():
                 if only is not None and name not in only:
                     continue
                 if name not in outputs:  # filled in place: all cells are held once

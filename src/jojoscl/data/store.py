@@ -22,6 +22,7 @@ from torch import Tensor
 from jojoscl.data.assemble import is_backed, row_chunks
 from jojoscl.data.dataset import check_totals, check_values
 from jojoscl.data.preprocess import Preprocess, check_varying, seurat_genes, usable
+from jojoscl.devices import sent
 from jojoscl.errors import UserError
 from jojoscl.files import whole_folder
 
@@ -45,10 +46,6 @@ class SparseRows(NamedTuple):
     def shape(self) -> tuple[int, int]:
         """(B, n_genes)."""
         return len(self.indptr) - 1, self.scale.shape[1]
-
-    def to(self, device: Any) -> SparseRows:
-        """The same on another device."""
-        return SparseRows(*(part.to(device) for part in self))
 
     def background(self) -> Tensor:
         """The z-score (n_genes,) of a value of 0."""
@@ -113,9 +110,10 @@ class Store:
         length = self.indptr[index + 1] - start
         indptr = torch.nn.functional.pad(length.cumsum(0), (1, 0))
         n_values = int(indptr[-1])  # told, a GPU need not be waited for
-        first = (start - indptr[:-1]).to(device)
-        entry = first.repeat_interleave(length.to(device), output_size=n_values) + torch.arange(n_values, device=device)
-        return SparseRows(self.values[entry], self.columns[entry], indptr.to(device), self.scale, self.limit)
+        first = sent(start - indptr[:-1], device)
+        entry = first.repeat_interleave(sent(length, device), output_size=n_values)
+        entry += torch.arange(n_values, device=device)
+        return SparseRows(self.values[entry], self.columns[entry], sent(indptr, device), self.scale, self.limit)
 
     def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
         return self.rows(np.arange(len(self))[index]).dense().numpy()
