@@ -101,8 +101,8 @@ def consensus(
     together = (indicators[sample] @ indicators[sample].T).toarray() / np.float32(len(partitions))
     tree = linkage(squareform(1 - together, checks=False), "average")
     of_sample = join_small(together, cut(tree, n_clusters, min_cells), n_clusters)
-    means = indicators[sample].T @ (one_hot(of_sample) / np.bincount(of_sample))
-    association = np.asarray((indicators @ means).todense(), dtype=np.float32) / len(partitions)
+    means = (indicators[sample].T @ (one_hot(of_sample) / np.bincount(of_sample))).toarray()
+    association = (indicators @ means).astype(np.float32) / len(partitions)
     labels = association.argmax(1)
     labels[sample] = of_sample
     return Consensus(labels, np.minimum(association[np.arange(n), labels], 1))
