@@ -49,6 +49,7 @@ STUDIES = {
     "sensitivity": Study(hue="dataset", row="score", col="setting", logarithmic="x"),
     "augmentation": Study(hue="setting", row="score"),
     "unknown_k": Study(bars=True, listed=("n_clusters",)),
+    "fast_paths": Study(bars=True, listed=("seconds_method",)),
     "runtime": Study(row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"),
 }
 
