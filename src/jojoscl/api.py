@@ -34,7 +34,7 @@ def cluster(
     ----------
     adata
         Cells x genes with raw counts in `X`, or in `layer`; also one that was opened with ``backed="r"``. Those, and
-        cells in memory whose dense matrix of variable genes would be larger than 2 GiB, are trained on from a
+        cells in memory whose dense matrix of variable genes would be larger than 0.5 GiB, are trained on from a
         temporary file.
     n_clusters
         Number of clusters, 2 to the number of cells; None: estimated from the cells, see ``uns``.

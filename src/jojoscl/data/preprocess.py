@@ -65,7 +65,7 @@ class Preprocess(Settings):
     hvg_flavor: str = one_of("seurat", "cell_ranger", "seurat_v3", default="seurat")
     scale: bool = True
     max_value: float | None = between(0, default=None)
-    dense_gib: float = between(0, default=2.0)
+    dense_gib: float = between(0, default=0.5)
 
     @classmethod
     def released(cls) -> Preprocess:
