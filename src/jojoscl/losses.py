@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 _WHOLE = 1536  # cells; of a larger batch no B x B matrix is made, which is faster there
-_ROWS = 256  # but similarities to so many cells at a time
+_ROWS = {"cpu": 256}  # but similarities to so many cells at a time, or 4096: a GPU wants few large ones
 
 
 def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float, queue: Tensor | None = None) -> Tensor:
@@ -71,7 +71,7 @@ class _LogSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         z = torch.cat([a, b])
-        sums = torch.cat([_similarities(z, rows).logsumexp(1) for rows in _blocks(0, len(z))])
+        sums = torch.cat([_similarities(z, rows).logsumexp(1) for rows in _blocks(z, 0, len(z))])
         ctx.save_for_backward(z, sums)
         return sums
 
@@ -80,15 +80,16 @@ class _LogSums(torch.autograd.Function):
         z, sums = ctx.saved_tensors
         gradient, n = torch.empty_like(z), len(z) // 2
         needed = ctx.needs_input_grad  # the key's are not
-        for rows in _blocks(0 if needed[0] else n, 2 * n if needed[1] else n):
+        for rows in _blocks(z, 0 if needed[0] else n, 2 * n if needed[1] else n):
             s = _similarities(z, rows)
             weights = (s - sums[rows, None]).exp_().mul_(g[rows, None])
             torch.mm(weights.add_(s.sub_(sums).exp_().mul_(g)), z, out=gradient[rows])
         return tuple(d if want else None for d, want in zip(gradient.chunk(2), needed, strict=True))
 
 
-def _blocks(start: int, stop: int) -> list[slice]:
-    return [slice(i, min(i + _ROWS, stop)) for i in range(start, stop, _ROWS)]
+def _blocks(z: Tensor, start: int, stop: int) -> list[slice]:
+    size = _ROWS.get(z.device.type, 4096)
+    return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
 
 
 def _similarities(z: Tensor, rows: slice) -> Tensor:
