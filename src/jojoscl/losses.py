@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -51,11 +52,8 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float, queue: Tensor | None =
 
 def _against_queue(a: Tensor, queue: Tensor) -> Tensor:
     """log sum_j exp(a_i . q_j), (B,); the similarities of some rows at a time, made again for the gradient."""
-    blocks = [
-        checkpoint(_log_sum, a[rows], queue, use_reentrant=False, preserve_rng_state=False)
-        for rows in _blocks(0, len(a))
-    ]
-    return torch.cat(blocks)
+    part = functools.partial(checkpoint, _log_sum, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([part(a[rows], queue) for rows in _blocks(a, 0, len(a))])
 
 
 def _log_sum(a: Tensor, queue: Tensor) -> Tensor:
