@@ -28,20 +28,9 @@ from jojoscl.training import fit
 
 _NEIGHBOUR_DIMS = 30  # scores among which a cell's positives are sought
 _OF_THE_MODULE = (
-    *(
-        "hidden",
-        "instance_dims",
-        "mask_rate",
-        "noise_sd",
-        "momentum",
-        "alpha",
-        "beta",
-        "lambda_",
-        "queue",
-        "temperature",
-    ),
-    *("cluster_temperature", "overcluster", "renewals", "lr"),
-)
+    "hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_", "queue",
+    "temperature", "cluster_temperature", "overcluster", "renewals", "lr",
+)  # fmt: skip
 
 
 class Trained(NamedTuple):
