@@ -12,6 +12,7 @@ import argparse
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -323,10 +324,10 @@ def small_multiples(
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Any, path: Path, dpi: int = 150) -> None:
     """A PNG of 256 colours: a third of the size, and the eye sees no difference."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=150)
+    figure.savefig(buffer, dpi=dpi)
     with whole_file(path) as temporary:
         Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(temporary, optimize=True)
     print(path)

@@ -19,6 +19,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from figures import save
 from matplotlib.axes import Axes
 from omegaconf import OmegaConf
 
@@ -196,10 +197,8 @@ def main() -> None:
     with whole_file(source.with_suffix(".md")) as path:
         path.write_text(text + "\n")
     arguments.figures.mkdir(parents=True, exist_ok=True)
-    picture = arguments.figures / f"{arguments.study}.png"
-    with whole_file(picture) as path:
-        draw(runs, study).savefig(path, dpi=80, format="png")
-    print(f"{text}\n\n{source.with_suffix('.md')}\n{picture}")
+    print(f"{text}\n\n{source.with_suffix('.md')}")
+    save(draw(runs, study), arguments.figures / f"{arguments.study}.png", dpi=80)
 
 
 if __name__ == "__main__":
