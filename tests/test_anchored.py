@@ -287,16 +287,20 @@ def test_above_the_sample_positives_come_from_blocks_of_a_third() -> None:
 def test_a_backed_file_gives_the_clusters_of_the_same_cells_in_memory(
     cells: AnnData, tmp_path: Path, preset: str
 ) -> None:
-    settings = SMALL if preset == "default" else {"epochs": 3, "encoder_dims": [16, 8]}
+    # Adam makes full steps of what is rounding in gradients that are 0, such as those of biases before BatchNorm: at the
+    # preset's rate of .01 not even the same matrix with an error of 3e-7 gives the same clusters after three steps.
+    settings = SMALL if preset == "default" else {"epochs": 3, "encoder_dims": [16, 8], "lr": 1e-4}
     in_memory = jojoscl.cluster(cells, 3, preset=preset, copy=True, accelerator="cpu", **settings)
     cells.write_h5ad(tmp_path / "cells.h5ad")
     backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
     jojoscl.cluster(backed, 3, preset=preset, accelerator="cpu", **settings)
     assert in_memory is not None
-    assert adjusted_rand_score(in_memory.obs["jojoscl"], backed.obs["jojoscl"]) > 0.9
+    assert adjusted_rand_score(in_memory.obs["jojoscl"], backed.obs["jojoscl"]) > 0.95
     assert {name: values.shape for name, values in backed.obsm.items()} == {
         name: values.shape for name, values in in_memory.obsm.items()
     }
+    if preset == "paper":
+        np.testing.assert_allclose(backed.obsm["X_jojoscl"], in_memory.obsm["X_jojoscl"], atol=0.02)
     backed.file.close()
 
 

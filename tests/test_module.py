@@ -194,5 +194,5 @@ def test_compiled_encoders_train_alike_and_keep_the_names_in_checkpoints(
         state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
         trained.append((pd.DataFrame(history.rows), state))
     (plain, names), (fast, of_compiled) = trained
-    pd.testing.assert_frame_equal(plain, fast, rtol=1e-2)
+    pd.testing.assert_frame_equal(plain, fast, rtol=1e-4 if backend == "eager" else 1e-2)  # inductor rounds otherwise
     assert names.keys() == of_compiled.keys()
