@@ -19,18 +19,15 @@ from pathlib import Path
 
 import anndata as ad
 import lightning as L
-import numpy as np
 import torch
 from million import N_GENES, N_TYPES, write_cells
 
-from jojoscl.anchor import pca_anchor
 from jojoscl.config import from_preset
 from jojoscl.data import as_cells
 from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.store import Store, centred, stored
 from jojoscl.files import whole_file
 from jojoscl.method import Run, TrainerSettings
-from jojoscl.seeding import at_most
 from jojoscl.training import fit
 
 
@@ -59,13 +56,10 @@ def train(store: Store, arguments: argparse.Namespace) -> EpochSeconds:
     """Epochs of one network of the default preset."""
     method = from_preset("default", batch_size=arguments.batch_size)
     x = centred(store)
-    anchor = pca_anchor(at_most(x, method.sample, seed=0), method.n_dims, seed=0)
-    loadings = method.loadings(anchor)
-    scores = x @ loadings
-    scale = float(np.sqrt(np.square(scores).sum(1).mean()))
+    _, loadings, scores = method.start(x, seed=0)
     L.seed_everything(0, verbose=False)
-    data = CellDataModule(x, scores / scale, batch_size=method.batch_size, seed=0)
-    module = method.module(loadings / scale, scores, N_TYPES, seed=0, epochs=arguments.epochs)
+    data = CellDataModule(x, scores, batch_size=method.batch_size, seed=0)
+    module = method.module(loadings, scores, N_TYPES, seed=0, epochs=arguments.epochs)
     clock = EpochSeconds()
     settings = TrainerSettings(
         accelerator=arguments.accelerator,

@@ -287,7 +287,7 @@ def test_above_the_sample_positives_come_from_blocks_of_a_third() -> None:
 def test_a_backed_file_gives_the_clusters_of_the_same_cells_in_memory(
     cells: AnnData, tmp_path: Path, preset: str
 ) -> None:
-    # Adam makes full steps of what is rounding in gradients that are 0, such as those of biases before BatchNorm: at the
+    # Adam makes full steps of what is rounding in gradients that are 0, as those of biases before BatchNorm: at the
     # preset's rate of .01 not even the same matrix with an error of 3e-7 gives the same clusters after three steps.
     settings = SMALL if preset == "default" else {"epochs": 3, "encoder_dims": [16, 8], "lr": 1e-4}
     in_memory = jojoscl.cluster(cells, 3, preset=preset, copy=True, accelerator="cpu", **settings)

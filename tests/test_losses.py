@@ -45,7 +45,7 @@ def test_nt_xent_value_and_gradient(n: int, temperature: float) -> None:
 def test_a_large_batch_in_rows_has_the_same_value_and_gradient(
     wanted: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(losses._ROWS, "cpu", 7)  # 2 x 19 rows do not divide
+    monkeypatch.setattr(losses, "_ROWS", 7)  # 2 x 19 rows do not divide
     views = [x.detach().requires_grad_(want) for x, want in zip(pair(19, 5), wanted, strict=True)]
     leaves = [x for x in views if x.requires_grad]
     found = []
@@ -73,7 +73,7 @@ def test_a_large_batch_keeps_no_square_matrix() -> None:
 @pytest.mark.parametrize("whole", [1000, 4], ids=["whole", "in rows"])
 def test_a_queue_adds_negatives_to_the_query_alone(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses, "_WHOLE", whole)
-    monkeypatch.setitem(losses._ROWS, "cpu", 3)
+    monkeypatch.setattr(losses, "_ROWS", 3)
     (a, b), queue, t, n = pair(7, 5), pair(11, 5)[0].detach(), 0.3, 7
     fast = nt_xent(a, b, t, queue)
     z = [*a, *b]

@@ -101,11 +101,8 @@ class AnchoredJojoSCL(Settings):
         clock = [time.perf_counter()]
         x = centred(preprocessed(self.preprocess, adata, run.cache))
         clock.append(time.perf_counter())
-        anchor = pca_anchor(at_most(x, self.sample, seed=seed), self.n_dims, seed=seed)
-        soft, loadings = softness(anchor.reliability, self.soft_above), self.loadings(anchor)
-        scores = x @ loadings
-        scale = np.float32(max(np.linalg.norm(scores) / len(x) ** 0.5, 1e-12))
-        scores, loadings = np.divide(scores, scale, out=scores), loadings / scale  # so their mean square length is 1
+        anchor, loadings, scores = self.start(x, seed=seed)
+        soft = softness(anchor.reliability, self.soft_above)
         k = told or self.estimate(scores, seed=seed)
         clock.append(time.perf_counter())
         networks = [self.embed(x, scores, loadings, k, stage=i, seed=seed, run=run) for i in range(self.n_networks)]
@@ -127,6 +124,14 @@ class AnchoredJojoSCL(Settings):
             shrinkage=[row for network in networks for row in network.record.rows],
             uns={"sigma2": anchor.sigma2, "tau2": anchor.tau2, "reliability": anchor.reliability},
         )
+
+    def start(self, x: np.ndarray | Store, *, seed: int) -> tuple[Anchor, np.ndarray, np.ndarray]:
+        """The anchor of x (n_cells, G), loadings (G, d), and scores x loadings (n_cells, d) of mean square length 1."""
+        anchor = pca_anchor(at_most(x, self.sample, seed=seed), self.n_dims, seed=seed)
+        loadings = self.loadings(anchor)
+        scores = x @ loadings
+        scale = np.float32(max(np.linalg.norm(scores) / len(x) ** 0.5, 1e-12))
+        return anchor, loadings / scale, np.divide(scores, scale, out=scores)
 
     def loadings(self, anchor: Anchor) -> np.ndarray:
         """(genes, d), shrunken ones unless the settings say otherwise."""
