@@ -29,7 +29,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.data import simulate
-from jojoscl.files import whole_file
+from jojoscl.utils.files import whole_file
 
 
 def by_jojoscl(cells: ad.AnnData, arguments: argparse.Namespace) -> np.ndarray:

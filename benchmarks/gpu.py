@@ -22,13 +22,13 @@ import lightning as L
 import torch
 from million import N_GENES, N_TYPES, write_cells
 
-from jojoscl.config import from_preset
 from jojoscl.data import as_cells
-from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.store import Store, centred, stored
-from jojoscl.files import whole_file
-from jojoscl.method import Run, TrainerSettings
-from jojoscl.training import fit
+from jojoscl.runner.config import from_preset
+from jojoscl.training.datamodule import CellDataModule
+from jojoscl.training.fit import fit
+from jojoscl.training.settings import Run, TrainerSettings
+from jojoscl.utils.files import whole_file
 
 
 class EpochSeconds(L.Callback):

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from jojoscl.data import Preprocess, simulate
-from jojoscl.data.datamodule import CellDataModule, dense
 from jojoscl.data.store import stored
-from jojoscl.devices import sent
-from jojoscl.files import whole_file
+from jojoscl.training.datamodule import CellDataModule, dense
+from jojoscl.utils.devices import sent
+from jojoscl.utils.files import whole_file
 
 
 def cells_per_second(data: CellDataModule, *, densify: bool, device: str) -> float:

@@ -28,8 +28,8 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.data import SimulatedDataset
-from jojoscl.files import whole_file
-from jojoscl.output import peak_memory_mb
+from jojoscl.runner.output import peak_memory_mb
+from jojoscl.utils.files import whole_file
 
 N_GENES, N_TYPES, BAND = 2000, 12, 10_000
 

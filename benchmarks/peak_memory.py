@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jojoscl.files import whole_file
+from jojoscl.utils.files import whole_file
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
             "data.n_types=19",
         ]
         where = [f"paths.runs={folder}/runs", f"paths.cache={folder}/cache"]
-        command = [sys.executable, "-c", "from jojoscl.cli import main; main()", *data, *where]
+        command = [sys.executable, "-c", "from jojoscl.runner.cli import main; main()", *data, *where]
         subprocess.run([*command, f"trainer.max_epochs={arguments.epochs}", "trainer.progress_bar=false"], check=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(f"peak memory {peak / 1e9:.2f} GB")

@@ -3,7 +3,7 @@
 The loop is what `jojoscl preset=released` runs, with a SURE term that has a value (`sure=two_view`): batches, two
 views, both encoders and heads, all losses, backward, Adam, momentum update and logging, under Lightning. The bare
 products are the encoder's alone: query forward and backward, key forward; once by torch's `@`, and once as the layers
-do them (`jojoscl.products`), which on some processors takes half the time. They alternate epoch by epoch, so all see
+do them (`jojoscl.model.linear`), which on some processors takes half the time. They alternate by epoch, so all see
 the same state of the machine. Renewing the temporal clusters, once an epoch, is a pass of its own over all cells and
 K-means: it is timed apart and printed beside.
 
@@ -29,14 +29,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jojoscl.callbacks import EpochLabels
-from jojoscl.config import from_preset
 from jojoscl.data import load_dataset
-from jojoscl.data.datamodule import CellDataModule
-from jojoscl.files import whole_file
-from jojoscl.method import Run, TrainerSettings
-from jojoscl.products import linear
-from jojoscl.training import fit
+from jojoscl.model.linear import linear
+from jojoscl.runner.config import from_preset
+from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.datamodule import CellDataModule
+from jojoscl.training.fit import fit
+from jojoscl.training.settings import Run, TrainerSettings
+from jojoscl.utils.files import whole_file
 
 
 class Clock(L.Callback):

@@ -32,14 +32,10 @@ from statsmodels.stats.diagnostic import lilliefors, normal_ad
 from statsmodels.stats.multitest import multipletests
 from torch import Tensor
 
-from jojoscl.assign import kmeans
-from jojoscl.callbacks import EpochLabels
-from jojoscl.config import build, compose, from_preset
+from jojoscl.clustering.kmeans import kmeans
 from jojoscl.data import SimulatedDataset
-from jojoscl.data.datamodule import CellDataModule
-from jojoscl.files import whole_file
-from jojoscl.method import Run, TrainerSettings, without_labels
-from jojoscl.shrinkage import (
+from jojoscl.data.cells import without_labels
+from jojoscl.model.shrinkage import (
     cluster_stats,
     loss_released,
     risk_sample_mean,
@@ -49,7 +45,12 @@ from jojoscl.shrinkage import (
     sigma2_within,
     tau2_sure,
 )
-from jojoscl.training import fit
+from jojoscl.runner.config import build, compose, from_preset
+from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.datamodule import CellDataModule
+from jojoscl.training.fit import fit
+from jojoscl.training.settings import Run, TrainerSettings
+from jojoscl.utils.files import whole_file
 
 HERE = Path(__file__).parent
 SETS = ["pbmc_10x", "bladder", "human_brain", "yan", "baron_mouse", "worm_neuron"]
@@ -191,7 +192,7 @@ def first_labels(x: np.ndarray, truth: np.ndarray, start: str, seed: int) -> np.
     if start == "kmeans":
         return kmeans(scores, k, seed=seed)[0]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a neighbour graph in parts
+        warnings.simplefilter("ignore")  # a neighbor graph in parts
         spectral = SpectralClustering(k, affinity="nearest_neighbors", assign_labels="cluster_qr", random_state=seed)
         return spectral.fit_predict(scores)
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from jojoscl.files import whole_file
-from jojoscl.sweep import collect
+from jojoscl.runner.sweep import collect
+from jojoscl.utils.files import whole_file
 
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
 COLUMNS = [

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jojoscl.errors import UserError, told_in_a_sentence
-from jojoscl.evaluate import scores
-from jojoscl.files import whole_file
-from jojoscl.sweep import collect
+from jojoscl.clustering.metrics import scores
+from jojoscl.runner.sweep import collect
+from jojoscl.utils.errors import UserError, told_in_a_sentence
+from jojoscl.utils.files import whole_file
 
 HERE = Path(__file__).parent
 KEPT = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)

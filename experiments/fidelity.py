@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 from collect import grid, named, reference
 
-from jojoscl.errors import told_in_a_sentence
-from jojoscl.files import whole_file
+from jojoscl.utils.errors import told_in_a_sentence
+from jojoscl.utils.files import whole_file
 
 HERE = Path(__file__).parent
 SETS = ("pbmc_10x", "bladder")

@@ -28,10 +28,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
-from jojoscl.errors import UserError, told_in_a_sentence
-from jojoscl.files import whole_file
-from jojoscl.plots import umap_coordinates
-from jojoscl.sweep import collect
+from jojoscl.runner.plots import umap_coordinates
+from jojoscl.runner.sweep import collect
+from jojoscl.utils.errors import UserError, told_in_a_sentence
+from jojoscl.utils.files import whole_file
 
 HERE = Path(__file__).parent
 NEEDED = ("dataset", "variant", "method", "preset", "seed", "selection", "ari", "nmi", "seconds")

@@ -34,9 +34,9 @@ from markdown import markdown
 from markupsafe import Markup
 from omegaconf import OmegaConf
 
-from jojoscl.config import compose, conf_dir
-from jojoscl.errors import UserError, told_in_a_sentence
-from jojoscl.files import whole_file
+from jojoscl.runner.config import compose, conf_dir
+from jojoscl.utils.errors import UserError, told_in_a_sentence
+from jojoscl.utils.files import whole_file
 
 HERE = Path(__file__).parent
 LONG = 40  # rows: longer tables are folded

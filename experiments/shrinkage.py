@@ -18,7 +18,7 @@ import yaml
 from matplotlib.figure import Figure
 from studies import cell
 
-from jojoscl.files import whole_file
+from jojoscl.utils.files import whole_file
 
 HERE = Path(__file__).parent
 

@@ -23,8 +23,8 @@ from figures import save
 from matplotlib.axes import Axes
 from omegaconf import OmegaConf
 
-from jojoscl.config import compose
-from jojoscl.files import whole_file
+from jojoscl.runner.config import compose
+from jojoscl.utils.files import whole_file
 
 HERE = Path(__file__).parent
 

@@ -19,9 +19,9 @@ from collect import KEYS, grid, named, reference
 from compare import OURS, Comparison, compare
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.config import conf_dir
-from jojoscl.errors import UserError, told_in_a_sentence
-from jojoscl.files import whole_file
+from jojoscl.runner.config import conf_dir
+from jojoscl.utils.errors import UserError, told_in_a_sentence
+from jojoscl.utils.files import whole_file
 
 METRICS = {"ari": "ARI", "nmi": "NMI", "acc": "ACC"}
 SUMMARY = [

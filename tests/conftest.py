@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 from anndata import AnnData
 
-from jojoscl.cli import main
 from jojoscl.data import simulate
+from jojoscl.runner.cli import main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -47,7 +47,7 @@ def command(tmp_path: Path) -> Command:
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from jojoscl.cli import main; main()", *arguments],
+            [sys.executable, "-c", "from jojoscl.runner.cli import main; main()", *arguments],
             cwd=tmp_path,
             env=os.environ | environment,
             capture_output=True,

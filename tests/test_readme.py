@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from jojoscl.config import conf_dir
+from jojoscl.runner.config import conf_dir
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

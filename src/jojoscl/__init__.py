@@ -6,19 +6,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jojoscl.anchored import AnchoredJojoSCL
     from jojoscl.api import cluster
-    from jojoscl.config import from_preset
     from jojoscl.data import load_dataset, simulate
-    from jojoscl.errors import UserError
-    from jojoscl.estimator import JojoSCL
-    from jojoscl.module import JojoSCLModule
+    from jojoscl.methods.jojoscl.method import JojoSCL
+    from jojoscl.methods.jojoscl.module import JojoSCLModule
+    from jojoscl.methods.paper.method import PaperJojoSCL
+    from jojoscl.methods.paper.module import PaperModule
+    from jojoscl.runner.config import from_preset
+    from jojoscl.utils.errors import UserError
 
 __version__ = "0.1.0"
 __all__ = [
-    "AnchoredJojoSCL",
     "JojoSCL",
     "JojoSCLModule",
+    "PaperJojoSCL",
+    "PaperModule",
     "UserError",
     "cluster",
     "from_preset",
@@ -27,12 +29,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AnchoredJojoSCL": "anchored",
-    "JojoSCL": "estimator",
-    "JojoSCLModule": "module",
-    "UserError": "errors",
+    "JojoSCL": "methods.jojoscl.method",
+    "JojoSCLModule": "methods.jojoscl.module",
+    "PaperJojoSCL": "methods.paper.method",
+    "PaperModule": "methods.paper.module",
+    "UserError": "utils.errors",
     "cluster": "api",
-    "from_preset": "config",
+    "from_preset": "runner.config",
     "load_dataset": "data",
     "simulate": "data",
 }

@@ -6,11 +6,13 @@ from typing import Any
 
 from anndata import AnnData
 
-from jojoscl.config import from_preset
 from jojoscl.data import as_cells
-from jojoscl.errors import UserError
-from jojoscl.method import Method, Run, TrainerSettings, check_seed, without_labels
-from jojoscl.output import annotate
+from jojoscl.data.cells import without_labels
+from jojoscl.methods.base import Method, check_seed
+from jojoscl.runner.config import from_preset
+from jojoscl.runner.output import annotate
+from jojoscl.training.settings import Run, TrainerSettings
+from jojoscl.utils.errors import UserError
 
 
 def cluster(

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from jojoscl.data import CATALOG, CatalogDataset, FileDataset, Preprocess, SimulatedDataset, load_dataset
 from jojoscl.data.catalog import ALIASES, find
-from jojoscl.errors import UserError
+from jojoscl.utils.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = [

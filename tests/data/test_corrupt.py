@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from jojoscl.data import Corrupt, Preprocess, simulate
 from jojoscl.data.corrupt import subsample
-from jojoscl.errors import UserError
+from jojoscl.utils.errors import UserError
 
 N_CELLS, N_GENES = 400, 300
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from jojoscl.data import Preprocess, as_cells, simulate
-from jojoscl.errors import UserError
+from jojoscl.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jojoscl.data import CATALOG, Preprocess, load_dataset
-from jojoscl.data.download import data_root
+from jojoscl.data.io.download import data_root
 
 ROOT = os.environ.get("JOJOSCL_DATA_ROOT")
 SETS = [

@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from jojoscl.data import Preprocess, SimulatedDataset, simulate
-from jojoscl.data.dataset import check_cells
-from jojoscl.errors import UserError
+from jojoscl.data.cells import check_cells
+from jojoscl.utils.errors import UserError
 
 module = importlib.import_module("jojoscl.data.simulate")  # the package offers the function by this name
 FIXED = {"library_sd": 0.0, "n_types": 1}

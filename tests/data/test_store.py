@@ -17,9 +17,9 @@ from anndata import AnnData
 
 import jojoscl
 from jojoscl.data import FileDataset, Preprocess, as_cells, load_dataset, simulate, store
-from jojoscl.data.datamodule import CellDataModule
 from jojoscl.data.preprocess import seurat_genes
-from jojoscl.errors import UserError
+from jojoscl.training.datamodule import CellDataModule
+from jojoscl.utils.errors import UserError
 
 CLIPPED = Preprocess(n_top_genes=100, max_value=3.0)
 
@@ -48,7 +48,7 @@ def backed(request: pytest.FixtureRequest, adata: AnnData, tmp_path: Path) -> Pa
 
 @pytest.fixture(autouse=True)
 def _small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jojoscl.data.assemble.BAND_BYTES", 400 * 4 * 17)
+    monkeypatch.setattr("jojoscl.data.io.matrix.BAND_BYTES", 400 * 4 * 17)
     monkeypatch.setattr(store, "_BAND", 40)
 
 
@@ -201,7 +201,7 @@ def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(adata: AnnData) -> N
 @pytest.mark.skipif("JOJOSCL_DATA_ROOT" not in os.environ, reason="JOJOSCL_DATA_ROOT is not set")
 @pytest.mark.parametrize("name", ["bladder", "baron_mouse", "human_brain", "worm_neuron", "yan"])
 def test_genes_of_real_cells_are_those_of_scanpy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jojoscl.data.assemble.BAND_BYTES", 1 << 26)
+    monkeypatch.setattr("jojoscl.data.io.matrix.BAND_BYTES", 1 << 26)
     cells, settings = load_dataset(name), Preprocess(n_top_genes=2000 if name != "bladder" else 500, max_value=10.0)
     expected, found = settings(cells), store.stored(settings, cells, None)
     assert cells.var_names[found.genes].tolist() == expected.var_names.tolist()

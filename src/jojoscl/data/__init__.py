@@ -1,8 +1,9 @@
 """Data: the catalogue of public sets, readers, preprocessing, simulation, corruption."""
 
 from jojoscl.data.catalog import CATALOG
+from jojoscl.data.cells import as_cells, check_cells
 from jojoscl.data.corrupt import Corrupt
-from jojoscl.data.dataset import CatalogDataset, FileDataset, as_cells, check_cells, load_dataset
+from jojoscl.data.datasets import CatalogDataset, FileDataset, load_dataset
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.data.simulate import SimulatedDataset, simulate
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from anndata import AnnData
 
-from jojoscl.data.download import RemoteFile
-from jojoscl.data.readers import read_h5, read_rda
-from jojoscl.data.tables import read_table
-from jojoscl.errors import UserError, nearest
+from jojoscl.data.io.download import RemoteFile
+from jojoscl.data.io.readers import read_h5, read_rda
+from jojoscl.data.io.tables import read_table
+from jojoscl.utils.errors import UserError, nearest
 
 GITHUB = "https://raw.githubusercontent.com"
 SCDEEPCLUSTER = f"{GITHUB}/ttgump/scDeepCluster/ff7f29d003be7112c6a3dcab37c44d461423647d/scRNA-seq%20data"

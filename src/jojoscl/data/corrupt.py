@@ -10,10 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.data.assemble import is_backed, stack_rows
-from jojoscl.data.dataset import LABELS, check_cells
-from jojoscl.errors import UserError
-from jojoscl.settings import Settings, between
+from jojoscl.data.cells import LABELS, check_cells
+from jojoscl.data.io.matrix import is_backed, stack_rows
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings, between
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from jojoscl.data.assemble import canonical, is_backed
-from jojoscl.errors import UserError
-from jojoscl.files import whole_file
-from jojoscl.settings import Settings, between, one_of
+from jojoscl.data.io.matrix import canonical, is_backed
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import whole_file
+from jojoscl.utils.settings import Settings, between, one_of
 
 log = logging.getLogger(__name__)
 

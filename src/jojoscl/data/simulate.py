@@ -18,9 +18,9 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.data.assemble import stack_rows
-from jojoscl.errors import UserError
-from jojoscl.settings import Settings, between
+from jojoscl.data.io.matrix import stack_rows
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings, between
 
 BAND_VALUES = 1 << 22
 """Counts are drawn in dense bands of about four million."""

@@ -19,12 +19,12 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from jojoscl.data.assemble import is_backed, row_chunks
-from jojoscl.data.dataset import check_totals, check_values
+from jojoscl.data.cells import check_totals, check_values
+from jojoscl.data.io.matrix import is_backed, row_chunks
 from jojoscl.data.preprocess import Preprocess, check_varying, seurat_genes, usable
-from jojoscl.devices import sent
-from jojoscl.errors import UserError
-from jojoscl.files import whole_folder
+from jojoscl.utils.devices import sent
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import whole_folder
 
 _BAND = 4096  # cells
 

@@ -1,1 +1,0 @@
-"""What JojoSCL is compared with: five published methods and three controls, one file each."""

@@ -1,0 +1,1 @@
+"""From an embedding to labels, and from labels to scores."""

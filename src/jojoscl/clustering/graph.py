@@ -1,0 +1,151 @@
+"""Neighbor graphs and their communities: what Seurat and Leiden share."""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import igraph
+import numpy as np
+import scanpy as sc
+import scipy.sparse as sp
+from anndata import AnnData
+from sklearn.neighbors import NearestNeighbors
+
+ClusterAt = Callable[[float], np.ndarray]
+"""Labels (n_cells,) at a resolution."""
+
+
+def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_matrix:
+    """Seurat's graph: two cells are joined by the Jaccard index of their sets of nearest neighbors.
+
+    Parameters
+    ----------
+    x
+        (n_cells, d); the neighbors are exact, by Euclidean distance.
+    n_neighbors
+        Size k of each set, which holds the cell itself.
+    prune
+        A smaller weight |A ∩ B| / (2k - |A ∩ B|) is set to 0.
+
+    Returns
+    -------
+    (n_cells, n_cells), symmetric, diagonal 0.
+    """
+    k = min(n_neighbors, len(x))
+    index = NearestNeighbors(n_neighbors=k).fit(x).kneighbors(x, return_distance=False)
+    sets = sp.csr_matrix((np.ones(index.size), index.ravel(), np.arange(0, index.size + 1, k)), shape=(len(x),) * 2)
+    graph = (sets @ sets.T).tocsr()
+    graph.data /= 2 * k - graph.data
+    graph.data[graph.data < prune] = 0
+    graph.setdiag(0)
+    graph.eliminate_zeros()
+    return graph
+
+
+def louvain(graph: sp.csr_matrix, resolution: float, *, seed: int, n_starts: int) -> np.ndarray:
+    """Louvain communities (n_cells,), the best modularity of `n_starts` orders (Blondel et al. 2008)."""
+    upper = sp.triu(graph, k=1).tocoo()
+    g = igraph.Graph(n=graph.shape[0], edges=np.column_stack([upper.row, upper.col]), edge_attrs={"weight": upper.data})
+    if not g.ecount():
+        return np.arange(g.vcount())
+    with _igraph_seed(seed):
+        starts = [g.community_multilevel(weights="weight", resolution=resolution) for _ in range(n_starts)]
+    best = max(starts, key=lambda c: g.modularity(c.membership, weights="weight", resolution=resolution))
+    return np.asarray(best.membership, dtype=np.int64)
+
+
+def merge_singletons(labels: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
+    """Labels 0 .. K-1 in which each cluster of one cell has joined the one it is best connected to.
+
+    That is by mean weight; a cell without any edge stays alone.
+    """
+    labels = labels.copy()
+    sizes = np.bincount(labels)
+    kept = np.flatnonzero(sizes > 1)
+    for cell in np.flatnonzero(sizes[labels] == 1):
+        weights = graph[[cell]].toarray().ravel()
+        strength = np.bincount(labels, weights, minlength=len(sizes))[kept] / sizes[kept]
+        if strength.size and strength.max() > 0:
+            labels[cell] = kept[strength.argmax()]
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def match_resolution(
+    cluster_at: ClusterAt, n_clusters: int, *, start: float, n_steps: int = 40
+) -> tuple[np.ndarray, float]:
+    """Labels of `n_clusters` clusters and their resolution, by bisection on its logarithm.
+
+    The number of clusters hardly ever falls as the resolution rises, and may skip a value: then the labels
+    are those whose number came nearest.
+    """
+    low, high, resolution = 0.0, math.inf, start
+    best: tuple[int, np.ndarray, float] | None = None
+    for _ in range(n_steps):
+        labels = cluster_at(resolution)
+        excess = len(np.unique(labels)) - n_clusters
+        if best is None or abs(excess) < best[0]:
+            best = abs(excess), labels, resolution
+        if excess == 0:
+            break
+        low, high = (low, resolution) if excess > 0 else (resolution, high)
+        if low == 0:
+            resolution = high / 2
+        elif math.isinf(high):
+            resolution = low * 2
+        else:
+            resolution = math.sqrt(low * high)
+    assert best is not None
+    return best[1], best[2]
+
+
+@contextmanager
+def _igraph_seed(seed: int) -> Iterator[None]:
+    """igraph draws from Python's `random`, whose state is the user's: give it a generator of our own."""
+    igraph.set_random_number_generator(random.Random(seed))
+    try:
+        yield
+    finally:
+        igraph.set_random_number_generator(random)
+
+
+def neighbors_within(x: np.ndarray, n_neighbors: int, most: int, *, seed: int) -> np.ndarray:
+    """Nearest neighbors (n, n_neighbors) of each row of x (n, d), itself the first.
+
+    Above `most` rows they are sought within random blocks of at most so many: linear in n.
+    """
+    n_blocks = -(-len(x) // most)
+    order = np.random.default_rng(seed).permutation(len(x)) if n_blocks > 1 else np.arange(len(x))
+    found = np.empty((len(x), min(n_neighbors, len(x) // n_blocks)), np.int64)
+    for block in np.array_split(order, n_blocks):
+        near = NearestNeighbors(n_neighbors=found.shape[1]).fit(x[block])
+        found[block] = block[near.kneighbors(x[block], return_distance=False)]
+    return found
+
+
+def neighbor_graph(x: np.ndarray, n_neighbors: int, *, seed: int) -> AnnData:
+    """Scanpy's graph of the nearest neighbors of x (n, d), weighted as in UMAP."""
+    graph = AnnData(x.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # umap's and numba's words about threads and versions are not for the user
+        sc.pp.neighbors(graph, n_neighbors=min(n_neighbors, len(x) - 1), use_rep="X", random_state=seed)
+    return graph
+
+
+def leiden(graph: AnnData, resolution: float, *, seed: int) -> np.ndarray:
+    """Leiden communities (n,) of a :func:`neighbor_graph` (Traag et al., Sci Rep 2019)."""
+    sc.tl.leiden(graph, resolution, random_state=seed, flavor="igraph", n_iterations=2, directed=False)
+    return np.asarray(graph.obs["leiden"], dtype=np.int64)
+
+
+def estimate_n_clusters(x: np.ndarray, *, min_cells: int, seed: int) -> int:
+    """K where nobody tells it: how many communities of `min_cells` or more Leiden finds in x (n, d), at least 2.
+
+    Neighbors and resolution are scanpy's defaults, 15 and 1.
+    """
+    if len(x) < 4:  # too few for a graph
+        return 2
+    return max(2, int((np.bincount(leiden(neighbor_graph(x, 15, seed=seed), 1.0, seed=seed)) >= min_cells).sum()))

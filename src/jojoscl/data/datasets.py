@@ -1,0 +1,104 @@
+"""Datasets by name or by file, as an AnnData that has been looked at.
+
+X is float32 CSR, cells x genes; ``obs["cell_type"]`` holds the annotated types when they are known
+(categorical); ``uns`` holds `kind` (``counts``, ``rpkm`` or ``log1p``), `name` and `variant`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from anndata import AnnData
+
+from jojoscl.data.catalog import find
+from jojoscl.data.cells import KINDS, LABELS, _totals, as_cells
+from jojoscl.data.io.download import data_root, fetch
+from jojoscl.data.io.readers import open_backed, read_file
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings, one_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class CatalogDataset(Settings):
+    """A dataset of the catalogue.
+
+    name: one of :data:`~jojoscl.data.catalog.CATALOG`, or ``mouse`` for baron_mouse. variant: None is the
+    default. root: the folder of the files; None is JOJOSCL_DATA_ROOT, else the user's cache.
+    """
+
+    name: str
+    variant: str | None = None
+    root: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        find(self.name, self.variant)  # a wrong name is reported at once
+
+    def load(self) -> AnnData:
+        """Find or download the files, and read them. Cells without any count are dropped."""
+        name, entry, variant = find(self.name, self.variant)
+        chosen = entry.variants[variant]
+        adata = chosen.read(*(fetch(file, data_root(self.root)) for file in chosen.files))
+        keep = adata.obs[chosen.label_key].notna().to_numpy() & (_totals(adata) > 0)
+        if chosen.without is not None:
+            keep &= adata.obs[chosen.label_key].ne(chosen.without).to_numpy()
+        adata.obs = adata.obs[[chosen.label_key]].set_axis([LABELS], axis=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names of genes that are not unique yet
+            adata = adata[keep].copy()
+        return as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
+
+
+@dataclass(kw_only=True)
+class FileDataset(Settings):
+    """A file of the user's: h5ad, or any format of :func:`~jojoscl.data.io.readers.read_file`.
+
+    layer: where the values are; None is X, ``raw`` is ``adata.raw``. label_key: the column of obs with the
+    types; None means that there are none. kind: what the values are; ``auto`` looks. metadata: a table with
+    a row per cell, for formats without annotation. transpose: the file is genes x cells. backed: the matrix
+    stays in its file (h5ad, h5 or zarr, by rows) and is read in bands, for cells that do not fit in memory.
+    """
+
+    name: str = "h5ad"
+    path: str | Path | None = None
+    layer: str | None = None
+    label_key: str | None = None
+    kind: str = one_of("auto", *KINDS, default="auto")
+    metadata: str | Path | None = None
+    transpose: bool = False
+    backed: bool = False
+
+    def load(self) -> AnnData:
+        """Read the file and check what it holds."""
+        if self.path is None:
+            raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
+        if self.backed:
+            if self.metadata is not None or self.transpose:
+                raise UserError("data.backed=true goes with neither metadata nor transpose: write the cells as h5ad.")
+            adata = open_backed(Path(self.path).expanduser(), layer=self.layer)
+            return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
+        adata = read_file(
+            Path(self.path).expanduser(),
+            metadata=None if self.metadata is None else Path(self.metadata).expanduser(),
+            label_key=self.label_key,
+            transpose=self.transpose,
+        )
+        return as_cells(adata, layer=self.layer, label_key=self.label_key, kind=self.kind, name=self.name)
+
+
+def load_dataset(name: str, root: str | os.PathLike[str] | None = None, variant: str | None = None) -> AnnData:
+    """Load a dataset of the catalogue; its types are in ``obs["cell_type"]``.
+
+    Examples
+    --------
+    >>> adata = load_dataset("pbmc68k_reduced")
+    >>> adata.shape
+    (700, 765)
+    """
+    return CatalogDataset(name=name, variant=variant, root=None if root is None else str(root)).load()

@@ -1,0 +1,137 @@
+"""Tables in csv or tsv, plain, gzipped or one to a zip archive, read in bands of rows."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from jojoscl.data.io.matrix import BAND_BYTES, reading, stack_rows, to_cells
+from jojoscl.utils.errors import UserError
+
+HTSEQ_ROWS = {"no_feature", "ambiguous", "too_low_aQual", "not_aligned", "alignment_not_unique"}
+"""Summary rows that HTSeq appends to its table of genes; some versions put ``__`` before the names."""
+
+
+def read_table(
+    *paths: Path, metadata: Path | None = None, text: Iterable[str] = (), transpose: bool = False
+) -> AnnData:
+    """Read one table of cells x genes, or several with the same genes. The first column names the rows.
+
+    Parameters
+    ----------
+    metadata
+        A table with a row per cell; the column that names the cells is found by its content.
+    text
+        Columns that are annotation although they hold numbers. A column without any number is so anyway.
+    transpose
+        The tables are genes x cells.
+
+    Raises
+    ------
+    UserError
+        A table is missing, damaged, not of numbers, or has other genes than the first.
+    """
+    parts = [_read_one(path, set(text)) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        if not part.names.equals(parts[0].names):
+            raise UserError(f"{path} has other columns than {paths[0]}: give tables with the same genes.")
+    x = sp.vstack([part.values for part in parts], format="csr")
+    notes = pd.concat([part.notes for part in parts])
+    rows, columns = notes.index, parts[0].names
+    if transpose:
+        if notes.shape[1]:
+            raise UserError(f"{paths[0]}: column {notes.columns[0]!r} holds no numbers: give a table of numbers.")
+        x, rows, columns = x.T.tocsr(), columns, rows
+    genes = ~columns.str.removeprefix("__").isin(list(HTSEQ_ROWS))
+    with reading(paths[0]):
+        adata = to_cells(paths[0], x[:, genes], {str(name): notes[name] for name in notes}, rows, columns[genes])
+    return adata if metadata is None else annotated(paths[0], adata, metadata)
+
+
+def annotated(path: Path, adata: AnnData, metadata: Path) -> AnnData:
+    """Add the columns of a table with a row per cell; a cell that it does not name gets missing values."""
+    with reading(metadata), _opened(metadata) as handle:
+        table = pd.read_csv(handle, sep=_separator(metadata)[0])
+    known = {name: int(adata.obs_names.isin(table[name].astype(str)).sum()) for name in table}
+    key = max(known, key=lambda name: known[name])
+    if not known[key]:
+        turned = any(adata.var_names.isin(table[name].astype(str)).any() for name in table)
+        way_out = "it looks transposed, change data.transpose" if turned else "give a table that names them"
+        raise UserError(f"{metadata} names none of the cells of {path}: {way_out}.")
+    table.index = pd.Index(table[key].astype(str))
+    found = table.loc[~table.index.duplicated()].drop(columns=key).reindex(adata.obs_names)
+    adata.obs = adata.obs.join(found, rsuffix="_metadata")
+    return adata
+
+
+class _Part(NamedTuple):
+    """One table: its numbers, its annotation (indexed by the names of the rows), the names of its columns."""
+
+    values: sp.csr_matrix
+    notes: pd.DataFrame
+    names: pd.Index
+
+
+def _read_one(path: Path, text: set[str]) -> _Part:
+    with reading(path):
+        separator, width = _separator(path)
+        values: list[sp.csr_matrix] = []
+        notes: list[pd.DataFrame] = []
+        names = pd.Index([])
+        with _opened(path) as handle:
+            rows = BAND_BYTES // 8 // width + 1
+            for band in pd.read_csv(handle, sep=separator, index_col=0, chunksize=rows, low_memory=False):
+                if not notes:
+                    text = text | {name for name in _words(band) if _has_no_number(band[name])}
+                aside = [name for name in band if name in text]
+                band.index = band.index.astype(str)
+                notes.append(band[aside])
+                numbers = band.drop(columns=aside)
+                values.append(sp.csr_matrix(_numbers(path, numbers)))
+                names = numbers.columns.astype(str)
+        return _Part(stack_rows(values), pd.concat(notes), names)
+
+
+def _has_no_number(column: pd.Series) -> bool:
+    return column.dtype == bool or bool(pd.to_numeric(column, errors="coerce").isna().all())
+
+
+def _words(table: pd.DataFrame) -> pd.Index:
+    return table.select_dtypes(exclude="number").columns
+
+
+def _numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
+    for name in _words(table):
+        raise UserError(f"{path}: column {name!r} holds words among numbers: give a table of numbers.")
+    return table.to_numpy(np.float32)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if not n.startswith("__MACOSX") and not n.endswith("/")]
+            if len(names) != 1:
+                raise UserError(f"{path} holds {len(names)} files: give an archive with one table.")
+            with archive.open(names[0]) as handle:
+                yield handle
+    else:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as handle:
+            yield handle
+
+
+def _separator(path: Path) -> tuple[str, int]:
+    """What separates the columns, and how many there are."""
+    with _opened(path) as handle:
+        first = handle.readline().decode()
+    separator = max("\t,; ", key=first.count)
+    return separator, first.count(separator) + 1

@@ -1,0 +1,72 @@
+"""The one interface of every method: cells without labels in, :class:`Result` out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any, Protocol
+
+import numpy as np
+from anndata import AnnData
+
+from jojoscl.training.settings import Run
+from jojoscl.utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method returns.
+
+    labels: (n_cells,) int, clusters 0 .. K-1. embedding: (n_cells, d) float32. seconds: by stage.
+    info: scalars worth keeping beside the scores. history: losses, a row an epoch.
+    last_labels: where an oracle chose the epoch, those of the last epoch, to be reported beside.
+    obs: more about each cell, (n_cells,) arrays by name. obsm: more embeddings, (n_cells, d) by name.
+    shrinkage: rows of :class:`~jojoscl.training.shrinkage_log.ShrinkageRecord`. uns: arrays about the fit by name.
+    """
+
+    labels: np.ndarray
+    embedding: np.ndarray
+    seconds: dict[str, float]
+    info: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    last_labels: np.ndarray | None = None
+    obs: dict[str, np.ndarray] = field(default_factory=dict)
+    obsm: dict[str, np.ndarray] = field(default_factory=dict)
+    shrinkage: list[dict[str, Any]] = field(default_factory=list)
+    uns: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """`adata.X` holds counts (or what ``adata.uns["kind"]`` says); `adata.obs` has no columns.
+
+    A method that can keep the best of several epochs also takes `oracle` and sets ``takes_oracle``.
+    """
+
+    takes_oracle: bool
+
+    def fit_predict(
+        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
+    ) -> Result: ...
+
+
+def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
+    """The number of clusters, or a :class:`UserError` when it makes no sense for `n_cells` cells."""
+    if n_clusters is None:
+        raise UserError("The number of clusters is not known: give n_clusters=<whole number>.")
+    if isinstance(n_clusters, bool) or not isinstance(n_clusters, Integral) or n_clusters < 2:
+        raise UserError(f"n_clusters must be a whole number of at least 2, not {n_clusters!r}.")
+    if n_clusters > n_cells:
+        raise UserError(f"{n_clusters} clusters were asked for, but there are only {n_cells} cells: ask for fewer.")
+    return int(n_clusters)
+
+
+def estimated(n_clusters: int | None, k: int) -> dict[str, int]:
+    """For a result's info: the K that a method found for itself; nothing where it was told."""
+    return {"n_clusters_estimated": k} if n_clusters is None else {}
+
+
+def check_seed(seed: int) -> int:
+    """The seed, or a :class:`UserError` when no generator takes it."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise UserError(f"seed must be a whole number between 0 and {2**32 - 1}, not {seed!r}.")
+    return int(seed)

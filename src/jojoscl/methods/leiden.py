@@ -1,0 +1,54 @@
+"""Leiden as scanpy runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from anndata import AnnData
+
+from jojoscl.clustering.graph import leiden, match_resolution, neighbor_graph
+from jojoscl.data.preprocess import Preprocess
+from jojoscl.methods.base import Result, check_n_clusters
+from jojoscl.model.anchor import principal_components
+from jojoscl.training.settings import Run
+from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.settings import Settings, between
+
+
+@dataclass(kw_only=True)
+class Leiden(Settings):
+    """Scanpy's clustering: principal components, UMAP's fuzzy neighbor graph, Leiden (Traag et al. 2019).
+
+    With `match_k` the resolution is searched from `resolution` until there are `n_clusters` clusters;
+    without, the number of clusters is what comes out, and is not told.
+    """
+
+    name: str
+    preprocess: Preprocess
+    n_pcs: int = between(1)
+    n_neighbors: int = between(2)
+    resolution: float = between(0)
+    match_k: bool
+
+    takes_oracle = False
+
+    def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
+        """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
+        k = check_n_clusters(n_clusters, adata.n_obs) if self.match_k else None
+        watch = Stopwatch()
+        cells = self.preprocess.apply(adata, run.cache if run else None)
+        watch.lap("preprocess")
+        x = principal_components(cells.X, self.n_pcs, seed=seed)
+        graph = neighbor_graph(x, self.n_neighbors, seed=seed)
+        watch.lap("train")
+
+        def cluster_at(resolution: float) -> np.ndarray:
+            return leiden(graph, resolution, seed=seed)
+
+        if k is None:
+            labels, resolution = cluster_at(self.resolution), self.resolution
+        else:
+            labels, resolution = match_resolution(cluster_at, k, start=self.resolution)
+        watch.lap("assign")
+        return Result(labels, x, watch.seconds, {"resolution": resolution})

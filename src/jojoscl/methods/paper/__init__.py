@@ -1,0 +1,1 @@
+"""JojoSCL as the paper describes it and as its released code runs."""

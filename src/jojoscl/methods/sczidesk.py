@@ -1,0 +1,62 @@
+"""scziDesk: ZINB autoencoder, soft K-means, self-training on affinities (Chen et al., NAR GAB 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jojoscl.methods.zinb import ZINBAutoencoder, ZINBClustering, squared_distances
+from jojoscl.utils.settings import between
+
+
+def soft_kmeans(z: Tensor, centroids: Tensor) -> Tensor:
+    """mean_i sum_k w_ik ||z_i - c_k||^2 for z (B, d), centroids (K, d).
+
+    w is the square of softmax_k(-||z_i - c_k||^2), its rows scaled to sum 1: a softmax of twice that.
+    """
+    distances = squared_distances(z, centroids)
+    return (distances * torch.softmax(-2 * distances, dim=1)).sum(1).mean()
+
+
+def affinity_divergence(z: Tensor) -> Tensor:
+    """sum_ij q_ij log(q_ij / p_ij) over pairs of different cells of the batch z (B, d).
+
+    p_ij is proportional to 1 / (1 + ||z_i - z_j||^2) and q_ij to p_ij^2, rows sum to 1. Both carry a
+    gradient, as in the released code.
+    """
+    n = len(z)
+    others = ~torch.eye(n, dtype=torch.bool, device=z.device)
+    kernel = -torch.log1p(squared_distances(z, z)[others].view(n, n - 1))
+    log_p, log_q = torch.log_softmax(kernel, dim=1), torch.log_softmax(2 * kernel, dim=1)
+    return (log_q.exp() * (log_q - log_p)).sum()
+
+
+class ScziDeskModule(ZINBAutoencoder):
+    """Adds alpha * soft K-means + gamma * affinity divergence, both of the latent under noise."""
+
+    def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
+        alpha, gamma = self.hyper["alpha"], self.hyper["gamma"]
+        return torch.as_tensor(alpha * soft_kmeans(z, self.centroids) + gamma * affinity_divergence(z))
+
+    @torch.no_grad()
+    def renew_clusters(self, z: np.ndarray) -> Tensor:
+        return squared_distances(torch.from_numpy(z), self.centroids.cpu()).argmin(1)
+
+    def configure_optimizers(self) -> Any:
+        lr = self.hyper["lr"] if self.clustering else self.hyper["pretrain_lr"]
+        return torch.optim.Adam(self.parameters(), lr=lr, fused=True)
+
+
+@dataclass(kw_only=True)
+class ScziDesk(ZINBClustering):
+    """scziDesk, as its release trains it."""
+
+    alpha: float = between(0)
+    gamma: float = between(0)
+    lr: float = between(0)
+
+    module_class = ScziDeskModule

@@ -1,0 +1,218 @@
+"""The zero-inflated negative binomial autoencoder of scDeepCluster and scziDesk, and how both are trained."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import lightning as L
+import numpy as np
+import torch
+import torch.nn.functional as F
+from anndata import AnnData
+from torch import Tensor, nn
+
+from jojoscl.clustering.kmeans import kmeans
+from jojoscl.data.preprocess import Preprocess
+from jojoscl.methods.base import Result, check_n_clusters
+from jojoscl.model.linear import Linear
+from jojoscl.model.views import random_view
+from jojoscl.training.callbacks import History
+from jojoscl.training.datamodule import CellDataModule
+from jojoscl.training.fit import fit
+from jojoscl.training.module import SeededModule
+from jojoscl.training.settings import Run
+from jojoscl.training.stopping import Plateau, SettledLabels
+from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.seeding import derived_seed
+from jojoscl.utils.settings import Settings, between
+
+
+def zinb_nll(counts: Tensor, mu: Tensor, theta: Tensor, pi_logit: Tensor, ridge: float = 0.0) -> Tensor:
+    """Mean negative log-likelihood of counts under a zero-inflated negative binomial, + ridge * mean(pi^2).
+
+    P(x) = pi [x = 0] + (1 - pi) NB(x; mu, theta), with variance mu + mu^2 / theta and pi = sigmoid(pi_logit)
+    (Eraslan et al., Nat Commun 2019). No clamp and no epsilon is needed: all is done on logarithms.
+
+    Parameters
+    ----------
+    counts
+        (B, G), whole numbers of at least 0. Most of single-cell counts are 0, and only the others, about a
+        tenth of them, need the gamma function: that is what makes this fast.
+    mu, theta, pi_logit
+        (B, G), mean > 0, dispersion > 0, logit of the share of excess zeros.
+    ridge
+        Weight of the squared share of excess zeros.
+    """
+    log_nb0 = -theta * torch.log1p(mu / theta)
+    # log(pi + (1 - pi) NB(0)), by softplus(-l) = -log(pi) and NB(0) (1 - pi) / pi = exp(log_nb0 - l)
+    zeros = F.softplus(-pi_logit) - F.softplus(log_nb0 - pi_logit)
+    where = counts.flatten().nonzero().squeeze(1)
+    x, m, t, logit, nb0 = (v.flatten().gather(0, where) for v in (counts, mu, theta, pi_logit, log_nb0))
+    others = F.softplus(logit) - nb0 - x * torch.log(m / (m + t)) - _log_binomial(x, t)
+    total = torch.where(counts > 0, 0.0, zeros).sum() + others.sum()
+    if ridge:
+        total = total + ridge * torch.sigmoid(pi_logit).square().sum()
+    return total / counts.numel()
+
+
+def _log_binomial(x: Tensor, theta: Tensor) -> Tensor:
+    """log of Gamma(x + theta) / (Gamma(theta) x!)."""
+    # Log-gammas of a large theta cancel: float32 would leave nothing. Apple's GPUs have nothing wider.
+    wide = torch.float32 if x.device.type == "mps" else torch.float64
+    x64, t64 = x.to(wide), theta.to(wide)
+    return (torch.lgamma(x64 + t64) - torch.lgamma(t64) - torch.lgamma(x64 + 1)).to(theta.dtype)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """||a_i - b_j||^2, (n, m), of a (n, d) and b (m, d)."""
+    return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T).clamp(min=0)
+
+
+class ZINBAutoencoder(SeededModule, ABC):
+    """Denoising autoencoder whose output is a ZINB distribution of counts; trained alone, then to cluster.
+
+    Gaussian noise enters at the input and before each ReLU of the encoder; the latent z is linear. A subclass
+    says what clustering adds to the loss and how clusters are read off.
+    """
+
+    def __init__(self, n_genes: int, n_clusters: int, *, seed: int, **hyper: Any) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.seed, self.hyper = seed, hyper
+        dims = [n_genes, *hyper["encoder_dims"]]
+        self.encoder = nn.ModuleList(_linear_layers(dims))
+        self.decoder = nn.ModuleList(_linear_layers(dims[:0:-1]))
+        self.heads = nn.ModuleDict({name: _linear_layers([dims[1], n_genes])[0] for name in ("mu", "theta", "pi")})
+        self.centroids = nn.Parameter(torch.zeros(n_clusters, dims[-1]))
+        self.clustering = False
+
+    # ---- the network ---------------------------------------------------------------------------------
+
+    def encode(self, x: Tensor, noise_sd: float = 0.0) -> Tensor:
+        """Latent z (B, d) of cells x (B, G)."""
+        h = self._noisy(x, noise_sd)
+        *hidden, last = self.encoder
+        for layer in hidden:
+            h = self._noisy(layer(h), noise_sd).relu()
+        return torch.as_tensor(last(h))
+
+    def decode(self, z: Tensor, size_factors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """mu, theta and the logit of pi, each (B, G), for z (B, d) and size factors (B,)."""
+        h = z
+        for layer in self.decoder:
+            h = layer(h).relu()
+        mu = self.heads["mu"](h).clamp(math.log(1e-5), math.log(1e6)).exp() * size_factors[:, None]
+        theta = F.softplus(self.heads["theta"](h)).clamp(1e-4, 1e4)
+        return mu, theta, self.heads["pi"](h)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"z": self.encode(x)}
+
+    def _noisy(self, h: Tensor, noise_sd: float) -> Tensor:
+        return random_view(h, 0.0, noise_sd, self.generator) if noise_sd else h
+
+    # ---- training ------------------------------------------------------------------------------------
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        x, index, counts, size_factors = batch
+        z = self.encode(x, self.hyper["noise_sd"])
+        zinb = zinb_nll(counts, *self.decode(z, size_factors), self.hyper["ridge"])
+        if not self.clustering:
+            self.record(batch_idx, loss=zinb)
+            return zinb
+        cluster = self.cluster_loss(x, z, index)
+        self.record(batch_idx, loss=zinb + cluster, zinb=zinb, cluster=cluster)
+        return zinb + cluster
+
+    def start_clustering(self, centroids: np.ndarray) -> None:
+        """From now on train with :meth:`cluster_loss`, beginning at centroids (K, d)."""
+        self.clustering = True
+        self.seed = derived_seed(self.seed, 1)  # not the noise of pretraining again
+        with torch.no_grad():
+            self.centroids.copy_(torch.from_numpy(centroids))
+
+    @abstractmethod
+    def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
+        """What clustering adds to the loss, for cells x (B, G), index (B,) and their latent z under noise."""
+
+    @abstractmethod
+    def renew_clusters(self, z: np.ndarray) -> Tensor:
+        """Clusters (n,) of all cells, given their latent z (n, d) without noise."""
+
+
+@dataclass(kw_only=True)
+class ZINBClustering(Settings):
+    """Pretrain the autoencoder, K-means on its latent, train both together until the labels settle."""
+
+    name: str
+    preprocess: Preprocess
+    encoder_dims: list[int]
+    noise_sd: float = between(0)
+    ridge: float = between(0)
+    batch_size: int = between(2)
+    pretrain_epochs: int = between(1)
+    pretrain_patience: int | None = between(1)
+    pretrain_gain: float = between(0, 1)
+    pretrain_lr: float = between(0)
+    kmeans_starts: int = between(1)
+    epochs: int = between(1)
+    check_every: int = between(1)
+    tolerance: float = between(0, 1)
+
+    takes_oracle = False
+    module_class: ClassVar[type[ZINBAutoencoder]]
+
+    def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
+        """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
+        run = run or Run()
+        k = check_n_clusters(n_clusters, adata.n_obs)
+        watch = Stopwatch()
+        cells = self.preprocess.apply(adata, run.cache)
+        watch.lap("preprocess")
+
+        L.seed_everything(seed, verbose=False)
+        data = self._data(cells, seed)
+        module = self.module_class(cells.n_vars, k, seed=seed, **self._hyper())
+        pretrained = self._pretrain(module, data, run)
+        module.start_clustering(kmeans(data.embed(module)["z"], k, seed=seed, n_init=self.kmeans_starts)[1])
+        trained = self._cluster(module, data, run, first_epoch=len(pretrained.rows))
+        z = data.embed(module)["z"]
+        watch.seconds |= {"pretrain": pretrained.seconds, "train": trained.seconds}
+        info = {"pretrain_epochs": len(pretrained.rows), "epochs": len(trained.rows)}
+        return Result(module.renew_clusters(z).cpu().numpy(), z, watch.seconds, info, pretrained.rows + trained.rows)
+
+    def _pretrain(self, module: ZINBAutoencoder, data: CellDataModule, run: Run) -> History:
+        epochs = run.trainer.max_epochs or self.pretrain_epochs
+        callbacks = [Plateau(self.pretrain_patience, self.pretrain_gain)] if self.pretrain_patience else []
+        return fit(module, data, run, max_epochs=epochs, stage="pretrain", callbacks=callbacks)
+
+    def _cluster(self, module: ZINBAutoencoder, data: CellDataModule, run: Run, *, first_epoch: int) -> History:
+        epochs = run.trainer.max_epochs or self.epochs
+        callbacks = [SettledLabels(self.check_every, self.tolerance)]
+        return fit(module, data, run, max_epochs=epochs, stage="cluster", callbacks=callbacks, first_epoch=first_epoch)
+
+    def _data(self, cells: AnnData, seed: int) -> CellDataModule:
+        if "counts" not in cells.layers:
+            raise UserError(f"{self.name} models counts, and these are log-normalised values: choose another method.")
+        counts, size_factors = cells.layers["counts"].toarray(), cells.obs["size_factors"].to_numpy()
+        return CellDataModule(cells.X, counts, size_factors, batch_size=self.batch_size, seed=seed)
+
+    def _hyper(self) -> dict[str, Any]:
+        """What the module needs; a checkpoint made with other values is refused."""
+        outside = {"name", "preprocess", "batch_size", "pretrain_epochs", "epochs", "check_every", "tolerance"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in outside}
+
+
+def _linear_layers(dims: Sequence[int]) -> list[Linear]:
+    """Linear layers with Glorot's uniform weights and no bias to begin with, as Keras makes them."""
+    layers = [Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
+    for layer in layers:
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return layers

@@ -1,0 +1,1 @@
+"""The mathematics: tensors and arrays only."""

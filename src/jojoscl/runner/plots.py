@@ -1,0 +1,123 @@
+"""Pictures of a run."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from matplotlib.figure import Figure
+
+from jojoscl.clustering.graph import neighbor_graph
+from jojoscl.utils.files import whole_file
+from jojoscl.utils.seeding import at_most
+
+_MOST_CELLS = 50_000
+_SYMBOLS = {
+    "sigma2": "noise $\\sigma^2_k$",
+    "tau2": "spread $\\tau^2_k$",
+    "b": "weight on the centroid $b_k$",
+    "movement": "movement of the centroids",
+    "cosine_gap": "cosine, same cell - other cells",
+}
+
+
+def loss_curves(history: list[dict[str, float]], path: Path) -> None:
+    """Every loss against the epoch; nothing for methods without epochs."""
+    table = pd.DataFrame(history)
+    if table.empty:
+        return
+    names = [name for name in table.columns if name != "epoch"]
+    figure = Figure(figsize=(3 * len(names), 2.6), layout="constrained")
+    for axis, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+        axis.plot(table["epoch"], table[name], color="C0")
+        axis.set(title=name, xlabel="epoch")
+    _save(figure, path)
+
+
+def shrinkage(record: pd.DataFrame, path: Path) -> None:
+    """The rows of :class:`~jojoscl.training.shrinkage_log.ShrinkageRecord`; nothing for methods without them.
+
+    Above: sigma2_k, tau2_k, b_k and the centroids' movement (a thin line a cluster, the median thick) and the cosine
+    gap against the epoch. Below: distances between centroids.
+    """
+    if record.empty:
+        return
+    curves = [name for name in ("sigma2", "tau2", "b", "movement", "cosine_gap") if (record["quantity"] == name).any()]
+    distances: list[tuple[Any, pd.DataFrame]] = list(record[record["quantity"] == "distance"].groupby("epoch"))
+    figure = Figure(figsize=(3 * len(curves), 2.6 * (1 + bool(distances))), layout="constrained")
+    rows = figure.subfigures(1 + bool(distances), 1, squeeze=False)[:, 0]
+    for axis, name in zip(np.atleast_1d(rows[0].subplots(1, len(curves))), curves, strict=True):
+        chosen = record[record["quantity"] == name]
+        values = chosen.assign(cluster=chosen["cluster"].astype(float).fillna(0)).pivot_table(
+            "value", "epoch", "cluster"
+        )
+        axis.plot(values, color="C0", linewidth=0.5, alpha=0.4)
+        axis.plot(values.median(axis=1), color="C0")
+        axis.set(title=_SYMBOLS[name], xlabel="epoch")
+    if not distances:
+        return _save(figure, path)
+    top = max(group["value"].max() for _, group in distances)
+    axes = np.atleast_1d(rows[1].subplots(1, len(distances)))
+    for axis, (epoch, group) in zip(axes, distances, strict=True):
+        image = axis.imshow(_symmetric(group), vmin=0, vmax=top, cmap="viridis")
+        axis.set(title=f"centroids after {epoch + 1} epochs", xlabel="cluster", ylabel="cluster")
+    rows[1].colorbar(image, ax=axes, label="distance")
+    _save(figure, path)
+
+
+def _symmetric(group: pd.DataFrame) -> np.ndarray:
+    i, j = (group[name].to_numpy(int) for name in ("cluster", "other"))
+    matrix = np.zeros((j.max() + 1,) * 2)
+    matrix[i, j] = matrix[j, i] = group["value"]
+    return matrix
+
+
+def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, path: Path, *, seed: int) -> None:
+    """UMAP of an embedding (n, d), coloured by cluster and, where they are known, by annotated type.
+
+    Of more than 50,000 cells so many are drawn.
+    """
+    shown = at_most(np.arange(len(labels)), _MOST_CELLS, seed=seed)
+    labels, truth = labels[shown], None if truth is None else truth[shown]
+    points = umap_coordinates(embedding[shown], seed)
+    groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
+    figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")
+    for axis, (title, group) in zip(np.atleast_1d(figure.subplots(1, len(groups))), groups.items(), strict=True):
+        names = sorted(set(group), key=lambda name: (int(name) if name.isdigit() else -1, name))
+        colours = sc.pl.palettes.default_20 if len(names) <= 20 else sc.pl.palettes.default_102
+        for name, colour in zip(names, colours * (1 + len(names) // len(colours)), strict=False):
+            axis.scatter(
+                *points[group == name].T,
+                s=max(1.0, 4000 / len(points)),
+                color=colour,
+                label=name,
+                linewidths=0,
+            )
+        axis.set(title=title, xlabel="UMAP 1", ylabel="UMAP 2", xticks=[], yticks=[])
+        axis.legend(
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            frameon=False,
+            fontsize=7,
+            markerscale=2,
+            ncols=1 + len(names) // 21,
+        )
+    _save(figure, path)
+
+
+def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
+    """UMAP (n, 2) by scanpy's defaults."""
+    adata = neighbor_graph(embedding, 15, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as there
+        sc.tl.umap(adata, random_state=seed)
+    return np.asarray(adata.obsm["X_umap"])
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,0 +1,141 @@
+"""One run: compose -> load -> fit -> evaluate -> write."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import CSVLogger
+from omegaconf import DictConfig
+
+from jojoscl.clustering.metrics import scores, silhouette
+from jojoscl.data.cells import without_labels
+from jojoscl.methods.base import Result
+from jojoscl.runner import output
+from jojoscl.runner.config import build, config_hash, plain, study_point, varied, with_settings
+from jojoscl.runner.wandb import Wandb
+from jojoscl.training.settings import Run
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings, between, one_of
+
+
+@dataclass(kw_only=True)
+class RunSettings(Settings):
+    """The settings at the top of `conf/train.yaml`."""
+
+    seed: int = between(0, 2**32 - 1)
+    n_clusters: Any
+    selection: str = one_of("last", "oracle")
+    pictures: bool
+    force: bool
+
+    outermost = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_clusters not in (None, "annotated") and type(self.n_clusters) is not int:
+            raise UserError(f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}.")
+
+
+def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """Do the run that `cfg` describes in `folder` and return its metrics; a finished run is read, not done again."""
+    cfg = varied(cfg)
+    if cfg.force is not True and (finished := output.read_metrics(folder, config_hash(cfg))):
+        return finished
+    RunSettings(**{field.name: cfg[field.name] for field in fields(RunSettings)})
+    method, dataset, trainer = build(cfg.method), build(cfg.data), build(cfg.trainer)
+    corrupt = build(cfg.corrupt)
+    if cfg.selection == "oracle" and not method.takes_oracle:
+        raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
+
+    forget_peak_memory()
+    started = time.perf_counter()
+    cells = corrupt(dataset.load(), seed=cfg.seed)
+    loaded = time.perf_counter()
+    truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
+    n_clusters = number_of_clusters(cfg.n_clusters, truth)
+    loggers = make_loggers(cfg, folder)
+    if cfg.force:
+        output.clear(folder)
+    try:
+        result = method.fit_predict(
+            without_labels(cells),
+            n_clusters,
+            seed=cfg.seed,
+            run=Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg)),
+            **oracle_of(cfg.selection, truth),
+        )
+        seconds = {"load": loaded - started, **result.seconds}
+        metrics = {
+            **output.describe(cfg, cells, result),
+            "n_types": None if truth is None else len(np.unique(truth)),
+            **study_point(cfg),
+            **evaluate(truth, result),
+            "silhouette": silhouette(result.embedding, result.labels),
+            "seconds": seconds | {"method": sum(result.seconds.values()), "total": sum(seconds.values())},
+        }
+        output.write(folder, cfg, cells, truth, result, metrics)
+        for logger in loggers[1:]:
+            if isinstance(logger, Wandb):
+                logger.log_results(folder, metrics)
+            else:
+                logger.log_metrics({k: v for k, v in metrics.items() if isinstance(v, int | float)})
+    finally:
+        for logger in loggers:
+            logger.finalize("success")
+            if isinstance(logger, Wandb):
+                logger.close()
+    return metrics
+
+
+def forget_peak_memory() -> None:
+    """Let the peak that is reported be this run's, not that of an earlier one of the sweep; possible on Linux only."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> int | None:
+    """K: a number as it is; "annotated" is how many types there are, the one thing a method is told of the labels."""
+    if not isinstance(wanted, str):
+        return wanted
+    if truth is None:
+        raise UserError("These cells have no annotated types to count: give n_clusters=<whole number>.")
+    return len(np.unique(truth))
+
+
+def oracle_of(selection: str, truth: np.ndarray | None) -> dict[str, Any]:
+    """The scorer that selection=oracle, and nothing else, hands to the method: ARI + NMI, as the released code."""
+    if selection != "oracle":
+        return {}
+    if truth is None:
+        raise UserError("selection=oracle needs annotated types, and these cells have none: use selection=last.")
+    return {"oracle": functools.partial(_ari_and_nmi, truth)}
+
+
+def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
+    found = scores(truth, labels)
+    return found["ari"] + found["nmi"]
+
+
+def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
+    """ARI, NMI and ACC; where an oracle chose the epoch, also those of the last, label-free one (`last_ari` ...)."""
+    if truth is None:
+        return {}
+    last = {} if result.last_labels is None else scores(truth, result.last_labels)
+    return scores(truth, result.labels) | {f"last_{name}": value for name, value in last.items()}
+
+
+def make_loggers(cfg: DictConfig, folder: Path) -> tuple[Any, ...]:
+    """The CSV logger always, and the one that `logger` names."""
+    csv = CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
+    if not cfg.get("logger"):
+        return (csv,)
+    chosen = build(with_settings(cfg.logger, {"save_dir": str(folder)}))
+    if isinstance(chosen, Wandb):
+        chosen.start(plain(cfg))
+    return (csv, chosen)

@@ -1,0 +1,102 @@
+"""Weights & Biases beside the run folder: it mirrors what `metrics.json` holds, and can neither stop nor slow a run."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+
+from jojoscl.utils.errors import UserError
+
+log = logging.getLogger(__name__)
+
+PICTURES = ("losses", "umap", "shrinkage")
+
+
+class Wandb(Logger):
+    """One W&B run for one job. Whatever fails in W&B is said in one warning, and nothing more is sent.
+
+    `timeout` bounds, in seconds, the wait for a server at the start and at the end; between them W&B sends from a
+    process of its own. `names` is what else `wandb.init` takes: project, group, name, tags ...
+    """
+
+    def __init__(self, *, id: str, save_dir: str, offline: bool, timeout: float, **names: Any) -> None:
+        super().__init__()
+        if find_spec("wandb") is None:
+            raise UserError("logger=wandb needs wandb: pip install 'jojoscl[wandb]'.")
+        self.id = re.sub(r"[^\w-]", "-", id)
+        self.folder, self.offline, self.timeout, self.names = save_dir, offline, timeout, names
+        self._run: Any = None
+        self._dead = self._done = False
+
+    def start(self, config: Mapping[str, Any]) -> None:
+        """Begin the W&B run of a job with this configuration."""
+        self._guarded(lambda: self._start(config))
+
+    def _start(self, config: Mapping[str, Any]) -> None:
+        import wandb
+
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        seconds = self.timeout
+        self._run = wandb.init(
+            id=self.id,
+            dir=self.folder,
+            config=dict(config),
+            mode="offline" if self.offline else "online",  # not by WANDB_MODE, which would outlive the job
+            resume="allow",
+            reinit="create_new",  # another job's run in this process is left alone
+            settings=wandb.Settings(
+                init_timeout=seconds, login_timeout=seconds, finish_timeout=seconds, console="off", silent=True
+            ),
+            **self.names,
+        )
+        self._run.define_metric("epoch")
+        self._run.define_metric("*", step_metric="epoch")
+
+    @property
+    def name(self) -> str:
+        return "wandb"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the configuration holds them."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self._guarded(lambda: self._run.log({"epoch": step, **metrics}))
+
+    def log_results(self, folder: Path, metrics: dict[str, Any]) -> None:
+        """The whole of `metrics` as the summary, its scalars as a table of one row, and the pictures in `folder`."""
+        self._guarded(lambda: self._log_results(folder, metrics))
+
+    def _log_results(self, folder: Path, metrics: dict[str, Any]) -> None:
+        import wandb
+
+        row = {name: value for name, value in metrics.items() if not isinstance(value, dict | list)}
+        pictures = {name: folder / f"{name}.png" for name in PICTURES}
+        images = {name: wandb.Image(str(path)) for name, path in pictures.items() if path.exists()}
+        self._run.log({"results": wandb.Table(columns=list(row), data=[list(row.values())]), **images})
+        self._run.summary.update(metrics)
+        self._done = True
+
+    def close(self) -> None:
+        """End the W&B run; as failed, if it has no results. Not in `finalize`, which ends each stage of a training."""
+        self._guarded(lambda: self._run.finish(exit_code=0 if self._done else 1))
+        self._dead = True
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        if self._dead:
+            return
+        try:
+            action()
+        except Exception as error:  # a mirror is worth no run
+            self._dead = True
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            log.warning("W&B has nothing more of this run (%s); metrics.json has it all.", reason)

@@ -1,0 +1,189 @@
+"""Train a LightningModule on cells, going on from the run folder's checkpoint if there is one."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.strategies import DDPStrategy
+
+from jojoscl.training.callbacks import History, LastCheckpoint, Progress
+from jojoscl.training.datamodule import CellDataModule
+from jojoscl.training.distributed import SharedBatchNorm, launch
+from jojoscl.training.settings import Run, TrainerSettings
+from jojoscl.utils.errors import UserError
+
+_THREADS = torch.get_num_threads()  # as the environment says; numba, once used by scanpy, sets it anew
+
+
+def fit(
+    module: L.LightningModule,
+    data: CellDataModule,
+    run: Run,
+    *,
+    max_epochs: int,
+    stage: str = "last",
+    callbacks: Sequence[L.Callback] = (),
+    first_epoch: int = 0,
+) -> History:
+    """Train for `max_epochs` and return the history.
+
+    `stage` names the checkpoint and `first_epoch` numbers its first epoch, in methods of several stages. On several
+    devices all but the training stays in this process, which takes the module's and the callbacks' state from the
+    last checkpoint.
+
+    Raises
+    ------
+    UserError
+        The checkpoint cannot be read, or belongs to other settings; there are not so many devices.
+    """
+    settings, history = run.trainer, History(first_epoch)
+    checkpoint = run.folder / f"{stage}.ckpt" if run.folder else None
+    if checkpoint and checkpoint.exists():
+        check_checkpoint(checkpoint, module, run.config_hash)
+    if settings.devices == 1:
+        _train(module, data, run, checkpoint, max_epochs, [*callbacks, history])
+        return history
+
+    check_devices(settings, module, data)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = checkpoint or Path(folder) / f"{stage}.ckpt"
+        # A logger may hold what no other process can use: the log is written when all is done.
+        shared = (data, replace(run, loggers=()), checkpoint, max_epochs, [SharedBatchNorm(), *callbacks, history])
+        launch(_train, settings.devices, module, *shared)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    module.load_state_dict(state["state_dict"])
+    for callback in (*callbacks, history):
+        if callback.state_key in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"][callback.state_key])
+    history.write(run.loggers)
+    return history
+
+
+def _train(
+    module: L.LightningModule,
+    data: CellDataModule,
+    run: Run,
+    checkpoint: Path | None,
+    max_epochs: int,
+    callbacks: Sequence[L.Callback],
+) -> None:
+    """What :func:`fit` does in each process."""
+    settings = run.trainer
+    torch.set_num_threads(settings.threads or max(1, _THREADS // settings.devices))
+    extra: list[L.Callback] = []
+    if checkpoint:
+        extra.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash))
+    if settings.progress_bar:
+        extra.append(Progress())
+    for name in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # One gather per batch needs no worker processes; the second is between Lightning and torch.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
+        warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")  # for what torch 2.6 does not have
+        # Modules do it on purpose.
+        warnings.filterwarnings("ignore", ".*overridden `transfer_batch_to_device` in `LightningModule`.*")
+        # Of several jobs in one allocation each is a run of its own; on a login node `srun` is not wanted either.
+        warnings.filterwarnings("ignore", ".*`srun` command is available.*")
+        # A resumed run's History writes the whole log again.
+        warnings.filterwarnings("ignore", ".*Previous log files in this directory will be deleted.*")
+        for words in ("is deprecated. Please switch to `torch.compile`", "The .grad attribute of a Tensor that is not"):
+            warnings.filterwarnings("ignore", f".*{words}.*")  # torch.compile to itself
+        if settings.compile:
+            for part in module.children():
+                part.compile()  # in place: names in checkpoints stay as they are
+        trainer = make_trainer(
+            settings,
+            max_epochs=max_epochs,
+            callbacks=[*callbacks, *extra],
+            logger=list(run.loggers),
+            enable_checkpointing=checkpoint is not None,
+            default_root_dir=run.folder,
+        )
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None)
+    module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU, and all cells are still to be embedded
+
+
+def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
+    """Lightning's trainer; a device or a precision that it does not have is a :class:`UserError`."""
+    if settings.devices > 1:
+        # BatchNorm's statistics, which a broadcast before each step would overwrite, are shared once an epoch.
+        kwargs |= {"strategy": DDPStrategy(broadcast_buffers=False), "plugins": [LightningEnvironment()]}
+        kwargs |= {"sync_batchnorm": on_gpu(settings), "use_distributed_sampler": False}
+    try:
+        return L.Trainer(
+            accelerator=settings.accelerator,
+            devices=devices(settings),
+            precision=settings.precision,  # type: ignore[arg-type]
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+            **kwargs,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".!")
+        raise UserError(
+            f"No training with accelerator={settings.accelerator} and "
+            f"precision={settings.precision} ({reason}): change these settings of trainer."
+        ) from error
+
+
+def on_gpu(settings: TrainerSettings) -> bool:
+    """Whether an NVIDIA or AMD GPU is there and wanted."""
+    return torch.cuda.device_count() > 0 and settings.accelerator in ("auto", "gpu", "cuda")
+
+
+def devices(settings: TrainerSettings) -> int | list[int]:
+    """What Lightning takes: how many CPU processes, or which GPUs, beginning with number `settings.device`."""
+    n_gpus = torch.cuda.device_count()
+    if not on_gpu(settings) or n_gpus == 1:
+        return settings.devices
+    return [(settings.device + i) % n_gpus for i in range(settings.devices)]
+
+
+def check_devices(settings: TrainerSettings, module: L.LightningModule, data: CellDataModule) -> None:
+    """A :class:`UserError` unless there are so many devices, and two cells of each batch for every one."""
+    n, n_gpus = settings.devices, torch.cuda.device_count()
+    if not getattr(module, "splits_batches", False):
+        raise UserError("This method trains on one device: set trainer.devices=1.")
+    if on_gpu(settings) and n > n_gpus:
+        raise UserError(f"trainer.devices={n}, and there are {n_gpus} GPUs: ask for fewer, or trainer.accelerator=cpu.")
+    if min(len(data.cells), data.batch_size) < 2 * n:
+        raise UserError(f"{n} devices need a batch of at least {2 * n} cells: ask for fewer devices.")
+
+
+def check_checkpoint(path: Path, module: L.LightningModule, config_hash: str) -> None:
+    """A :class:`UserError` unless `path` is a checkpoint of a module, and of a run, with the same settings."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found: dict[str, Any] = dict(state["hyper_parameters"])
+        found_hash = state["callbacks"][LastCheckpoint.__qualname__]["config_hash"]
+    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{path} is not a checkpoint that can be read: delete it, or start anew by force=true."
+        ) from error
+    wanted = dict(module.hparams)
+    differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+    if differing:
+        key = differing[0]
+        raise UserError(
+            f"{path} was made with other settings ({key}: {found.get(key)} there, {wanted.get(key)} here): "
+            "choose another run folder, or start anew by force=true."
+        )
+    if found_hash != config_hash:
+        raise UserError(
+            f"{path} was made with other settings of the data or the training: "
+            "choose another run folder, or start anew by force=true."
+        )

@@ -1,0 +1,231 @@
+"""The command line: its help, its words for a typing error, sweeps, and what it does not do twice."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anndata import AnnData
+
+import jojoscl.runner.run
+from jojoscl.runner.cli import EXAMPLES, help_text, known_keys
+from jojoscl.runner.config import conf_dir
+from jojoscl.runner.sweep import collect
+
+if TYPE_CHECKING:  # several folders have a conftest
+    from conftest import InProcess
+
+TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "trainer.max_epochs=1",
+        "trainer.progress_bar=false", "pictures=false", "preset=paper", "method.encoder_dims=[8,4]")  # fmt: skip
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+# ---- help ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["data", "method", "preset", "experiment", "search"])
+def test_help_lists_every_choice_with_what_it_is(group: str) -> None:
+    section = help_text().split(f"\n{group}=\n")[1].split("\n\n")[0]
+    lines = [line.split(maxsplit=1) for line in section.splitlines()]
+    assert [name for name, *_ in lines] == choices(group)
+    assert all(about for _, about in lines)
+
+
+def test_help_has_five_examples_of_settings_that_exist() -> None:
+    commands = [re.split(r"\s{2,}", line.strip())[0] for line in EXAMPLES.splitlines()]
+    assert len(commands) == 5
+    keys = known_keys(["data=h5ad"])
+    for command in commands:
+        name, *arguments = command.split()
+        assert name == "jojoscl"
+        for key, _, values in (argument.partition("=") for argument in arguments if argument != "-m"):
+            assert key in keys
+            if (conf_dir() / key).is_dir():
+                assert set(values.split(",")) <= set(choices(key))
+    assert EXAMPLES in help_text()
+
+
+@pytest.mark.parametrize("argument", ["--help", "-h", "seeed=1", "data=blader"])
+def test_help_and_typing_errors_wait_for_no_slow_import(argument: str) -> None:
+    code = (
+        "import sys\nfrom jojoscl.runner.cli import main\ntry:\n    main()\nfinally:\n"
+        "    print({'torch', 'lightning', 'scanpy', 'anndata'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("set()\n")
+    if argument.startswith("-"):
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("jojoscl: shrinkage contrastive learning")
+    else:
+        assert done.returncode == 2
+        assert "did you mean" in done.stderr
+
+
+# ---- typing errors ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["data", "method", "preset", "experiment", "search"])
+def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: str) -> None:
+    for name in choices(group):
+        typo = name[0] + name[2:]
+        done = in_process(f"{group}={typo}")
+        assert done.code == 2
+        assert done.err == f"jojoscl: {group} has no choice '{typo}' (did you mean '{name}'?).\n"
+
+
+def test_known_keys_are_those_of_the_chosen_group() -> None:
+    assert "data.path" in known_keys(["data=h5ad"])
+    assert "data.path" not in known_keys(["data=yan"])
+    assert "method.momentum" in known_keys(["data=nowhere"]), "of the defaults, where the choice is wrong too"
+
+
+# ---- one run ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_says_its_scores_and_its_folder(in_process: InProcess, tmp_path: Path) -> None:
+    done = in_process(*TINY)
+    assert (done.code, done.err) == (0, "")
+    scores, folder = done.out.splitlines()[-2:]
+    assert re.fullmatch(r"simulated jojoscl seed 0: ARI -?\d\.\d{4}  NMI \d\.\d{4}  ACC \d\.\d{4}", scores)
+    assert (Path(folder.strip()) / "metrics.json").exists()
+    assert Path(folder.strip()).is_relative_to(tmp_path / "runs" / "main" / "simulated" / "jojoscl-paper-last")
+
+
+def test_a_run_without_types_says_how_many_clusters(in_process: InProcess, tmp_path: Path, cells: AnnData) -> None:
+    cells.write_h5ad(tmp_path / "mine.h5ad")
+    done = in_process("data=h5ad", "data.path=mine.h5ad", "n_clusters=4", "method=random", "pictures=false")
+    assert (done.code, done.err) == (0, "")
+    assert "h5ad random seed 0: 4 clusters\n" in done.out
+
+
+def test_a_refused_run_takes_away_its_own_folders_only(in_process: InProcess, tmp_path: Path) -> None:
+    kept = tmp_path / "runs" / "main" / "simulated" / "kept.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("")
+    assert in_process(*TINY, "n_clusters=61").code == 2
+    assert list((tmp_path / "runs").rglob("*")) == [kept.parents[1], kept.parent, kept]
+
+
+def test_a_defect_is_shown_as_it_is(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(jojoscl.runner.run, "run", broken)
+    with pytest.raises(RuntimeError, match="a defect of ours"):
+        in_process(*TINY)
+
+
+def test_a_full_disk_wherever_it_is_met_is_one_sentence(
+    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(jojoscl.runner.run, "run", full)
+    done = in_process(*TINY, "hydra.run.dir=run")
+    assert done.code == 2
+    assert done.err == (
+        f"jojoscl: No space left to write {tmp_path / 'run'}: free some disk or choose another folder.\n"
+    )
+
+
+# ---- sweeps ----------------------------------------------------------------------------------------------------
+
+
+def sweep(in_process: InProcess, *overrides: str) -> Any:
+    return in_process("-m", *TINY, *overrides)
+
+
+def test_a_sweep_goes_on_after_a_failing_job_and_ends_with_1(in_process: InProcess, tmp_path: Path) -> None:
+    done = sweep(in_process, "n_clusters=2,61,3")
+    assert (done.code, done.err) == (1, "")
+    (failed,) = (tmp_path / "runs").rglob("failed.txt")
+    sentence = "61 clusters were asked for, but there are only 60 cells: ask for fewer."
+    assert failed.read_text() == f"{sentence}\n"
+    assert [path.name for path in failed.parent.iterdir()] == ["failed.txt"]
+    assert done.out.endswith(f"\nFailed: {failed.parent.relative_to(tmp_path)}: {sentence}\n")
+    runs = collect(tmp_path / "runs")
+    assert sorted(runs["n_clusters"]) == [2, 3]
+
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
+    again = sweep(in_process, "n_clusters=2,61,3")
+    assert again.code == 1, "what failed is tried again"
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")} == written
+
+    other = sweep(in_process, "n_clusters=2,3")
+    assert other.code == 0, "the failure is of an earlier sweep"
+    assert "Failed" not in other.out
+    assert re.search(r"simulated +jojoscl +paper +last +2 ", other.out), "a row of the table: the mean of two runs"
+
+
+def test_a_failed_job_that_succeeds_is_no_failure_any_more(
+    in_process: InProcess, tmp_path: Path, cells: AnnData
+) -> None:
+    own = ("data=h5ad", "data.path=mine.h5ad", "n_clusters=3")
+    arguments = ("-m", *own, "method=random", "pictures=false", "seed=0,1")
+    first = in_process(*arguments)
+    assert first.code == 1
+    assert first.out.count("mine.h5ad does not exist") == 2
+    cells.write_h5ad(tmp_path / "mine.h5ad")
+    second = in_process(*arguments)
+    assert (second.code, second.err) == (0, "")
+    assert not list((tmp_path / "runs").rglob("failed.txt"))
+    assert len(collect(tmp_path / "runs")) == 2
+
+
+def test_a_defect_in_a_sweep_is_kept_with_its_traceback(
+    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(cfg: Any, folder: Path) -> dict[str, Any]:
+        if cfg.seed == 0:
+            raise RuntimeError("a defect of ours")
+        return {"dataset": "simulated", "method": "jojoscl", "seed": cfg.seed, "n_clusters": 3}
+
+    monkeypatch.setattr(jojoscl.runner.run, "run", broken)
+    done = sweep(in_process, "seed=0,1")
+    assert done.code == 1
+    assert "simulated jojoscl seed 1: 3 clusters" in done.out
+    (failed,) = (tmp_path / "runs").rglob("failed.txt")
+    assert failed.read_text().startswith("Traceback")
+    assert failed.read_text().endswith("RuntimeError: a defect of ours\n")
+
+
+@pytest.mark.parametrize(
+    ("choices", "sentence"),
+    [
+        ("yan,blader", "data has no choice 'blader' (did you mean 'bladder'?)."),
+        ("yan,3", "'data=yan,3' names no choice: jojoscl --help lists those of each group."),
+    ],
+)
+def test_a_sweep_with_an_unknown_choice_does_not_begin(
+    in_process: InProcess, tmp_path: Path, choices: str, sentence: str
+) -> None:
+    done = in_process("-m", f"data={choices}")
+    assert done.code == 2
+    assert done.err == f"jojoscl: {sentence}\n"
+    assert not list(tmp_path.rglob("failed.txt"))
+
+
+def test_a_sweep_over_methods(in_process: InProcess, tmp_path: Path) -> None:
+    done = in_process("-m", *TINY[:-2], "method=random,pca_kmeans")
+    assert (done.code, done.err) == (0, "")
+    assert sorted(collect(tmp_path / "runs")["method"]) == ["pca_kmeans", "random"]
+
+
+def test_a_sweep_leaves_a_damaged_metrics_file_out_of_its_table(in_process: InProcess, tmp_path: Path) -> None:
+    damaged = tmp_path / "runs" / "main" / "other" / "metrics.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    done = in_process("-m", *TINY[:-2], "method=random", "seed=0,1")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count(f"{damaged.relative_to(tmp_path)} cannot be read: it is left out of the table") == 1
+    assert re.search(r"simulated +random", done.out)

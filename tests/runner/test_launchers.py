@@ -1,0 +1,91 @@
+"""The jobs of a sweep in other processes: joblib's, which are used again, and Slurm's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jojoscl.runner.sweep import collect
+
+if TYPE_CHECKING:  # several folders have a conftest
+    from conftest import Command
+
+TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false")
+TRAINED = (*TINY, "trainer.max_epochs=1", "trainer.progress_bar=false", "preset=paper", "method.encoder_dims=[8,4]")
+
+SPY = '''
+import dataclasses, os
+import numpy as np
+from jojoscl.methods.paper.method import JojoSCL
+
+
+class Spy(JojoSCL):
+    """Says which process it ran in, and what it found there."""
+
+    def fit_predict(self, *args, **kwargs):
+        found = {name: value for name, value in os.environ.items() if "WANDB" in name and name != "WANDB_SERVICE"}
+        result = super().fit_predict(*args, **kwargs)
+        return dataclasses.replace(result, info=result.info | {"process": os.getpid(), "wandb_environment": found})
+'''
+
+
+def by_clusters(folder: Path) -> dict[int, dict[str, Any]]:
+    """The metrics of each run below `folder`, by its number of clusters."""
+    found = (json.loads(path.read_text()) | {"folder": path.parent} for path in folder.rglob("metrics.json"))
+    return {metrics["n_clusters"]: metrics for metrics in found}
+
+
+def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("joblib")
+    pytest.importorskip("wandb")
+    (tmp_path / "spy.py").write_text(SPY)
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    path["OMP_NUM_THREADS"] = "1"  # as joblib's own processes have: other sums of floats, other labels
+    arguments = (*TRAINED, "method._target_=spy.Spy", "logger=wandb")
+    done = command("-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "n_clusters=2,61,3,4", *arguments, **path)
+    assert done.returncode == 1, done.stderr
+    (failed,) = (tmp_path / "runs").rglob("failed.txt")
+    sentence = "61 clusters were asked for, but there are only 60 cells: ask for fewer."
+    assert done.stdout.endswith(f"\nFailed: {failed.parent.relative_to(tmp_path)}: {sentence}\n")
+    runs = by_clusters(tmp_path / "runs")
+    assert sorted(runs) == [2, 3, 4]
+    assert len({metrics["process"] for metrics in runs.values()}) <= 2, "a process did two jobs"
+
+    for metrics in runs.values():
+        assert metrics["wandb_environment"] == {}
+        (mirror,) = metrics["folder"].glob("wandb/offline-run-*")
+        assert mirror.name.endswith(metrics["config_hash"])
+    alone = command("n_clusters=4", *arguments, "hydra.run.dir=alone", **path)
+    assert alone.returncode == 0, alone.stderr
+    labels = [pd.read_csv(folder / "labels.csv") for folder in (runs[4]["folder"], tmp_path / "alone")]
+    np.testing.assert_array_equal(labels[0], labels[1])
+    losses = [pd.read_csv(folder / "csv" / "metrics.csv") for folder in (runs[4]["folder"], tmp_path / "alone")]
+    pd.testing.assert_frame_equal(losses[0], losses[1], check_exact=True)
+
+
+@pytest.mark.slurm
+def test_slurm_runs_a_sweep_as_an_array(command: Command, tmp_path: Path) -> None:
+    if not shutil.which("sbatch") or subprocess.run(["sinfo"], capture_output=True, check=False).returncode:
+        pytest.skip("no Slurm: tests/slurm/start.sh starts one")
+    own = ("hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.timeout_min=10")
+    arguments = ("-m", "launcher=slurm", *own, *TINY, "method=pca_kmeans")
+    done = command(*arguments, "n_clusters=2,61,3")
+    assert done.returncode == 1, done.stderr
+    assert "Failed: " in done.stdout
+    runs = collect(tmp_path / "runs")
+    assert sorted(runs["n_clusters"]) == [2, 3]
+    jobs = [path.name for path in (tmp_path / "runs" / "main" / ".submitit").glob("[0-9]*_*")]
+    assert {job.partition("_")[2] for job in jobs} == {"0", "1", "2"}, "an array of three"
+    assert len({job.partition("_")[0] for job in jobs}) == 1
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
+    again = command(*arguments, "n_clusters=2,3")
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in written} == written

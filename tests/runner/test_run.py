@@ -1,0 +1,239 @@
+"""Runs as a user starts them: what they leave, that they repeat, resume, and never hand labels to a method."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from anndata import AnnData
+
+import jojoscl.runner.run
+from jojoscl.data.cells import without_labels
+from jojoscl.methods.base import Result
+from jojoscl.methods.paper.method import PaperJojoSCL
+from jojoscl.runner.config import compose
+from jojoscl.runner.run import run
+from jojoscl.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+PAPER = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=3", "trainer.progress_bar=false",
+        "method.encoder_dims=[16,8]", "pictures=false", "preset=paper")  # fmt: skip
+RELEASED = (*PAPER[:-1], "preset=released")
+
+
+def do(folder: Path, *overrides: str) -> dict[str, Any]:
+    return run(compose([*PAPER, "trainer.max_epochs=3", f"paths.cache={folder.parent / 'cache'}", *overrides]), folder)
+
+
+def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
+    metrics = do(tmp_path / "run", "pictures=true")
+    folder = tmp_path / "run"
+    assert metrics == json.loads((folder / "metrics.json").read_text())
+    for key in ("dataset", "method", "preset", "seed", "selection", "n_cells", "n_genes", "n_clusters", "ari", "nmi",
+                "acc", "seconds", "peak_memory_mb", "versions", "config_hash", "git_commit"):  # fmt: skip
+        assert key in metrics
+    assert (metrics["n_cells"], metrics["n_clusters"]) == (120, 3)
+    assert {"load", "preprocess", "train", "assign", "total"} <= set(metrics["seconds"])
+
+    labels = pd.read_csv(folder / "labels.csv", dtype=str)
+    result = ad.read_h5ad(folder / "result.h5ad")
+    assert list(labels) == ["cell", "cluster", "cell_type"]
+    assert list(result.obs["jojoscl"]) == list(labels["cluster"])
+    assert result.obsm["X_jojoscl"].shape == (120, 8)
+    assert json.loads(result.uns["jojoscl"]["params"])["seed"] == 0
+
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["method"]["encoder_dims"] == [16, 8]
+    losses = pd.read_csv(folder / "csv" / "metrics.csv")
+    assert list(losses["epoch"]) == [0, 1, 2]
+    assert losses[["loss", "instance", "cluster", "sure"]].notna().all(axis=None)
+    for picture in ("losses.png", "umap.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    embeddings = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        do(tmp_path / name, f"seed={seed}")
+        embeddings.append(ad.read_h5ad(tmp_path / name / "result.h5ad").obsm["X_jojoscl"])
+    np.testing.assert_array_equal(embeddings[0], embeddings[1])
+    assert not np.allclose(embeddings[0], embeddings[2])
+
+
+def test_a_finished_run_is_read_and_done_again_only_by_force(tmp_path: Path) -> None:
+    first = do(tmp_path / "run")
+    assert do(tmp_path / "run") == first
+    again = do(tmp_path / "run", "force=true")
+    assert again["finished"] >= first["finished"]
+    assert again["seconds"] != first["seconds"]
+
+
+def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells: AnnData) -> None:
+    unlabelled = AnnData(cells.X, obs=pd.DataFrame(index=cells.obs_names), var=pd.DataFrame(index=cells.var_names))
+    unlabelled.write_h5ad(tmp_path / "mine.h5ad")
+    overrides = ["data=h5ad", f"data.path={tmp_path / 'mine.h5ad'}", "n_clusters=4", "trainer.max_epochs=2"]
+    cfg = compose([*overrides, "trainer.progress_bar=false", f"paths.cache={tmp_path / 'cache'}"])
+    metrics = run(cfg, tmp_path / "run")
+    assert not {"ari", "nmi", "acc"} & set(metrics)
+    assert metrics["n_clusters"] == 4
+    assert list(pd.read_csv(tmp_path / "run" / "labels.csv")) == ["cell", "cluster"]
+    assert (tmp_path / "run" / "umap.png").exists()
+
+
+# ---- labels ----------------------------------------------------------------------------------------------------
+
+
+class Spy(PaperJojoSCL):
+    """Keeps what it was given."""
+
+    seen: dict[str, Any]
+
+    def fit_predict(self, adata: AnnData, n_clusters: int | None, **kwargs: Any) -> Result:
+        Spy.seen = {"adata": adata, "n_clusters": n_clusters, **kwargs}
+        return super().fit_predict(adata, n_clusters, **kwargs)
+
+
+@pytest.mark.parametrize("selection", ["last", "oracle"])
+def test_labels_are_not_in_what_a_method_gets(tmp_path: Path, selection: str) -> None:
+    Spy.__module__ = __name__
+    cfg = compose([*PAPER, "trainer.max_epochs=2", f"paths.cache={tmp_path / 'cache'}", f"selection={selection}",
+                   f"method._target_={__name__}.Spy"])  # fmt: skip
+    run(cfg, tmp_path / "run")
+    seen = Spy.seen["adata"]
+    assert seen.obs.shape[1] == seen.var.shape[1] == 0
+    assert list(seen.uns) == ["kind"]
+    assert len(seen.obsm) == len(seen.layers) == 0
+    assert seen.raw is None
+    assert ("oracle" in Spy.seen) is (selection == "oracle")
+
+
+def test_without_labels_keeps_the_matrix_and_names_only(cells: AnnData) -> None:
+    bare = without_labels(cells)
+    assert "cell_type" in cells.obs
+    assert bare.obs.empty
+    assert (bare.X != cells.X).nnz == 0
+    assert list(bare.obs_names) == list(cells.obs_names)
+
+
+def test_oracle_keeps_the_best_epoch_and_reports_the_last_beside(tmp_path: Path) -> None:
+    overrides = ("seed=3", "method.mask_rate=0.8", "method.lr=0.1")
+    oracle = do(tmp_path / "oracle", "selection=oracle", *overrides)
+    last = do(tmp_path / "last", *overrides)
+    assert oracle["selection"] == "oracle"
+    assert 0 <= oracle["selected_epoch"] < 3
+    assert oracle["ari"] + oracle["nmi"] >= oracle["last_ari"] + oracle["last_nmi"]
+    # Looking at the labels does not change training: the last epoch is that of a run that never saw them.
+    assert {key: oracle[f"last_{key}"] for key in ("ari", "nmi", "acc")} == {
+        key: last[key] for key in ("ari", "nmi", "acc")
+    }
+    assert not any(key.startswith("last_") for key in last)
+
+
+def test_no_source_file_of_a_method_names_the_column_of_types() -> None:
+    source = Path(jojoscl.runner.run.__file__).parents[1]
+    allowed = {"runner/run.py", "runner/output.py"} | {f"data/{path.name}" for path in (source / "data").glob("*.py")}
+    named = {str(path.relative_to(source)) for path in source.rglob("*.py") if "cell_type" in path.read_text()}
+    assert named <= allowed
+
+
+# ---- interruption ----------------------------------------------------------------------------------------------
+
+
+def start(folder: Path, *overrides: str) -> subprocess.Popen[bytes]:
+    arguments = ["trainer.max_epochs=40", "trainer.checkpoint_seconds=0", f"hydra.run.dir={folder}",
+                 f"paths.cache={folder.parent / 'cache'}", *overrides]  # fmt: skip
+    code = "from jojoscl.runner.cli import main; main()"
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, env=os.environ)
+
+
+def results(folder: Path) -> dict[str, Any]:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    changing = {"seconds", "finished", "peak_memory_mb"}
+    losses = pd.read_csv(folder / "csv" / "metrics.csv").to_dict("list")
+    embedding = ad.read_h5ad(folder / "result.h5ad").obsm["X_jojoscl"].tobytes()
+    return {k: v for k, v in metrics.items() if k not in changing} | {"losses": losses, "embedding": embedding}
+
+
+@pytest.mark.parametrize("overrides", [PAPER, (*RELEASED, "selection=oracle")], ids=["last", "oracle"])
+def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    process = start(broken, *overrides)
+    csv = broken / "csv" / "metrics.csv"
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if csv.exists() and csv.read_text().count("\n") > 5:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (broken / "last.ckpt").exists()
+    assert not (broken / "metrics.json").exists()
+    checkpoint_time = (broken / "last.ckpt").stat().st_mtime_ns
+    assert start(broken, *overrides).wait() == 0
+    assert (broken / "last.ckpt").stat().st_mtime_ns > checkpoint_time
+    assert start(whole, *overrides).wait() == 0
+    assert results(broken) == results(whole)
+
+
+def test_a_resumed_run_does_not_repeat_epochs(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    do(folder)
+    (folder / "metrics.json").unlink()  # as if killed after the last epoch
+    seconds = (folder / "last.ckpt").stat().st_mtime_ns
+    do(folder)
+    assert (folder / "last.ckpt").stat().st_mtime_ns == seconds
+    assert list(pd.read_csv(folder / "csv" / "metrics.csv")["epoch"]) == [0, 1, 2]
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    do(tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    with pytest.raises(UserError, match=r"other settings \(momentum: 0.5 there, 0.25 here\)"):
+        do(tmp_path / "run", "method.momentum=0.25")
+
+
+def test_wandb_run_is_offline_its_own_and_says_what_metrics_json_says(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    done = command(*PAPER, "trainer.max_epochs=2", "logger=wandb", "hydra.run.dir=run", WANDB_SILENT="true")
+    assert done.returncode == 0, done.stderr
+    runs = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
+    assert len(runs) == 1
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert runs[0].name.endswith(metrics["config_hash"])
+
+
+def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_path: Path) -> None:
+    metrics = do(tmp_path / "run", "vary={corrupt.subsample:0.5}", "trainer.max_epochs=1")
+    assert (metrics["setting"], metrics["strength"]) == ("subsample", 0.5)
+    assert 58 <= metrics["n_cells"] <= 62
+    assert len(pd.read_csv(tmp_path / "run" / "labels.csv")) == metrics["n_cells"]
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["corrupt"]["subsample"] == 0.5
+
+
+def test_a_model_of_counts_refuses_noise_on_logarithms(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="scdeepcluster models counts"):
+        run(compose(["data=simulated", "data.n_cells=60", "data.n_genes=50", "method=scdeepcluster",
+                     "corrupt.gaussian=0.5"]), tmp_path / "run")  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
+def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
+    np.ones(150_000_000).sum()  # 1.2 GB, gone again
+    resident = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert resident
+    peak = do(tmp_path / "run", "trainer.max_epochs=1")["peak_memory_mb"]
+    assert peak < int(resident[1]) / 1024 + 600

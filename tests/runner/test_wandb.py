@@ -1,0 +1,214 @@
+"""W&B mirrors a run: its offline file says what metrics.json says, and its failures touch nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+pytest.importorskip("wandb")
+
+import wandb
+
+from jojoscl.runner.config import build, compose
+from jojoscl.runner.run import run
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:wandb.*",  # its own use of pydantic and protobuf, which we cannot mend
+    "ignore:.*unclosed.*:ResourceWarning",  # sockets to its service process, closed when this one ends
+)
+
+TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "trainer.max_epochs=2",
+        "trainer.progress_bar=false", "pictures=false", "preset=paper", "method.encoder_dims=[8,4]")  # fmt: skip
+
+
+def wandb_environment() -> dict[str, str]:
+    """But for the address of the service process, which serves all runs of this process."""
+    return {name: value for name, value in os.environ.items() if "WANDB" in name and name != "WANDB_SERVICE"}
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    yield
+    assert wandb.run is None, "nor a run"
+
+
+def do(folder: Path, *overrides: str) -> dict[str, Any]:
+    before = wandb_environment()
+    try:
+        return run(compose([*TINY, "logger=wandb", f"paths.cache={folder.parent / 'cache'}", *overrides]), folder)
+    finally:
+        assert wandb_environment() == before, "nothing is left in the environment for the next job"
+
+
+def records(folder: Path) -> list[Any]:
+    """All that a run wrote; its service process may still be writing when the run is over."""
+    deadline = time.monotonic() + 30
+    while not (found := list(read(folder))) or "exit" not in {r.WhichOneof("record_type") for r in found}:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def read(folder: Path) -> Iterator[Any]:
+    """What an offline run wrote: LevelDB's log format, blocks of 32 KiB of chunks (checksum, length, type)."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    data, at, record = path.read_bytes(), 7, b""  # W&B's own header
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        length, kind = struct.unpack_from("<HB", data, at + 4)
+        record += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # full, or the last of several
+            yield Record.FromString(record)
+            record = b""
+
+
+def nested(items: Any) -> dict[str, Any]:
+    """Items of a record, keys as paths, as one dictionary."""
+    out: dict[str, Any] = {}
+    for item in items:
+        *path, last = item.nested_key or [item.key]
+        node = out
+        for key in path:
+            node = node.setdefault(key, {})
+        node[last] = json.loads(item.value_json)
+    return out
+
+
+def test_what_is_read_back_is_metrics_json(tmp_path: Path) -> None:
+    metrics = do(tmp_path / "run", "pictures=true", "name=study/one")
+    found = records(tmp_path / "run")
+    (begun,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
+    assert (begun.project, begun.run_group) == ("jojoscl", "study/one")
+    assert begun.run_id == f"study-one-{metrics['config_hash']}"
+    assert begun.display_name.endswith(f"seed0-{metrics['config_hash']}")
+
+    config = nested(begun.config.update)
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert {key: config[key] for key in written} == written
+
+    summary: dict[str, Any] = {}
+    rows = []
+    for record in found:
+        kind = record.WhichOneof("record_type")
+        if kind == "summary":
+            summary |= nested(record.summary.update)
+        if kind == "history":
+            rows.append(nested(record.history.item))
+    assert {key: summary[key] for key in metrics} == json.loads((tmp_path / "run" / "metrics.json").read_text())
+
+    losses = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv")
+    curves = [row for row in rows if "loss" in row]
+    for name in ("epoch", "loss", "instance", "cluster", "sure"):
+        assert [row[name] for row in curves] == pytest.approx(list(losses[name]))
+    (last,) = (row for row in rows if "results" in row)
+    assert {"losses", "umap"} <= set(last)
+    files = next((tmp_path / "run").glob("wandb/offline-run-*/files"))
+    table = json.loads((files / last["results"]["path"]).read_text())
+    row = dict(zip(table["columns"], table["data"][0], strict=True))
+    assert row == {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
+    assert (files / last["umap"]["path"]).read_bytes() == (tmp_path / "run" / "umap.png").read_bytes()
+    (ended,) = (record.exit for record in found if record.WhichOneof("record_type") == "exit")
+    assert ended.exit_code == 0
+
+
+def test_two_jobs_and_a_run_of_the_users_own_share_nothing(tmp_path: Path) -> None:
+    with wandb.init(mode="offline", dir=tmp_path, project="other", settings=wandb.Settings(silent=True)) as own:
+        for seed in (0, 1):
+            do(tmp_path / str(seed), f"seed={seed}")
+        own.log({"x": 1})
+    ids = [next((tmp_path / str(seed)).glob("wandb/offline-run-*")).name for seed in (0, 1)]
+    assert len({name[-8:] for name in ids}) == 2
+
+
+def test_a_run_that_fails_is_a_failed_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jojoscl.runner.output.write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        do(tmp_path / "run")
+    (ended,) = (r.exit for r in records(tmp_path / "run") if r.WhichOneof("record_type") == "exit")
+    assert ended.exit_code == 1
+
+
+# ---- W&B out of order ------------------------------------------------------------------------------------------
+
+
+def same_but_for_time(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in metrics.items() if k not in ("seconds", "finished", "peak_memory_mb")}
+
+
+@pytest.fixture(scope="module")
+def plain_metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("plain")
+    return same_but_for_time(run(compose([*TINY, f"paths.cache={folder / 'cache'}"]), folder / "run"))
+
+
+class Broken:
+    """A W&B run of which one part raises."""
+
+    def __init__(self, part: str) -> None:
+        self.part, self.summary = part, self
+
+    def __getattr__(self, name: str) -> Any:
+        def act(*_: Any, **__: Any) -> None:
+            if name == self.part:
+                raise wandb.errors.CommError(f"{name} is refused\nand so on")
+
+        return act
+
+
+@pytest.mark.parametrize("part", ["init", "define_metric", "log", "update", "finish"])
+def test_whatever_raises_in_wandb_is_one_warning(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    plain_metrics: dict[str, Any],
+    part: str,
+) -> None:
+    monkeypatch.setattr(wandb, "init", Broken(part).init if part == "init" else lambda **_: Broken(part))
+    assert same_but_for_time(do(tmp_path / "run")) == plain_metrics
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said == [f"W&B has nothing more of this run ({part} is refused); metrics.json has it all."]
+
+
+@pytest.mark.parametrize("key", ["", "0" * 40], ids=["no_key", "wrong_key"])
+def test_no_server_is_one_warning_and_a_short_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, plain_metrics: Any, key: str
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    metrics = do(tmp_path / "run", "logger.offline=false", "logger.timeout=2")
+    assert same_but_for_time(metrics) == plain_metrics
+    # W&B's own loggers write to its debug.log only, but pytest sees them too.
+    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING and r.name.startswith("jojoscl")]
+    assert len(said) == 1
+    assert said[0].startswith("W&B has nothing more of this run (")
+
+
+def test_the_agents_sweep_composes() -> None:
+    sweep = yaml.safe_load((Path(__file__).parents[2] / "experiments" / "wandb_sweep.yaml").read_text())
+    assert sweep["metric"]["name"] == "silhouette"
+    values = {
+        name: spec.get("value", spec.get("values", [spec.get("max")])[0]) if "value" not in spec else spec["value"]
+        for name, spec in sweep["parameters"].items()
+    }
+    env, program, *overrides, arguments = sweep["command"]
+    assert (env, program, arguments) == ("${env}", "jojoscl", "${args_no_hyphens}")
+    cfg = compose([*overrides, *(f"{name}={value}" for name, value in values.items())])
+    build(cfg.method), build(cfg.data), build(cfg.logger)
+    assert cfg.logger.offline is False
