@@ -121,7 +121,7 @@ class JojoSCLModule(MomentumModule):
 
     def configure_optimizers(self) -> Any:
         trained = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=self.hyper["lr"], weight_decay=1e-4, fused=True)
+        optimizer = torch.optim.AdamW(trained, lr=self.hyper["lr"], weight_decay=self.hyper["weight_decay"], fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.hyper["lr"], total_steps=steps)
         return [optimizer], [{"scheduler": cycle, "interval": "step"}]
