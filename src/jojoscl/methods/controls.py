@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from jojoscl.clustering.kmeans import kmeans
 from jojoscl.data.preprocess import Preprocess
-from jojoscl.methods.base import Result, check_n_clusters
+from jojoscl.methods.base import Result, check_n_clusters, isolated_and_timed
 from jojoscl.model.anchor import principal_components
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
@@ -27,6 +27,7 @@ class PCAKMeans(Settings):
 
     takes_oracle = False
 
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs)
@@ -48,6 +49,7 @@ class RandomLabels(Settings):
 
     takes_oracle = False
 
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs)

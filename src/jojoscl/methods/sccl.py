@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from anndata import AnnData
 
 from jojoscl.data.preprocess import Preprocess
-from jojoscl.methods.base import Result, check_n_clusters
+from jojoscl.methods.base import Result, check_n_clusters, isolated_and_timed
 from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.runner.config import from_preset
 from jojoscl.training.settings import Oracle, Run
@@ -34,6 +34,7 @@ class ScCCL(Settings):
 
     takes_oracle = True
 
+    @isolated_and_timed
     def fit_predict(
         self,
         adata: AnnData,

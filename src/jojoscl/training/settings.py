@@ -25,7 +25,7 @@ class TrainerSettings(Settings):
     devices: int = between(1, default=1)  # GPUs, or processes on the CPU, that share each batch
     precision: str = "32-true"
     compile: bool = False  # encoders and heads by torch.compile
-    threads: int | None = between(1, default=None)  # null: torch's choice
+    threads: int = between(1, default=1)  # of torch, BLAS and OpenMP; another number may give other results
     progress_bar: bool = True
     checkpoint_seconds: float = between(0, default=1.0)  # at most one checkpoint in so many seconds
 
