@@ -16,16 +16,14 @@ from sklearn.exceptions import ConvergenceWarning
 from jojoscl.clustering.graph import shared_neighbors
 from jojoscl.clustering.kmeans import kmeans
 
-_PRUNE = 1 / 15  # Seurat's threshold for the Jaccard index of two neighborhoods
 
-
-def snn_mean(x: np.ndarray, n_neighbors: int) -> np.ndarray:
+def snn_mean(x: np.ndarray, n_neighbors: int, prune: float = 1 / 15) -> np.ndarray:
     """Each row of x (n, d) moved to the mean of those it shares nearest neighbors with.
 
-    Weights are the Jaccard index of two neighborhoods (Xu & Su, Bioinformatics 2015), 0 below 1/15 as in Seurat; a
-    cell's own weight is the largest of all.
+    Weights are the Jaccard index of two neighborhoods (Xu & Su, Bioinformatics 2015), 0 below `prune`, 1/15
+    in Seurat; a cell's own weight is the largest of all.
     """
-    shared = shared_neighbors(x, min(n_neighbors, len(x) - 1), _PRUNE)
+    shared = shared_neighbors(x, min(n_neighbors, len(x) - 1), prune)
     weights = shared + sp.eye(len(x)) * (shared.max() or 1.0)
     return np.asarray(weights @ x / weights.sum(1), dtype=x.dtype)
 

@@ -145,11 +145,14 @@ def leiden(graph: AnnData, resolution: float, *, seed: int) -> np.ndarray:
     return np.asarray(graph.obs["leiden"], dtype=np.int64)
 
 
-def estimate_n_clusters(x: np.ndarray, *, min_cells: int, seed: int) -> int:
+def estimate_n_clusters(
+    x: np.ndarray, *, n_neighbors: int = 15, resolution: float = 1.0, min_cells: int, seed: int
+) -> int:
     """K where nobody tells it: how many communities of `min_cells` or more Leiden finds in x (n, d), at least 2.
 
-    Neighbors and resolution are scanpy's defaults, 15 and 1.
+    The default `n_neighbors` and `resolution` are scanpy's.
     """
     if len(x) < 4:  # too few for a graph
         return 2
-    return max(2, int((np.bincount(leiden(neighbor_graph(x, 15, seed=seed), 1.0, seed=seed)) >= min_cells).sum()))
+    found = leiden(neighbor_graph(x, n_neighbors, seed=seed), resolution, seed=seed)
+    return max(2, int((np.bincount(found) >= min_cells).sum()))

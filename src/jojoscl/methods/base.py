@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import Any, ParamSpec, Protocol
+from typing import Any, ClassVar, ParamSpec, Protocol
 
 import numpy as np
 from anndata import AnnData
@@ -17,6 +17,7 @@ from jojoscl.training.isolation import isolated
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings
 
 P = ParamSpec("P")
 
@@ -48,14 +49,32 @@ class Result:
 class Method(Protocol):
     """`adata.X` holds counts (or what ``adata.uns["kind"]`` says); `adata.obs` has no columns.
 
-    A method that can keep the best of several epochs also takes `oracle` and sets ``takes_oracle``.
+    A method that can keep the best of several epochs also takes `oracle` and sets ``takes_oracle``; only the ceiling
+    control takes `truth`. ``finds_k``: the number of clusters is what comes out, and is not told.
     """
 
-    takes_oracle: bool
+    name: str
+    takes_oracle: ClassVar[bool]
+    takes_truth: ClassVar[bool]
+
+    @property
+    def finds_k(self) -> bool: ...
 
     def fit_predict(
         self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
     ) -> Result: ...
+
+
+class MethodSettings(Settings):
+    """What the settings of all methods have in common, see :class:`Method`."""
+
+    takes_oracle: ClassVar[bool] = False
+    takes_truth: ClassVar[bool] = False
+
+    @property
+    def finds_k(self) -> bool:
+        """Whether the method finds the number of clusters itself and must not be told."""
+        return False
 
 
 def isolated_and_timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:

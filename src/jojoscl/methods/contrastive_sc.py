@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from jojoscl.clustering.kmeans import assign
 from jojoscl.data.preprocess import Preprocess
-from jojoscl.methods.base import Result, check_n_clusters, earlier, isolated_and_timed
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, isolated_and_timed
 from jojoscl.model.losses import nt_xent
 from jojoscl.model.networks import Encoder
 from jojoscl.model.views import random_view
@@ -22,7 +22,7 @@ from jojoscl.training.isolation import weights_from
 from jojoscl.training.module import SeededModule
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
-from jojoscl.utils.settings import Settings, between
+from jojoscl.utils.settings import setting
 
 
 class ContrastiveSCModule(SeededModule):
@@ -56,20 +56,21 @@ class ContrastiveSCModule(SeededModule):
 
 
 @dataclass(kw_only=True)
-class ContrastiveSC(Settings):
+class ContrastiveSC(MethodSettings):
     """Contrastive-sc with K-means on the embedding."""
 
-    name: str
-    preprocess: Preprocess
-    encoder_dims: list[int]
-    mask_rate: float = between(0, 0.999)
-    temperature: float = between(1e-3)
-    epochs: int = between(1)
-    batch_size: int = between(2)
-    lr: float = between(0)
-    lr_period: int = between(1)
-
-    takes_oracle = False
+    name: str = setting("contrastive_sc", "What the results call it.")
+    preprocess: Preprocess = setting(Preprocess(n_top_genes=500), "From counts to what the network sees.")
+    encoder_dims: list[int] = setting(
+        [200, 40, 60], "Widths of the encoder, Linear-BatchNorm-ReLU, the last Linear only.", low=1
+    )
+    mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
+    temperature: float = setting(0.07, "Temperature of the contrast.", low=1e-3)
+    epochs: int = setting(30, "Epochs of the training.", low=1)
+    batch_size: int = setting(200, "Cells in a batch, of all devices together.", low=2)
+    lr: float = setting(0.4, "Learning rate of Adam at the start.", low=0)
+    lr_period: int = setting(500, "Half period of the cosine in epochs.", low=1)
+    kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
 
     @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
@@ -85,7 +86,7 @@ class ContrastiveSC(Settings):
         history = fit(module, data, run, max_epochs=run.trainer.max_epochs or self.epochs)
         watch.lap("train")
         outputs = data.embed(module)
-        labels = assign(outputs, "h", k, seed=seed, n_init=10)
+        labels = assign(outputs, "h", k, seed=seed, n_init=self.kmeans_starts)
         watch.lap("assign")
         seconds = watch.seconds | earlier(history)
         return Result(labels, outputs["h"], seconds, {"epochs": len(history.rows)}, history.rows)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from jojoscl.clustering.kmeans import kmeans
 from jojoscl.data.preprocess import Preprocess
-from jojoscl.methods.base import Result, check_n_clusters, earlier, isolated_and_timed
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, isolated_and_timed
 from jojoscl.model.views import random_view
 from jojoscl.training.callbacks import History
 from jojoscl.training.datamodule import CellDataModule
@@ -29,7 +29,7 @@ from jojoscl.training.stopping import Plateau, SettledLabels
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
-from jojoscl.utils.settings import Settings, between
+from jojoscl.utils.settings import setting
 
 
 def zinb_nll(counts: Tensor, mu: Tensor, theta: Tensor, pi_logit: Tensor, ridge: float = 0.0) -> Tensor:
@@ -149,25 +149,28 @@ class ZINBAutoencoder(SeededModule, ABC):
 
 
 @dataclass(kw_only=True)
-class ZINBClustering(Settings):
+class ZINBClustering(MethodSettings):
     """Pretrain the autoencoder, K-means on its latent, train both together until the labels settle."""
 
-    name: str
-    preprocess: Preprocess
-    encoder_dims: list[int]
-    noise_sd: float = between(0)
-    ridge: float = between(0)
-    batch_size: int = between(2)
-    pretrain_epochs: int = between(1)
-    pretrain_patience: int | None = between(1)
-    pretrain_gain: float = between(0, 1)
-    pretrain_lr: float = between(0)
-    kmeans_starts: int = between(1)
-    epochs: int = between(1)
-    check_every: int = between(1)
-    tolerance: float = between(0, 1)
+    name: str = setting("zinb", "What the results call it.")
+    preprocess: Preprocess = setting(Preprocess(), "From counts to what the network sees.")
+    encoder_dims: list[int] = setting([256, 64, 32], "Widths of the encoder; the decoder mirrors them.", low=1)
+    noise_sd: float = setting(0.0, "Standard deviation of the noise before each ReLU of the encoder.", low=0)
+    ridge: float = setting(0.0, "Weight of pi^2.", low=0)
+    batch_size: int = setting(256, "Cells in a batch.", low=2)
+    pretrain_epochs: int = setting(400, "Epochs of the autoencoder alone.", low=1)
+    pretrain_patience: int | None = setting(
+        None, "Pretraining stops after so many steps in which the loss never fell by pretrain_gain; None: never.", low=1
+    )
+    pretrain_gain: float = setting(0.01, "Share of its best by which the loss must fall.", low=0, high=1)
+    pretrain_lr: float = setting(0.001, "Learning rate of the pretraining.", low=0)
+    kmeans_starts: int = setting(20, "Starts of the K-means that begins the clustering; the best is kept.", low=1)
+    lr: float = setting(1.0, "Learning rate of the clustering.", low=0)
+    gamma: float = setting(1.0, "Weight of the self-training term.", low=0)
+    epochs: int = setting(1200, "Epochs of the clustering at most.", low=1)
+    check_every: int = setting(1, "Epochs between two looks at the labels.", low=1)
+    tolerance: float = setting(0.001, "Stop when a smaller share of the cells changes its cluster.", low=0, high=1)
 
-    takes_oracle = False
     module_class: ClassVar[type[ZINBAutoencoder]]
 
     @isolated_and_timed

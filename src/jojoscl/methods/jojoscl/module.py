@@ -124,8 +124,8 @@ class JojoSCLModule(MomentumModule):
 
     def configure_optimizers(self) -> Any:
         """Train all but the key by AdamW, with one cycle of the learning rate."""
-        trained = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=self.settings.lr, weight_decay=1e-4, fused=True)
+        s, trained = self.settings, [p for p in self.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=s.lr, weight_decay=s.weight_decay, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.settings.lr, total_steps=steps)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, s.lr, total_steps=steps)
         return [optimizer], [{"scheduler": cycle, "interval": "step"}]
