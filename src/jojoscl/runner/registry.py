@@ -51,10 +51,10 @@ _OF_LOGGING = {  # what `logging.config` would call
 _STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
 
 
-def class_of(name: str) -> Any:
+def class_of(name: object) -> Any:
     """The class that `_target_` names; a :class:`UserError` for any other than those of the table."""
     table = SETTINGS | LOGGERS
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise UserError(f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(table))}.")
     return getattr(importlib.import_module(table[name]), name)
 

@@ -17,7 +17,6 @@ from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Method, Result
 from jojoscl.runner import output
 from jojoscl.runner.config import (
-    build,
     check_together,
     config_hash,
     plain,
@@ -26,6 +25,7 @@ from jojoscl.runner.config import (
     varied,
     with_settings,
 )
+from jojoscl.runner.registry import build
 from jojoscl.runner.wandb import Wandb
 from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError

@@ -24,7 +24,8 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from jojoscl.runner.config import build, compose, config_hash, run_folder
+from jojoscl.runner.config import compose, config_hash, run_folder
+from jojoscl.runner.registry import build
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import whole_file

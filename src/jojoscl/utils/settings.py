@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 import math
 import types
@@ -91,7 +92,7 @@ class Settings:
         cls.__doc__ = _documented(cls, inherited | own, hints)
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
+        hints = _hints(type(self))
         for field in dataclasses.fields(self):
             value = self._converted(field, getattr(self, field.name), hints[field.name])
             _check_value(self, field, value)
@@ -154,6 +155,12 @@ class Settings:
                 return plain
         words = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in allowed)
         raise UserError(f"{_label(self, field.name)} must be {words}, not {value!r}.")
+
+
+@functools.cache
+def _hints(kind: type[Settings]) -> dict[str, object]:
+    """The types of the fields, as objects."""
+    return typing.get_type_hints(kind)
 
 
 def _plain(value: object, kind: type) -> object:
