@@ -27,12 +27,12 @@ from pathlib import Path
 import lightning as L
 import numpy as np
 import torch
+from jojoscl.model.linear import linear
 from torch import Tensor
 
 from jojoscl.data import load_dataset
-from jojoscl.model.linear import linear
 from jojoscl.runner.config import from_preset
-from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
@@ -109,7 +109,7 @@ def main() -> None:
     timer = BareProducts([x.shape[1], *method.encoder_dims], batches, epoch)
     how = {"threads": arguments.threads, "compile": arguments.compile}
     run = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False, **how))
-    fit(module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, EpochLabels(), timer])
+    fit(module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, TemporalClusters(), timer])
 
     times = {
         "loop_s": timer.loop,

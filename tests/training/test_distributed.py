@@ -21,7 +21,7 @@ from jojoscl.methods.jojoscl.module import JojoSCLModule
 from jojoscl.methods.paper.module import PaperModule
 from jojoscl.runner.config import build, compose, config_hash, from_preset
 from jojoscl.runner.run import run as run_configured
-from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import Batches, CellDataModule
 from jojoscl.training.distributed import from_first, gather, launch, own_share
 from jojoscl.training.fit import fit
@@ -45,7 +45,7 @@ def settings(n_devices: int = 2, **more: Any) -> TrainerSettings:
 
 
 class FixedViews(nn.Module):
-    """A training step whose n-th view of a cell is the cell times n, and whose positives are the first neighbors."""
+    """A training step whose n-th view of a cell is the cell times n."""
 
     def __init__(self, module: Any, x: Tensor) -> None:
         super().__init__()
@@ -55,7 +55,6 @@ class FixedViews(nn.Module):
         module.view = self.view
         module.record = lambda _, **losses: self.losses.update(losses)
         if isinstance(module, JojoSCLModule):
-            module.positives = lambda index: x[module.neighbors[index, 0]]
             module.renew_clusters(module.query(x).detach().numpy())
         elif isinstance(module, PaperModule):
             module.labels.copy_(torch.arange(len(x)) % K)
@@ -71,15 +70,12 @@ class FixedViews(nn.Module):
 
 def one_step(kind: str) -> dict[str, Tensor]:
     """Losses and gradients of a step on this process's share of the cells."""
-    L.seed_everything(0, verbose=False)
+    torch.manual_seed(0)
     x = torch.randn(N_CELLS, N_GENES, dtype=torch.float64)
     scores = x[:, :4]
     preset, _, sure = kind.partition("-")
     if preset == "default":
-        queue = 8 if sure == "queue" else 0
-        module = from_preset(preset, queue=queue, **ANCHORED).module(
-            np.eye(N_GENES, 4), scores.numpy(), K, seed=0, epochs=1
-        )
+        module = from_preset(preset, **ANCHORED).module(np.eye(N_GENES, 4), N_CELLS, K, seed=0, epochs=1)
         for parameter in module.query.correction.parameters():
             nn.init.normal_(parameter, std=0.1)
     elif preset == "contrastive_sc":
@@ -95,11 +91,11 @@ def one_step(kind: str) -> dict[str, Tensor]:
     if dist.is_initialized():
         step = DistributedDataParallel(step)
     index = torch.randperm(N_CELLS)[:10]
-    batch = (x[index], index, scores[index])
-    step(tuple(map(own_share, batch[: 3 if preset == "default" else 2]))).backward()
+    batch = (x[index], index, scores[index], x[index.flip(0)])
+    step(tuple(map(own_share, batch[: 4 if preset == "default" else 2]))).backward()
     found = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
     losses = (step.module if dist.is_initialized() else step).losses
-    return found | losses | ({"queue": module.queue} if sure == "queue" else {})
+    return found | losses
 
 
 def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> None:
@@ -111,7 +107,7 @@ def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> 
 
 
 def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
-    kinds = ["default", "default-queue", "paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
+    kinds = ["default", "paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
     launch(steps_of_rank, 2, L.LightningModule(), kinds, tmp_path)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt")
@@ -127,8 +123,8 @@ def test_batches_are_shared_without_overlap(monkeypatch: pytest.MonkeyPatch) -> 
     whole = list(Batches(37, 16, seed=3))
     shares = []
     for rank in range(2):
-        for module in ("distributed", "data.datamodule"):
-            monkeypatch.setattr(f"jojoscl.{module}.rank_and_world", lambda rank=rank: (rank, 2))
+        for module in ("distributed", "datamodule"):
+            monkeypatch.setattr(f"jojoscl.training.{module}.rank_and_world", lambda rank=rank: (rank, 2))
         shares.append(list(Batches(37, 16, seed=3)))
         assert len(Batches(35, 16, seed=3)) == 2, "a last batch of three is too small for two"
         assert [len(batch) for batch in Batches(35, 16, seed=None)] == [16, 19], "cells to predict are not shared"
@@ -161,12 +157,11 @@ class Killed(L.Callback):
 
 def trained(folder: Path | None, *callbacks: L.Callback, n_devices: int = 2) -> dict[str, Any]:
     """What four epochs of the paper's preset on 75 cells leave."""
-    L.seed_everything(0, verbose=False)
     x = np.random.default_rng(0).standard_normal((75, N_GENES), dtype=np.float32)
     module = from_preset("paper", **PAPER).module(N_GENES, K, len(x), seed=0, epochs=4)
     data, record = CellDataModule(x, batch_size=16), ShrinkageRecord()
     run = Run(folder, trainer=settings(n_devices))
-    history = fit(module, data, run, max_epochs=4, callbacks=[record, EpochLabels(), *callbacks])
+    history = fit(module, data, run, max_epochs=4, callbacks=[record, TemporalClusters(), *callbacks])
     return {"losses": history.rows, "record": record.rows, "h": data.embed(module)["h"].tolist()}
 
 

@@ -56,8 +56,8 @@ def test_no_step_waits_for_the_gpu_that_holds_the_cells(cells: AnnData, backed: 
     x = stored(method.preprocess, cells, tmp_path) if backed else method.preprocess.apply(cells).X
     loadings = np.eye(x.shape[1], 10, dtype=np.float32)
     scores = np.asarray(x @ loadings)
-    data = CellDataModule(x, scores, batch_size=128)
-    module = method.module(loadings, scores, 4, seed=0, epochs=3)
+    data = CellDataModule(x, scores, batch_size=128, neighbors=method.neighbors(scores, seed=0))
+    module = method.module(loadings, len(x), 4, seed=0, epochs=3)
     settings = TrainerSettings(accelerator="gpu", progress_bar=False)
     try:
         fit(module, data, Run(trainer=settings), max_epochs=3, callbacks=[NoWaiting()])

@@ -19,6 +19,11 @@ ClusterAt = Callable[[float], np.ndarray]
 """Labels (n_cells,) at a resolution."""
 
 
+def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
+    """Return the indices (n, n_neighbors) of the exact nearest neighbors of each row of x (n, d), itself the first."""
+    return np.asarray(NearestNeighbors(n_neighbors=n_neighbors).fit(x).kneighbors(x, return_distance=False))
+
+
 def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_matrix:
     """Seurat's graph: two cells are joined by the Jaccard index of their sets of nearest neighbors.
 
@@ -36,7 +41,7 @@ def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_ma
     (n_cells, n_cells), symmetric, diagonal 0.
     """
     k = min(n_neighbors, len(x))
-    index = NearestNeighbors(n_neighbors=k).fit(x).kneighbors(x, return_distance=False)
+    index = nearest(x, k)
     sets = sp.csr_matrix((np.ones(index.size), index.ravel(), np.arange(0, index.size + 1, k)), shape=(len(x),) * 2)
     graph = (sets @ sets.T).tocsr()
     graph.data /= 2 * k - graph.data
@@ -121,8 +126,7 @@ def neighbors_within(x: np.ndarray, n_neighbors: int, most: int, *, seed: int) -
     order = np.random.default_rng(seed).permutation(len(x)) if n_blocks > 1 else np.arange(len(x))
     found = np.empty((len(x), min(n_neighbors, len(x) // n_blocks)), np.int64)
     for block in np.array_split(order, n_blocks):
-        near = NearestNeighbors(n_neighbors=found.shape[1]).fit(x[block])
-        found[block] = block[near.kneighbors(x[block], return_distance=False)]
+        found[block] = block[nearest(x[block], found.shape[1])]
     return found
 
 

@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from jojoscl.clustering.kmeans import kmeans
 from jojoscl.data.preprocess import SCANPY, Preprocess
-from jojoscl.methods.base import MethodSettings, Result, check_n_clusters
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, isolated_and_timed
 from jojoscl.model.anchor import principal_components
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
@@ -25,6 +25,7 @@ class PCAKMeans(MethodSettings):
     n_pcs: int = setting(32, "Principal components.", low=1)
     n_init: int = setting(10, "Starts of K-means; the best is kept.", low=1)
 
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs)
@@ -44,6 +45,7 @@ class RandomLabels(MethodSettings):
 
     name: str = setting("random", "What the results call it.")
 
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs)
@@ -63,6 +65,7 @@ class TrueLabels(MethodSettings):
 
     takes_truth = True
 
+    @isolated_and_timed
     def fit_predict(
         self,
         adata: AnnData,

@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from jojoscl.clustering.graph import leiden, match_resolution, neighbor_graph
 from jojoscl.data.preprocess import SCANPY, Preprocess
-from jojoscl.methods.base import MethodSettings, Result, check_n_clusters
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, isolated_and_timed
 from jojoscl.model.anchor import principal_components
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
@@ -36,6 +36,7 @@ class Leiden(MethodSettings):
         """Whether the method finds the number of clusters itself."""
         return not self.match_k
 
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs) if self.match_k else None

@@ -28,12 +28,14 @@ def target_distribution(q: Tensor) -> Tensor:
 class ScDeepClusterModule(ZINBAutoencoder):
     """Adds gamma KL(p || q); p is renewed from all cells at every epoch."""
 
+    settings: ScDeepCluster
+
     target: Tensor
 
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
         q = student_t_assignment(self.encode(x), self.centroids)  # of the latent without noise
         p = self.target[index]
-        return torch.as_tensor(self.hyper["gamma"] * (torch.xlogy(p, p) - p * q.log()).sum(1).mean())
+        return torch.as_tensor(self.settings.gamma * (torch.xlogy(p, p) - p * q.log()).sum(1).mean())
 
     @torch.no_grad()
     def renew_clusters(self, z: np.ndarray) -> Tensor:
@@ -43,8 +45,8 @@ class ScDeepClusterModule(ZINBAutoencoder):
 
     def configure_optimizers(self) -> Any:
         if self.clustering:
-            return torch.optim.Adadelta(self.parameters(), lr=self.hyper["lr"], rho=self.hyper["rho"])
-        return torch.optim.Adam(self.parameters(), lr=self.hyper["pretrain_lr"], amsgrad=True, fused=True)
+            return torch.optim.Adadelta(self.parameters(), lr=self.settings.lr, rho=self.settings.rho)
+        return torch.optim.Adam(self.parameters(), lr=self.settings.pretrain_lr, amsgrad=True, fused=True)
 
 
 @dataclass(kw_only=True)

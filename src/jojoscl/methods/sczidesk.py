@@ -39,8 +39,10 @@ def affinity_divergence(z: Tensor) -> Tensor:
 class ScziDeskModule(ZINBAutoencoder):
     """Adds alpha * soft K-means + gamma * affinity divergence, both of the latent under noise."""
 
+    settings: ScziDesk
+
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
-        alpha, gamma = self.hyper["alpha"], self.hyper["gamma"]
+        alpha, gamma = self.settings.alpha, self.settings.gamma
         return torch.as_tensor(alpha * soft_kmeans(z, self.centroids) + gamma * affinity_divergence(z))
 
     @torch.no_grad()
@@ -48,7 +50,7 @@ class ScziDeskModule(ZINBAutoencoder):
         return squared_distances(torch.from_numpy(z), self.centroids.cpu()).argmin(1)
 
     def configure_optimizers(self) -> Any:
-        lr = self.hyper["lr"] if self.clustering else self.hyper["pretrain_lr"]
+        lr = self.settings.lr if self.clustering else self.settings.pretrain_lr
         return torch.optim.Adam(self.parameters(), lr=lr, fused=True)
 
 

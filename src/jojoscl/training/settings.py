@@ -33,7 +33,9 @@ class TrainerSettings(Settings):
     compile: bool = setting(
         False, "Whether to use torch.compile, which takes its time at the start.", neutral=IRRELEVANT
     )
-    threads: int | None = setting(None, "CPU threads of torch; None is torch's choice.", low=1, neutral=None)
+    threads: int = setting(
+        1, "CPU threads of torch, BLAS and OpenMP; another number may give other results.", low=1, neutral=1
+    )
     progress_bar: bool = setting(True, "Whether to show one.", neutral=IRRELEVANT)
     checkpoint_seconds: float = setting(
         1.0,

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer
 
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.paper.module import PaperModule
-from jojoscl.model.losses import nt_xent
 from jojoscl.runner.config import from_preset
-from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import Batches, CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
@@ -33,10 +32,9 @@ QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
 
 def build(n_cells: int = 40, epochs: int = 2, **settings: Any) -> tuple[PaperModule, CellDataModule, list[Callback]]:
     method = from_preset("paper", **(SMALL | settings))
-    seed_everything(0, verbose=False)
     x = np.random.default_rng(0).normal(size=(n_cells, 12)).astype(np.float32)
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)
-    callbacks: list[Callback] = [EpochLabels()] if method.temporal_labels == "epoch" else []
+    callbacks: list[Callback] = [TemporalClusters()] if method.temporal_labels == "epoch" else []
     return method.module(12, 3, n_cells, seed=0, epochs=epochs), data, callbacks
 
 
@@ -53,7 +51,6 @@ def build(n_cells: int = 40, epochs: int = 2, **settings: Any) -> tuple[PaperMod
         {"assign_on": "z"},
         {"assign_on": "cluster_head"},
         {"assign_on": "cluster_head", "temporal_labels": "batch", "sure": "centroid"},
-        {"queue": 24},
     ],
     ids=str,
 )
@@ -147,19 +144,6 @@ def test_no_gradient_reaches_the_key() -> None:
     optimised = {id(p) for group in module.configure_optimizers()[0][0].param_groups for p in group["params"]}
     assert optimised.isdisjoint(id(p) for p in module.key.parameters())
     assert optimised.issuperset(id(p) for p in (*module.query.parameters(), *module.instance_head.parameters()))
-
-
-def test_the_queue_holds_the_last_keys_newest_last() -> None:
-    module = build(queue=5)[0]
-    start = module.queue.clone()
-    torch.testing.assert_close(start.norm(dim=1), torch.ones(5))
-    keys = torch.nn.functional.normalize(torch.randn(10, 8, generator=torch.Generator().manual_seed(0)))
-    first = module.instance_loss(keys[:3], keys[:3])
-    torch.testing.assert_close(first, nt_xent(keys[:3], keys[:3], module.hyper["temperature"], start))
-    assert torch.equal(module.queue, torch.cat([start[3:], keys[:3]]))
-    module.instance_loss(keys[3:], keys[3:])
-    assert torch.equal(module.queue, keys[5:]), "of a batch larger than the queue its last"
-    assert "queue" in module.state_dict()
 
 
 def test_temporal_clusters_are_those_of_the_epoch() -> None:

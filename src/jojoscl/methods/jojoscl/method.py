@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import lightning as L
 import numpy as np
 import torch
 from anndata import AnnData
@@ -16,22 +14,18 @@ from jojoscl.clustering.graph import estimate_n_clusters, neighbors_within
 from jojoscl.clustering.kmeans import nearest_mean
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.data.store import Store, centred, preprocessed
-from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, estimated
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, estimated, isolated_and_timed
 from jojoscl.methods.jojoscl.module import JojoSCLModule
 from jojoscl.model.anchor import Anchor, normalise, pca_anchor, principal_axes, softness
-from jojoscl.training.callbacks import History
+from jojoscl.training.callbacks import History, TemporalClusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run
 from jojoscl.training.shrinkage_log import ShrinkageRecord, map_embedding
+from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import at_most, derived_seed
 from jojoscl.utils.settings import setting
-
-_OF_THE_MODULE = (
-    "hidden", "instance_dims", "mask_rate", "noise_sd", "momentum", "alpha", "beta", "lambda_",
-    "temperature", "cluster_temperature", "overcluster", "renewals", "lr", "weight_decay",
-)  # fmt: skip
 
 
 class Trained(NamedTuple):
@@ -117,33 +111,37 @@ class JojoSCL(MethodSettings):
         if self.min_dims > self.n_dims:
             raise UserError(f"min_dims={self.min_dims} is more than n_dims={self.n_dims}: lower it.")
 
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         run = run or Run()
         told = None if n_clusters is None else check_n_clusters(n_clusters, adata.n_obs)
-        clock = [time.perf_counter()]
+        watch = Stopwatch()
         x = centred(preprocessed(self.preprocess, adata, run.cache))
-        clock.append(time.perf_counter())
+        watch.lap("preprocess")
         anchor, loadings, scores = self.start(x, seed=seed)
         soft = softness(anchor.reliability, self.soft_above, leading=self.leading)
         k = told or self.estimate(scores, seed=seed)
-        clock.append(time.perf_counter())
-        networks = [self.embed(x, scores, loadings, k, stage=i, seed=seed, run=run) for i in range(self.n_networks)]
+        watch.lap("anchor")
+        near = self.neighbors(scores, seed=seed) if self.n_networks else None
+        networks = [
+            self.train_network(x, scores, loadings, near, k, stage=i, seed=seed, run=run)
+            for i in range(self.n_networks)
+        ]
         spaces = [scores, *(network.space for network in networks)]
         rows = [row for network in networks for row in network.history.rows]
-        clock.append(time.perf_counter())
+        watch.lap("train")
         found = self.cluster(spaces, soft, k, seed=seed)
-        clock.append(time.perf_counter())
-        seconds = dict(zip(("preprocess", "anchor", "train", "assign"), np.diff(clock).tolist(), strict=True))
-        seconds["train"] = sum(network.history.seconds for network in networks)  # those before a resumption too
+        maps = {"map": map_embedding(*networks[-1][:2], spaces[-1], found.labels)} if networks else {}
+        watch.lap("assign")
         return Result(
             found.labels,
             spaces[-1],
-            seconds,
+            watch.seconds | earlier(*(network.history for network in networks)),
             {"epochs": len(rows), "soft": soft} | estimated(n_clusters, k),
             rows,
             obs={"confidence": found.confidence},
-            obsm={"map": map_embedding(*networks[-1][:2], spaces[-1], found.labels)} if networks else {},
+            obsm=maps,
             shrinkage=[row for network in networks for row in network.record.rows],
             uns={"sigma2": anchor.sigma2, "tau2": anchor.tau2, "reliability": anchor.reliability},
         )
@@ -160,43 +158,50 @@ class JojoSCL(MethodSettings):
         """(genes, d), shrunken ones unless the settings say otherwise."""
         return anchor.shrunk_loadings if self.shrink_components else anchor.loadings
 
-    def embed(
+    def neighbors(self, scores: np.ndarray, *, seed: int) -> np.ndarray:
+        """Return the cells (n_cells, n_positives) that may stand in for each, by the angle of scores (n_cells, d).
+
+        Without positives that is the cell itself, (n_cells, 1). Of many cells they are sought in blocks.
+        """
+        near = normalise(scores[:, : self.neighbor_dims], 0)
+        most = self.sample if len(near) <= self.sample else -(-self.sample // 3)
+        found = neighbors_within(near, self.n_positives + 1, most, seed=seed)
+        return found[:, min(1, self.n_positives) :]  # a cell is its own first neighbor
+
+    def train_network(
         self,
         x: np.ndarray | Store,
         scores: np.ndarray,
         loadings: np.ndarray,
+        neighbors: np.ndarray | None,
         n_clusters: int,
         *,
         stage: int,
         seed: int,
         run: Run,
     ) -> Trained:
-        """One network trained on x (n_cells, G) from its own seed; it starts at scores = x loadings (n_cells, d)."""
+        """Train a network on x (n_cells, G) from its own seed; it starts at scores = x loadings (n_cells, d)."""
         own_seed = derived_seed(seed, stage) % 2**32
-        L.seed_everything(own_seed, verbose=False)
-        data = CellDataModule(x, scores, batch_size=self.batch_size, seed=own_seed)
-        steps = len(data.train_dataloader())
+        data = CellDataModule(x, scores, batch_size=self.batch_size, seed=own_seed, neighbors=neighbors)
         enough = max(1, round(self.epochs * min(1.0, self.sample / len(x))))  # steps do not grow with the cells
-        epochs = run.trainer.max_epochs or max(enough, -(-self.min_steps // steps))
-        module = self.module(loadings, scores, n_clusters, seed=own_seed, epochs=epochs)
-        first, record = stage * epochs, ShrinkageRecord(stage * epochs)
+        epochs = run.trainer.max_epochs or max(enough, -(-self.min_steps // data.n_batches))
+        module = self.module(loadings, len(x), n_clusters, seed=own_seed, epochs=epochs)
+        record = ShrinkageRecord(stage * epochs)
+        callbacks = [TemporalClusters(max(1, epochs // self.renewals)), record]
         history = fit(
-            module, data, run, max_epochs=epochs, stage=f"network{stage}", callbacks=[record], first_epoch=first
+            module,
+            data,
+            run,
+            max_epochs=epochs,
+            stage=f"network{stage}",
+            callbacks=callbacks,
+            first_epoch=stage * epochs,
         )
         return Trained(module, data, principal_axes(data.embed(module)["h"]), history, record)
 
-    def module(
-        self, loadings: np.ndarray, scores: np.ndarray, n_clusters: int, *, seed: int, epochs: int
-    ) -> JojoSCLModule:
-        """The LightningModule with these settings, its weights drawn by torch's global generator."""
-        near = normalise(scores[:, : self.neighbor_dims], 0)
-        most = self.sample if len(near) <= self.sample else -(-self.sample // 3)
-        neighbors = neighbors_within(near, self.n_positives + 1, most, seed=seed)
-        neighbors = neighbors[:, min(1, self.n_positives) :]  # a cell is its own first neighbor
-        hyper = {name: getattr(self, name) for name in _OF_THE_MODULE}
-        return JojoSCLModule(
-            torch.from_numpy(loadings), torch.from_numpy(neighbors), n_clusters, seed=seed, max_epochs=epochs, **hyper
-        )
+    def module(self, loadings: np.ndarray, n_cells: int, n_clusters: int, *, seed: int, epochs: int) -> JojoSCLModule:
+        """Return the LightningModule with these settings."""
+        return JojoSCLModule(self, torch.from_numpy(loadings), n_cells, n_clusters, seed=seed, max_epochs=epochs)
 
     def n_clusters_of(self, x: np.ndarray | Store, *, seed: int) -> int:
         """The estimate of K for a method without an anchor, from its preprocessed cells x (n_cells, G)."""

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import lightning as L
 import numpy as np
 from anndata import AnnData
 
 from jojoscl.clustering.kmeans import assign
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.data.store import preprocessed
-from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, estimated
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, estimated, isolated_and_timed
 from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.paper.module import PaperModule
-from jojoscl.training.callbacks import EpochLabels, OracleSelection
+from jojoscl.training.callbacks import OracleSelection, TemporalClusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Oracle, Run
 from jojoscl.training.shrinkage_log import ShrinkageRecord, map_embedding
+from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import setting
 
@@ -81,6 +80,7 @@ class PaperJojoSCL(MethodSettings):
         if not self.encoder_dims or not self.instance_dims:
             raise UserError("encoder_dims and instance_dims hold the widths of layers: give one or more numbers.")
 
+    @isolated_and_timed
     def fit_predict(
         self,
         adata: AnnData,
@@ -96,44 +96,35 @@ class PaperJojoSCL(MethodSettings):
         """
         run = run or Run()
         told = None if n_clusters is None and self.estimates_k else check_n_clusters(n_clusters, adata.n_obs)
-        started = time.perf_counter()
+        watch = Stopwatch()
         x = preprocessed(self.preprocess, adata, run.cache)
-        ready = time.perf_counter()
-
+        watch.lap("preprocess")
         k = told or JojoSCL().n_clusters_of(x, seed=seed)
-        L.seed_everything(seed, verbose=False)
+        watch.lap("anchor")
         data = CellDataModule(x, batch_size=self.batch_size, seed=seed)
         epochs = run.trainer.max_epochs or self.epochs
         module = self.module(x.shape[1], k, len(x), seed=seed, epochs=epochs)
-        callbacks: list[L.Callback] = []
-        if self.sure != "none" and self.temporal_labels == "epoch":
-            callbacks.append(EpochLabels())
-        record = ShrinkageRecord(clusters=bool(callbacks))
-        selection = OracleSelection(oracle, self.assign_on, self.kmeans_starts) if oracle else None
-        if selection:
-            callbacks.append(selection)
-        history = fit(module, data, run, max_epochs=epochs, callbacks=[record, *callbacks])
+        temporal = [TemporalClusters()] if self.sure != "none" and self.temporal_labels == "epoch" else []
+        selection = [OracleSelection(oracle, self.assign_on, self.kmeans_starts)] if oracle else []
+        record = ShrinkageRecord(clusters=bool(temporal))
+        history = fit(module, data, run, max_epochs=epochs, callbacks=[record, *temporal, *selection])
+        watch.lap("train")
 
-        fitted = time.perf_counter()
-        outputs = data.embed(module, only=(self.assign_on, module.space))
+        outputs = data.embed(module, only=(self.assign_on, module.clusters_on))
         labels = last = assign(outputs, self.assign_on, k, seed=seed, n_init=self.kmeans_starts)
         obsm: dict[str, np.ndarray] = {}
         info: dict[str, Any] = {"epochs": epochs} | estimated(n_clusters, k)
         if selection:
-            labels, outputs = selection.best["labels"].numpy(), selection.best["outputs"]
-            info["selected_epoch"] = selection.best["epoch"]  # whose network, and so b_k, is gone
+            best = selection[0].best
+            labels, outputs = best["labels"].numpy(), best["outputs"]
+            info["selected_epoch"] = best["epoch"]  # whose network, and so b_k, is gone
         else:
-            obsm["map"] = map_embedding(module, data, outputs[module.space], labels)
-        seconds = {
-            "preprocess": ready - started,
-            "train": history.seconds,
-            "assign": time.perf_counter() - fitted,
-        }
-        embedding = np.asarray(outputs[module.space])
+            obsm["map"] = map_embedding(module, data, outputs[module.clusters_on], labels)
+        watch.lap("assign")
         return Result(
             labels,
-            embedding,
-            seconds,
+            np.asarray(outputs[module.clusters_on]),
+            watch.seconds | earlier(history),
             info,
             history.rows,
             last_labels=last if selection else None,
@@ -142,10 +133,8 @@ class PaperJojoSCL(MethodSettings):
         )
 
     def module(self, n_genes: int, n_clusters: int, n_cells: int, *, seed: int, epochs: int) -> PaperModule:
-        """The LightningModule with these settings, its weights drawn by torch's global generator."""
-        outside = {"name", "preprocess", "kmeans_starts", "epochs", "batch_size"}
-        hyper = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in outside}
-        return PaperModule(n_genes, n_clusters, n_cells, seed=seed, max_epochs=epochs, **hyper)
+        """Return the LightningModule with these settings."""
+        return PaperModule(self, n_genes, n_clusters, n_cells, seed=seed, max_epochs=epochs)
 
 
 @dataclass(kw_only=True)
