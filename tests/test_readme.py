@@ -21,12 +21,6 @@ def test_method_table(path: Path) -> None:
     assert rows == [(about.summary, "told" if about.told_k else "finds", str(about.minutes))]
 
 
-@pytest.mark.parametrize("group", ["preset", "preprocess"])
-def test_choices_are_named(group: str) -> None:
-    for path in (conf_dir() / group).glob("*.yaml"):
-        assert f"`{path.stem}`" in README
-
-
 def test_results_name_no_file_that_is_not_there() -> None:
     for name in re.findall(r"`((?:src|experiments|benchmarks)/[\w/.]+\.\w+)`", README):
         assert (Path(__file__).parents[1] / name).exists(), name

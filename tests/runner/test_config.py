@@ -306,7 +306,7 @@ def test_loggers_are_on_the_list_and_others_are_not() -> None:
     assert type(build(wandb)).__name__ == "TensorBoardLogger"
     wrong = OmegaConf.merge(wandb, {"_target_": "lightning.pytorch.loggers.CometLogger"})
     assert isinstance(wrong, DictConfig)
-    with pytest.raises(UserError, match="cannot run 'lightning.pytorch.loggers.CometLogger'"):
+    with pytest.raises(UserError, match=r"cannot run 'lightning.pytorch.loggers.CometLogger'"):
         build(wrong)
 
 
@@ -346,5 +346,5 @@ def test_a_folder_of_own_configurations_is_looked_through_too(tmp_path: Path) ->
     (tmp_path / "experiment" / "mine.yaml").write_text(
         "# @package _global_\nhydra: {callbacks: {mine: {_target_: os.system, command: x}}}\n"
     )
-    with pytest.raises(UserError, match="cannot run 'os.system'"):
+    with pytest.raises(UserError, match=r"cannot run 'os.system'"):
         check_hydra(["experiment=mine"], multirun=False, config_dir=str(tmp_path))
