@@ -161,9 +161,10 @@ def test_a_run_cut_off_in_either_stage_ends_like_an_unbroken_one(
             raise Killed
         epoch_start(module)
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(SeededModule, "on_train_epoch_start", dying)
-        method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
+        with pytest.raises(Killed):
+            method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
     resumed = method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
     np.testing.assert_array_equal(resumed.labels, whole.labels)
     np.testing.assert_allclose(resumed.embedding, whole.embedding, rtol=1e-5)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +18,22 @@ import torch
 import torch.distributed as dist
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException
 from torch.nn.parallel import DistributedDataParallel
 
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
+from jojoscl.methods.contrastive_sc import ContrastiveSC
+from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.jojoscl.module import JojoSCLModule
+from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.methods.paper.module import PaperModule
-from jojoscl.runner.config import build, compose, config_hash, from_preset
+from jojoscl.methods.scdeepcluster import ScDeepCluster
+from jojoscl.runner.config import compose, config_hash
 from jojoscl.runner.run import run as run_configured
 from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import Batches, CellDataModule
-from jojoscl.training.distributed import from_first, gather, launch, own_share
+from jojoscl.training.distributed import end_if_imported, from_first, gather, launch, own_share
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.training.shrinkage_log import ShrinkageRecord
@@ -75,15 +85,15 @@ def one_step(kind: str) -> dict[str, Tensor]:
     scores = x[:, :4]
     preset, _, sure = kind.partition("-")
     if preset == "default":
-        module = from_preset(preset, **ANCHORED).module(np.eye(N_GENES, 4), N_CELLS, K, seed=0, epochs=1)
+        module = JojoSCL(**ANCHORED).module(np.eye(N_GENES, 4), N_CELLS, K, seed=0, epochs=1)
         for parameter in module.query.correction.parameters():
             nn.init.normal_(parameter, std=0.1)
     elif preset == "contrastive_sc":
-        node = compose(["method=contrastive_sc", "method.encoder_dims=[8,6]", "method.mask_rate=0"]).method
-        module = build(node).module(N_GENES, seed=0)
+        module = ContrastiveSC(encoder_dims=[8, 6], mask_rate=0.0).module(N_GENES, seed=0)
         module.generator = None
     else:
-        module = from_preset(preset, sure=sure, **PAPER).module(N_GENES, K, N_CELLS, seed=0, epochs=1)
+        method = PaperJojoSCL if preset == "paper" else ReleasedJojoSCL
+        module = method(sure=sure, **PAPER).module(N_GENES, K, N_CELLS, seed=0, epochs=1)
     if preset != "contrastive_sc":
         for parameter in module.key.parameters():
             parameter.data.add_(0.1 * torch.randn_like(parameter))
@@ -158,7 +168,7 @@ class Killed(L.Callback):
 def trained(folder: Path | None, *callbacks: L.Callback, n_devices: int = 2) -> dict[str, Any]:
     """What four epochs of the paper's preset on 75 cells leave."""
     x = np.random.default_rng(0).standard_normal((75, N_GENES), dtype=np.float32)
-    module = from_preset("paper", **PAPER).module(N_GENES, K, len(x), seed=0, epochs=4)
+    module = PaperJojoSCL(**PAPER).module(N_GENES, K, len(x), seed=0, epochs=4)
     data, record = CellDataModule(x, batch_size=16), ShrinkageRecord()
     run = Run(folder, trainer=settings(n_devices))
     history = fit(module, data, run, max_epochs=4, callbacks=[record, TemporalClusters(), *callbacks])
@@ -189,7 +199,7 @@ def test_interrupted_processes_go_on_and_end_as_unbroken_ones(tmp_path: Path) ->
 
 def test_the_default_preset_finds_the_types_with_two_processes(tmp_path: Path) -> None:
     cells = simulate(n_cells=120, n_genes=1000, n_types=3, seed=1)
-    method = from_preset("default", **ANCHORED | {"n_dims": 8, "n_micro": 30, "batch_size": 32, "epochs": 3},
+    method = JojoSCL(**ANCHORED | {"n_dims": 8, "n_micro": 30, "batch_size": 32, "epochs": 3},
                          min_steps=0)  # fmt: skip
     found = method.fit_predict(without_labels(cells), 3, run=Run(tmp_path, trainer=settings()))
     alone = method.fit_predict(without_labels(cells), 3, run=Run(trainer=settings(1)))
@@ -200,8 +210,9 @@ def test_the_default_preset_finds_the_types_with_two_processes(tmp_path: Path) -
 
 
 def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:
-    tiny = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false", "preset=paper",
-            "method.encoder_dims=[8,4]", "trainer.max_epochs=2", "trainer=ddp", "trainer.accelerator=cpu",
+    tiny = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false",
+            "method=jojoscl_paper", "method.encoder_dims=[8,4]", "trainer.max_epochs=2",
+            "trainer=ddp", "trainer.accelerator=cpu",
             f"paths.cache={tmp_path / 'cache'}")  # fmt: skip
     metrics = run_configured(compose([*tiny, "selection=oracle"]), tmp_path / "run")
     assert metrics["selected_epoch"] in (0, 1)
@@ -224,12 +235,12 @@ def test_what_several_devices_cannot_do_is_said(monkeypatch: pytest.MonkeyPatch,
     cells = without_labels(simulate(n_cells=60, n_genes=50, n_types=3, seed=1))
     run = Run(trainer=settings(n_devices=4))
     with pytest.raises(UserError, match="trains on one device"):
-        build(compose(["method=scdeepcluster"]).method).fit_predict(cells, 3, run=run)
+        ScDeepCluster().fit_predict(cells, 3, run=run)
     with pytest.raises(UserError, match="4 devices need a batch of at least 8 cells"):
-        from_preset("paper", batch_size=7).fit_predict(cells, 3, run=run)
+        PaperJojoSCL(batch_size=7).fit_predict(cells, 3, run=run)
     monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(UserError, match="leave out torchrun"):
-        from_preset("paper").fit_predict(cells, 3, run=run)
+        PaperJojoSCL().fit_predict(cells, 3, run=run)
     done = in_process("-m", "trainer=ddp", "seed=0,1", "data=simulated")
     assert done.code == 2
     assert done.err == "jojoscl: A sweep trains each run on one device: leave out -m, or trainer.devices.\n"
@@ -242,3 +253,73 @@ def wrong(module: L.LightningModule, sentence: str) -> None:
 def test_an_error_of_a_process_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"^No space left\.$"):
         launch(wrong, 2, L.LightningModule(), "No space left.")
+
+
+SCRIPT = """
+import jojoscl
+cells = jojoscl.simulate(n_cells=40, n_genes=50, n_types=2, seed=1)
+jojoscl.cluster(cells, 2, devices=2, accelerator="cpu", epochs=1, min_steps=1)
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_of_it_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
+    assert done.stderr.count("Traceback") == 1, done.stderr
+    assert done.stderr.splitlines()[-1].endswith('put its call of jojoscl below `if __name__ == "__main__":`.')
+    assert "done" not in done.stdout
+
+
+def test_a_process_that_comes_to_the_call_in_importing_the_script_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    end_if_imported()
+    assert codes == []
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    end_if_imported()
+    monkeypatch.undo()
+
+    def ended(*args: object, **kwargs: object) -> None:
+        raise ProcessExitedException("ended", error_index=0, error_pid=1, exit_code=codes[0])
+
+    monkeypatch.setattr("jojoscl.training.distributed.start_processes", ended)
+    with pytest.raises(UserError, match='below `if __name__ == "__main__":`'):
+        launch(wrong, 2, L.LightningModule(), "")
+    codes[0] = 1
+    with pytest.raises(ProcessExitedException):
+        launch(wrong, 2, L.LightningModule(), "")
+
+
+def waits(module: L.LightningModule, folder: Path) -> None:
+    (folder / f"{os.environ['LOCAL_RANK']}.pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def launches(folder: Path) -> None:
+    launch(waits, 2, L.LightningModule(), folder)
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs: a process that has ended and nobody has asked for is a zombie."""
+    path = Path(f"/proc/{pid}/stat")
+    return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("spawn").Process(target=launches, args=(tmp_path,))
+    parent.start()
+    until(lambda: len([path for path in tmp_path.glob("*.pid") if path.read_text()]) == 2)
+    parent.kill()
+    pids = [int(path.read_text()) for path in tmp_path.glob("*.pid")]
+    until(lambda: not any(map(alive, pids)))
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)

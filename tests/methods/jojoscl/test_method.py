@@ -21,9 +21,10 @@ from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Result
 from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.jojoscl.module import JojoSCLModule
+from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.model.anchor import pca_anchor
 from jojoscl.model.networks import AnchoredEncoder
-from jojoscl.runner.config import compose, from_preset
+from jojoscl.runner.config import compose
 from jojoscl.runner.run import run as run_configured
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
@@ -45,9 +46,7 @@ def quiet(folder: Path | None = None) -> Run:
 
 
 def small(**settings: Any) -> JojoSCL:
-    method = from_preset("default", **(SMALL | settings))
-    assert isinstance(method, JojoSCL)
-    return method
+    return JojoSCL(**(SMALL | settings))
 
 
 def fitted(cells: AnnData, folder: Path | None = None, seed: int = 0, **settings: Any) -> Result:
@@ -218,7 +217,7 @@ def test_the_number_of_types_is_estimated_where_none_is_given(k: int) -> None:
 
 
 def test_the_paper_preset_shares_the_estimate(cells: AnnData) -> None:
-    method = from_preset("paper", epochs=1, encoder_dims=[16, 8])
+    method = PaperJojoSCL(epochs=1, encoder_dims=[16, 8])
     result = method.fit_predict(without_labels(cells), None, run=quiet())
     assert 2 <= result.info["n_clusters_estimated"] == len(set(result.labels)) <= 5
 
@@ -289,10 +288,11 @@ def test_a_backed_file_gives_the_clusters_of_the_same_cells_in_memory(
     # Adam makes full steps of what is rounding in gradients that are 0, as those of biases before BatchNorm: at the
     # preset's rate of .01 not even the same matrix with an error of 3e-7 gives the same clusters after three steps.
     settings = SMALL if preset == "default" else {"epochs": 3, "encoder_dims": [16, 8], "lr": 1e-4}
-    in_memory = jojoscl.cluster(cells, 3, preset=preset, copy=True, accelerator="cpu", **settings)
+    method = JojoSCL(**settings) if preset == "default" else PaperJojoSCL(**settings)
+    in_memory = jojoscl.cluster(cells, 3, method=method, copy=True, accelerator="cpu")
     cells.write_h5ad(tmp_path / "cells.h5ad")
     backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
-    jojoscl.cluster(backed, 3, preset=preset, accelerator="cpu", **settings)
+    jojoscl.cluster(backed, 3, method=method, accelerator="cpu")
     assert in_memory is not None
     assert adjusted_rand_score(in_memory.obs["jojoscl"], backed.obs["jojoscl"]) > 0.95
     assert {name: values.shape for name, values in backed.obsm.items()} == {

@@ -13,8 +13,9 @@ from lightning.pytorch import Callback, Trainer
 
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
+from jojoscl.methods.jojoscl.method import JojoSCL
+from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.methods.paper.module import PaperModule
-from jojoscl.runner.config import from_preset
 from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import Batches, CellDataModule
 from jojoscl.training.fit import fit
@@ -31,7 +32,7 @@ QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
 
 
 def build(n_cells: int = 40, epochs: int = 2, **settings: Any) -> tuple[PaperModule, CellDataModule, list[Callback]]:
-    method = from_preset("paper", **(SMALL | settings))
+    method = PaperJojoSCL(**(SMALL | settings))
     x = np.random.default_rng(0).normal(size=(n_cells, 12)).astype(np.float32)
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)
     callbacks: list[Callback] = [TemporalClusters()] if method.temporal_labels == "epoch" else []
@@ -65,13 +66,13 @@ def test_every_setting_trains_to_finite_losses_and_moves_the_weights(settings: d
     assert {name: x.shape for name, x in outputs.items()} == {"h": (40, 8), "z": (40, 8), "cluster_head": (40, 3)}
 
 
-@pytest.mark.parametrize("preset", ["paper", "released", "default"])
-def test_bfloat16_trains_with_losses_in_float32(preset: str) -> None:
+@pytest.mark.parametrize("method", [PaperJojoSCL, ReleasedJojoSCL, JojoSCL])
+def test_bfloat16_trains_with_losses_in_float32(method: type[JojoSCL | PaperJojoSCL]) -> None:
     cells = without_labels(simulate(n_cells=90, n_genes=200, n_types=3, seed=1))
     first = {}
     for precision in ("32-true", "bf16-mixed"):
         trainer = TrainerSettings(accelerator="cpu", progress_bar=False, max_epochs=1, precision=precision)
-        result = from_preset(preset).fit_predict(cells, 3, run=Run(trainer=trainer))
+        result = method().fit_predict(cells, 3, run=Run(trainer=trainer))
         assert set(result.labels) == {0, 1, 2}
         assert result.embedding.dtype == np.float32
         first[precision] = result.history[0]
