@@ -8,9 +8,9 @@ from anndata import AnnData
 
 from jojoscl.data import as_cells
 from jojoscl.data.cells import without_labels
-from jojoscl.methods.base import Method, check_seed
+from jojoscl.methods.annotate import annotate, check_key
+from jojoscl.methods.base import Method, check_n_clusters, check_seed
 from jojoscl.runner.config import from_preset
-from jojoscl.runner.output import annotate
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 
@@ -84,10 +84,14 @@ def cluster(
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
     if copy and adata.isbacked:
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
-    adata = adata.copy() if copy else adata
+    check_key(key_added)
+    seed = check_seed(seed)
     method: Method = from_preset(preset, **settings)
     cells = as_cells(adata, layer=layer, kind=kind)
+    n_clusters = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
+    adata = adata.copy() if copy else adata
     run = Run(trainer=TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar))
-    result = method.fit_predict(without_labels(cells), n_clusters, seed=check_seed(seed), run=run)
-    annotate(adata, key_added, result, {"preset": preset, "seed": seed, "n_clusters": n_clusters, **settings})
+    result = method.fit_predict(without_labels(cells), n_clusters, seed=seed, run=run)
+    settings |= {"preset": preset, "seed": seed, "n_clusters": n_clusters}
+    annotate(adata, key_added, result, settings, cells)
     return adata if copy else None

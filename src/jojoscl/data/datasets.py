@@ -1,7 +1,7 @@
 """Datasets by name or by file, as an AnnData that has been looked at.
 
 X is float32 CSR, cells x genes; ``obs["cell_type"]`` holds the annotated types when they are known
-(categorical); ``uns`` holds `kind` (``counts``, ``rpkm`` or ``log1p``), `name` and `variant`.
+(categorical); ``uns`` holds `kind` (``counts``, ``rpkm`` or ``log1p``), `kind_decided_by`, `name` and `variant`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from anndata import AnnData
 
 from jojoscl.data.catalog import find
-from jojoscl.data.cells import KINDS, LABELS, _totals, as_cells
-from jojoscl.data.io.download import data_root, fetch
+from jojoscl.data.cells import LABELS, _totals, as_cells
+from jojoscl.data.io.download import data_root, fetch, recorded, stamp
 from jojoscl.data.io.readers import open_backed, read_file
+from jojoscl.data.kind import KINDS
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, one_of
 
@@ -52,7 +54,16 @@ class CatalogDataset(Settings):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names of genes that are not unique yet
             adata = adata[keep].copy()
-        return as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
+        cells = as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
+        cells.uns["kind_decided_by"] = "catalogue"
+        return cells
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these cells from others: the variant, and the checksum of each file, known or recorded."""
+        _, entry, variant = find(self.name, self.variant)
+        root = data_root(self.root)
+        sums = {file.name: recorded(file, root / file.name) for file in entry.variants[variant].files}
+        return {"variant": variant, **{name: value for name, value in sums.items() if value}}
 
 
 @dataclass(kw_only=True)
@@ -78,18 +89,26 @@ class FileDataset(Settings):
         """Read the file and check what it holds."""
         if self.path is None:
             raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
-        if self.backed:
-            if self.metadata is not None or self.transpose:
-                raise UserError("data.backed=true goes with neither metadata nor transpose: write the cells as h5ad.")
-            adata = open_backed(Path(self.path).expanduser(), layer=self.layer)
-            return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
-        adata = read_file(
-            Path(self.path).expanduser(),
-            metadata=None if self.metadata is None else Path(self.metadata).expanduser(),
-            label_key=self.label_key,
-            transpose=self.transpose,
-        )
-        return as_cells(adata, layer=self.layer, label_key=self.label_key, kind=self.kind, name=self.name)
+        path = Path(self.path).expanduser()
+        if not self.backed:
+            metadata = None if self.metadata is None else Path(self.metadata).expanduser()
+            adata = read_file(
+                path, layer=self.layer, metadata=metadata, label_key=self.label_key, transpose=self.transpose
+            )
+        elif self.metadata is not None or self.transpose:
+            raise UserError("data.backed=true goes with neither metadata nor transpose: write the cells as h5ad.")
+        else:
+            adata = open_backed(path, layer=self.layer)
+        return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the content of the files from another; see :func:`~jojoscl.data.io.download.stamp`.
+
+        A file that is missing or cannot be read is left out: the run reports it.
+        """
+        paths = {"path": self.path, "metadata": self.metadata}
+        stamps = {name: stamp(Path(path).expanduser()) for name, path in paths.items() if path is not None}
+        return {name: value for name, value in stamps.items() if value}
 
 
 def load_dataset(name: str, root: str | os.PathLike[str] | None = None, variant: str | None = None) -> AnnData:

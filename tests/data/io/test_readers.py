@@ -8,14 +8,13 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.io
 import scipy.sparse as sp
 from rdata import write_rda
 
-from jojoscl.data.io import matrix as assemble
 from jojoscl.data.io import readers
+from jojoscl.data.io.guard import reading
 from jojoscl.data.io.matrix import stack_rows
-from jojoscl.data.io.readers import read_file, read_h5, read_mat, read_rda
+from jojoscl.data.io.readers import read_file, read_h5, read_rda
 from jojoscl.data.io.tables import read_table
 from jojoscl.utils.errors import UserError
 
@@ -114,38 +113,6 @@ def test_h5_of_sczidesk_with_plain_integer_types(tmp_path):
     assert list(read_h5(tmp_path / "data.h5").obs["cell_type1"]) == list(CODES)
 
 
-@pytest.mark.parametrize("feature", [COUNTS, sp.csc_matrix(COUNTS.astype(float))], ids=["dense", "sparse"])
-@pytest.mark.parametrize("label", [CODES.reshape(-1, 1), TYPES.astype(object)], ids=["codes", "words"])
-def test_mat_of_version_5(tmp_path, feature, label):
-    scipy.io.savemat(tmp_path / "a.mat", {"feature": feature, "label": label})
-    adata = read_mat(tmp_path / "a.mat")
-    assert holds(adata)
-    assert list(adata.obs["label"]) == list(label.ravel())
-
-
-@pytest.mark.parametrize("layout", ["dense", "sparse"])
-@pytest.mark.parametrize("words", [False, True])
-def test_mat_of_version_73(tmp_path, layout, words):
-    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
-        if layout == "dense":
-            file["feature"] = COUNTS.T.astype(float)
-        else:
-            matrix = sp.csc_matrix(COUNTS.astype(float))
-            file["feature/data"], file["feature/ir"] = matrix.data, matrix.indices.astype("u8")
-            file["feature/jc"] = matrix.indptr.astype("u8")
-            file["feature"].attrs["MATLAB_sparse"] = np.uint64(matrix.shape[0])
-        if words:
-            for i, word in enumerate(TYPES):
-                file[f"#refs#/{i}"] = np.array([[ord(letter)] for letter in word], "u2")
-            references = [[file[f"#refs#/{i}"].ref for i in range(12)]]
-            file.create_dataset("label", data=references, dtype=h5py.ref_dtype)
-        else:
-            file["label"] = CODES.reshape(1, -1).astype(float)
-    adata = read_mat(tmp_path / "a.mat")
-    assert holds(adata)
-    assert list(adata.obs["label"]) == list(TYPES if words else CODES)
-
-
 def test_rda(tmp_path):
     frames = {"ann": pd.DataFrame({"cell_type1": list(TYPES)}, index=CELLS), "yan": TABLE.T.astype(float)}
     write_rda(tmp_path / "yan.rda", frames)
@@ -233,7 +200,7 @@ def test_h5ad_and_suffixes(tmp_path, transpose):
     adata = anndata.AnnData(TABLE.T if transpose else TABLE)
     adata.write_h5ad(tmp_path / "a.h5ad")
     read = read_file(tmp_path / "a.h5ad", transpose=transpose)
-    np.testing.assert_array_equal(read.X, COUNTS)
+    assert holds(read)
     assert is_named(read)
 
 
@@ -276,17 +243,6 @@ BAD = {
     "h5 without X": ("a.h5", lambda path: h5(path, Z=COUNTS), "holds Z, but neither X nor exprs"),
     "transposed h5": ("a.h5", lambda path: h5(path, X=COUNTS.T, Y=CODES), "looks transposed"),
     "labels of other cells": ("a.h5", lambda path: h5(path, X=COUNTS, Y=CODES[:9]), "9 entries for 12 rows"),
-    "no mat": ("a.mat", lambda path: path.write_text("words"), "cannot be read"),
-    "mat without feature": (
-        "a.mat",
-        lambda path: scipy.io.savemat(path, {"x": 1}),
-        "holds x, but no feature",
-    ),
-    "transposed mat": (
-        "a.mat",
-        lambda path: scipy.io.savemat(path, {"feature": COUNTS.T, "label": CODES}),
-        "looks transposed",
-    ),
     "no rda": ("a.rda", lambda path: path.write_bytes(b"RDX3\nnot really"), "cannot be read"),
     "rda without table": ("a.rda", lambda path: write_rda(path, {"x": np.arange(3)}), "holds no table"),
     "empty csv": ("a.csv", lambda path: path.write_text(""), "cannot be read"),
@@ -324,5 +280,5 @@ def test_transposed_table_with_words(tmp_path):
 
 def test_running_out_of_memory_is_no_damaged_file(tmp_path):
     (tmp_path / "a").write_text("")
-    with pytest.raises(MemoryError), assemble.reading(tmp_path / "a"):
+    with pytest.raises(MemoryError), reading(tmp_path / "a"):
         raise MemoryError
