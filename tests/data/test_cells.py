@@ -48,7 +48,8 @@ def test_any_matrix_becomes_csr(kind, build):
     assert isinstance(result.X, sp.csr_matrix)
     assert result.X.dtype == np.float32
     np.testing.assert_array_equal(result.X.toarray(), COUNTS)
-    assert result.uns == {"kind": "counts", "name": "mine", "variant": "default"}
+    decided_by = "whole numbers" if kind == "auto" else "setting"
+    assert result.uns == {"kind": "counts", "kind_decided_by": decided_by, "name": "mine", "variant": "default"}
     assert "cell_type" not in result.obs
 
 
@@ -216,7 +217,7 @@ def small_catalogue(monkeypatch, tmp_path):
 def test_a_catalogue_set_is_found_and_cleaned(small_catalogue):
     adata = load_dataset("tiny", root=small_catalogue)
     np.testing.assert_array_equal(adata.X.toarray(), COUNTS)
-    assert adata.uns == {"kind": "rpkm", "name": "tiny", "variant": "all"}
+    assert adata.uns == {"kind": "rpkm", "kind_decided_by": "catalogue", "name": "tiny", "variant": "all"}
     assert list(adata.obs["cell_type"].cat.categories) == ["1", "2", "3"]
     some = CatalogDataset(name="tiny", variant="some", root=str(small_catalogue)).load()
     assert some.shape == (13, 15)
@@ -252,8 +253,8 @@ def test_result_can_be_written(tmp_path):
 
 
 def test_a_dataset_says_what_its_values_are():
-    adata = cells(LOGGED * 100)
-    adata.uns["kind"] = "rpkm"
-    assert as_cells(adata).uns["kind"] == "rpkm"
+    adata = as_cells(cells(LOGGED * 100), kind="rpkm")
+    again = as_cells(adata)
+    assert (again.uns["kind"], again.uns["kind_decided_by"]) == ("rpkm", "setting")
     adata.layers["counts"] = adata.X.ceil()
     assert as_cells(adata, layer="counts").uns["kind"] == "counts"

@@ -13,8 +13,9 @@ from jojoscl.utils.errors import UserError
 
 KINDS = ("counts", "rpkm", "log1p")
 
-LARGEST_LOG = 21.0
-"""No logarithm of normalised values is larger: it would be one of 10^9."""
+LARGEST = 1e9
+"""No normalised value is larger."""
+LARGEST_LOG = math.log2(LARGEST)
 
 _BASES = {"log1p": 1.0, "log2": math.log(2), "log10": math.log(10)}
 _SAMPLE = 500  # cells that are looked at for logarithms
@@ -69,7 +70,7 @@ def _logarithm(x: sp.csr_matrix) -> Kind | None:
     undone = {
         base: np.expm1(factor * cells.data)
         for base, factor in _BASES.items()
-        if factor * cells.data.max() < LARGEST_LOG
+        if factor * cells.data.max() < math.log(LARGEST)
     }
     spreads = {base: _spread(cells, u) for base, u in undone.items()}
     base = min(spreads, key=lambda name: spreads[name], default=None)

@@ -111,7 +111,7 @@ def _rows(x: Any, start: int, stop: int) -> Any:
         return x[start:stop]
     indptr = group["indptr"][start : stop + 1].astype(np.int64)
     first, last = indptr[[0, -1]]
-    if not 0 <= first <= last <= group["indices"].shape[0]:
+    if not 0 <= first <= last <= group["indices"].shape[0] or first > 0 == start:
         raise UserError(f"{file_of(x)}: the sparse matrix is malformed (indptr): write it again from its source.")
     parts = group["data"][first:last], group["indices"][first:last], indptr - first
     return sparse_of(parts, (stop - start, x.shape[1]))

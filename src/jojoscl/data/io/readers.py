@@ -124,7 +124,7 @@ def _in_memory(path: Path, layer: str | None, transpose: bool) -> AnnData:
         finally:
             if isinstance(root, h5py.File):
                 root.close()
-        return adata.T if transpose else adata
+        return _transposed(adata) if transpose else adata
 
 
 def _table(path: Path, root: Any, key: str) -> pd.DataFrame | None:
@@ -179,7 +179,11 @@ def _tenx(path: Path, node: h5py.Group, transpose: bool) -> AnnData:
     x = x.astype(np.float32)
     cells = to_cells(path, x, {}, _values(node["barcodes"]), names)
     cells = cells if genes.all() else cells[:, genes].copy()
-    return cells.T if transpose else cells
+    return _transposed(cells) if transpose else cells
+
+
+def _transposed(adata: AnnData) -> AnnData:
+    return AnnData(X=adata.X.T.tocsr(), obs=adata.var, var=adata.obs)
 
 
 def read_rda(path: Path, *, transpose: bool = False) -> AnnData:
