@@ -1,6 +1,7 @@
 """Each format, on a small file written here; a damaged file gives one sentence that names it."""
 
 import gzip
+import os
 import zipfile
 
 import anndata
@@ -11,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 from rdata import write_rda
 
+from jojoscl.data import FileDataset
 from jojoscl.data.io import readers
 from jojoscl.data.io.guard import reading
 from jojoscl.data.io.matrix import stack_rows
@@ -233,7 +235,24 @@ def zip_of(path, n):
             archive.writestr(f"{i}.csv", TABLE.to_csv())
 
 
+def tenx_folder(path):
+    path.mkdir()
+    (path / "matrix.mtx.gz").write_bytes(b"")
+
+
+def latin(path):
+    path.write_bytes("Zelle,größe\na,1\nb,2\n".encode("latin-1"))
+
+
 BAD = {
+    "packed h5ad": ("a.h5ad.gz", lambda path: path.write_bytes(b""), r"only tables are read so: .* gunzip a\.h5ad\.gz"),
+    "packed rda": ("a.rda.gz", lambda path: path.write_bytes(b""), "unpack it first"),
+    "loom": ("a.loom", lambda path: path.write_bytes(b""), r"anndata\.io\.read_loom\(path\)\.write_h5ad"),
+    "mtx": ("a.mtx.gz", lambda path: path.write_bytes(b""), r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad"),
+    "folder of mtx": ("sample", tenx_folder, r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad"),
+    "latin-1": ("a.csv", latin, "its text is not UTF-8: save it as UTF-8, for instance by iconv"),
+    "latin-1, packed": ("a.csv.gz", lambda path: path.write_bytes(gzip.compress(b"a,\xe4\nb,1\n")), "not UTF-8"),
+    "over-long name": ("a" * 300 + ".h5ad", lambda path: None, "does not exist, or is not a file"),
     "missing": ("a.h5ad", lambda path: None, "does not exist"),
     "folder": ("a.h5", lambda path: path.mkdir(), "is not a file"),
     "suffix": ("a.xyz", lambda path: path.write_text(""), "has no known suffix"),
@@ -282,3 +301,72 @@ def test_running_out_of_memory_is_no_damaged_file(tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(MemoryError), reading(tmp_path / "a"):
         raise MemoryError
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path):
+    (tmp_path / "a.h5").write_text("")
+    with pytest.raises(UserError, match=r"no permission\): make it readable") as error, reading(tmp_path / "a.h5"):
+        raise PermissionError(13, "Unable to synchronously open file")
+    assert "damaged" not in str(error.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("backed", [False, True])
+def test_unreadable_file(tmp_path, backed):
+    h5(tmp_path / "a.h5", X=COUNTS)
+    (tmp_path / "a.h5").chmod(0)
+    with pytest.raises(UserError, match="no permission"):
+        FileDataset(path=tmp_path / "a.h5", backed=backed).load()
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+def test_zarr_in_memory(tmp_path):
+    adata = anndata.AnnData(TABLE.astype("f4"), layers={"more": COUNTS + 1})
+    adata.write_zarr(tmp_path / "a.zarr")
+    assert holds(read_file(tmp_path / "a.zarr"))
+    assert is_named(read_file(tmp_path / "a.zarr"))
+    assert holds(read_file(tmp_path / "a.zarr", layer="more"), COUNTS + 1)
+    with pytest.raises(UserError, match=r"no layer 'mor' .did you mean 'more'"):
+        read_file(tmp_path / "a.zarr", layer="mor")
+
+
+@pytest.mark.parametrize("build", [np.asarray, sp.csr_matrix, sp.csc_matrix])
+def test_h5ad_of_each_layout_and_its_raw(tmp_path, build):
+    adata = anndata.AnnData(build(COUNTS.astype("f4")))
+    adata.raw = anndata.AnnData(build(COUNTS.astype("f4")))
+    adata = adata[:, :3].copy()
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert holds(read_file(tmp_path / "a.h5ad"), COUNTS[:, :3])
+    raw = read_file(tmp_path / "a.h5ad", layer="raw")
+    assert holds(raw)
+    assert raw.n_vars == 7
+
+
+def test_h5ad_of_before_anndata_07(tmp_path):
+    """Annotation as records, categories beside them in uns, a sparse matrix with a mark of its own."""
+    x = sp.csr_matrix(COUNTS, dtype="f4")
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        for name in ("data", "indices", "indptr"):
+            file[f"X/{name}"] = getattr(x, name)
+        file["X"].attrs["h5sparse_format"], file["X"].attrs["h5sparse_shape"] = "csr", x.shape
+        file["obs"] = np.array(list(zip(CELLS, CODES, strict=True)), [("index", "S12"), ("louvain", "i1")])
+        file["var"] = np.array([(name,) for name in GENES], [("index", "S12")])
+        file["uns/louvain_categories"] = CATEGORIES
+    adata = read_file(tmp_path / "a.h5ad")
+    assert holds(adata)
+    assert is_named(adata)
+    assert list(adata.obs["louvain"]) == list(TYPES)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "bzip2", "xz"])
+def test_rda_packed_in_any_way(tmp_path, compression):
+    write_rda(tmp_path / "a.rda", {"x": TABLE.T.astype(float)}, compression=compression)
+    assert holds(read_rda(tmp_path / "a.rda"))
+    assert is_named(read_rda(tmp_path / "a.rda"))
+
+
+def test_rda_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr("jojoscl.data.io.guard.ALWAYS_FINE", 1 << 20)
+    (tmp_path / "a.rda").write_bytes(gzip.compress(b"RDX3\nX\n" + bytes(1 << 22)))
+    with pytest.raises(UserError, match="unpacks to over 500 times its size"):
+        read_rda(tmp_path / "a.rda")

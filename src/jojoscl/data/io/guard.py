@@ -30,11 +30,21 @@ def is_zarr(path: Path) -> bool:
     return (path / "zarr.json").is_file() or (path / ".zgroup").is_file()
 
 
+def is_there(path: Path) -> bool:
+    """Return whether `path` is a file or a zarr store; no file has a name that the system does not take."""
+    try:
+        return path.is_file() or is_zarr(path)
+    except PermissionError:
+        raise
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever a parser raises on a missing or damaged file into one sentence; silence its warnings."""
     try:
-        if not path.is_file() and not is_zarr(path):
+        if not is_there(path):
             raise UserError(f"{path} does not exist, or is not a file: give the path of an existing one.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

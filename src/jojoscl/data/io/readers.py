@@ -24,7 +24,7 @@ import zarr
 from anndata import AnnData
 from anndata.io import read_elem
 
-from jojoscl.data.io.guard import check_declared, check_room, is_zarr, reading, sparse_of, unpacked
+from jojoscl.data.io.guard import check_declared, check_room, is_there, reading, sparse_of, unpacked
 from jojoscl.data.io.matrix import BAND_BYTES, check_stored, loaded, matrix_in, stack_rows, to_cells
 from jojoscl.data.io.tables import annotated, read_table
 from jojoscl.utils.errors import UserError
@@ -77,10 +77,10 @@ def read_file(
 def _known_suffix(path: Path) -> str:
     """Return the suffix in small letters, without that of gzip; a format that is not read names the way out."""
     name = path.name.lower()
-    if is_zarr(path):
+    if is_there(path) and path.is_dir():
         return ".zarr"
     suffix = Path(name.removesuffix(".gz")).suffix
-    if path.is_dir() and any(path.glob("*matrix.mtx*")):
+    if not suffix and path.is_dir() and any(path.glob("*matrix.mtx*")):
         suffix = ".mtx"
     if suffix in _ELSEWHERE:
         way = f"{_ELSEWHERE[suffix]}.write_h5ad('cells.h5ad')"
