@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 import pytest
+from anndata import AnnData
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,6 +30,7 @@ from jojoscl.runner.config import (
     varied,
 )
 from jojoscl.runner.registry import build, class_of
+from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import setting
 
@@ -219,11 +221,11 @@ FINISHED = json.loads((Path(__file__).parent / "finished_run.json").read_text())
 """A run that was finished once: its command, what decided its result, and the name it had."""
 
 
-@pytest.mark.parametrize("run", FINISHED, ids=lambda run: run["overrides"][0])
-def test_a_finished_run_is_known_again(run: dict[str, Any]) -> None:
-    cfg = compose(run["overrides"])
-    assert decisive(cfg) == run["decisive"]
-    assert config_hash(cfg) == run["hash"]
+@pytest.mark.parametrize("finished", FINISHED, ids=lambda run: run["overrides"][0])
+def test_a_finished_run_is_known_again(finished: dict[str, Any]) -> None:
+    cfg = compose(finished["overrides"])
+    assert decisive(cfg) == finished["decisive"]
+    assert config_hash(cfg) == finished["hash"]
 
 
 @dataclass(kw_only=True)
@@ -235,12 +237,41 @@ class Moved(JojoSCL):
 
 
 def test_a_moved_class_and_new_settings_leave_finished_runs_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = FINISHED[0]
+    finished = FINISHED[0]
     monkeypatch.setattr(registry, "class_of", lambda name: Moved if name == "JojoSCL" else class_of(name))
-    assert compose(run["overrides"]).method.warmth == 0
-    assert config_hash(compose(run["overrides"])) == run["hash"]
+    assert compose(finished["overrides"]).method.warmth == 0
+    assert config_hash(compose(finished["overrides"])) == finished["hash"]
     for new in ("method.warmth=0.5", "method.shade=dark"):
-        assert config_hash(compose([*run["overrides"], new])) != run["hash"]
+        assert config_hash(compose([*finished["overrides"], new])) != finished["hash"]
+
+
+def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(tmp_path: Path, cells: AnnData) -> None:
+    first, moved = tmp_path / "x.h5ad", tmp_path / "folder" / "y.h5ad"
+    moved.parent.mkdir()
+    cells.write_h5ad(first)
+    moved.write_bytes(first.read_bytes())
+    names = [run_folder(compose(["data=h5ad", f"data.path={path}", "n_clusters=3"])) for path in (first, moved)]
+    assert names[0] == names[1]
+    cells[:60].copy().write_h5ad(first)  # the same name, other cells
+    assert run_folder(compose(["data=h5ad", f"data.path={first}", "n_clusters=3"])) != names[0]
+    table = tmp_path / "types.csv"
+    for text in ("cell,type\n", "cell,kind\n"):
+        table.write_text(text)
+        names.append(run_folder(compose(["data=h5ad", f"data.path={moved}", "n_clusters=3", f"data.metadata={table}"])))
+    assert len(set(names)) == 3
+    assert not any(name.endswith("wrong") for name in names)
+
+
+def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: AnnData) -> None:
+    """Not even in one folder: the checkpoint holds the run's name."""
+    own = ["data=h5ad", f"data.path={tmp_path / 'x.h5ad'}", "n_clusters=3", "method.epochs=1", "method.min_steps=0",
+           "method.n_networks=1", "pictures=false", "trainer.progress_bar=false", f"paths.cache={tmp_path}"]  # fmt: skip
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    run(compose(own), tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()  # as if it had been killed before the end
+    cells[:100].copy().write_h5ad(tmp_path / "x.h5ad")
+    with pytest.raises(UserError, match="other settings of the data"):
+        run(compose(own), tmp_path / "run")
 
 
 # ---- what goes together ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import logging
@@ -78,12 +79,18 @@ def stamp(path: Path) -> dict[str, Any]:
             files = sorted(item for item in path.rglob("*") if item.is_file())
             parts = [(str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
             return {"files": len(files), "sha256": hashlib.sha256(repr(parts).encode()).hexdigest()}
-        size = path.stat().st_size
+        size, time = path.stat().st_size, path.stat().st_mtime_ns
         if size > HUGE or not path.is_file():
-            return {"size": size, "mtime_ns": path.stat().st_mtime_ns}
-        return {"size": size, "sha256": digest(path, "sha256")}
+            return {"size": size, "mtime_ns": time}
+        return {"size": size, "sha256": _sha256(path, size, time)}
     except (OSError, ValueError):
         return {}
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, time: int) -> str:
+    """Return the digest of a file of this size and time, which a run asks for several times."""
+    return digest(path, "sha256")
 
 
 def matches(path: Path, checksum: str | None) -> bool:
