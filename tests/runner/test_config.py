@@ -116,7 +116,7 @@ def test_runs_are_told_apart_by_what_decides_their_result(override: str, same: b
 
 
 def test_run_folder_tells_dataset_method_preset_selection_and_seed() -> None:
-    cfg = compose(["data=bladder_2100", "preset=released", "selection=oracle", "seed=0"])
+    cfg = compose(["data=bladder_2100", "method=jojoscl_released", "selection=oracle", "seed=0"])
     assert run_folder(cfg) == f"bladder-select_2100/jojoscl-released-oracle/seed0-{config_hash(cfg)}"
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import pickle
+import signal
 import tempfile
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,8 +115,24 @@ def _train(
             enable_checkpointing=checkpoint is not None,
             default_root_dir=run.folder,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None)
+        with interruptions_pass(trainer):
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None)
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU, and all cells are still to be embedded
+
+
+@contextmanager
+def interruptions_pass(trainer: L.Trainer) -> Iterator[None]:
+    """Hand Ctrl-C and SIGTERM on; Lightning makes a SystemExit of both, which ends a notebook or looks like success."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if trainer.received_sigterm:
+            signal.raise_signal(signal.SIGTERM)
+        raise KeyboardInterrupt from stop
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)  # which Lightning leaves ignored if it had not begun
 
 
 def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
