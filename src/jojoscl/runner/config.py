@@ -176,7 +176,11 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def config_hash(cfg: Any) -> str:
     """Eight hexadecimal digits that differ where the result may."""
-    return hashlib.sha256(json.dumps(decisive(cfg), sort_keys=True).encode()).hexdigest()[:8]
+    return _digits(json.dumps(decisive(cfg), sort_keys=True))
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def run_folder(cfg: Any) -> str:
@@ -184,7 +188,7 @@ def run_folder(cfg: Any) -> str:
     try:
         cfg, digits = varied(cfg), config_hash(cfg)
     except UserError:  # said by the run itself, or by a sweep beside its other runs; a folder is needed for that
-        digits = "wrong"
+        digits = f"wrong-{_digits(str(OmegaConf.select(cfg, 'vary')))}"
     method = [cfg.method.name, cfg.method.get("preset"), cfg.selection]
     dataset = [cfg.data.name, cfg.data.get("variant")]
     names = ["-".join(str(part) for part in parts if part) for parts in (dataset, method)]

@@ -40,7 +40,7 @@ def collect(folder: Path) -> pd.DataFrame:
     for path in sorted(folder.rglob("metrics.json")):
         try:
             row = _row(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             log.warning("%s cannot be read as the metrics of a run: it is left out of the table", path)
             continue
         row["folder"] = str(path.parent)
