@@ -202,7 +202,11 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def config_hash(cfg: DictConfig) -> str:
     """Eight hexadecimal digits that differ where the result may."""
-    return hashlib.sha256(json.dumps(decisive(cfg), sort_keys=True).encode()).hexdigest()[:8]
+    return _digits(json.dumps(decisive(cfg), sort_keys=True))
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def run_folder(cfg: DictConfig) -> str:
@@ -210,7 +214,7 @@ def run_folder(cfg: DictConfig) -> str:
     try:
         cfg, digits = varied(cfg), config_hash(cfg)
     except UserError:  # said by the run itself, or by a sweep beside its other runs; a folder is needed for that
-        digits = "wrong"
+        digits = f"wrong-{_digits(str(OmegaConf.select(cfg, 'vary')))}"
     dataset = "-".join(str(part) for part in (cfg.data.name, cfg.data.get("variant")) if part)
     return f"{dataset}/{cfg.method.name}-{cfg.selection}/seed{cfg.seed}-{digits}"
 
