@@ -173,7 +173,7 @@ class ZINBClustering(Settings):
         run = run or Run()
         k = check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        cells = self.preprocess.apply(adata, run.cache)
+        cells = self.preprocess(adata, run.cache)
         watch.lap("preprocess")
 
         L.seed_everything(seed, verbose=False)

@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from jojoscl.data import FileDataset, Preprocess, simulate
 from jojoscl.data.io.matrix import row_chunks, stack_rows
-from jojoscl.data.store import preprocessed
+from jojoscl.data.preprocess import preprocessed
 from jojoscl.utils.errors import UserError
 
 SETTINGS = Preprocess(n_top_genes=40, max_value=10.0)

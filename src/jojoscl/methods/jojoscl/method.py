@@ -14,8 +14,8 @@ from anndata import AnnData
 from jojoscl.clustering.consensus import Consensus, consensus, micro_linkage, snn_mean
 from jojoscl.clustering.graph import estimate_n_clusters, neighbors_within
 from jojoscl.clustering.kmeans import nearest_mean
-from jojoscl.data.preprocess import Preprocess
-from jojoscl.data.store import Store, centred, preprocessed
+from jojoscl.data.preprocess import Preprocess, preprocessed
+from jojoscl.data.store import Store, centred
 from jojoscl.methods.base import Result, check_n_clusters, estimated
 from jojoscl.methods.jojoscl.module import JojoSCLModule
 from jojoscl.model.anchor import Anchor, normalise, pca_anchor, principal_axes, softness

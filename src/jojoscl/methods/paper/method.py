@@ -11,8 +11,7 @@ import numpy as np
 from anndata import AnnData
 
 from jojoscl.clustering.kmeans import assign
-from jojoscl.data.preprocess import Preprocess
-from jojoscl.data.store import preprocessed
+from jojoscl.data.preprocess import Preprocess, preprocessed
 from jojoscl.methods.base import Result, check_n_clusters, estimated
 from jojoscl.methods.paper.module import PaperModule
 from jojoscl.runner.config import from_preset
