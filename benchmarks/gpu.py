@@ -23,7 +23,8 @@ import torch
 from million import N_GENES, N_TYPES, write_cells
 
 from jojoscl.data import as_cells
-from jojoscl.data.store import Store, centred, stored
+from jojoscl.data.preprocess import stored
+from jojoscl.data.store import Store, centred
 from jojoscl.runner.config import from_preset
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit

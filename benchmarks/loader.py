@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from jojoscl.data import Preprocess, simulate
-from jojoscl.data.store import stored
+from jojoscl.data.preprocess import stored
 from jojoscl.training.datamodule import CellDataModule, dense
 from jojoscl.utils.devices import sent
 from jojoscl.utils.files import whole_file

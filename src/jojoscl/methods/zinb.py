@@ -179,7 +179,7 @@ class ZINBClustering(MethodSettings):
         run = run or Run()
         k = check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        cells = self.preprocess.apply(adata, run.cache)
+        cells = self.preprocess(adata, run.cache)
         watch.lap("preprocess")
 
         data = self._data(cells, seed)
