@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 .PHONY: help install demo test test-slow test-slurm lint type doctest bench bench-large reproduce tables figures report notebooks clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## create .venv with the pinned versions
 $(INSTALLED): pyproject.toml constraints.txt

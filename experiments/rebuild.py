@@ -1,4 +1,4 @@
-"""All tables, figures and the report, from the committed CSV files. Twice is as once: no byte changes.
+"""All tables, figures, pages that show them, and the report, from the committed CSV files; twice is as once.
 
 Nothing is run, and what needs the runs themselves (UMAPs) stays as it is.
 """
@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments import assumptions, confidence, cosine_gap, fidelity, figures, report, studies, tables
-from experiments.text import HERE, parser
+from experiments.pages import filled, pages
+from experiments.text import HERE, parser, write
 
 Command = Callable[[Sequence[str]], None]
 
@@ -33,3 +34,6 @@ def main(arguments: Sequence[str]) -> None:
         if (results / "assumptions" / f"{name}.csv").exists():
             assumptions.main([name, "--drawn-only", "--results", str(results / "assumptions"), *where[2:]])
     report.main(["--folder", str(folder)])
+    if folder == HERE:
+        for path in pages():
+            write(path, filled(path.read_text(encoding="utf-8")))
