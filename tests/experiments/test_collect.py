@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from experiments import fidelity, tables
 from experiments.__main__ import COMMANDS, main
 from experiments.collect import merged
 from experiments.runs import OLD_CLOCK, read, seconds_column
 from experiments.text import HERE
-
-from experiments import fidelity, tables
 from jojoscl.utils.errors import UserError
 
 TABLES = sorted(path for path in (HERE / "results").glob("*.csv") if "git_commit" in path.read_text()[:400])

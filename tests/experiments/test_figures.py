@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from experiments.__main__ import main
-from experiments.runs import read
-from experiments.text import save
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments import figures, umaps
+from experiments.__main__ import main
+from experiments.runs import read
+from experiments.text import save
 from jojoscl.utils.errors import UserError
 
 COLUMNS = ["dataset", "variant", "method", "seed", "selection", "ari", "nmi", "seconds"]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from experiments.__main__ import main
-from experiments.text import HERE
 from matplotlib.figure import Figure
 
 from experiments import report
+from experiments.__main__ import main
+from experiments.text import HERE
 from jojoscl.runner.config import conf_dir
 
 STUDIES = """

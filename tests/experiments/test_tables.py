@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from experiments.__main__ import main
-from experiments.compare import Comparison, compare, complete
 from scipy import stats
 
 from experiments import tables
+from experiments.__main__ import main
+from experiments.compare import Comparison, compare, complete
 from jojoscl.utils.errors import UserError
 
 HEADER = (
