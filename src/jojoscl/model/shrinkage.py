@@ -171,7 +171,7 @@ def shrink_to_clusters(h: Tensor, labels: Tensor, b: Tensor) -> Tensor:
     mean = sums.stats().mean.to(h)
     for start in range(0, len(h), _ROWS):  # of many cells no other copy
         rows = slice(start, start + _ROWS)
-        shrunk[rows] = shrink(h[rows], mean[labels[rows]], b[labels[rows]])
+        shrunk[rows] = shrink(h[rows], mean[labels[rows]], b[labels[rows]].to(h))
     return shrunk
 
 
