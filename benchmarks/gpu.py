@@ -23,7 +23,7 @@ import lightning as L
 import torch
 from million import N_GENES, N_TYPES, write_cells
 
-from jojoscl.data import as_cells
+from jojoscl.data.cells import as_cells
 from jojoscl.data.store import Store, centred, stored
 from jojoscl.runner.config import build, compose
 from jojoscl.training.datamodule import CellDataModule

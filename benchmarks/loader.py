@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from jojoscl.data import Preprocess, simulate
+from jojoscl.data.preprocess import Preprocess
+from jojoscl.data.simulate import simulate
 from jojoscl.data.store import stored
 from jojoscl.training.datamodule import CellDataModule, dense
 from jojoscl.utils.devices import sent

@@ -27,9 +27,9 @@ import lightning as L
 import numpy as np
 import torch
 
-from jojoscl.data import load_dataset
+from jojoscl.data.datasets import load_dataset
 from jojoscl.runner.config import build, compose
-from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
@@ -107,7 +107,7 @@ def main() -> None:
     timer = BareProducts([x.shape[1], *method.encoder_dims], batches, epoch)
     how = {"threads": arguments.threads, "compile": arguments.compile}
     run = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False, **how))
-    fit(module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, EpochLabels(), timer])
+    fit(module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, TemporalClusters(), timer])
 
     times = {"loop_s": timer.loop, "bare_s": timer.bare, "clusters_s": timer.clusters}
     seconds = {name: statistics.median(values[2:]) for name, values in times.items()}

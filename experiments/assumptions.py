@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import pandas as pd
 import torch
@@ -33,8 +32,8 @@ from torch import Tensor
 from experiments import assumptions_figures as pictures
 from experiments.text import FIGURES, RESULTS, save
 from jojoscl.clustering.kmeans import kmeans
-from jojoscl.data import SimulatedDataset
 from jojoscl.data.cells import without_labels
+from jojoscl.data.simulate import SimulatedDataset
 from jojoscl.model.shrinkage import (
     cluster_stats,
     loss_released,
@@ -46,7 +45,7 @@ from jojoscl.model.shrinkage import (
     tau2_sure,
 )
 from jojoscl.runner.config import build, compose
-from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
@@ -201,16 +200,17 @@ def first_labels(x: np.ndarray, truth: np.ndarray, start: str, seed: int) -> np.
         return spectral.fit_predict(scores)
 
 
-class Trajectory(EpochLabels):
+class Trajectory(TemporalClusters):
     """Temporal clusters that begin at the means of `start` (n,), and what became of them, a row an epoch."""
 
     def __init__(self, start: np.ndarray, truth: np.ndarray) -> None:
+        super().__init__()
         self.start, self.truth = torch.from_numpy(start), truth
         self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         if trainer.current_epoch == 0:
-            h = torch.from_numpy(trainer.datamodule.embed(module)[module.space])
+            h = torch.from_numpy(trainer.datamodule.embed(module)[module.clusters_on])
             module.centroids.copy_(cluster_stats(h, self.start, module.n_clusters).mean)
         labels, centroids = self.start.numpy(), module.centroids.clone()
         if trainer.current_epoch:
@@ -234,7 +234,6 @@ def measure_training(data: str, start: str, seed: int, epochs: int) -> pd.DataFr
     cells, truth = typed_cells(data)
     method = method_of("jojoscl_paper")
     x = method.preprocess(cells).X
-    L.seed_everything(seed, verbose=False)
     loader = CellDataModule(x, batch_size=method.batch_size, seed=seed)
     module = method.module(x.shape[1], int(truth.max()) + 1, len(x), seed=seed, epochs=epochs)
     watched = Trajectory(first_labels(x, truth, start, seed), truth)

@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jojoscl.api import cluster
-    from jojoscl.data import load_dataset, simulate
+    from jojoscl.data.datasets import load_dataset
+    from jojoscl.data.simulate import simulate
     from jojoscl.methods.jojoscl.method import JojoSCL
-    from jojoscl.methods.jojoscl.module import JojoSCLModule
-    from jojoscl.methods.paper.method import PaperJojoSCL
-    from jojoscl.methods.paper.module import PaperModule
-    from jojoscl.runner.config import from_preset
+    from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
     from jojoscl.utils.errors import UserError
 
-__version__ = "0.1.0"
+    __version__: str
+
 __all__ = [
     "JojoSCL",
-    "JojoSCLModule",
     "PaperJojoSCL",
-    "PaperModule",
+    "ReleasedJojoSCL",
     "UserError",
+    "__version__",
     "cluster",
-    "from_preset",
     "load_dataset",
     "simulate",
 ]
 
 _HOMES = {
     "JojoSCL": "methods.jojoscl.method",
-    "JojoSCLModule": "methods.jojoscl.module",
     "PaperJojoSCL": "methods.paper.method",
-    "PaperModule": "methods.paper.module",
+    "ReleasedJojoSCL": "methods.paper.method",
     "UserError": "utils.errors",
     "cluster": "api",
-    "from_preset": "runner.config",
-    "load_dataset": "data",
-    "simulate": "data",
+    "load_dataset": "data.datasets",
+    "simulate": "data.simulate",
 }
 
 
-def __getattr__(name: str) -> Any:  # torch and scanpy take seconds to import: only when they are used
+def __getattr__(name: str) -> object:  # torch and scanpy take seconds to import: only when they are used
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("jojoscl")
     if name in _HOMES:
         return getattr(importlib.import_module(f"jojoscl.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

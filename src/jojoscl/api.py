@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from anndata import AnnData
-
-from jojoscl.data import as_cells
-from jojoscl.data.cells import without_labels
-from jojoscl.methods.base import Method, check_seed
-from jojoscl.runner.config import from_preset
-from jojoscl.runner.output import annotate
-from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from jojoscl.methods.base import Method
+
+_PRESETS = {"default": "JojoSCL", "paper": "PaperJojoSCL", "released": "ReleasedJojoSCL"}
 
 
 def cluster(
     adata: AnnData,
     n_clusters: int | None = None,
     *,
+    method: Method | None = None,
     key_added: str = "jojoscl",
     layer: str | None = None,
     kind: str = "auto",
-    preset: str = "default",
     seed: int = 0,
     accelerator: str = "auto",
     devices: int = 1,
     progress_bar: bool = False,
     copy: bool = False,
-    **settings: Any,
+    **settings: object,
 ) -> AnnData | None:
     """Cluster the cells of `adata` by JojoSCL. No annotation in `adata.obs` is looked at.
 
@@ -40,14 +40,14 @@ def cluster(
         temporary file.
     n_clusters
         Number of clusters, 2 to the number of cells; None: estimated from the cells, see ``uns``.
+    method
+        Another method, such as ``jojoscl.PaperJojoSCL(epochs=50)``; None is :class:`jojoscl.JojoSCL` with `settings`.
     key_added
         Name under which the results are put.
     layer
         Layer that holds the counts; None is `X`.
     kind
         "counts", "rpkm" or "log1p": what the values are; "auto" looks.
-    preset
-        A file of `conf/preset/`.
     seed
         The same seed gives the same clusters on the same machine.
     accelerator
@@ -56,18 +56,19 @@ def cluster(
         How many GPUs, or processes on the CPU, share each batch. Of several, in a script, call this below
         ``if __name__ == "__main__":``, for they import it.
     progress_bar
-        Show one.
+        Whether to show one.
     copy
         Return a copy in place of writing to `adata`.
     **settings
-        Any setting of the preset, such as ``epochs=50``.
+        Any setting of :class:`jojoscl.JojoSCL`, such as ``epochs=50`` or ``preprocess={"n_top_genes": 1000}``; its
+        help text lists them.
 
     Returns
     -------
-    None, or the copy. Sets ``obs[key_added]`` (categorical), with the default preset ``obs[key_added +
-    "_confidence"]`` (0 to 1), ``obsm["X_" + key_added]`` (n_cells, d), ``obsm["X_" + key_added + "_map"]`` (the
-    same, each cell shrunk toward its cluster's centroid by b_k) and ``uns[key_added]`` (settings, seconds, and
-    where K was not given ``n_clusters_estimated``).
+    None, or the copy. Sets ``obs[key_added]`` (categorical), by JojoSCL ``obs[key_added + "_confidence"]`` (0 to 1),
+    ``obsm["X_" + key_added]`` (n_cells, d), ``obsm["X_" + key_added + "_map"]`` (the same, each cell shrunk toward its
+    cluster's centroid by b_k) and ``uns[key_added]`` (settings, seconds, and where K was not given
+    ``n_clusters_estimated``).
 
     Raises
     ------
@@ -80,14 +81,41 @@ def cluster(
     >>> adata = jojoscl.load_dataset("pbmc_10x")  # doctest: +SKIP
     >>> jojoscl.cluster(adata, n_clusters=8)  # doctest: +SKIP
     """
+    # What takes seconds to import is imported when it is used.
+    from anndata import AnnData
+
+    from jojoscl.data.cells import as_cells, without_labels
+    from jojoscl.methods.base import check_seed
+    from jojoscl.runner.output import annotate
+    from jojoscl.training.settings import Run, TrainerSettings
+
     if not isinstance(adata, AnnData):
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
     if copy and adata.isbacked:
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
+    chosen, seed = _method(method, settings), check_seed(seed)
+    trainer = TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar)
     adata = adata.copy() if copy else adata
-    method: Method = from_preset(preset, **settings)
-    cells = as_cells(adata, layer=layer, kind=kind)
-    run = Run(trainer=TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar))
-    result = method.fit_predict(without_labels(cells), n_clusters, seed=check_seed(seed), run=run)
-    annotate(adata, key_added, result, {"preset": preset, "seed": seed, "n_clusters": n_clusters, **settings})
+    cells = without_labels(as_cells(adata, layer=layer, kind=kind))
+    result = chosen.fit_predict(cells, n_clusters, seed=seed, run=Run(trainer=trainer))
+    told = None if n_clusters is None else int(n_clusters)
+    kept = chosen.plain() if isinstance(chosen, Settings) else {}
+    params = {"method": chosen.name, "seed": seed, "n_clusters": told, "settings": kept}
+    annotate(adata, key_added, result, params)
     return adata if copy else None
+
+
+def _method(method: Method | None, settings: dict[str, object]) -> Method:
+    """`method`, or JojoSCL with `settings`."""
+    if "preset" in settings:
+        name = _PRESETS.get(str(settings["preset"]), "PaperJojoSCL")
+        raise UserError(f"preset= is gone: give method=jojoscl.{name}() with its settings in the brackets.")
+    if method is None:
+        from jojoscl.methods.jojoscl.method import JojoSCL
+
+        return JojoSCL.of(settings)
+    if settings:
+        raise UserError(f"method= and {next(iter(settings))}= are given: put all settings into the method's brackets.")
+    if not hasattr(method, "fit_predict"):
+        raise UserError(f"method must be a method such as jojoscl.PaperJojoSCL(), not {method!r}.")
+    return method

@@ -87,12 +87,12 @@ def test_config_root_follows_the_variable(monkeypatch):
 
 
 def test_released_preprocessing_is_the_default():
-    assert settings_of(CONF / "preprocess" / "released.yaml") == dataclasses.asdict(Preprocess.released())
+    assert settings_of(CONF / "preprocess" / "released.yaml") == dataclasses.asdict(Preprocess())
 
 
 def test_scanpy_preprocessing_differs_where_its_tutorials_do():
     scanpy = Preprocess(**settings_of(CONF / "preprocess" / "scanpy.yaml"))
-    assert scanpy == dataclasses.replace(Preprocess.released(), min_cells=3, target_sum=1e4, max_value=10.0)
+    assert scanpy == dataclasses.replace(Preprocess(), min_cells=3, target_sum=1e4, max_value=10.0)
 
 
 def test_first_variant_is_the_default():

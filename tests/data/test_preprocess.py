@@ -58,7 +58,7 @@ def test_released_steps_equal_plain_numpy(adata, kind):
         x = x * np.random.default_rng(0).uniform(0.3, 1.0, x.shape)
     x[:, 5] = 0
     source = as_cells(AnnData(sp.csr_matrix(x)), kind=kind)
-    result = dataclasses.replace(Preprocess.released(), n_top_genes=100)(source)
+    result = dataclasses.replace(Preprocess(), n_top_genes=100)(source)
     z, genes, size_factors, counts = dense_reference(source.X.toarray(), 100)
     assert list(result.var_names) == [str(gene) for gene in genes]
     assert isinstance(result.X, np.ndarray)
@@ -72,7 +72,7 @@ def test_released_steps_equal_plain_numpy(adata, kind):
 
 def test_the_input_stays_as_it_is(adata):
     before = adata.copy()
-    Preprocess.released()(adata)
+    Preprocess()(adata)
     Preprocess(round_counts=False, n_top_genes=None, min_cells=0)(adata)
     assert (adata.X != before.X).nnz == 0
     assert list(adata.obs) == list(before.obs)
@@ -81,7 +81,7 @@ def test_the_input_stays_as_it_is(adata):
 def test_log_normalised_data_enter_at_the_choice_of_genes(adata):
     totals = adata.X.sum(axis=1).A1
     logged = sp.csr_matrix(adata.X.multiply(np.median(totals) / totals[:, None]).log1p())
-    settings = dataclasses.replace(Preprocess.released(), n_top_genes=100)
+    settings = dataclasses.replace(Preprocess(), n_top_genes=100)
     from_logged = settings(as_cells(AnnData(logged), kind="log1p"))
     from_counts = settings(as_cells(AnnData(adata.X), kind="counts"))
     assert list(from_logged.var_names) == list(from_counts.var_names)
@@ -124,7 +124,7 @@ def test_constant_genes_are_dropped():
     x = np.random.default_rng(0).poisson(2.0, (30, 6)) + 1
     x[:, 5] += 60 - x.sum(axis=1)  # all totals equal, so that a constant count stays constant
     x = np.hstack([x, np.full((30, 2), 7), np.zeros((30, 1), int)])
-    result = Preprocess.released()(as_cells(AnnData(sp.csr_matrix(x))))
+    result = Preprocess()(as_cells(AnnData(sp.csr_matrix(x))))
     assert list(result.var_names) == list("012345")
     np.testing.assert_allclose(result.X.std(axis=0, ddof=1), 1, rtol=1e-4)
 

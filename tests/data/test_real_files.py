@@ -32,7 +32,7 @@ def test_as_the_catalogue_says(name, variant):
     assert adata.shape == (chosen.n_cells, chosen.n_genes)
     assert len(adata.obs["cell_type"].cat.categories) == chosen.n_types
     assert adata.uns["kind"] == CATALOG[name].kind
-    result = Preprocess.released()(adata)
+    result = Preprocess()(adata)
     assert result.shape == (chosen.n_cells, 2000)
     np.testing.assert_allclose(result.X.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(result.X.std(axis=0, ddof=1), 1, rtol=1e-3)

@@ -14,8 +14,7 @@ from jojoscl.training.settings import Run
 
 
 def test_sccl_is_jojoscl_without_sure(method: Callable[..., Any]) -> None:
-    sccl = method("sccl")
-    model = sccl.without_sure()
+    model = method("sccl")
     assert (model.sure, model.name, model.assign_on) == ("none", "sccl", "z")
     assert (model.cluster_similarity, model.entropy) == ("dot", "released")
     net = model.module(50, 4, 100, seed=0, epochs=2)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -39,8 +42,8 @@ def test_the_target_is_surer_than_the_assignment() -> None:
     assert target_distribution(q)[0, 0] > 0.6
 
 
-def test_cluster_loss_is_the_divergence_of_target_and_assignment() -> None:
-    net = ScDeepClusterModule(6, 3, seed=0, encoder_dims=[5, 4, 2], noise_sd=0.0, ridge=0.0, gamma=2.0, lr=1.0)
+def test_cluster_loss_is_the_divergence_of_target_and_assignment(method: Callable[..., Any]) -> None:
+    net = ScDeepClusterModule(method("scdeepcluster", "encoder_dims=[5,4,2]", "gamma=2"), 6, 3, seed=0)
     x = torch.randn(20, 6)
     z = net(x)["z"].detach()
     net.start_clustering(np.random.default_rng(0).standard_normal((3, 2), dtype=np.float32))
@@ -53,8 +56,8 @@ def test_cluster_loss_is_the_divergence_of_target_and_assignment() -> None:
     np.testing.assert_array_equal(labels, q.argmax(1))
 
 
-def test_clustering_pulls_cells_and_centroids_together() -> None:
-    net = ScDeepClusterModule(6, 2, seed=0, encoder_dims=[5, 4, 2], noise_sd=0.0, ridge=0.0, gamma=1.0, lr=1.0)
+def test_clustering_pulls_cells_and_centroids_together(method: Callable[..., Any]) -> None:
+    net = ScDeepClusterModule(method("scdeepcluster", "encoder_dims=[5,4,2]"), 6, 2, seed=0)
     net.start_clustering(np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32))
     net.renew_clusters(net(torch.randn(20, 6))["z"].detach().numpy())
     x = torch.randn(20, 6)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -38,7 +41,7 @@ def test_gradients_are_finite_for_equal_cells() -> None:
     assert z.grad.isfinite().all()
 
 
-def test_clusters_are_the_nearest_centroids() -> None:
-    net = ScziDeskModule(6, 2, seed=0, encoder_dims=[5, 4, 2], noise_sd=0.0, ridge=1.0, alpha=0.1, gamma=0.1, lr=1e-3)
+def test_clusters_are_the_nearest_centroids(method: Callable[..., Any]) -> None:
+    net = ScziDeskModule(method("sczidesk", "encoder_dims=[5,4,2]"), 6, 2, seed=0)
     net.start_clustering(np.array([[0, 0], [10, 0]], np.float32))
     np.testing.assert_array_equal(net.renew_clusters(np.array([[1, 1], [9, 1], [4, 0]], np.float32)), [0, 1, 0])

@@ -17,8 +17,9 @@ from scipy.special import logit
 from scipy.stats import nbinom, poisson
 
 from jojoscl.methods.scdeepcluster import ScDeepClusterModule
-from jojoscl.methods.zinb import squared_distances, zinb_nll
+from jojoscl.methods.zinb import ZINBAutoencoder, squared_distances, zinb_nll
 from jojoscl.training.datamodule import CellDataModule
+from jojoscl.training.module import SeededModule
 from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError
 
@@ -102,13 +103,12 @@ def test_squared_distances() -> None:
     assert (squared_distances(a, a) >= 0).all()
 
 
-def module(noise_sd: float = 0.0) -> ScDeepClusterModule:
-    hyper = {"encoder_dims": [16, 8, 4], "noise_sd": noise_sd, "ridge": 0.0, "gamma": 1.0, "lr": 1.0}
-    return ScDeepClusterModule(30, 3, seed=0, **hyper)
+@pytest.fixture
+def net(method: Callable[..., Any]) -> ScDeepClusterModule:
+    return ScDeepClusterModule(method("scdeepcluster", "encoder_dims=[16,8,4]"), 30, 3, seed=0)
 
 
-def test_autoencoder_shapes_and_ranges() -> None:
-    net = module()
+def test_autoencoder_shapes_and_ranges(net: ScDeepClusterModule) -> None:
     x, size_factors = torch.randn(5, 30), torch.tensor([0.5, 1.0, 1.0, 2.0, 3.0])
     z = net(x)["z"]
     mu, theta, pi_logit = net.decode(z, size_factors)
@@ -120,8 +120,8 @@ def test_autoencoder_shapes_and_ranges() -> None:
     torch.testing.assert_close(twice[1], theta)
 
 
-def test_noise_enters_only_when_asked_for() -> None:
-    net, x = module(), torch.randn(5, 30)
+def test_noise_enters_only_when_asked_for(net: ScDeepClusterModule) -> None:
+    x = torch.randn(5, 30)
     torch.testing.assert_close(net.encode(x), net.encode(x))
     net.generator = torch.Generator().manual_seed(0)
     assert not torch.equal(net.encode(x, 1.0), net.encode(x, 1.0))
@@ -138,13 +138,33 @@ def test_a_batch_carries_counts_and_size_factors() -> None:
 SHORT = ("pretrain_epochs=3", "epochs=3", "encoder_dims=[16,8,4]", "kmeans_starts=2", "tolerance=0")
 
 
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("last_words", [(False, 2), (True, 1)], ids=["pretrain", "cluster"])
 @pytest.mark.parametrize("name", ["scdeepcluster", "sczidesk"])
 def test_a_run_cut_off_in_either_stage_ends_like_an_unbroken_one(
-    name: str, method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
+    name: str,
+    last_words: tuple[bool, int],
+    method: Callable[..., Any],
+    bare: AnnData,
+    quiet: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = method(name, *SHORT).fit_predict(bare, 3, seed=1, run=quiet)
+    whole, epoch_start = method(name, *SHORT).fit_predict(bare, 3, seed=1, run=quiet), SeededModule.on_train_epoch_start
     run = replace(quiet, folder=tmp_path, trainer=replace(quiet.trainer, checkpoint_seconds=0))
-    method(name, *SHORT, "epochs=1").fit_predict(bare, 3, seed=1, run=run)
+
+    def dying(module: ZINBAutoencoder) -> None:
+        if (module.clustering, module.current_epoch) == last_words:
+            raise Killed
+        epoch_start(module)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SeededModule, "on_train_epoch_start", dying)
+        with pytest.raises(Killed):
+            method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
     resumed = method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
     np.testing.assert_array_equal(resumed.labels, whole.labels)
     np.testing.assert_allclose(resumed.embedding, whole.embedding, rtol=1e-5)

@@ -70,25 +70,6 @@ def test_a_large_batch_keeps_no_square_matrix() -> None:
     assert max(kept) == 2 * 2048 * 8
 
 
-@pytest.mark.parametrize("whole", [1000, 4], ids=["whole", "in rows"])
-def test_a_queue_adds_negatives_to_the_query_alone(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "_WHOLE", whole)
-    monkeypatch.setattr(losses, "_ROWS", 3)
-    (a, b), queue, t, n = pair(7, 5), pair(11, 5)[0].detach(), 0.3, 7
-    fast = nt_xent(a, b, t, queue)
-    z = [*a, *b]
-    slow = torch.zeros((), dtype=a.dtype)
-    for i in range(2 * n):
-        others = [z[j] for j in range(2 * n) if j != i] + ([*queue] if i < n else [])
-        slow = slow - torch.log(
-            torch.exp(z[i] @ z[(i + n) % (2 * n)] / t) / sum(torch.exp(z[i] @ o / t) for o in others)
-        )
-    torch.testing.assert_close(fast, slow / (2 * n))
-    for x, y in zip(torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow / (2 * n), (a, b)), strict=True):
-        torch.testing.assert_close(x, y)
-    assert torch.equal(nt_xent(a, b, t, queue[:0]), nt_xent(a, b, t))
-
-
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 def test_cluster_contrast_value_and_gradient(similarity: str) -> None:
     a, b = pair(9, 4)

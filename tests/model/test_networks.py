@@ -3,7 +3,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from jojoscl.model.linear import Linear
 from jojoscl.model.networks import Encoder, Head, momentum_update
 
 
@@ -21,7 +20,7 @@ def test_heads() -> None:
     torch.testing.assert_close(Head([8, 6, 4], "unit")(x).norm(dim=1), torch.ones(10))
     p = Head([8, 6, 4], "softmax")(x)
     torch.testing.assert_close(p.sum(1), torch.ones(10))
-    assert [type(layer) for layer in Head([8, 6, 4], "unit")] == [Linear, nn.ReLU, Linear]
+    assert [type(layer) for layer in Head([8, 6, 4], "unit")] == [nn.Linear, nn.ReLU, nn.Linear]
 
 
 def test_momentum_update_equals_the_closed_form_and_leaves_buffers_alone() -> None:

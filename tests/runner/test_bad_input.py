@@ -271,7 +271,7 @@ FOLDERS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
     "checkpoint of other settings": (without_metrics, ("method.momentum=0.25",), "(momentum: 0.5 there, 0.25 here)"),
     "checkpoint of another seed": (without_metrics, ("seed=5",), "(seed: 0 there, 5 here)"),
     "checkpoint of other genes": (without_metrics, ("data.n_genes=40",), "(n_genes: 50 there, 40 here)"),
-    "checkpoint of other batches": (without_metrics, ("method.batch_size=9",), "other settings of the data or the"),
+    "checkpoint of other batches": (without_metrics, ("method.batch_size=9",), "(batch_size: 256 there, 9 here)"),
     "checkpoint of other cells": (without_metrics, ("data.seed=9",), "other settings of the data or the"),
     "damaged checkpoint": (checkpoint(b"x" * 99), (), "last.ckpt is not a checkpoint that can be read"),
     "empty checkpoint": (checkpoint(b""), (), "last.ckpt is not a checkpoint that can be read"),

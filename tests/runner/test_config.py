@@ -2,62 +2,88 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hydra
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import get_class
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.runner.config import build, compose, conf_dir, config_hash, from_preset, run_folder, study_point, varied
+from jojoscl.data.preprocess import Preprocess
+from jojoscl.methods.jojoscl.method import JojoSCL
+from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
+from jojoscl.runner import registry
+from jojoscl.runner.config import (
+    check_hydra,
+    check_together,
+    compose,
+    conf_dir,
+    config_hash,
+    decisive,
+    run_folder,
+    run_settings,
+    study_point,
+    varied,
+)
+from jojoscl.runner.registry import build, class_of
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import setting
 
 
 def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-def assert_lists_all_settings(node: Any) -> None:
-    """Keys in the YAML are the fields of the class, neither more nor fewer."""
-    fields = {field.name for field in dataclasses.fields(get_class(node["_target_"]))}
-    assert set(node) - {"_target_", "about"} == fields
-    for value in node.values():
-        if isinstance(value, dict) and "_target_" in value:
-            assert_lists_all_settings(value)
+def assert_shows_all_settings(node: Any) -> None:
+    """Keys in the configuration are the fields of the class, neither more nor fewer, with its defaults."""
+    kind = class_of(node["_target_"])
+    defaults = kind.defaults()
+    assert set(node) - {"_target_", "about"} == set(defaults)
+    for name, value in node.items():
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict) and name != "about":
+            assert set(value) == set(defaults[name])
 
 
 @pytest.mark.parametrize("name", choices("method"))
-def test_method_is_built_and_described(name: str) -> None:
+def test_method_is_built_shown_whole_and_described(name: str) -> None:
     node = compose([f"method={name}"]).method
-    assert_lists_all_settings(OmegaConf.to_container(node, resolve=True))
+    assert_shows_all_settings(OmegaConf.to_container(node, resolve=True))
     method = build(node)
-    assert method.name == name.removesuffix(f"_{node.get('preset')}")
+    assert method.name == name
     assert callable(method.fit_predict)
     assert isinstance(method.takes_oracle, bool)
     assert set(node.about) == {"summary", "citation", "doi", "told_k", "minutes"}
+    assert node.about.told_k is not method.finds_k
+    assert ("CEILING" in node.about.summary) is method.takes_truth
 
 
 @pytest.mark.parametrize("name", choices("data"))
 def test_data_is_built(name: str) -> None:
     node = compose([f"data={name}"]).data
-    assert_lists_all_settings(OmegaConf.to_container(node, resolve=True))
+    assert_shows_all_settings(OmegaConf.to_container(node, resolve=True))
     overrides = ["data.path=some.h5ad"] if name == "h5ad" else []
     assert callable(build(compose([f"data={name}", *overrides]).data).load)
 
 
-@pytest.mark.parametrize("name", choices("preset"))
-def test_preset_is_built_and_named(name: str) -> None:
-    assert from_preset(name).preset == name
-
-
-@pytest.mark.parametrize("group", ["preprocess", "trainer", "logger", "debug", "experiment", "search"])
+@pytest.mark.parametrize("group", ["trainer", "logger", "debug", "experiment", "search"])
 def test_every_choice_of_the_other_groups_composes(group: str) -> None:
     for name in choices(group):
         cfg = compose([f"{group}={name}"])
         assert build(cfg.method).name == cfg.method.name
         assert build(cfg.trainer).max_epochs == cfg.trainer.max_epochs
+
+
+def test_yaml_repeats_no_default() -> None:
+    """What a YAML file of a method or a dataset sets differs from the class."""
+    for path in [*(conf_dir() / "method").glob("*.yaml"), *(conf_dir() / "data").glob("*.yaml")]:
+        own: Any = OmegaConf.to_container(OmegaConf.load(path))
+        defaults = compose([f"{path.parent.name}={path.stem}"])[path.parent.name]
+        known = class_of(defaults["_target_"]).defaults()
+        for name, value in own.items():
+            assert name in ("defaults", "about") or known[name] != value or path.stem == value, (path, name)
 
 
 @pytest.mark.parametrize("name", choices("experiment"))
@@ -74,16 +100,25 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
         assert set(grid[key]) <= set(choices(key))
 
 
-def test_preprocess_reaches_the_method() -> None:
-    assert compose(["preprocess=scanpy"]).method.preprocess.max_value == 10
+def test_preprocessing_is_each_method_s_own() -> None:
+    cfg = compose(["method=leiden", "method.preprocess.n_top_genes=500"])
+    assert (build(cfg.method).preprocess.n_top_genes, build(cfg.method).preprocess.target_sum) == (500, 1e4)
+    assert build(compose().method).preprocess == Preprocess(max_value=10.0)
+    assert build(compose(["method=jojoscl_released"]).method).preprocess == Preprocess()
 
 
-def test_from_preset_takes_settings_and_names_unknown_ones() -> None:
-    assert from_preset("paper", momentum=0.25).momentum == 0.25
-    with pytest.raises(UserError, match="did you mean 'momentum'"):
-        from_preset("paper", momentm=0.25)
-    with pytest.raises(UserError, match=r"no preset 'papr'.*did you mean 'paper'"):
-        from_preset("papr")
+def test_three_forms_of_jojoscl_are_each_whole() -> None:
+    paper, released = PaperJojoSCL(), ReleasedJojoSCL()
+    assert (paper.lambda_, paper.sure, paper.assign_on, paper.lr, paper.kmeans_starts) == (
+        10,
+        "two_view",
+        "h",
+        0.01,
+        10,
+    )
+    assert (released.lambda_, released.sure, released.assign_on, released.lr) == (1, "released", "z", 0.2)
+    assert (released.entropy, released.cluster_similarity, released.lr_period) == ("released", "dot", 500)
+    assert build(compose(["method=jojoscl_released"]).method) == released
 
 
 def test_compose_leaves_an_application_around_it_alone() -> None:
@@ -109,15 +144,26 @@ def test_compose_leaves_an_application_around_it_alone() -> None:
         ("vary={method.alpha:0}", False),
         ("vary={method.alpha:0.5}", True),
         ("method.shrink_components=false", False),
+        ("method=jojoscl_paper", False),
+        ("method.preprocess.n_top_genes=500", False),
+        ("method.lr=1e-3", True),
+        ("n_clusters=3", False),
+        ("trainer.threads=1", False),
+        ("trainer.threads=null", True),
+        ("trainer.precision=bf16-mixed", False),
+        ("trainer.checkpoint_seconds=7", True),
+        ("force=true", True),
+        ("name=other", True),
+        ("paths.runs=elsewhere", True),
     ],
 )
 def test_runs_are_told_apart_by_what_decides_their_result(override: str, same: bool) -> None:
     assert (config_hash(compose([override])) == config_hash(compose())) is same
 
 
-def test_run_folder_tells_dataset_method_preset_selection_and_seed() -> None:
-    cfg = compose(["data=bladder_2100", "preset=released", "selection=oracle", "seed=0"])
-    assert run_folder(cfg) == f"bladder-select_2100/jojoscl-released-oracle/seed0-{config_hash(cfg)}"
+def test_run_folder_tells_dataset_method_selection_and_seed() -> None:
+    cfg = compose(["data=bladder_2100", "method=jojoscl_released", "selection=oracle", "seed=0"])
+    assert run_folder(cfg) == f"bladder-select_2100/jojoscl_released-oracle/seed0-{config_hash(cfg)}"
 
 
 def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
@@ -158,3 +204,147 @@ def test_vary_names_what_is_not_there(override: str, words: str) -> None:
 def test_seed_zero_is_a_seed() -> None:
     assert compose(["seed=0"]).seed == 0
     assert config_hash(compose(["seed=0"])) != config_hash(compose(["seed=1"]))
+
+
+# ---- a run's name ----------------------------------------------------------------------------------------------
+
+FINISHED = json.loads((Path(__file__).parent / "finished_run.json").read_text())
+"""A run that was finished once: its command, what decided its result, and the name it had."""
+
+
+@pytest.mark.parametrize("run", FINISHED, ids=lambda run: run["overrides"][0])
+def test_a_finished_run_is_known_again(run: dict[str, Any]) -> None:
+    cfg = compose(run["overrides"])
+    assert decisive(cfg) == run["decisive"]
+    assert config_hash(cfg) == run["hash"]
+
+
+@dataclass(kw_only=True)
+class Moved(JojoSCL):
+    """The default method in another module, with two settings that came later."""
+
+    warmth: float = setting(0.0, "Added later.", neutral=0.0)
+    shade: str = setting("none", "Added later too.", values=("none", "dark"), neutral="none")
+
+
+def test_a_moved_class_and_new_settings_leave_finished_runs_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = FINISHED[0]
+    monkeypatch.setattr(registry, "class_of", lambda name: Moved if name == "JojoSCL" else class_of(name))
+    assert compose(run["overrides"]).method.warmth == 0
+    assert config_hash(compose(run["overrides"])) == run["hash"]
+    for new in ("method.warmth=0.5", "method.shade=dark"):
+        assert config_hash(compose([*run["overrides"], new])) != run["hash"]
+
+
+# ---- what goes together ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("method=leiden", "n_clusters=5"), "leiden finds the number of clusters itself"),
+        (("method=seurat", "n_clusters=5"), "seurat finds the number of clusters itself"),
+        (("selection=oracle",), "jojoscl has no epochs to choose from"),
+        (("method=pca_kmeans", "selection=oracle"), "pca_kmeans has no epochs to choose from"),
+    ],
+)
+def test_settings_that_contradict_the_method_are_refused(overrides: tuple[str, ...], words: str) -> None:
+    cfg = compose(overrides)
+    with pytest.raises(UserError, match=words):
+        check_together(cfg, build(cfg.method))
+
+
+@pytest.mark.parametrize("overrides", [("method=leiden",), ("method=leiden_matched", "n_clusters=5")], ids=str)
+def test_settings_that_go_together_pass(overrides: tuple[str, ...]) -> None:
+    cfg = compose(overrides)
+    check_together(cfg, build(cfg.method))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("method.min_dims=41", "min_dims=41 is more than n_dims=40"),
+        ("method.preprocess.scale=false", "max_value clips z-scores, and scale=false makes none"),
+        ("method.smoothing=[20,10]", "the fewest and the most"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(override: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        build(compose([override]).method)
+
+
+@pytest.mark.parametrize("override", ["n_clusters=many", "n_clusters=2.5", "n_clusters=true", "seed=-1", "selection=x"])
+def test_settings_of_a_run_are_checked(override: str) -> None:
+    with pytest.raises(UserError, match=f"^{override.partition('=')[0]} "):
+        run_settings(compose([override]))
+
+
+# ---- what a configuration may call -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.root=[{_target_: pandas.read_pickle, filepath_or_buffer: payload}]",
+        "data.root={_target_: os.system, command: touch payload}",
+        "method._target_=os.system",
+        "+method.preprocess._target_=subprocess.run",
+        "method.instance_dims=[{_target_: builtins.eval, _args_: [1]}]",
+        "+method.about.more=[[{deep: {_target_: builtins.exec}}]]",
+        "data._target_=jojoscl.utils.errors.stop",
+        "method._target_=[1]",
+    ],
+)
+def test_a_configuration_runs_nothing_that_is_not_on_the_list(override: str) -> None:
+    cfg = compose([override])
+    with pytest.raises(UserError, match=r"^A configuration cannot run .*[.]$"):
+        build(cfg.data), build(cfg.method)
+
+
+def test_loggers_are_on_the_list_and_others_are_not() -> None:
+    wandb = compose(["logger=tensorboard", "logger.save_dir=x"]).logger
+    assert type(build(wandb)).__name__ == "TensorBoardLogger"
+    wrong = OmegaConf.merge(wandb, {"_target_": "lightning.pytorch.loggers.CometLogger"})
+    assert isinstance(wrong, DictConfig)
+    with pytest.raises(UserError, match="cannot run 'lightning.pytorch.loggers.CometLogger'"):
+        build(wrong)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+hydra.callbacks.mine={_target_: os.system, command: touch payload}",
+        "hydra.callbacks.sweep_summary._target_=os.system",
+        "hydra.launcher._target_=os.system",
+        "hydra.sweeper._target_=builtins.eval",
+        "+hydra.job_logging.handlers.mine={class: logging.os.system}",
+        "hydra.job_logging.handlers.console.class=subprocess.Popen",
+        "hydra.job_logging.handlers.console.stream=ext://os.environ",
+        '+hydra.job_logging.formatters.mine={"()": os.system}',
+        "+hydra.hydra_logging.handlers.mine={class: os.system}",
+        "hydra.searchpath=[pkg://payload]",
+    ],
+)
+@pytest.mark.parametrize("multirun", [False, True], ids=["run", "sweep"])
+def test_hydra_s_own_node_runs_nothing_that_is_not_on_the_list(override: str, multirun: bool) -> None:
+    with pytest.raises(UserError):
+        check_hydra([override], multirun=multirun)
+
+
+def test_a_sweep_over_what_hydra_calls_is_refused() -> None:
+    with pytest.raises(UserError, match="hydra/launcher cannot be set in this way"):
+        check_hydra(["hydra/launcher=basic,joblib"], multirun=True)
+
+
+def test_what_users_set_of_hydra_passes() -> None:
+    check_hydra(["hydra.run.dir=here", "data=yan"], multirun=False)
+    check_hydra(["hydra.sweep.dir=there", "seed=0,1", "hydra.verbose=true"], multirun=True)
+
+
+def test_a_folder_of_own_configurations_is_looked_through_too(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nhydra: {callbacks: {mine: {_target_: os.system, command: x}}}\n"
+    )
+    with pytest.raises(UserError, match="cannot run 'os.system'"):
+        check_hydra(["experiment=mine"], multirun=False, config_dir=str(tmp_path))

@@ -17,11 +17,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
+from jojoscl.methods.contrastive_sc import ContrastiveSC
+from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.jojoscl.module import JojoSCLModule
+from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.methods.paper.module import PaperModule
-from jojoscl.runner.config import build, compose, config_hash, from_preset
+from jojoscl.methods.scdeepcluster import ScDeepCluster
+from jojoscl.runner.config import compose, config_hash
 from jojoscl.runner.run import run as run_configured
-from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import Batches, CellDataModule
 from jojoscl.training.distributed import from_first, gather, launch, own_share
 from jojoscl.training.fit import fit
@@ -45,7 +49,7 @@ def settings(n_devices: int = 2, **more: Any) -> TrainerSettings:
 
 
 class FixedViews(nn.Module):
-    """A training step whose n-th view of a cell is the cell times n, and whose positives are the first neighbors."""
+    """A training step whose n-th view of a cell is the cell times n."""
 
     def __init__(self, module: Any, x: Tensor) -> None:
         super().__init__()
@@ -55,7 +59,6 @@ class FixedViews(nn.Module):
         module.view = self.view
         module.record = lambda _, **losses: self.losses.update(losses)
         if isinstance(module, JojoSCLModule):
-            module.positives = lambda index: x[module.neighbors[index, 0]]
             module.renew_clusters(module.query(x).detach().numpy())
         elif isinstance(module, PaperModule):
             module.labels.copy_(torch.arange(len(x)) % K)
@@ -71,23 +74,20 @@ class FixedViews(nn.Module):
 
 def one_step(kind: str) -> dict[str, Tensor]:
     """Losses and gradients of a step on this process's share of the cells."""
-    L.seed_everything(0, verbose=False)
+    torch.manual_seed(0)
     x = torch.randn(N_CELLS, N_GENES, dtype=torch.float64)
     scores = x[:, :4]
     preset, _, sure = kind.partition("-")
     if preset == "default":
-        queue = 8 if sure == "queue" else 0
-        module = from_preset(preset, queue=queue, **ANCHORED).module(
-            np.eye(N_GENES, 4), scores.numpy(), K, seed=0, epochs=1
-        )
+        module = JojoSCL(**ANCHORED).module(np.eye(N_GENES, 4), N_CELLS, K, seed=0, epochs=1)
         for parameter in module.query.correction.parameters():
             nn.init.normal_(parameter, std=0.1)
     elif preset == "contrastive_sc":
-        node = compose(["method=contrastive_sc", "method.encoder_dims=[8,6]", "method.mask_rate=0"]).method
-        module = build(node).module(N_GENES, seed=0)
+        module = ContrastiveSC(encoder_dims=[8, 6], mask_rate=0.0).module(N_GENES, seed=0)
         module.generator = None
     else:
-        module = from_preset(preset, sure=sure, **PAPER).module(N_GENES, K, N_CELLS, seed=0, epochs=1)
+        method = PaperJojoSCL if preset == "paper" else ReleasedJojoSCL
+        module = method(sure=sure, **PAPER).module(N_GENES, K, N_CELLS, seed=0, epochs=1)
     if preset != "contrastive_sc":
         for parameter in module.key.parameters():
             parameter.data.add_(0.1 * torch.randn_like(parameter))
@@ -95,11 +95,11 @@ def one_step(kind: str) -> dict[str, Tensor]:
     if dist.is_initialized():
         step = DistributedDataParallel(step)
     index = torch.randperm(N_CELLS)[:10]
-    batch = (x[index], index, scores[index])
-    step(tuple(map(own_share, batch[: 3 if preset == "default" else 2]))).backward()
+    batch = (x[index], index, scores[index], x[index.flip(0)])
+    step(tuple(map(own_share, batch[: 4 if preset == "default" else 2]))).backward()
     found = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
     losses = (step.module if dist.is_initialized() else step).losses
-    return found | losses | ({"queue": module.queue} if sure == "queue" else {})
+    return found | losses
 
 
 def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> None:
@@ -111,7 +111,7 @@ def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> 
 
 
 def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
-    kinds = ["default", "default-queue", "paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
+    kinds = ["default", "paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
     launch(steps_of_rank, 2, L.LightningModule(), kinds, tmp_path)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt")
@@ -127,8 +127,8 @@ def test_batches_are_shared_without_overlap(monkeypatch: pytest.MonkeyPatch) -> 
     whole = list(Batches(37, 16, seed=3))
     shares = []
     for rank in range(2):
-        for module in ("distributed", "data.datamodule"):
-            monkeypatch.setattr(f"jojoscl.{module}.rank_and_world", lambda rank=rank: (rank, 2))
+        for module in ("distributed", "datamodule"):
+            monkeypatch.setattr(f"jojoscl.training.{module}.rank_and_world", lambda rank=rank: (rank, 2))
         shares.append(list(Batches(37, 16, seed=3)))
         assert len(Batches(35, 16, seed=3)) == 2, "a last batch of three is too small for two"
         assert [len(batch) for batch in Batches(35, 16, seed=None)] == [16, 19], "cells to predict are not shared"
@@ -161,12 +161,11 @@ class Killed(L.Callback):
 
 def trained(folder: Path | None, *callbacks: L.Callback, n_devices: int = 2) -> dict[str, Any]:
     """What four epochs of the paper's preset on 75 cells leave."""
-    L.seed_everything(0, verbose=False)
     x = np.random.default_rng(0).standard_normal((75, N_GENES), dtype=np.float32)
-    module = from_preset("paper", **PAPER).module(N_GENES, K, len(x), seed=0, epochs=4)
+    module = PaperJojoSCL(**PAPER).module(N_GENES, K, len(x), seed=0, epochs=4)
     data, record = CellDataModule(x, batch_size=16), ShrinkageRecord()
     run = Run(folder, trainer=settings(n_devices))
-    history = fit(module, data, run, max_epochs=4, callbacks=[record, EpochLabels(), *callbacks])
+    history = fit(module, data, run, max_epochs=4, callbacks=[record, TemporalClusters(), *callbacks])
     return {"losses": history.rows, "record": record.rows, "h": data.embed(module)["h"].tolist()}
 
 
@@ -194,7 +193,7 @@ def test_interrupted_processes_go_on_and_end_as_unbroken_ones(tmp_path: Path) ->
 
 def test_the_default_preset_finds_the_types_with_two_processes(tmp_path: Path) -> None:
     cells = simulate(n_cells=120, n_genes=1000, n_types=3, seed=1)
-    method = from_preset("default", **ANCHORED | {"n_dims": 8, "n_micro": 30, "batch_size": 32, "epochs": 3},
+    method = JojoSCL(**ANCHORED | {"n_dims": 8, "n_micro": 30, "batch_size": 32, "epochs": 3},
                          min_steps=0)  # fmt: skip
     found = method.fit_predict(without_labels(cells), 3, run=Run(tmp_path, trainer=settings()))
     alone = method.fit_predict(without_labels(cells), 3, run=Run(trainer=settings(1)))
@@ -205,8 +204,8 @@ def test_the_default_preset_finds_the_types_with_two_processes(tmp_path: Path) -
 
 
 def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:
-    tiny = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false", "preset=paper",
-            "method.encoder_dims=[8,4]", "trainer.max_epochs=2", "trainer=ddp", "trainer.accelerator=cpu",
+    tiny = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false",
+            "method=jojoscl_paper", "method.encoder_dims=[8,4]", "trainer.max_epochs=2", "trainer=ddp", "trainer.accelerator=cpu",
             f"paths.cache={tmp_path / 'cache'}")  # fmt: skip
     metrics = run_configured(compose([*tiny, "selection=oracle"]), tmp_path / "run")
     assert metrics["selected_epoch"] in (0, 1)
@@ -229,12 +228,12 @@ def test_what_several_devices_cannot_do_is_said(monkeypatch: pytest.MonkeyPatch,
     cells = without_labels(simulate(n_cells=60, n_genes=50, n_types=3, seed=1))
     run = Run(trainer=settings(n_devices=4))
     with pytest.raises(UserError, match="trains on one device"):
-        build(compose(["method=scdeepcluster"]).method).fit_predict(cells, 3, run=run)
+        ScDeepCluster().fit_predict(cells, 3, run=run)
     with pytest.raises(UserError, match="4 devices need a batch of at least 8 cells"):
-        from_preset("paper", batch_size=7).fit_predict(cells, 3, run=run)
+        PaperJojoSCL(batch_size=7).fit_predict(cells, 3, run=run)
     monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(UserError, match="leave out torchrun"):
-        from_preset("paper").fit_predict(cells, 3, run=run)
+        PaperJojoSCL().fit_predict(cells, 3, run=run)
     done = in_process("-m", "trainer=ddp", "seed=0,1", "data=simulated")
     assert done.code == 2
     assert done.err == "jojoscl: A sweep trains each run on one device: leave out -m, or trainer.devices.\n"

@@ -16,8 +16,10 @@ import jojoscl
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Result
+from jojoscl.methods.jojoscl.method import JojoSCL
+from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.model.shrinkage import estimate_shrinkage, shrink_to_clusters
-from jojoscl.runner.config import compose, from_preset
+from jojoscl.runner.config import compose
 from jojoscl.runner.run import run as run_configured
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.training.shrinkage_log import ShrinkageRecord
@@ -37,8 +39,8 @@ def cells() -> AnnData:
 
 def fitted(preset: str, cells: AnnData, folder: Path | None = None, **settings: Any) -> Result:
     run = Run(folder, trainer=TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0))
-    result: Result = from_preset(preset, **(PRESETS[preset] | settings)).fit_predict(cells, 3, run=run)
-    return result
+    method = JojoSCL if preset == "default" else PaperJojoSCL
+    return method(**(PRESETS[preset] | settings)).fit_predict(cells, 3, run=run)
 
 
 # ---- the record ------------------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ def test_a_resumed_record_is_unbroken(
 
 @pytest.mark.parametrize("sure", ["two_view", "none"])
 def test_a_run_leaves_the_record_and_its_picture(sure: str, tmp_path: Path) -> None:
-    own = ["data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "preset=paper",
+    own = ["data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "method=jojoscl_paper",
            "method.encoder_dims=[8,4]", f"method.sure={sure}", "trainer.max_epochs=12", "trainer.progress_bar=false",
            f"paths.cache={tmp_path / 'cache'}"]  # fmt: skip
     run_configured(compose(own), tmp_path / "run")

@@ -12,26 +12,18 @@ from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neighbors import NearestNeighbors
 
+from jojoscl.clustering.graph import shared_neighbors
 from jojoscl.clustering.kmeans import kmeans
 
-_PRUNE = 1 / 15  # Seurat's threshold for the Jaccard index of two neighborhoods
 
-
-def snn_mean(x: np.ndarray, n_neighbors: int) -> np.ndarray:
+def snn_mean(x: np.ndarray, n_neighbors: int, prune: float = 1 / 15) -> np.ndarray:
     """Each row of x (n, d) moved to the mean of those it shares nearest neighbors with.
 
-    Weights are the Jaccard index of two neighborhoods (Xu & Su, Bioinformatics 2015), 0 below 1/15 as in Seurat; a
-    cell's own weight is the largest of all.
+    Weights are the Jaccard index of two neighborhoods (Xu & Su, Bioinformatics 2015), 0 below `prune`, 1/15
+    in Seurat; a cell's own weight is the largest of all.
     """
-    k = min(n_neighbors, len(x) - 1)
-    neighbors = NearestNeighbors(n_neighbors=k).fit(x).kneighbors_graph(x)  # a cell is its own first neighbor
-    shared = sp.csr_matrix(neighbors @ neighbors.T)
-    shared.data /= 2 * k - shared.data
-    shared.data[shared.data < _PRUNE] = 0
-    shared.setdiag(0)
-    shared.eliminate_zeros()
+    shared = shared_neighbors(x, min(n_neighbors, len(x) - 1), prune)
     weights = shared + sp.eye(len(x)) * (shared.max() or 1.0)
     return np.asarray(weights @ x / weights.sum(1), dtype=x.dtype)
 

@@ -19,6 +19,11 @@ ClusterAt = Callable[[float], np.ndarray]
 """Labels (n_cells,) at a resolution."""
 
 
+def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
+    """Return the indices (n, n_neighbors) of the exact nearest neighbors of each row of x (n, d), itself the first."""
+    return np.asarray(NearestNeighbors(n_neighbors=n_neighbors).fit(x).kneighbors(x, return_distance=False))
+
+
 def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_matrix:
     """Seurat's graph: two cells are joined by the Jaccard index of their sets of nearest neighbors.
 
@@ -36,7 +41,7 @@ def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_ma
     (n_cells, n_cells), symmetric, diagonal 0.
     """
     k = min(n_neighbors, len(x))
-    index = NearestNeighbors(n_neighbors=k).fit(x).kneighbors(x, return_distance=False)
+    index = nearest(x, k)
     sets = sp.csr_matrix((np.ones(index.size), index.ravel(), np.arange(0, index.size + 1, k)), shape=(len(x),) * 2)
     graph = (sets @ sets.T).tocsr()
     graph.data /= 2 * k - graph.data
@@ -121,8 +126,7 @@ def neighbors_within(x: np.ndarray, n_neighbors: int, most: int, *, seed: int) -
     order = np.random.default_rng(seed).permutation(len(x)) if n_blocks > 1 else np.arange(len(x))
     found = np.empty((len(x), min(n_neighbors, len(x) // n_blocks)), np.int64)
     for block in np.array_split(order, n_blocks):
-        near = NearestNeighbors(n_neighbors=found.shape[1]).fit(x[block])
-        found[block] = block[near.kneighbors(x[block], return_distance=False)]
+        found[block] = block[nearest(x[block], found.shape[1])]
     return found
 
 
@@ -141,11 +145,14 @@ def leiden(graph: AnnData, resolution: float, *, seed: int) -> np.ndarray:
     return np.asarray(graph.obs["leiden"], dtype=np.int64)
 
 
-def estimate_n_clusters(x: np.ndarray, *, min_cells: int, seed: int) -> int:
+def estimate_n_clusters(
+    x: np.ndarray, *, n_neighbors: int = 15, resolution: float = 1.0, min_cells: int, seed: int
+) -> int:
     """K where nobody tells it: how many communities of `min_cells` or more Leiden finds in x (n, d), at least 2.
 
-    Neighbors and resolution are scanpy's defaults, 15 and 1.
+    The default `n_neighbors` and `resolution` are scanpy's.
     """
     if len(x) < 4:  # too few for a graph
         return 2
-    return max(2, int((np.bincount(leiden(neighbor_graph(x, 15, seed=seed), 1.0, seed=seed)) >= min_cells).sum()))
+    found = leiden(neighbor_graph(x, n_neighbors, seed=seed), resolution, seed=seed)
+    return max(2, int((np.bincount(found) >= min_cells).sum()))

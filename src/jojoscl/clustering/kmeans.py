@@ -41,23 +41,6 @@ def assign(outputs: dict[str, np.ndarray], on: str, n_clusters: int, *, seed: in
     return kmeans(outputs[on], n_clusters, seed=seed, n_init=n_init)[0]
 
 
-def temporal_clusters(
-    outputs: dict[str, np.ndarray],
-    on: str,
-    space: str,
-    n_clusters: int,
-    *,
-    seed: int,
-    start: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Clusters (n,) made on `on` and their mean in `space` (K, P); K-means goes on from the centroids `start`."""
-    if on != "cluster_head":
-        return kmeans(outputs[on], n_clusters, seed=seed, start=start)
-    labels, x = outputs[on].argmax(1), outputs[space]
-    members = np.eye(n_clusters, dtype=x.dtype)[labels]
-    return labels, members.T @ x / np.maximum(members.sum(0), 1)[:, None]
-
-
 def nearest_mean(x: np.ndarray, members: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The cluster (n,) with the mean nearest to each row of x (n, d), of clusters `labels` (m,) of `members` (m, d)."""
     sums = np.stack([np.bincount(labels, column) for column in members.T], axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from anndata import AnnData
 from jojoscl.data.cells import LABELS, check_cells
 from jojoscl.data.io.matrix import is_backed, stack_rows
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.settings import Settings, between
+from jojoscl.utils.settings import Settings, setting
 
 log = logging.getLogger(__name__)
 
@@ -23,32 +22,28 @@ BAND_VALUES = 1 << 22
 
 @dataclass(kw_only=True)
 class Corrupt(Settings):
-    """What is done to the cells, in this order; the defaults do nothing.
+    """What is done to the cells, in this order; the defaults do nothing."""
 
-    Attributes
-    ----------
-    stratify
-        Whether `subsample` takes the same fraction of each annotated type, and at least one cell.
-    subsample
-        Fraction of the cells that is kept.
-    thin
-        Fraction of the depth: each count becomes a binomial number of so many trials.
-    dropout
-        Probability that a value that is not zero becomes zero.
-    gaussian
-        Standard deviation of the noise added to each log-normalised value, zeros too; what falls below zero is zero.
-    """
-
-    stratify: bool = True
-    subsample: float = between(1e-6, 1, default=1.0)
-    thin: float = between(1e-6, 1, default=1.0)
-    dropout: float = between(0, 0.999999, default=0.0)
-    gaussian: float = between(0, default=0.0)
-
-    @property
-    def changes(self) -> dict[str, float]:
-        """The settings that do something."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+    stratify: bool = setting(
+        True, "Whether `subsample` takes the same share of every type, and at least one cell.", neutral=True
+    )
+    subsample: float = setting(1.0, "Fraction of the cells that is kept.", low=1e-6, high=1, neutral=1.0)
+    thin: float = setting(
+        1.0,
+        "Fraction of the depth: each count becomes a binomial number of so many trials.",
+        low=1e-6,
+        high=1,
+        neutral=1.0,
+    )
+    dropout: float = setting(
+        0.0, "Probability that a value that is not zero becomes zero.", low=0, high=0.999999, neutral=0.0
+    )
+    gaussian: float = setting(
+        0.0,
+        "Standard deviation of the noise added to each log-normalised value; what falls below zero is zero.",
+        low=0,
+        neutral=0.0,
+    )
 
     def __call__(self, cells: AnnData, *, seed: int) -> AnnData:
         """New cells; `cells` stay as they are, and are what is returned where nothing is to be done.
@@ -71,7 +66,7 @@ class Corrupt(Settings):
         UserError
             `thin` of log-normalised values, or nothing that can be clustered is left.
         """
-        if not self.changes:
+        if not self.decisive():
             return cells
         if is_backed(cells.X):
             raise UserError("corrupt changes cells in memory, and these stay in their file: take data.backed=false.")

@@ -19,22 +19,20 @@ from jojoscl.data.cells import KINDS, LABELS, _totals, as_cells
 from jojoscl.data.io.download import data_root, fetch
 from jojoscl.data.io.readers import open_backed, read_file
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.settings import Settings, one_of
+from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
 class CatalogDataset(Settings):
-    """A dataset of the catalogue.
+    """A dataset of the catalogue, :data:`~jojoscl.data.catalog.CATALOG`."""
 
-    name: one of :data:`~jojoscl.data.catalog.CATALOG`, or ``mouse`` for baron_mouse. variant: None is the
-    default. root: the folder of the files; None is JOJOSCL_DATA_ROOT, else the user's cache.
-    """
-
-    name: str
-    variant: str | None = None
-    root: str | Path | None = None
+    name: str = setting("pbmc68k_reduced", "A name of the catalogue; 'mouse' is baron_mouse.")
+    variant: str | None = setting(None, "One of its variants; None is the first.")
+    root: str | Path | None = setting(
+        None, "Folder of the files; None is JOJOSCL_DATA_ROOT, else the user's cache.", neutral=IRRELEVANT
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,30 +55,31 @@ class CatalogDataset(Settings):
 
 @dataclass(kw_only=True)
 class FileDataset(Settings):
-    """A file of the user's: h5ad, or any format of :func:`~jojoscl.data.io.readers.read_file`.
+    """A file of yours: h5ad, or any format of :func:`~jojoscl.data.io.readers.read_file`."""
 
-    layer: where the values are; None is X, ``raw`` is ``adata.raw``. label_key: the column of obs with the
-    types; None means that there are none. kind: what the values are; ``auto`` looks. metadata: a table with
-    a row per cell, for formats without annotation. transpose: the file is genes x cells. backed: the matrix
-    stays in its file (h5ad, h5 or zarr, by rows) and is read in bands, for cells that do not fit in memory.
-    """
+    name: str = setting("h5ad", "What the results call it.")
+    path: str | Path | None = setting(None, "The file; must be given.", neutral=IRRELEVANT)
+    layer: str | None = setting(None, "Where the values are; None is X, 'raw' is adata.raw.")
+    label_key: str | None = setting(None, "Column of obs with the types; None goes without types and scores.")
+    kind: str = setting("auto", "What the values are; 'auto' looks.", values=("auto", *KINDS))
+    metadata: str | Path | None = setting(
+        None, "A table with a row for each cell, for formats without annotation.", neutral=IRRELEVANT
+    )
+    transpose: bool = setting(False, "Whether the file is genes x cells.")
+    backed: bool = setting(
+        False, "Whether the matrix stays in its file (h5ad, h5, zarr), for cells that do not fit in memory."
+    )
 
-    name: str = "h5ad"
-    path: str | Path | None = None
-    layer: str | None = None
-    label_key: str | None = None
-    kind: str = one_of("auto", *KINDS, default="auto")
-    metadata: str | Path | None = None
-    transpose: bool = False
-    backed: bool = False
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backed and (self.metadata is not None or self.transpose):
+            raise UserError("data.backed=true goes with neither metadata nor transpose: write the cells as h5ad.")
 
     def load(self) -> AnnData:
         """Read the file and check what it holds."""
         if self.path is None:
             raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
         if self.backed:
-            if self.metadata is not None or self.transpose:
-                raise UserError("data.backed=true goes with neither metadata nor transpose: write the cells as h5ad.")
             adata = open_backed(Path(self.path).expanduser(), layer=self.layer)
             return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
         adata = read_file(

@@ -22,7 +22,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from jojoscl.data.io.matrix import canonical, is_backed
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
-from jojoscl.utils.settings import Settings, between, one_of
+from jojoscl.utils.settings import Settings, setting
 
 log = logging.getLogger(__name__)
 
@@ -31,46 +31,31 @@ CACHE_FORMAT = 1  # goes into every cache key: raise it when the computation cha
 
 @dataclass(kw_only=True)
 class Preprocess(Settings):
-    """The steps and their settings; the defaults are those of the released code.
+    """The steps from counts to what networks see; the defaults are those of the released code.
 
     ceil -> drop genes seen in fewer than `min_cells` cells -> size factors -> log1p -> highly variable
     genes -> z-score per gene. Log-normalised data (``uns["kind"] == "log1p"``) enter at the choice of
     genes. Genes that do not vary are dropped, cells never are.
-
-    Attributes
-    ----------
-    round_counts
-        Round up to whole numbers: RPKM become pseudo-counts, counts stay as they are.
-    min_cells
-        A gene seen in fewer cells is dropped.
-    target_sum
-        Total of each cell after normalisation; None is the median of the totals.
-    log1p
-        Take log(1 + x).
-    n_top_genes
-        How many highly variable genes to keep, and those that tie with the last; None keeps all.
-    hvg_flavor
-        Scanpy's rule to choose them.
-    scale, max_value
-        Whether to z-score each gene (with n - 1 in the variance, as scanpy does), and where to clip it.
-    dense_gib
-        A larger dense matrix of the chosen genes, in GiB, stays in a file: see :mod:`~jojoscl.data.store`.
     """
 
-    round_counts: bool = True
-    min_cells: int = between(0, default=1)
-    target_sum: float | None = between(1, default=None)
-    log1p: bool = True
-    n_top_genes: int | None = between(1, default=2000)
-    hvg_flavor: str = one_of("seurat", "cell_ranger", "seurat_v3", default="seurat")
-    scale: bool = True
-    max_value: float | None = between(0, default=None)
-    dense_gib: float = between(0, default=0.5)
+    round_counts: bool = setting(True, "Round up to whole numbers: RPKM become pseudo-counts.")
+    min_cells: int = setting(1, "A gene seen in fewer cells is dropped.", low=0)
+    target_sum: float | None = setting(
+        None, "Total of each cell after normalisation; None is the median of the totals.", low=1
+    )
+    log1p: bool = setting(True, "Take log(1 + x).")
+    n_top_genes: int | None = setting(2000, "How many highly variable genes to keep; None keeps all.", low=1)
+    hvg_flavor: str = setting("seurat", "Scanpy's rule to choose them.", values=("seurat", "cell_ranger", "seurat_v3"))
+    scale: bool = setting(True, "Z-score each gene, with n - 1 in the variance.")
+    max_value: float | None = setting(None, "Where z-scores are clipped; None does not clip.", low=0)
+    dense_gib: float = setting(
+        0.5, "A dense matrix of the chosen genes larger than this, in GiB, stays in a file.", low=0
+    )
 
-    @classmethod
-    def released(cls) -> Preprocess:
-        """As the released JojoSCL does it."""
-        return cls()
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_value is not None and not self.scale:
+            raise UserError("max_value clips z-scores, and scale=false makes none: give max_value=null too.")
 
     def __call__(self, adata: AnnData, cache: str | os.PathLike[str] | None = None) -> AnnData:
         """Preprocess, or take the result of an earlier call from the folder `cache`.
@@ -185,6 +170,10 @@ class Preprocess(Settings):
         for part in (x.data, x.indices, x.indptr):
             state.update(np.ascontiguousarray(part).view(np.uint8).data)
         return state.hexdigest()[:24]
+
+
+SCANPY = Preprocess(min_cells=3, target_sum=1e4, max_value=10.0)
+"""As scanpy's tutorials do it."""
 
 
 def _files(x: Any) -> list[Any]:

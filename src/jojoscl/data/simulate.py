@@ -20,7 +20,7 @@ from anndata import AnnData
 
 from jojoscl.data.io.matrix import stack_rows
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.settings import Settings, between
+from jojoscl.utils.settings import Settings, setting
 
 BAND_VALUES = 1 << 22
 """Counts are drawn in dense bands of about four million."""
@@ -28,43 +28,23 @@ BAND_VALUES = 1 << 22
 
 @dataclass(kw_only=True)
 class SimulatedDataset(Settings):
-    """Cells drawn from a zero-inflated negative binomial model.
+    """Cells drawn from a zero-inflated negative binomial model; the same seed gives the same cells on any machine."""
 
-    Attributes
-    ----------
-    name
-        Starts with ``simulated``, so that no result passes for one on real cells.
-    n_cells, n_genes, n_types
-        The size.
-    type_sizes
-        Relative sizes of the types; None draws them.
-    concentration
-        Of the Dirichlet distribution of the sizes; the larger, the more even.
-    library_size, library_sd
-        Median of the counts per cell before dropout, and standard deviation of its logarithm.
-    dispersion
-        Of the negative binomial; 0 is Poisson.
-    dropout
-        Probability that a count is lost.
-    marker_fraction, fold_change_sd
-        Share of the genes that mark a type, and standard deviation of the log of their fold change.
-    seed
-        The same seed gives the same cells on any number of processors.
-    """
-
-    name: str = "simulated"
-    n_cells: int = between(2, default=1000)
-    n_genes: int = between(1, default=1000)
-    n_types: int = between(1, default=6)
-    type_sizes: list[float] | None = None
-    concentration: float = between(0.01, default=2.0)
-    library_size: float = between(1, default=1500.0)
-    library_sd: float = between(0, default=0.4)
-    dispersion: float = between(0, default=0.5)
-    dropout: float = between(0, 0.999, default=0.1)
-    marker_fraction: float = between(0, 1, default=0.1)
-    fold_change_sd: float = between(0, default=1.0)
-    seed: int = between(0, default=0)
+    name: str = setting("simulated", "Starts with 'simulated', so that no result passes for one on real cells.")
+    n_cells: int = setting(1000, "Number of cells.", low=2)
+    n_genes: int = setting(1000, "Number of genes.", low=1)
+    n_types: int = setting(6, "Number of types.", low=1)
+    type_sizes: list[float] | None = setting(None, "Relative sizes of the types, such as [5, 3, 1]; None draws them.")
+    concentration: float = setting(
+        2.0, "Of the Dirichlet distribution that sizes are drawn from; larger is more even.", low=0.01
+    )
+    library_size: float = setting(1500.0, "Median of the counts of a cell, before dropout.", low=1)
+    library_sd: float = setting(0.4, "Standard deviation of its logarithm.", low=0)
+    dispersion: float = setting(0.5, "Of the negative binomial: variance = mean + dispersion mean^2.", low=0)
+    dropout: float = setting(0.1, "Probability that a count is lost.", low=0, high=0.999)
+    marker_fraction: float = setting(0.1, "Share of the genes that mark a type.", low=0, high=1)
+    fold_change_sd: float = setting(1.0, "Standard deviation of the logarithm of the markers' fold change.", low=0)
+    seed: int = setting(0, "Seed of the cells; the run's seed is another.", low=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

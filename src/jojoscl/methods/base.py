@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import Any, Protocol
+from typing import Any, ClassVar, ParamSpec, Protocol
 
 import numpy as np
 from anndata import AnnData
 
+from jojoscl.training.callbacks import History
+from jojoscl.training.distributed import end_if_imported
+from jojoscl.training.isolation import isolated
 from jojoscl.training.settings import Run
+from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
 class Result:
     """What a method returns.
 
-    labels: (n_cells,) int, clusters 0 .. K-1. embedding: (n_cells, d) float32. seconds: by stage.
+    labels: (n_cells,) int, clusters 0 .. K-1. embedding: (n_cells, d) float32. seconds: by stage, together the wall
+    time of the call; beside them "earlier", training in calls that were cut off and that this one continued.
     info: scalars worth keeping beside the scores. history: losses, a row an epoch.
     last_labels: where an oracle chose the epoch, those of the last epoch, to be reported beside.
     obs: more about each cell, (n_cells,) arrays by name. obsm: more embeddings, (n_cells, d) by name.
@@ -39,14 +49,56 @@ class Result:
 class Method(Protocol):
     """`adata.X` holds counts (or what ``adata.uns["kind"]`` says); `adata.obs` has no columns.
 
-    A method that can keep the best of several epochs also takes `oracle` and sets ``takes_oracle``.
+    A method that can keep the best of several epochs also takes `oracle` and sets ``takes_oracle``; only the ceiling
+    control takes `truth`. ``finds_k``: the number of clusters is what comes out, and is not told.
     """
 
-    takes_oracle: bool
+    name: str
+    takes_oracle: ClassVar[bool]
+    takes_truth: ClassVar[bool]
+
+    @property
+    def finds_k(self) -> bool: ...
 
     def fit_predict(
         self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
     ) -> Result: ...
+
+
+class MethodSettings(Settings):
+    """What the settings of all methods have in common, see :class:`Method`."""
+
+    takes_oracle: ClassVar[bool] = False
+    takes_truth: ClassVar[bool] = False
+
+    @property
+    def finds_k(self) -> bool:
+        """Whether the method finds the number of clusters itself and must not be told."""
+        return False
+
+
+def isolated_and_timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:
+    """Make `fit_predict` leave global state alone, and its stages, with "other", add up to its wall time."""
+
+    @functools.wraps(fit_predict)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Result:
+        watch, run = Stopwatch(), kwargs.get("run")
+        settings = (run if isinstance(run, Run) else Run()).trainer
+        if settings.devices > 1:
+            end_if_imported()
+        with isolated(settings.threads):
+            result = fit_predict(*args, **kwargs)
+        watch.lap("all")
+        named = sum(value for stage, value in result.seconds.items() if stage not in ("other", "earlier"))
+        return replace(result, seconds=result.seconds | {"other": max(0.0, watch.seconds["all"] - named)})
+
+    return wrapped
+
+
+def earlier(*stages: History) -> dict[str, float]:
+    """Return the seconds of training in calls that were cut off, for `Result.seconds`; nothing if none were."""
+    total = sum(stage.earlier for stage in stages)
+    return {"earlier": total} if total else {}
 
 
 def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import lightning as L
 import torch
 from anndata import AnnData
 from torch import Tensor, nn
 
 from jojoscl.clustering.kmeans import assign
 from jojoscl.data.preprocess import Preprocess
-from jojoscl.methods.base import Result, check_n_clusters
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, isolated_and_timed
 from jojoscl.model.losses import nt_xent
 from jojoscl.model.networks import Encoder
 from jojoscl.model.views import random_view
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.distributed import gather
 from jojoscl.training.fit import fit
+from jojoscl.training.isolation import weights_from
 from jojoscl.training.module import SeededModule
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
-from jojoscl.utils.settings import Settings, between
+from jojoscl.utils.settings import setting
 
 
 class ContrastiveSCModule(SeededModule):
@@ -30,46 +30,49 @@ class ContrastiveSCModule(SeededModule):
 
     splits_batches = True
 
-    def __init__(self, n_genes: int, *, seed: int, **hyper: Any) -> None:
+    def __init__(self, settings: ContrastiveSC, n_genes: int, *, seed: int) -> None:
         super().__init__()
-        self.save_hyperparameters()
-        self.seed, self.hyper = seed, hyper
-        self.encoder = Encoder([n_genes, *hyper["encoder_dims"]], plain_last=True)
-        for layer in self.encoder:
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
+        self.keep(settings, n_genes=n_genes, seed=seed)
+        self.settings, self.seed = settings, seed
+        with weights_from(seed):
+            self.encoder = Encoder([n_genes, *settings.encoder_dims], plain_last=True)
+            for layer in self.encoder:
+                if isinstance(layer, nn.Linear):
+                    nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"h": self.encoder(x)}
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         x = batch[0]
-        z_a, z_b = (self.encoder(random_view(x, self.hyper["mask_rate"], 0.0, self.generator)) for _ in range(2))
-        loss = nt_xent(gather(z_a), gather(z_b), self.hyper["temperature"])
+        z_a, z_b = (self.encoder(random_view(x, self.settings.mask_rate, 0.0, self.generator)) for _ in range(2))
+        loss = nt_xent(gather(z_a), gather(z_b), self.settings.temperature)
         self.record(batch_idx, loss=loss)
         return loss
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.hyper["lr"], fused=True)
-        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.hyper["lr_period"])]
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.settings.lr, fused=True)
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.settings.lr_period)]
 
 
 @dataclass(kw_only=True)
-class ContrastiveSC(Settings):
+class ContrastiveSC(MethodSettings):
     """Contrastive-sc with K-means on the embedding."""
 
-    name: str
-    preprocess: Preprocess
-    encoder_dims: list[int]
-    mask_rate: float = between(0, 0.999)
-    temperature: float = between(1e-3)
-    epochs: int = between(1)
-    batch_size: int = between(2)
-    lr: float = between(0)
-    lr_period: int = between(1)
+    name: str = setting("contrastive_sc", "What the results call it.")
+    preprocess: Preprocess = setting(Preprocess(n_top_genes=500), "From counts to what the network sees.")
+    encoder_dims: list[int] = setting(
+        [200, 40, 60], "Widths of the encoder, Linear-BatchNorm-ReLU, the last Linear only.", low=1
+    )
+    mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
+    temperature: float = setting(0.07, "Temperature of the contrast.", low=1e-3)
+    epochs: int = setting(30, "Epochs of the training.", low=1)
+    batch_size: int = setting(200, "Cells in a batch, of all devices together.", low=2)
+    lr: float = setting(0.4, "Learning rate of Adam at the start.", low=0)
+    lr_period: int = setting(500, "Half period of the cosine in epochs.", low=1)
+    kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
 
-    takes_oracle = False
-
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         run = run or Run()
@@ -78,16 +81,16 @@ class ContrastiveSC(Settings):
         cells = self.preprocess.apply(adata, run.cache)
         watch.lap("preprocess")
 
-        L.seed_everything(seed, verbose=False)
         data = CellDataModule(cells.X, batch_size=self.batch_size, seed=seed)
         module = self.module(cells.n_vars, seed=seed)
         history = fit(module, data, run, max_epochs=run.trainer.max_epochs or self.epochs)
-        watch.seconds["train"] = history.seconds
+        watch.lap("train")
         outputs = data.embed(module)
-        labels = assign(outputs, "h", k, seed=seed, n_init=10)
-        return Result(labels, outputs["h"], watch.seconds, {"epochs": len(history.rows)}, history.rows)
+        labels = assign(outputs, "h", k, seed=seed, n_init=self.kmeans_starts)
+        watch.lap("assign")
+        seconds = watch.seconds | earlier(history)
+        return Result(labels, outputs["h"], seconds, {"epochs": len(history.rows)}, history.rows)
 
     def module(self, n_genes: int, *, seed: int) -> ContrastiveSCModule:
-        """The LightningModule with these settings."""
-        names = ("encoder_dims", "mask_rate", "temperature", "lr", "lr_period")
-        return ContrastiveSCModule(n_genes, seed=seed, **{name: getattr(self, name) for name in names})
+        """Return the LightningModule with these settings."""
+        return ContrastiveSCModule(self, n_genes, seed=seed)

@@ -8,25 +8,24 @@ import numpy as np
 from anndata import AnnData
 
 from jojoscl.clustering.kmeans import kmeans
-from jojoscl.data.preprocess import Preprocess
-from jojoscl.methods.base import Result, check_n_clusters
+from jojoscl.data.preprocess import SCANPY, Preprocess
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, isolated_and_timed
 from jojoscl.model.anchor import principal_components
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
-from jojoscl.utils.settings import Settings, between
+from jojoscl.utils.settings import setting
 
 
 @dataclass(kw_only=True)
-class PCAKMeans(Settings):
+class PCAKMeans(MethodSettings):
     """K-means on the leading principal components."""
 
-    name: str
-    preprocess: Preprocess
-    n_pcs: int = between(1)
-    n_init: int = between(1)
+    name: str = setting("pca_kmeans", "What the results call it.")
+    preprocess: Preprocess = setting(SCANPY, "From counts to what the components are made of.")
+    n_pcs: int = setting(32, "Principal components.", low=1)
+    n_init: int = setting(10, "Starts of K-means; the best is kept.", low=1)
 
-    takes_oracle = False
-
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs)
@@ -41,13 +40,12 @@ class PCAKMeans(Settings):
 
 
 @dataclass(kw_only=True)
-class RandomLabels(Settings):
+class RandomLabels(MethodSettings):
     """The floor: clusters of equal size drawn without a look at the cells."""
 
-    name: str
+    name: str = setting("random", "What the results call it.")
 
-    takes_oracle = False
-
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs)
@@ -57,3 +55,28 @@ class RandomLabels(Settings):
         embedding = rng.standard_normal((adata.n_obs, 2), dtype=np.float32)
         watch.lap("assign")
         return Result(labels, embedding, watch.seconds)
+
+
+@dataclass(kw_only=True)
+class TrueLabels(MethodSettings):
+    """The ceiling: the true labels themselves, which no method may see. It shows what a perfect one would score."""
+
+    name: str = setting("truth", "What the results call it.")
+
+    takes_truth = True
+
+    @isolated_and_timed
+    def fit_predict(
+        self,
+        adata: AnnData,
+        n_clusters: int | None,
+        *,
+        seed: int = 0,
+        run: Run | None = None,
+        truth: np.ndarray,
+    ) -> Result:
+        """Return the types `truth` (n_cells,) as clusters, and as an embedding of one axis for each."""
+        watch = Stopwatch()
+        words, labels = np.unique(truth, return_inverse=True)
+        watch.lap("assign")
+        return Result(labels.astype(np.int64), np.eye(len(words), dtype=np.float32)[labels], watch.seconds)

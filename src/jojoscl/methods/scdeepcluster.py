@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from jojoscl.methods.zinb import ZINBAutoencoder, ZINBClustering, squared_distances
-from jojoscl.utils.settings import between
+from jojoscl.utils.settings import setting
 
 
 def student_t_assignment(z: Tensor, centroids: Tensor) -> Tensor:
@@ -28,12 +28,14 @@ def target_distribution(q: Tensor) -> Tensor:
 class ScDeepClusterModule(ZINBAutoencoder):
     """Adds gamma KL(p || q); p is renewed from all cells at every epoch."""
 
+    settings: ScDeepCluster
+
     target: Tensor
 
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
         q = student_t_assignment(self.encode(x), self.centroids)  # of the latent without noise
         p = self.target[index]
-        return torch.as_tensor(self.hyper["gamma"] * (torch.xlogy(p, p) - p * q.log()).sum(1).mean())
+        return torch.as_tensor(self.settings.gamma * (torch.xlogy(p, p) - p * q.log()).sum(1).mean())
 
     @torch.no_grad()
     def renew_clusters(self, z: np.ndarray) -> Tensor:
@@ -43,15 +45,19 @@ class ScDeepClusterModule(ZINBAutoencoder):
 
     def configure_optimizers(self) -> Any:
         if self.clustering:
-            return torch.optim.Adadelta(self.parameters(), lr=self.hyper["lr"], rho=0.95)
-        return torch.optim.Adam(self.parameters(), lr=self.hyper["pretrain_lr"], amsgrad=True, fused=True)
+            return torch.optim.Adadelta(self.parameters(), lr=self.settings.lr, rho=self.settings.rho)
+        return torch.optim.Adam(self.parameters(), lr=self.settings.pretrain_lr, amsgrad=True, fused=True)
 
 
 @dataclass(kw_only=True)
-class ScDeepCluster(ZINBClustering):
-    """scDeepCluster, as its first (Keras) release trains it."""
+class ScDeepCluster(
+    ZINBClustering,
+    name="scdeepcluster",
+    noise_sd=2.5,
+    pretrain_patience=400,  # with its gain; the release: 50 epochs and 0
+):
+    """scDeepCluster, as its first (Keras) release trains it: `lr` and `rho` are Adadelta's."""
 
-    gamma: float = between(0)
-    lr: float = between(0)
+    rho: float = setting(0.95, "Decay of Adadelta's running means.", low=0, high=1)
 
     module_class = ScDeepClusterModule

@@ -6,10 +6,9 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,19 +17,19 @@ from torch import Tensor, nn
 
 from jojoscl.clustering.kmeans import kmeans
 from jojoscl.data.preprocess import Preprocess
-from jojoscl.methods.base import Result, check_n_clusters
-from jojoscl.model.linear import Linear
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, isolated_and_timed
 from jojoscl.model.views import random_view
 from jojoscl.training.callbacks import History
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
+from jojoscl.training.isolation import weights_from
 from jojoscl.training.module import SeededModule
 from jojoscl.training.settings import Run
 from jojoscl.training.stopping import Plateau, SettledLabels
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
-from jojoscl.utils.settings import Settings, between
+from jojoscl.utils.settings import setting
 
 
 def zinb_nll(counts: Tensor, mu: Tensor, theta: Tensor, pi_logit: Tensor, ridge: float = 0.0) -> Tensor:
@@ -81,16 +80,19 @@ class ZINBAutoencoder(SeededModule, ABC):
     says what clustering adds to the loss and how clusters are read off.
     """
 
-    def __init__(self, n_genes: int, n_clusters: int, *, seed: int, **hyper: Any) -> None:
+    clusters_on = "z"
+
+    def __init__(self, settings: ZINBClustering, n_genes: int, n_clusters: int, *, seed: int) -> None:
         super().__init__()
-        self.save_hyperparameters()
-        self.seed, self.hyper = seed, hyper
-        dims = [n_genes, *hyper["encoder_dims"]]
-        self.encoder = nn.ModuleList(_linear_layers(dims))
-        self.decoder = nn.ModuleList(_linear_layers(dims[:0:-1]))
-        self.heads = nn.ModuleDict({name: _linear_layers([dims[1], n_genes])[0] for name in ("mu", "theta", "pi")})
+        self.keep(settings, n_genes=n_genes, n_clusters=n_clusters, seed=seed)
+        self.settings, self.seed = settings, seed
+        dims = [n_genes, *settings.encoder_dims]
+        with weights_from(seed):
+            self.encoder = nn.ModuleList(_linear_layers(dims))
+            self.decoder = nn.ModuleList(_linear_layers(dims[:0:-1]))
+            self.heads = nn.ModuleDict({name: _linear_layers([dims[1], n_genes])[0] for name in ("mu", "theta", "pi")})
         self.centroids = nn.Parameter(torch.zeros(n_clusters, dims[-1]))
-        self.clustering = False
+        self.clustering, self.rate = False, "pretrain_lr"
 
     # ---- the network ---------------------------------------------------------------------------------
 
@@ -121,8 +123,8 @@ class ZINBAutoencoder(SeededModule, ABC):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         x, index, counts, size_factors = batch
-        z = self.encode(x, self.hyper["noise_sd"])
-        zinb = zinb_nll(counts, *self.decode(z, size_factors), self.hyper["ridge"])
+        z = self.encode(x, self.settings.noise_sd)
+        zinb = zinb_nll(counts, *self.decode(z, size_factors), self.settings.ridge)
         if not self.clustering:
             self.record(batch_idx, loss=zinb)
             return zinb
@@ -132,7 +134,7 @@ class ZINBAutoencoder(SeededModule, ABC):
 
     def start_clustering(self, centroids: np.ndarray) -> None:
         """From now on train with :meth:`cluster_loss`, beginning at centroids (K, d)."""
-        self.clustering = True
+        self.clustering, self.rate = True, "lr"
         self.seed = derived_seed(self.seed, 1)  # not the noise of pretraining again
         with torch.no_grad():
             self.centroids.copy_(torch.from_numpy(centroids))
@@ -147,27 +149,31 @@ class ZINBAutoencoder(SeededModule, ABC):
 
 
 @dataclass(kw_only=True)
-class ZINBClustering(Settings):
+class ZINBClustering(MethodSettings):
     """Pretrain the autoencoder, K-means on its latent, train both together until the labels settle."""
 
-    name: str
-    preprocess: Preprocess
-    encoder_dims: list[int]
-    noise_sd: float = between(0)
-    ridge: float = between(0)
-    batch_size: int = between(2)
-    pretrain_epochs: int = between(1)
-    pretrain_patience: int | None = between(1)
-    pretrain_gain: float = between(0, 1)
-    pretrain_lr: float = between(0)
-    kmeans_starts: int = between(1)
-    epochs: int = between(1)
-    check_every: int = between(1)
-    tolerance: float = between(0, 1)
+    name: str = setting("zinb", "What the results call it.")
+    preprocess: Preprocess = setting(Preprocess(), "From counts to what the network sees.")
+    encoder_dims: list[int] = setting([256, 64, 32], "Widths of the encoder; the decoder mirrors them.", low=1)
+    noise_sd: float = setting(0.0, "Standard deviation of the noise before each ReLU of the encoder.", low=0)
+    ridge: float = setting(0.0, "Weight of pi^2.", low=0)
+    batch_size: int = setting(256, "Cells in a batch.", low=2)
+    pretrain_epochs: int = setting(400, "Epochs of the autoencoder alone.", low=1)
+    pretrain_patience: int | None = setting(
+        None, "Pretraining stops after so many steps in which the loss never fell by pretrain_gain; None: never.", low=1
+    )
+    pretrain_gain: float = setting(0.01, "Share of its best by which the loss must fall.", low=0, high=1)
+    pretrain_lr: float = setting(0.001, "Learning rate of the pretraining.", low=0)
+    kmeans_starts: int = setting(20, "Starts of the K-means that begins the clustering; the best is kept.", low=1)
+    lr: float = setting(1.0, "Learning rate of the clustering.", low=0)
+    gamma: float = setting(1.0, "Weight of the self-training term.", low=0)
+    epochs: int = setting(1200, "Epochs of the clustering at most.", low=1)
+    check_every: int = setting(1, "Epochs between two looks at the labels.", low=1)
+    tolerance: float = setting(0.001, "Stop when a smaller share of the cells changes its cluster.", low=0, high=1)
 
-    takes_oracle = False
     module_class: ClassVar[type[ZINBAutoencoder]]
 
+    @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         run = run or Run()
@@ -176,16 +182,19 @@ class ZINBClustering(Settings):
         cells = self.preprocess.apply(adata, run.cache)
         watch.lap("preprocess")
 
-        L.seed_everything(seed, verbose=False)
         data = self._data(cells, seed)
-        module = self.module_class(cells.n_vars, k, seed=seed, **self._hyper())
+        module = self.module_class(self, cells.n_vars, k, seed=seed)
         pretrained = self._pretrain(module, data, run)
+        watch.lap("pretrain")
         module.start_clustering(kmeans(data.embed(module)["z"], k, seed=seed, n_init=self.kmeans_starts)[1])
         trained = self._cluster(module, data, run, first_epoch=len(pretrained.rows))
+        watch.lap("train")
         z = data.embed(module)["z"]
-        watch.seconds |= {"pretrain": pretrained.seconds, "train": trained.seconds}
+        labels = module.renew_clusters(z).cpu().numpy()
+        watch.lap("assign")
+        seconds = watch.seconds | earlier(pretrained, trained)
         info = {"pretrain_epochs": len(pretrained.rows), "epochs": len(trained.rows)}
-        return Result(module.renew_clusters(z).cpu().numpy(), z, watch.seconds, info, pretrained.rows + trained.rows)
+        return Result(labels, z, seconds, info, pretrained.rows + trained.rows)
 
     def _pretrain(self, module: ZINBAutoencoder, data: CellDataModule, run: Run) -> History:
         epochs = run.trainer.max_epochs or self.pretrain_epochs
@@ -203,15 +212,10 @@ class ZINBClustering(Settings):
         counts, size_factors = cells.layers["counts"].toarray(), cells.obs["size_factors"].to_numpy()
         return CellDataModule(cells.X, counts, size_factors, batch_size=self.batch_size, seed=seed)
 
-    def _hyper(self) -> dict[str, Any]:
-        """What the module needs; a checkpoint made with other values is refused."""
-        outside = {"name", "preprocess", "batch_size", "pretrain_epochs", "epochs", "check_every", "tolerance"}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in outside}
 
-
-def _linear_layers(dims: Sequence[int]) -> list[Linear]:
+def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:
     """Linear layers with Glorot's uniform weights and no bias to begin with, as Keras makes them."""
-    layers = [Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
+    layers = [nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
     for layer in layers:
         nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)

@@ -17,9 +17,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 
-_DRAWS = 4  # of random halves
 _BAND = 1 << 16  # cells
-_LEADING = 5  # components by which the geometry is chosen
 
 
 class Anchor(NamedTuple):
@@ -41,35 +39,37 @@ class Anchor(NamedTuple):
         return self.loadings * self.reliability
 
 
-def pca_anchor(x: np.ndarray, n_dims: int, *, seed: int) -> Anchor:
+def pca_anchor(x: np.ndarray, n_dims: int, *, draws: int = 4, seed: int) -> Anchor:
     """The anchor of centred cells x (n, genes), with as many of `n_dims` components as x can have."""
     n_dims = min(n_dims, x.shape[0] - 1, x.shape[1])
     components = randomized_svd(x, n_dims, n_iter=6, random_state=seed)[2]
     loadings = np.ascontiguousarray(components.T, dtype=np.float32)
-    return Anchor(loadings, *two_view_variances(x, loadings, seed=seed))
+    return Anchor(loadings, *two_view_variances(x, loadings, draws=draws, seed=seed))
 
 
-def two_view_variances(x: np.ndarray, loadings: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """sigma2 and tau2, each (d,) float32, of the scores of x (n, genes), means over four draws of halves."""
+def two_view_variances(
+    x: np.ndarray, loadings: np.ndarray, *, draws: int = 4, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """sigma2 and tau2, each (d,) float32, of the scores of x (n, genes): means over `draws` random halves."""
     rng = np.random.default_rng(seed)
     scores = x @ loadings
     sigma2, tau2 = np.zeros((2, scores.shape[1]), np.float32)
-    for _ in range(_DRAWS):
+    for _ in range(draws):
         half = rng.random(x.shape, dtype=np.float32) < 0.5
         a = 2 * ((x * half) @ loadings)
         b = 2 * scores - a
-        sigma2 += np.square(a - b).mean(0) / (2 * _DRAWS)
-        tau2 += (a * b).mean(0) / _DRAWS
+        sigma2 += np.square(a - b).mean(0) / (2 * draws)
+        tau2 += (a * b).mean(0) / draws
     return sigma2, np.maximum(tau2, 0)
 
 
-def softness(reliability: np.ndarray, threshold: float) -> float:
+def softness(reliability: np.ndarray, threshold: float, *, leading: int = 5) -> float:
     """The geometry, chosen without labels: how far :func:`normalise` keeps the length of a cell's vector.
 
     Lengths differ by type where the leading components are reproducible, and by depth and noise where they are not:
-    1 if their mean reliability reaches `threshold`, else 0, which is the cosine.
+    1 if the mean reliability of the `leading` ones reaches `threshold`, else 0, which is the cosine.
     """
-    return 1.0 if reliability[:_LEADING].mean() >= threshold else 0.0
+    return 1.0 if reliability[:leading].mean() >= threshold else 0.0
 
 
 def normalise(x: np.ndarray, soft: float) -> np.ndarray:

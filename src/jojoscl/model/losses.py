@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 _WHOLE = 1536  # cells; of a larger batch no B x B matrix is made, which is faster there
 _ROWS = 256  # but similarities to so many cells at a time; on a GPU, which wants few large blocks, to 16 times as many
 
 
-def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float, queue: Tensor | None = None) -> Tensor:
+def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
     """Normalised-temperature cross-entropy over the 2B rows of two views.
 
     Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020, eq. 1:
@@ -28,8 +26,6 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float, queue: Tensor | None =
         (B, d), row i of both is the same item.
     temperature
         Divides the similarities.
-    queue
-        (Q, d), keys of earlier batches: more negatives for the rows of z_a (He et al., CVPR 2020).
 
     >>> nt_xent(torch.eye(2), torch.eye(2), temperature=0.01).round().item()
     0.0
@@ -45,19 +41,7 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float, queue: Tensor | None =
             rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
             rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
             positives = across.diagonal()
-        if queue is not None and len(queue):
-            rows_a = torch.logaddexp(rows_a, _against_queue(a, queue / math.sqrt(temperature)))
         return ((rows_a + rows_b) / 2 - positives).mean()
-
-
-def _against_queue(a: Tensor, queue: Tensor) -> Tensor:
-    """log sum_j exp(a_i . q_j), (B,); the similarities of some rows at a time, made again for the gradient."""
-    part = functools.partial(checkpoint, _log_sum, use_reentrant=False, preserve_rng_state=False)
-    return torch.cat([part(a[rows], queue) for rows in _blocks(a, 0, len(a))])
-
-
-def _log_sum(a: Tensor, queue: Tensor) -> Tensor:
-    return torch.logsumexp(a @ queue.T, 1)
 
 
 class _LogSums(torch.autograd.Function):

@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jojoscl.model.linear import Linear
-
 
 class Encoder(nn.Sequential):
     """Linear-BatchNorm-ReLU per layer, output on the unit sphere: (B, dims[0]) -> (B, dims[-1]).
@@ -23,7 +21,7 @@ class Encoder(nn.Sequential):
         for i, (n_in, n_out) in enumerate(itertools.pairwise(dims), start=2):
             last = i == len(dims)
             plain = last and plain_last
-            layers += [Linear(n_in, n_out)] if plain else [Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU()]
+            layers += [nn.Linear(n_in, n_out)] if plain else [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU()]
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,7 +34,7 @@ class Head(nn.Sequential):
     def __init__(self, dims: Sequence[int], output: str) -> None:
         layers: list[nn.Module] = []
         for n_in, n_out in itertools.pairwise(dims):
-            layers += [Linear(n_in, n_out), nn.ReLU()]
+            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
         super().__init__(*layers[:-1])
         self.output = output
 
@@ -54,12 +52,12 @@ class AnchoredEncoder(nn.Module):
     def __init__(self, loadings: Tensor, n_hidden: int) -> None:
         super().__init__()
         n_genes, n_dims = loadings.shape
-        self.linear = Linear(n_genes, n_dims, bias=False)
+        self.linear = nn.Linear(n_genes, n_dims, bias=False)
         self.linear.weight.data.copy_(loadings.T)
-        last = Linear(n_hidden, n_dims)
+        last = nn.Linear(n_hidden, n_dims)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.correction = nn.Sequential(Linear(n_genes, n_hidden), nn.BatchNorm1d(n_hidden), nn.ReLU(), last)
+        self.correction = nn.Sequential(nn.Linear(n_genes, n_hidden), nn.BatchNorm1d(n_hidden), nn.ReLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
         return (self.linear(x) + self.correction(x)).to(x.dtype)

@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.runner.config import compose, conf_dir, register_resolvers
+from jojoscl.runner.config import check_hydra, compose, conf_dir, register_resolvers
 from jojoscl.runner.sweep import FAILED
 from jojoscl.utils.errors import UserError, nearest, stop
 from jojoscl.utils.files import unwritable
@@ -33,7 +33,7 @@ EXAMPLES = """\
   jojoscl                                            the embedded example, pbmc68k_reduced
   jojoscl data=bladder method=jojoscl seed=0         one scored run on a benchmark set
   jojoscl data=h5ad data.path=my.h5ad n_clusters=12  your own cells
-  jojoscl data=yan preset=released selection=oracle  as the released code does it, labels and all
+  jojoscl data=yan method=jojoscl_released selection=oracle  as the released code does it, labels and all
   jojoscl -m data=yan,bladder seed=0,1,2             a sweep; finished runs are not run again"""
 
 
@@ -48,6 +48,8 @@ def main() -> None:
     register_resolvers()
     try:
         arguments = check_arguments()
+        if arguments.config_dir or any("hydra" in override for override in arguments.overrides):
+            check_hydra(arguments.overrides, multirun=arguments.multirun, config_dir=arguments.config_dir)
         if is_search(arguments):
             search(arguments.overrides)
         else:
@@ -172,7 +174,7 @@ def help_text() -> str:
         "Examples",
         EXAMPLES,
     ]
-    for group in ("data", "method", "preset", "experiment", "search"):
+    for group in ("data", "method", "experiment", "search"):
         lines += ["", f"{group}="]
         for path in sorted((conf_dir() / group).glob("*.yaml")):
             lines.append(f"  {path.stem:<18} {_describe(path)}")

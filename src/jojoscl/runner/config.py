@@ -1,27 +1,53 @@
-"""Compose the YAML files of `conf/` and build the objects they describe."""
+"""Compose the YAML files of `conf/`, and name a run by what decides its result."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
 import pooch
+from hydra._internal.hydra import Hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from jojoscl.methods.base import Method
+from jojoscl.runner.registry import build, class_of, refuse_calls, register_settings
 from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
-# What decides a run's result, and so names its folder. Kinds of devices, loggers, pictures and paths do not.
-_DECISIVE = ("data", "method", "seed", "n_clusters", "selection")
+
+@dataclass(kw_only=True)
+class RunSettings(Settings):
+    """The settings of a run that belong to no group."""
+
+    name: str = setting("main", "First folder below paths.runs; a study sets its own.", neutral=IRRELEVANT)
+    seed: int = setting(0, "The same seed gives the same result.", low=0, high=2**32 - 1)
+    n_clusters: int | str | None = setting(
+        "annotated", "A whole number; 'annotated' is as many as there are types; None: estimated from the cells."
+    )
+    selection: str = setting(
+        "last", "'oracle' takes the best epoch by the true labels, only to compare.", values=("last", "oracle")
+    )
+    pictures: bool = setting(True, "Whether to draw the loss curves and a UMAP.", neutral=IRRELEVANT)
+    force: bool = setting(False, "Whether to run again what is finished.", neutral=IRRELEVANT)
+
+    outermost = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.n_clusters, str) and self.n_clusters != "annotated":
+            raise UserError(f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}.")
 
 
 def conf_dir() -> Path:
@@ -32,14 +58,50 @@ def conf_dir() -> Path:
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
     """`conf/train.yaml` with Hydra overrides, for use from Python; a Hydra application around it is left alone."""
+    with _own_hydra():
+        return hydra.compose("train", overrides=list(overrides))
+
+
+@contextmanager
+def _own_hydra() -> Iterator[Hydra]:
     register_resolvers()
     around = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return hydra.compose("train", overrides=list(overrides))
+            own = GlobalHydra.instance().hydra
+            assert own is not None
+            yield own
     finally:
         GlobalHydra.instance().hydra = around
+
+
+def check_hydra(overrides: Sequence[str], *, multirun: bool, config_dir: str | None = None) -> None:
+    """Refuse a command whose configuration of Hydra itself would call what is not Hydra's, before Hydra does it.
+
+    Parameters
+    ----------
+    overrides, multirun, config_dir
+        What the command line says.
+
+    Raises
+    ------
+    UserError
+        A callback, launcher, sweeper or logging handler that is not on the list of :mod:`~jojoscl.runner.registry`.
+    """
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = str(override.key_or_group)
+        if key.startswith("hydra") and (override.is_sweep_override() or "searchpath" in key):
+            raise UserError(f"{key} cannot be set in this way: leave it out.")
+    if config_dir is not None:
+        overrides = [*overrides, f"hydra.searchpath=['file://{Path(config_dir).absolute()}']"]
+    mode = RunMode.MULTIRUN if multirun else RunMode.RUN
+    with _own_hydra() as own:
+        cfg = own.compose_config("train", list(overrides), run_mode=mode, with_log_configuration=False)
+    refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False), hydra=True)
+    for key in cfg.hydra.sweeper.get("params") or {}:
+        if str(key).startswith("hydra"):
+            raise UserError(f"{key} cannot be swept over: leave it out.")
 
 
 def with_settings(node: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
@@ -72,7 +134,7 @@ def varied(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def changes_of(cfg: Any) -> dict[str, Any]:
+def changes_of(cfg: DictConfig) -> dict[str, Any]:
     """What `vary` lists, as plain values."""
     changes = OmegaConf.select(cfg, "vary")
     if changes is None:
@@ -87,7 +149,7 @@ def study_point(cfg: DictConfig) -> dict[str, Any]:
 
     Of several the last is the setting, and the others stand before it: "mask_rate=0.5, noise_sd" at 0.1.
     """
-    corrupted = {f"corrupt.{name}": value for name, value in build(cfg.corrupt).changes.items()}
+    corrupted = {f"corrupt.{name}": value for name, value in build(cfg.corrupt).decisive().items()}
     changes = [(key.partition(".")[2] or key, value) for key, value in (corrupted | changes_of(cfg)).items()]
     if not changes:
         return {"setting": None, "strength": None}
@@ -96,75 +158,39 @@ def study_point(cfg: DictConfig) -> dict[str, Any]:
     return {"setting": ", ".join([*(f"{key}={other}" for key, other in others), name]), "strength": strength}
 
 
-def build(node: DictConfig) -> Any:
-    """The object that `node` describes by `_target_`; its `about` is for readers.
+def run_settings(cfg: DictConfig) -> RunSettings:
+    """The settings at the top of `cfg`, checked."""
+    return RunSettings(**{name: OmegaConf.select(cfg, name) for name in RunSettings.defaults()})
 
-    Raises
-    ------
-    UserError
-        A key that the class does not have, or a value out of its range.
+
+def check_together(cfg: DictConfig, method: Method) -> None:
+    """Refuse settings of the run that the method would ignore."""
+    if cfg.selection == "oracle" and not method.takes_oracle:
+        raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
+    if isinstance(cfg.n_clusters, int) and method.finds_k:
+        raise UserError(
+            f"{method.name} finds the number of clusters itself, and n_clusters={cfg.n_clusters} is given: leave it "
+            "out, or set method.match_k=true."
+        )
+
+
+def decisive(cfg: DictConfig) -> dict[str, object]:
+    """What decides a run's result: names and settings, not classes, and the data's content, not where it is.
+
+    A setting at its neutral value is not named, so that one that is added later leaves finished runs finished.
     """
-    settings = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
-    if not isinstance(settings, dict):
-        raise UserError(f"{node!r} stands where a group of settings belongs: jojoscl --cfg job shows them.")
-    settings.pop("about", None)
-    _check_names(settings)
-    try:
-        return instantiate(settings, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
-
-
-def from_preset(preset: str, **settings: Any) -> Any:
-    """JojoSCL with the settings of `conf/preset/{preset}.yaml`, and `settings` in place of its own.
-
-    Returns
-    -------
-    :class:`~jojoscl.methods.jojoscl.method.JojoSCL` for "default", else
-    :class:`~jojoscl.methods.paper.method.PaperJojoSCL`.
-
-    Raises
-    ------
-    UserError
-        Unknown preset or setting, or a value that makes no sense.
-    """
-    presets = [path.stem for path in (conf_dir() / "preset").glob("*.yaml")]
-    if preset not in presets:
-        raise UserError(f"There is no preset {preset!r}{nearest(preset, presets)}.")
-    return build(with_settings(compose(["method=jojoscl", f"preset={preset}"]).method, settings))
-
-
-def _check_names(settings: dict[Any, Any]) -> None:
-    target: Any = get_class(settings["_target_"])
-    if not dataclasses.is_dataclass(target):
-        return
-    names = [field.name for field in dataclasses.fields(target)]
-    for name, value in settings.items():
-        if name not in (*names, "_target_"):
-            raise UserError(
-                f"{settings['_target_'].rpartition('.')[2]} has no setting {name!r}{nearest(str(name), names)}."
-            )
-        if isinstance(value, dict) and "_target_" in value:
-            _check_names(value)
-
-
-def decisive(cfg: Any) -> dict[str, Any]:
-    """The settings that decide a run's result, resolved to plain values."""
     cfg = varied(cfg)
-    # select, not to_container of the whole: other nodes ask for the folder that this names
-    chosen = {key: OmegaConf.select(cfg, key) for key in _DECISIVE}
-    plain: dict[str, Any] = {
-        k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in chosen.items()
+    # Other nodes ask for the folder that this names: they are not resolved here.
+    dataset, method, trainer, corrupt = (
+        build(OmegaConf.select(cfg, node)) for node in ("data", "method", "trainer", "corrupt")
+    )
+    return {
+        **run_settings(cfg).decisive(),
+        "data": dataset.decisive() | {"content": getattr(dataset, "fingerprint", dict)()},
+        "method": method.decisive(),
+        "trainer": trainer.decisive(),
+        "corrupt": corrupt.decisive(),
     }
-    plain["max_epochs"] = OmegaConf.select(cfg, "trainer.max_epochs")
-    plain["precision"] = OmegaConf.select(cfg, "trainer.precision")
-    if OmegaConf.select(cfg, "trainer.devices") != 1:  # each draws its own views, and on a CPU normalises its own cells
-        plain["devices"] = OmegaConf.select(cfg, "trainer.devices")
-    plain["corrupt"] = build(OmegaConf.select(cfg, "corrupt")).changes
-    outside = {"data": "root", "method": "about"}  # where the files are, and what is said of the method
-    return plain | {node: {k: v for k, v in plain[node].items() if k != key} for node, key in outside.items()}
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -174,21 +200,19 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return dict(resolved)
 
 
-def config_hash(cfg: Any) -> str:
+def config_hash(cfg: DictConfig) -> str:
     """Eight hexadecimal digits that differ where the result may."""
     return hashlib.sha256(json.dumps(decisive(cfg), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def run_folder(cfg: Any) -> str:
-    """Such as ``bladder/jojoscl-paper-last/seed0-1a2b3c4d``."""
+def run_folder(cfg: DictConfig) -> str:
+    """Such as ``bladder/jojoscl-last/seed0-1a2b3c4d``."""
     try:
         cfg, digits = varied(cfg), config_hash(cfg)
     except UserError:  # said by the run itself, or by a sweep beside its other runs; a folder is needed for that
         digits = "wrong"
-    method = [cfg.method.name, cfg.method.get("preset"), cfg.selection]
-    dataset = [cfg.data.name, cfg.data.get("variant")]
-    names = ["-".join(str(part) for part in parts if part) for parts in (dataset, method)]
-    return f"{names[0]}/{names[1]}/seed{cfg.seed}-{digits}"
+    dataset = "-".join(str(part) for part in (cfg.data.name, cfg.data.get("variant")) if part)
+    return f"{dataset}/{cfg.method.name}-{cfg.selection}/seed{cfg.seed}-{digits}"
 
 
 def cache_folder() -> str:
@@ -196,13 +220,15 @@ def cache_folder() -> str:
     return os.environ.get("JOJOSCL_CACHE") or str(pooch.os_cache("jojoscl") / "preprocessed")
 
 
-def oracle_if_possible(cfg: Any) -> str:
+def oracle_if_possible(cfg: DictConfig) -> str:
     """`selection` of a study that shows both protocols: an oracle's run also scores its last epoch, label-free."""
-    return "oracle" if get_class(cfg.method._target_).takes_oracle else "last"
+    return "oracle" if class_of(cfg.method._target_).takes_oracle else "last"
 
 
 def register_resolvers() -> None:
-    """Make ``${run_folder:}``, ``${config_hash:}`` ... known to OmegaConf."""
+    """Make the settings of all classes known to Hydra, and ``${run_folder:}``, ``${config_hash:}`` ... to OmegaConf."""
+    register_settings()
+    ConfigStore.instance().store(group="settings", name="RunSettings", node=RunSettings.defaults())
     OmegaConf.register_new_resolver("oracle_if_possible", lambda *, _root_: oracle_if_possible(_root_), replace=True)
     OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(_root_), replace=True)
     OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)

@@ -69,7 +69,6 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> dict[str, Any]:
         "dataset": cfg.data.name,
         "variant": cells.uns.get("variant"),
         "method": cfg.method.name,
-        "preset": cfg.method.get("preset"),
         "seed": cfg.seed,
         "selection": cfg.selection,
         "n_cells": cells.n_obs,

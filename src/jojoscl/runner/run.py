@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +14,21 @@ from omegaconf import DictConfig
 
 from jojoscl.clustering.metrics import scores, silhouette
 from jojoscl.data.cells import without_labels
-from jojoscl.methods.base import Result
+from jojoscl.methods.base import Method, Result
 from jojoscl.runner import output
-from jojoscl.runner.config import build, config_hash, plain, study_point, varied, with_settings
+from jojoscl.runner.config import (
+    check_together,
+    config_hash,
+    plain,
+    run_settings,
+    study_point,
+    varied,
+    with_settings,
+)
+from jojoscl.runner.registry import build
 from jojoscl.runner.wandb import Wandb
 from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.settings import Settings, between, one_of
-
-
-@dataclass(kw_only=True)
-class RunSettings(Settings):
-    """The settings at the top of `conf/train.yaml`."""
-
-    seed: int = between(0, 2**32 - 1)
-    n_clusters: Any
-    selection: str = one_of("last", "oracle")
-    pictures: bool
-    force: bool
-
-    outermost = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.n_clusters not in (None, "annotated") and type(self.n_clusters) is not int:
-            raise UserError(f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}.")
 
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -47,11 +36,10 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     cfg = varied(cfg)
     if cfg.force is not True and (finished := output.read_metrics(folder, config_hash(cfg))):
         return finished
-    RunSettings(**{field.name: cfg[field.name] for field in fields(RunSettings)})
+    run_settings(cfg)
     method, dataset, trainer = build(cfg.method), build(cfg.data), build(cfg.trainer)
     corrupt = build(cfg.corrupt)
-    if cfg.selection == "oracle" and not method.takes_oracle:
-        raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
+    check_together(cfg, method)
 
     forget_peak_memory()
     started = time.perf_counter()
@@ -68,7 +56,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             n_clusters,
             seed=cfg.seed,
             run=Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg)),
-            **oracle_of(cfg.selection, truth),
+            **truth_for(method, cfg.selection, truth),
         )
         seconds = {"load": loaded - started, **result.seconds}
         metrics = {
@@ -108,13 +96,14 @@ def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> in
     return len(np.unique(truth))
 
 
-def oracle_of(selection: str, truth: np.ndarray | None) -> dict[str, Any]:
-    """The scorer that selection=oracle, and nothing else, hands to the method: ARI + NMI, as the released code."""
-    if selection != "oracle":
+def truth_for(method: Method, selection: str, truth: np.ndarray | None) -> dict[str, Any]:
+    """What of the labels a method is handed: a scorer under selection=oracle, all by the ceiling, else nothing."""
+    if selection != "oracle" and not method.takes_truth:
         return {}
     if truth is None:
-        raise UserError("selection=oracle needs annotated types, and these cells have none: use selection=last.")
-    return {"oracle": functools.partial(_ari_and_nmi, truth)}
+        asks = "selection=oracle" if selection == "oracle" else f"method={method.name}"
+        raise UserError(f"{asks} needs annotated types, and these cells have none: choose another.")
+    return {"truth": truth} if method.takes_truth else {"oracle": functools.partial(_ari_and_nmi, truth)}
 
 
 def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:

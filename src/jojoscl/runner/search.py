@@ -24,11 +24,12 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from jojoscl.runner.config import build, compose, config_hash, run_folder
+from jojoscl.runner.config import compose, config_hash, run_folder
+from jojoscl.runner.registry import build
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import whole_file
-from jojoscl.utils.settings import Settings, between, one_of
+from jojoscl.utils.settings import Settings, setting
 
 ORACLE = ("ari", "nmi", "acc")  # scores that only the true labels give
 _KINDS = {"float": FloatDistribution, "int": IntDistribution, "categorical": CategoricalDistribution}
@@ -36,16 +37,20 @@ _KINDS = {"float": FloatDistribution, "int": IntDistribution, "categorical": Cat
 
 @dataclass(kw_only=True)
 class Search(Settings):
-    """What `conf/search/` holds."""
+    """A search for settings."""
 
-    score: str = one_of("silhouette", *ORACLE)
-    direction: str = one_of("maximize", "minimize")
-    sampler: str = one_of("tpe", "random")
-    n_trials: int = between(1)
-    seed: int = between(0, 2**32 - 1)
-    datasets: list[str]
-    seeds: list[int]
-    space: dict[str, Any]
+    score: str = setting(
+        "silhouette",
+        "What judges; all but the silhouette need the true labels, and are marked so.",
+        values=("silhouette", *ORACLE),
+    )
+    direction: str = setting("maximize", "Which scores are better.", values=("maximize", "minimize"))
+    sampler: str = setting("tpe", "Optuna's sampler.", values=("tpe", "random"))
+    n_trials: int = setting(30, "Trials in all processes together.", low=1)
+    seed: int = setting(0, "Seed of the sampler.", low=0, high=2**32 - 1)
+    datasets: list[str] = setting([], "A trial is one run on each of them,")
+    seeds: list[int] = setting([0], "and with each seed; its score is the mean.", low=0, high=2**32 - 1)
+    space: dict[str, Any] = setting({}, "Settings by their dotted names, as Optuna's distributions.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

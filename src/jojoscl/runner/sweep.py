@@ -40,7 +40,7 @@ def collect(folder: Path) -> pd.DataFrame:
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean of the scores and seconds over seeds, by what was run."""
-    keys = ("dataset", "method", "preset", "selection", "setting", "strength")
+    keys = ("dataset", "method", "selection", "setting", "strength")
     by = [name for name in keys if name in runs and runs[name].notna().any()]
     values = [name for name in ("ari", "nmi", "acc", "seconds") if name in runs]
     table = runs.groupby(by, dropna=False, sort=False)[values].mean()

@@ -1,49 +1,51 @@
-"""What happens between epochs: temporal clusters, history, progress, checkpoint, the oracle's choice of epoch."""
+"""What happens between epochs: temporal clusters, history, progress, the oracle's choice of epoch."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from jojoscl.clustering.kmeans import assign, temporal_clusters
-from jojoscl.training.distributed import from_first
+from jojoscl.clustering.kmeans import assign
 from jojoscl.training.settings import Oracle
-from jojoscl.utils.files import whole_file
 
 
-class EpochLabels(L.Callback):
-    """Renew the module's temporal clusters at the start of each epoch; K-means goes on from the last centroids."""
+def renewed_clusters(trainer: Any, module: Any) -> Tensor:
+    """Let `module` renew its clusters from the embeddings of all cells that it names, and return them (n_cells,).
+
+    The module has ``clusters_on``, the name of one of its outputs (n_cells, P), and ``renew_clusters(output)``.
+    """
+    on = module.clusters_on
+    return module.renew_clusters(trainer.datamodule.embed(module, only=(on,))[on])
+
+
+class TemporalClusters(L.Callback):
+    """Renew the module's temporal clusters at the start of every `every`-th epoch."""
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
-        outputs = trainer.datamodule.embed(module, only=(module.hyper["assign_on"], module.space))
-        start = module.centroids.cpu().numpy() if module.centroids.any() else None
-        assign_on, seed = module.hyper["assign_on"], module.seed
-        labels, centroids = from_first(
-            lambda: temporal_clusters(outputs, assign_on, module.space, module.n_clusters, seed=seed, start=start)
-        )
-        module.labels.copy_(torch.from_numpy(labels))
-        module.centroids.copy_(torch.from_numpy(centroids))
+        if trainer.current_epoch % self.every == 0:
+            renewed_clusters(trainer, module)
 
 
 class History(L.Callback):
     """Losses and seconds of every epoch. Kept in the checkpoint: a resumed run's log is an unbroken one's.
 
-    `first_epoch` numbers the first of them, in a method that trains in several stages.
+    `first_epoch` numbers the first of them, in a method that trains in several stages. `seconds` are those of all
+    epochs; `earlier` those of calls that were cut off, and which this one continues.
     """
 
     def __init__(self, first_epoch: int = 0) -> None:
         self.first_epoch = first_epoch
         self.rows: list[dict[str, float]] = []
-        self.seconds = 0.0
+        self.seconds = self.earlier = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "seconds": self.seconds}
@@ -91,28 +93,6 @@ class Progress(L.Callback):
     def teardown(self, trainer: Any, module: L.LightningModule, stage: str) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
-
-
-class LastCheckpoint(Checkpoint):
-    """Keep the state after the last epoch in `path`, at most once in `seconds`; the file is never half-written.
-
-    `config_hash` is kept in it.
-    """
-
-    def __init__(self, path: Path, seconds: float, config_hash: str) -> None:
-        self.path, self.seconds, self.config_hash = path, seconds, config_hash
-        self._saved = time.monotonic()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"config_hash": self.config_hash}
-
-    def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
-        done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        if from_first(lambda: done or time.monotonic() - self._saved >= self.seconds):
-            # All processes take part in saving, and the first writes.
-            with whole_file(self.path) if trainer.is_global_zero else nullcontext(self.path) as path:
-                trainer.save_checkpoint(path)
-            self._saved = time.monotonic()
 
 
 class OracleSelection(L.Callback):

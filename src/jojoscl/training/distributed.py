@@ -7,7 +7,9 @@ and results written once, and a call from Python, a notebook or the command line
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,11 +19,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from jojoscl.utils.errors import UserError
 
 T = TypeVar("T")
+_IMPORTED = 77  # exit code of a process that never came to its work
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -83,10 +86,11 @@ def launch(work: Callable[..., None], n_processes: int, module: L.LightningModul
     Raises
     ------
     UserError
-        What one of them raised, or the processes were started from outside.
+        What one of them raised, the processes were started from outside, or they import a script that calls this.
     """
     if "LOCAL_RANK" in os.environ:
         raise UserError("Training on several devices starts its own processes: leave out torchrun.")
+    end_if_imported()
     try:
         # Forked from a server that has imported and not run anything: CUDA and OpenMP do not survive a fork.
         mp.get_context("forkserver").set_forkserver_preload(["jojoscl.training.fit"])  # and so all slow imports, once
@@ -97,9 +101,34 @@ def launch(work: Callable[..., None], n_processes: int, module: L.LightningModul
         if "\n" in sentence or sentence == str(error).strip():
             raise
         raise UserError(sentence) from None
+    except ProcessExitedException as error:
+        if error.exit_code != _IMPORTED:
+            raise
+        raise UserError(
+            "Processes for several devices import the script that starts them: put its call of jojoscl below "
+            '`if __name__ == "__main__":`.'
+        ) from None
+
+
+def end_if_imported() -> None:
+    """End a process that :func:`launch` has started and that, in importing the user's script, came to its call again.
+
+    It cannot start processes of its own. What the script has printed so far is not printed twice.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(_IMPORTED)
 
 
 def _on_rank(rank: int, port: int, work: Callable[..., None], module: L.LightningModule, *args: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
     work(copy.deepcopy(module), *args)  # not the one set of weights that all would change
     dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that called :func:`launch`, and end this one, even in the midst of its work."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

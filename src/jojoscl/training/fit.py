@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import pickle
+import signal
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -16,18 +15,31 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from jojoscl.training.callbacks import History, LastCheckpoint, Progress
+from jojoscl.training.callbacks import History, Progress
+from jojoscl.training.checkpoint import LastCheckpoint, load_fitting, load_sealed
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.distributed import SharedBatchNorm, launch
+from jojoscl.training.isolation import isolated
+from jojoscl.training.module import SeededModule
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 
-_THREADS = torch.get_num_threads()  # as the environment says; numba, once used by scanpy, sets it anew
+_NOT_FOR_USERS = (  # warnings
+    ".*does not have many workers.*",  # one gather per batch needs no worker processes
+    ".*LeafSpec.*is deprecated.*",  # Lightning to torch
+    ".*`broadcast_buffers` is deprecated.*",  # for what torch 2.6 does not have
+    ".*overridden `transfer_batch_to_device` in `LightningModule`.*",  # on purpose
+    ".*`srun` command is available.*",  # of several jobs in one allocation each is a run of its own
+    ".*Previous log files in this directory will be deleted.*",  # a resumed run's History writes them again
+    ".*is deprecated. Please switch to `torch.compile`.*",  # torch.compile to itself
+    ".*The .grad attribute of a Tensor that is not.*",  # so is this
+)
 
 
 def fit(
-    module: L.LightningModule,
+    module: SeededModule,
     data: CellDataModule,
     run: Run,
     *,
@@ -45,12 +57,15 @@ def fit(
     Raises
     ------
     UserError
-        The checkpoint cannot be read, or belongs to other settings; there are not so many devices.
+        The checkpoint is damaged, or belongs to other settings; there are not so many devices; training diverged.
+    KeyboardInterrupt
+        Ctrl-C, which Lightning alone would turn into an end of the process.
     """
     settings, history = run.trainer, History(first_epoch)
     checkpoint = run.folder / f"{stage}.ckpt" if run.folder else None
     if checkpoint and checkpoint.exists():
-        check_checkpoint(checkpoint, module, run.config_hash)
+        found = load_fitting(checkpoint, module, run.config_hash)
+        history.earlier = found["callbacks"][history.state_key]["seconds"]
     if settings.devices == 1:
         _train(module, data, run, checkpoint, max_epochs, [*callbacks, history])
         return history
@@ -61,7 +76,7 @@ def fit(
         # A logger may hold what no other process can use: the log is written when all is done.
         shared = (data, replace(run, loggers=()), checkpoint, max_epochs, [SharedBatchNorm(), *callbacks, history])
         launch(_train, settings.devices, module, *shared)
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = load_sealed(checkpoint)
     module.load_state_dict(state["state_dict"])
     for callback in (*callbacks, history):
         if callback.state_key in state["callbacks"]:
@@ -71,36 +86,23 @@ def fit(
 
 
 def _train(
-    module: L.LightningModule,
+    module: SeededModule,
     data: CellDataModule,
     run: Run,
     checkpoint: Path | None,
     max_epochs: int,
     callbacks: Sequence[L.Callback],
 ) -> None:
-    """What :func:`fit` does in each process."""
+    """Do what :func:`fit` does in each process."""
     settings = run.trainer
-    torch.set_num_threads(settings.threads or max(1, _THREADS // settings.devices))
     extra: list[L.Callback] = []
     if checkpoint:
         extra.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash))
     if settings.progress_bar:
         extra.append(Progress())
-    for name in ("pytorch", "fabric"):
-        logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # One gather per batch needs no worker processes; the second is between Lightning and torch.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
-        warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")  # for what torch 2.6 does not have
-        # Modules do it on purpose.
-        warnings.filterwarnings("ignore", ".*overridden `transfer_batch_to_device` in `LightningModule`.*")
-        # Of several jobs in one allocation each is a run of its own; on a login node `srun` is not wanted either.
-        warnings.filterwarnings("ignore", ".*`srun` command is available.*")
-        # A resumed run's History writes the whole log again.
-        warnings.filterwarnings("ignore", ".*Previous log files in this directory will be deleted.*")
-        for words in ("is deprecated. Please switch to `torch.compile`", "The .grad attribute of a Tensor that is not"):
-            warnings.filterwarnings("ignore", f".*{words}.*")  # torch.compile to itself
+    with isolated(settings.threads):
+        for words in _NOT_FOR_USERS:
+            warnings.filterwarnings("ignore", words)
         if settings.compile:
             for part in module.children():
                 part.compile()  # in place: names in checkpoints stay as they are
@@ -112,7 +114,16 @@ def _train(
             enable_checkpointing=checkpoint is not None,
             default_root_dir=run.folder,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None)
+        resumed = checkpoint if checkpoint and checkpoint.exists() else None
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resumed)
+        except SIGTERMException:  # Lightning has put off the signal, and handlers are again as they were
+            signal.raise_signal(signal.SIGTERM)
+            raise
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU, and all cells are still to be embedded
 
 
@@ -162,28 +173,3 @@ def check_devices(settings: TrainerSettings, module: L.LightningModule, data: Ce
         raise UserError(f"trainer.devices={n}, and there are {n_gpus} GPUs: ask for fewer, or trainer.accelerator=cpu.")
     if min(len(data.cells), data.batch_size) < 2 * n:
         raise UserError(f"{n} devices need a batch of at least {2 * n} cells: ask for fewer devices.")
-
-
-def check_checkpoint(path: Path, module: L.LightningModule, config_hash: str) -> None:
-    """A :class:`UserError` unless `path` is a checkpoint of a module, and of a run, with the same settings."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        found: dict[str, Any] = dict(state["hyper_parameters"])
-        found_hash = state["callbacks"][LastCheckpoint.__qualname__]["config_hash"]
-    except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"{path} is not a checkpoint that can be read: delete it, or start anew by force=true."
-        ) from error
-    wanted = dict(module.hparams)
-    differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
-    if differing:
-        key = differing[0]
-        raise UserError(
-            f"{path} was made with other settings ({key}: {found.get(key)} there, {wanted.get(key)} here): "
-            "choose another run folder, or start anew by force=true."
-        )
-    if found_hash != config_hash:
-        raise UserError(
-            f"{path} was made with other settings of the data or the training: "
-            "choose another run folder, or start anew by force=true."
-        )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jojoscl.model.losses import nt_xent
 from jojoscl.model.networks import momentum_update
 from jojoscl.utils.devices import sent
+from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
+from jojoscl.utils.settings import Settings
 
 
 class SeededModule(L.LightningModule):
@@ -24,15 +25,17 @@ class SeededModule(L.LightningModule):
 
     seed: int
     splits_batches = False  # whether its losses are those of the whole batch where several processes share it
+    rate = "lr"  # the setting that is too large where training diverges
     generator: torch.Generator
-    cpu_generator: torch.Generator  # the same one on a CPU
     _sums: Tensor
+
+    def keep(self, settings: Settings, **more: int) -> None:
+        """Keep `settings` and `more` as plain values in checkpoints, where they are compared with a later call's."""
+        self.save_hyperparameters(dataclasses.asdict(settings) | more)
 
     def on_train_epoch_start(self) -> None:
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(derived_seed(self.seed, self.current_epoch, self.global_rank))
-        on_cpu = self.device.type == "cpu"
-        self.cpu_generator = self.generator if on_cpu else torch.Generator().manual_seed(self.generator.initial_seed())
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return tuple(sent(part, device) for part in batch)
@@ -43,10 +46,19 @@ class SeededModule(L.LightningModule):
         self._sums = values if batch_idx == 0 else self._sums + values
         if self.trainer.is_last_batch:
             means = self._sums / (batch_idx + 1)
+            self.check_finite(means)
             self.log_dict(
                 dict(zip(losses, means, strict=True)),
                 on_step=False, on_epoch=True, batch_size=1, logger=False, sync_dist=True,
             )  # fmt: skip
+
+    def check_finite(self, x: Tensor) -> None:
+        """Raise a :class:`UserError` where x (..., d) is not finite, or too long for its distances to be."""
+        if not x.square().sum(-1).isfinite().all():
+            raise UserError(
+                f"The training diverged, its numbers are no longer finite: lower {self.rate}, "
+                f"which is {self.hparams[self.rate]:g}, or the weights of the losses."
+            )
 
 
 class MomentumModule(SeededModule):
@@ -61,21 +73,6 @@ class MomentumModule(SeededModule):
     shrinks_mean = False  # whether SURE shrinks the first view or the mean of both
     two_views: Callable[[Tensor], dict[str, Tensor]]
     views: tuple[Tensor, Tensor, Tensor] | None = None  # of the last batch: two embeddings (B, P) and the cells' index
-    hyper: dict[str, Any]
-    queue: Tensor
-
-    def make_queue(self) -> None:
-        """Past keys (Q, d), in the checkpoint; at first random directions, as in He et al. 2020."""
-        rng = torch.Generator().manual_seed(derived_seed(self.seed, self.hyper["queue"]))
-        keys = torch.randn(self.hyper["queue"], self.hyper["instance_dims"][-1], generator=rng)
-        self.register_buffer("queue", F.normalize(keys))
-
-    def instance_loss(self, z: Tensor, z_key: Tensor) -> Tensor:
-        """Contrast of cells (B, d) with their keys, which then join the queue, and the oldest leave."""
-        loss = nt_xent(z, z_key, self.hyper["temperature"], self.queue)
-        if len(self.queue):
-            self.queue.copy_(torch.cat([self.queue, z_key.detach()])[-len(self.queue) :])
-        return loss
 
     def on_train_batch_end(self, *args: Any) -> None:
         if self.global_step > self.updates:  # not after batches that only accumulate gradients

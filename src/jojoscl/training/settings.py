@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jojoscl.utils.settings import Settings, between, one_of
+from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 Oracle = Callable[[np.ndarray], float]
 """Scores labels against the truth. Only `selection=oracle` hands one to a method, and its rows are marked."""
@@ -17,17 +17,32 @@ Oracle = Callable[[np.ndarray], float]
 
 @dataclass(kw_only=True)
 class TrainerSettings(Settings):
-    """How networks are trained: what `conf/trainer/` holds."""
+    """How networks are trained."""
 
-    max_epochs: int | None = between(1, default=None)  # null: the method's own
-    accelerator: str = one_of("auto", "cpu", "gpu", "cuda", "mps", default="auto")
-    device: int = between(0, default=0)  # which GPU, or the first of them; modulo their number
-    devices: int = between(1, default=1)  # GPUs, or processes on the CPU, that share each batch
-    precision: str = "32-true"
-    compile: bool = False  # encoders and heads by torch.compile
-    threads: int | None = between(1, default=None)  # null: torch's choice
-    progress_bar: bool = True
-    checkpoint_seconds: float = between(0, default=1.0)  # at most one checkpoint in so many seconds
+    max_epochs: int | None = setting(
+        None, "Epochs of each training; None is the method's own number.", low=1, neutral=None
+    )
+    accelerator: str = setting(
+        "auto", "Where to train.", values=("auto", "cpu", "gpu", "cuda", "mps"), neutral=IRRELEVANT
+    )
+    device: int = setting(
+        0, "Which GPU, or the first of several; a number beyond the last counts on from 0.", low=0, neutral=IRRELEVANT
+    )
+    devices: int = setting(1, "How many GPUs, or processes on the CPU, share each batch.", low=1, neutral=1)
+    precision: str = setting("32-true", "Any precision of Lightning's.", neutral="32-true")
+    compile: bool = setting(
+        False, "Whether to use torch.compile, which takes its time at the start.", neutral=IRRELEVANT
+    )
+    threads: int = setting(
+        1, "CPU threads of torch, BLAS and OpenMP; another number may give other results.", low=1, neutral=1
+    )
+    progress_bar: bool = setting(True, "Whether to show one.", neutral=IRRELEVANT)
+    checkpoint_seconds: float = setting(
+        1.0,
+        "A checkpoint is written at most once in this many seconds; 0 writes one after every epoch.",
+        low=0,
+        neutral=IRRELEVANT,
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@ import math
 from typing import Any
 
 import lightning as L
+import torch
 from torch import Tensor
+
+from jojoscl.training.callbacks import renewed_clusters
 
 
 class Plateau(L.Callback):
@@ -57,13 +60,13 @@ class SettledLabels(L.Callback):
         trainer.should_stop = self.stopped
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
-        labels = module.renew_clusters(trainer.datamodule.embed(module)["z"])
+        labels = renewed_clusters(trainer, module)
         self.labels = labels if self.labels is None else self.labels
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         if (trainer.current_epoch + 1) % self.every:
             return
-        labels = module.renew_clusters(trainer.datamodule.embed(module)["z"])
-        changed = float((labels != self.labels).float().mean())
-        self.labels, self.stopped = labels, changed < self.tolerance
+        before, self.labels = self.labels, renewed_clusters(trainer, module)
+        changed = 1.0 if before is None else float(torch.ne(self.labels, before).float().mean())
+        self.stopped = changed < self.tolerance
         trainer.should_stop = trainer.should_stop or self.stopped

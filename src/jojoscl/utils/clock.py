@@ -1,4 +1,4 @@
-"""Seconds by stage."""
+"""Seconds by stage: the one clock of all methods."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Stopwatch:
-    """Seconds of each stage; a stage ends where :meth:`lap` names it, and the next one begins.
+    """Wall time of each stage, in laps without a gap: a stage ends where :meth:`lap` names it, and the next begins.
 
     >>> watch = Stopwatch()
     >>> watch.lap("preprocess")
@@ -19,7 +19,7 @@ class Stopwatch:
         self._began = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """The time since the last lap went to `stage`."""
+        """Add the time since the last lap to `stage`."""
         now = time.perf_counter()
-        self.seconds[stage] = now - self._began
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._began
         self._began = now

@@ -8,11 +8,11 @@ import numpy as np
 
 
 def derived_seed(*parts: int) -> int:
-    """One 63-bit seed from several integers, such as (seed, epoch, rank); any change gives an unrelated stream."""
+    """Return one 63-bit seed from several integers, such as (seed, epoch, rank); any change gives another stream."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def at_most(x: Any, limit: int, *, seed: int) -> Any:
-    """All rows of x or, where they are more than `limit`, a random sample of so many, in their order."""
+    """Return all rows of x or, where they are more than `limit`, a random sample of that many, in their order."""
     some = len(x) > limit
     return x[np.sort(np.random.default_rng(seed).choice(len(x), limit, replace=False)) if some else slice(None)]

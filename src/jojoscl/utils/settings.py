@@ -1,66 +1,218 @@
-"""Settings that check themselves: every dataset, method and preset is a dataclass built from one YAML file.
+"""Settings that explain and check themselves: every method, dataset and trainer is a dataclass of them.
 
-A field is annotated with its type and, where only some values make sense, declared by :func:`between` or
-:func:`one_of`; a wrong type or value is a :class:`~jojoscl.utils.errors.UserError` before anything runs.
+Each field is declared once, by :func:`setting`, with its default, its meaning and the values that make sense. From
+that come the help text, the configuration that the command shows, and what is said of a wrong value.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
+import inspect
 import math
 import types
 import typing
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
 
 from jojoscl.utils.errors import UserError, nearest
 
-
-def between(low: float, high: float = math.inf, **kwargs: Any) -> Any:
-    """A dataclass field whose number must lie in [low, high]."""
-    return dataclasses.field(metadata={"range": (low, high)}, **kwargs)
+T = TypeVar("T")
+Field = dataclasses.Field[object]
 
 
-def one_of(*values: Any, **kwargs: Any) -> Any:
-    """A dataclass field that takes only `values`."""
-    return dataclasses.field(metadata={"values": values}, **kwargs)
+class _Irrelevant:
+    """Equal to everything: the neutral value of a setting that no result depends on."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = object.__hash__
+
+
+IRRELEVANT = _Irrelevant()
+_DECISIVE = object()  # no value is neutral
+
+
+def setting(
+    default: T,
+    meaning: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    values: Sequence[object] = (),
+    neutral: object = _DECISIVE,
+) -> T:
+    """Return a dataclass field.
+
+    Parameters
+    ----------
+    default, meaning
+        The default, and what the setting does, in the words of the help text.
+    low, high
+        Where a number, or each number of a list, must lie, both ends included.
+    values
+        The only ones that are taken.
+    neutral
+        The value at which everything is as it was before there was this setting: a run at it is known by the same
+        name as an older one without it. :data:`IRRELEVANT`: no result depends on the setting.
+    """
+    if not meaning:
+        raise TypeError("a setting needs a meaning")
+    about = {"meaning": meaning, "range": (low, high), "values": tuple(values), "neutral": neutral, "default": default}
+    if isinstance(default, list | dict | Settings):  # each object has its own
+        return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=about)
+    return dataclasses.field(default=default, metadata=about)
 
 
 @dataclasses.dataclass(kw_only=True)
 class Settings:
-    """Base class: checks types and ranges of all fields when built."""
+    """Base class: checks types and ranges of all fields when built, and lists them in the class's docstring.
+
+    A subclass that only has other defaults names them behind its base: ``class Released(Paper, lr=0.2)``.
+    """
 
     outermost: typing.ClassVar[bool] = False  # settings that are given by their bare names
 
+    def __init_subclass__(cls, **defaults: object) -> None:
+        super().__init_subclass__()
+        inherited = {field.name: field for field in dataclasses.fields(cls)}  # of the bases: cls is no dataclass yet
+        hints = dict(inspect.get_annotations(cls))
+        for name, default in defaults.items():
+            hints[name] = inherited[name].type
+            setattr(cls, name, _with_default(inherited[name], default))
+        if defaults:
+            cls.__annotations__ = hints
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
+        cls.__doc__ = _documented(cls, inherited | own, hints)
+
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
+        hints = _hints(type(self))
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            _check_type(self, field.name, value, hints[field.name])
+            value = self._converted(field, getattr(self, field.name), hints[field.name])
             _check_value(self, field, value)
+            setattr(self, field.name, value)
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> Self:
+        """Build from `given` names and values; a name that is no setting is a :class:`UserError`."""
+        cls.check_names(given)
+        return cls(**given)
+
+    @classmethod
+    def check_names(cls, given: Iterable[str]) -> None:
+        """Refuse a name that is no setting, and say which is near."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in given:
+            if name not in names:
+                known = f"There is no setting {name!r}" if cls.outermost else f"{cls.__name__} has no setting {name!r}"
+                raise UserError(f"{known}{nearest(str(name), names)}.")
+
+    @classmethod
+    def defaults(cls) -> dict[str, object]:
+        """All settings at their defaults, as plain values."""
+        return cls().plain()
+
+    def plain(self) -> dict[str, object]:
+        """All settings as plain values, those within others too."""
+        return {name: value.plain() if isinstance(value, Settings) else value for name, value in self._items()}
+
+    def decisive(self) -> dict[str, object]:
+        """The settings that may change a result, as plain values: those not at their neutral value."""
+        neutral = {f.name: f.metadata.get("neutral", _DECISIVE) for f in dataclasses.fields(self)}
+        return {
+            name: value.decisive() if isinstance(value, Settings) else str(value) if isinstance(value, Path) else value
+            for name, value in self._items()
+            if neutral[name] != value
+        }
+
+    def _items(self) -> list[tuple[str, object]]:
+        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+
+    def _converted(self, field: Field, value: object, hint: object) -> object:
+        """`value` as Python's own type that the hint asks for, numpy's numbers and lists too."""
+        allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        for kind in allowed:
+            within = typing.get_args(kind)
+            if kind is Any or (kind is types.NoneType and value is None):
+                return value
+            if isinstance(kind, type) and issubclass(kind, Settings):
+                if isinstance(value, Mapping):  # what it names is changed in the default
+                    kind.check_names(value)
+                    return dataclasses.replace(field.metadata.get("default") or kind(), **value)
+                if isinstance(value, kind):
+                    return value
+            elif typing.get_origin(kind) is list and isinstance(value, list | tuple | np.ndarray):
+                return [self._converted(field, item, within[0]) for item in value]
+            elif typing.get_origin(kind) is dict and isinstance(value, Mapping):
+                return dict(value)
+            elif (plain := _plain(value, kind)) is not None:
+                return plain
+        words = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in allowed)
+        raise UserError(f"{_label(self, field.name)} must be {words}, not {value!r}.")
 
 
-def _check_type(owner: Settings, name: str, value: Any, hint: Any) -> None:
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    classes = tuple(typing.get_origin(kind) or kind for kind in allowed if kind is not Any)
-    if Any in allowed or (float in classes and isinstance(value, int) and not isinstance(value, bool)):
-        return
-    if not isinstance(value, classes) or (isinstance(value, bool) and bool not in classes):
-        words = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in classes)
-        raise UserError(f"{_label(owner, name)} must be {words}, not {value!r}.")
-    if isinstance(value, list):
-        for item in value:
-            _check_type(owner, name, item, typing.get_args(next(kind for kind in allowed if typing.get_args(kind)))[0])
+@functools.cache
+def _hints(kind: type[Settings]) -> dict[str, object]:
+    """The types of the fields, as objects."""
+    return typing.get_type_hints(kind)
 
 
-def _check_value(owner: Settings, field: dataclasses.Field[Any], value: Any) -> None:
-    if "values" in field.metadata and value not in field.metadata["values"]:
-        options = [str(option) for option in field.metadata["values"]]
-        raise UserError(f"{_label(owner, field.name)} has no value {value!r}{nearest(str(value), options)}.")
-    if "range" in field.metadata and value is not None:
-        low, high = field.metadata["range"]
-        if not low <= value <= high:
-            bound = f"at least {low}" if math.isinf(high) else f"between {low} and {high}"
-            raise UserError(f"{_label(owner, field.name)} must be {bound}, not {value!r}.")
+def _plain(value: object, kind: type) -> object:
+    """`value` as a bool, int, float, str or what else `kind` is; None if it is none."""
+    if kind is bool or isinstance(value, bool | np.bool_):
+        return bool(value) if kind is bool and isinstance(value, bool | np.bool_) else None
+    if kind is int and isinstance(value, Integral):
+        return int(value)
+    if kind is float and isinstance(value, Real):
+        return float(value)
+    if kind is str and isinstance(value, str):
+        return str(value)
+    return value if isinstance(kind, type) and kind not in (int, float, str) and isinstance(value, kind) else None
+
+
+def _check_value(owner: Settings, field: Field, value: object) -> None:
+    options, (low, high) = field.metadata.get("values"), field.metadata.get("range", (-math.inf, math.inf))
+    if options and value not in options:
+        raise UserError(f"{_label(owner, field.name)} has no value {value!r}{nearest(str(value), map(str, options))}.")
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, int | float) and not (low <= number <= high and math.isfinite(number)):
+            raise UserError(f"{_label(owner, field.name)} must be {_bounds(low, high)}, not {value!r}.")
+
+
+def _bounds(low: float, high: float) -> str:
+    if math.isinf(high):
+        return "a number" if math.isinf(low) else f"at least {low}"
+    return f"between {low} and {high}"
+
+
+def _with_default(field: Field, default: object) -> object:
+    """The same setting with another default."""
+    about = field.metadata
+    (low, high), values = about["range"], about["values"]
+    return setting(default, about["meaning"], low=low, high=high, values=values, neutral=about["neutral"])
+
+
+def _documented(cls: type[Settings], fields: dict[str, Field], hints: dict[str, object]) -> str:
+    """The docstring of `cls` with a numpydoc section on its fields; `hints` are the types of its own."""
+    lines = ["", "Parameters", "----------"]
+    for name, field in fields.items():
+        about, kind = field.metadata, hints.get(name) or field.type
+        default = about.get("default")
+        shown = f"{type(default).__name__}(...)" if isinstance(default, Settings) else repr(default)
+        if any(map(math.isfinite, about.get("range", ()))):
+            kind = f"{kind}, {_bounds(*about['range'])}"
+        if about.get("values"):
+            kind = "{" + ", ".join(map(repr, about["values"])) + "}"
+        lines += [f"{name} : {kind}, default {shown}", f"    {about.get('meaning', '')}"]
+    text = inspect.cleandoc(vars(cls).get("__doc__") or f"{cls.__name__}.")
+    before, examples, after = text.partition("\nExamples\n")
+    return before.rstrip() + "\n" + "\n".join(lines) + "\n" + examples + after
 
 
 def _label(owner: Settings, name: str) -> str:

@@ -21,9 +21,10 @@ from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Result
 from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.jojoscl.module import JojoSCLModule
+from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.model.anchor import pca_anchor
 from jojoscl.model.networks import AnchoredEncoder
-from jojoscl.runner.config import compose, from_preset
+from jojoscl.runner.config import compose
 from jojoscl.runner.run import run as run_configured
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
@@ -45,9 +46,7 @@ def quiet(folder: Path | None = None) -> Run:
 
 
 def small(**settings: Any) -> JojoSCL:
-    method = from_preset("default", **(SMALL | settings))
-    assert isinstance(method, JojoSCL)
-    return method
+    return JojoSCL(**(SMALL | settings))
 
 
 def fitted(cells: AnnData, folder: Path | None = None, seed: int = 0, **settings: Any) -> Result:
@@ -58,7 +57,7 @@ def untrained(n_cells: int = 30) -> tuple[JojoSCLModule, np.ndarray, np.ndarray]
     """A module, its cells (n_cells, 12) and their scores (n_cells, 4)."""
     rng = np.random.default_rng(0)
     x, loadings = (rng.normal(size=shape).astype(np.float32) for shape in ((n_cells, 12), (12, 4)))
-    return small().module(loadings, x @ loadings, 3, seed=0, epochs=4), x, x @ loadings
+    return small().module(loadings, n_cells, 3, seed=0, epochs=4), x, x @ loadings
 
 
 def test_the_encoder_starts_at_the_anchor() -> None:
@@ -76,10 +75,10 @@ def test_query_and_key_start_alike_and_only_the_query_learns() -> None:
 
 
 def test_neighbors_are_the_nearest_by_angle_and_never_the_cell() -> None:
-    module, _, scores = untrained()
+    scores = untrained()[2]
     unit = scores / np.linalg.norm(scores, axis=1, keepdims=True)
     expected = (-unit @ unit.T).argsort(1)[:, 1:6]
-    np.testing.assert_array_equal(np.sort(module.neighbors), np.sort(expected))
+    np.testing.assert_array_equal(np.sort(small().neighbors(scores, seed=0)), np.sort(expected))
 
 
 def test_sure_loss_is_form_b_of_the_mean_of_two_views() -> None:
@@ -131,7 +130,7 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(
     tmp_path: Path, cells: AnnData, monkeypatch: pytest.MonkeyPatch, epochs_lived: int
 ) -> None:
     """Killed in the first and in the second of two networks, in an epoch that does not renew the clusters."""
-    whole = fitted(cells, epochs=4, renewals=2, queue=50)
+    whole = fitted(cells, epochs=4, renewals=2)
     started, epoch_start = [], JojoSCLModule.on_train_epoch_start
 
     def dying(module: JojoSCLModule) -> None:
@@ -143,9 +142,9 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(
     with monkeypatch.context() as patched:
         patched.setattr(JojoSCLModule, "on_train_epoch_start", dying)
         with pytest.raises(Killed):
-            fitted(cells, tmp_path, epochs=4, renewals=2, queue=50)
+            fitted(cells, tmp_path, epochs=4, renewals=2)
     L.seed_everything(99, verbose=False)
-    resumed = fitted(cells, tmp_path, epochs=4, renewals=2, queue=50)
+    resumed = fitted(cells, tmp_path, epochs=4, renewals=2)
     np.testing.assert_array_equal(whole.labels, resumed.labels)
     np.testing.assert_array_equal(whole.embedding, resumed.embedding)
     assert whole.history == resumed.history
@@ -218,7 +217,7 @@ def test_the_number_of_types_is_estimated_where_none_is_given(k: int) -> None:
 
 
 def test_the_paper_preset_shares_the_estimate(cells: AnnData) -> None:
-    method = from_preset("paper", epochs=1, encoder_dims=[16, 8])
+    method = PaperJojoSCL(epochs=1, encoder_dims=[16, 8])
     result = method.fit_predict(without_labels(cells), None, run=quiet())
     assert 2 <= result.info["n_clusters_estimated"] == len(set(result.labels)) <= 5
 
@@ -255,8 +254,7 @@ def test_parts_that_an_ablation_turns_off(cells: AnnData) -> None:
     assert small(shrink_components=False).loadings(anchor) is anchor.loadings
     np.testing.assert_array_equal(small().loadings(anchor), anchor.loadings * anchor.reliability)
     scores = np.random.default_rng(1).normal(size=(30, 4)).astype(np.float32)
-    module = small(n_positives=0).module(anchor.loadings, scores, 3, seed=0, epochs=1)
-    assert module.neighbors[:, 0].tolist() == list(range(30))
+    np.testing.assert_array_equal(small(n_positives=0).neighbors(scores, seed=0), np.arange(30)[:, None])
     off = {"n_networks": 0, "anchor_partitions": 1, "smoothing": [1, 1], "min_cells": 1}
     assert len(np.unique(fitted(cells, **off).labels)) == 3
     assert len(np.unique(fitted(cells, n_positives=0, shrink_components=False, momentum=0).labels)) == 3
@@ -276,9 +274,7 @@ def test_a_sample_finds_the_types_of_all(cells: AnnData) -> None:
 
 def test_above_the_sample_positives_come_from_blocks_of_a_third() -> None:
     rng = np.random.default_rng(0)
-    loadings, x = (rng.normal(size=shape).astype(np.float32) for shape in ((12, 4), (30, 12)))
-    module = small(sample=29, n_positives=5).module(loadings, x @ loadings, 3, seed=0, epochs=1)
-    neighbors = module.neighbors.numpy()
+    neighbors = small(sample=29, n_positives=5).neighbors(rng.normal(size=(30, 4)), seed=0)
     assert neighbors.shape == (30, 5)
     assert not (neighbors == np.arange(30)[:, None]).any()
     graph = sp.csr_matrix((np.ones(150), neighbors.ravel(), np.arange(0, 151, 5)), (30, 30))
@@ -292,10 +288,11 @@ def test_a_backed_file_gives_the_clusters_of_the_same_cells_in_memory(
     # Adam makes full steps of what is rounding in gradients that are 0, as those of biases before BatchNorm: at the
     # preset's rate of .01 not even the same matrix with an error of 3e-7 gives the same clusters after three steps.
     settings = SMALL if preset == "default" else {"epochs": 3, "encoder_dims": [16, 8], "lr": 1e-4}
-    in_memory = jojoscl.cluster(cells, 3, preset=preset, copy=True, accelerator="cpu", **settings)
+    method = JojoSCL(**settings) if preset == "default" else PaperJojoSCL(**settings)
+    in_memory = jojoscl.cluster(cells, 3, method=method, copy=True, accelerator="cpu")
     cells.write_h5ad(tmp_path / "cells.h5ad")
     backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
-    jojoscl.cluster(backed, 3, preset=preset, accelerator="cpu", **settings)
+    jojoscl.cluster(backed, 3, method=method, accelerator="cpu")
     assert in_memory is not None
     assert adjusted_rand_score(in_memory.obs["jojoscl"], backed.obs["jojoscl"]) > 0.95
     assert {name: values.shape for name, values in backed.obsm.items()} == {

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer
 
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
+from jojoscl.methods.jojoscl.method import JojoSCL
+from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.methods.paper.module import PaperModule
-from jojoscl.model.losses import nt_xent
-from jojoscl.runner.config import from_preset
-from jojoscl.training.callbacks import EpochLabels
+from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import Batches, CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
@@ -32,11 +32,10 @@ QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
 
 
 def build(n_cells: int = 40, epochs: int = 2, **settings: Any) -> tuple[PaperModule, CellDataModule, list[Callback]]:
-    method = from_preset("paper", **(SMALL | settings))
-    seed_everything(0, verbose=False)
+    method = PaperJojoSCL(**(SMALL | settings))
     x = np.random.default_rng(0).normal(size=(n_cells, 12)).astype(np.float32)
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)
-    callbacks: list[Callback] = [EpochLabels()] if method.temporal_labels == "epoch" else []
+    callbacks: list[Callback] = [TemporalClusters()] if method.temporal_labels == "epoch" else []
     return method.module(12, 3, n_cells, seed=0, epochs=epochs), data, callbacks
 
 
@@ -53,7 +52,6 @@ def build(n_cells: int = 40, epochs: int = 2, **settings: Any) -> tuple[PaperMod
         {"assign_on": "z"},
         {"assign_on": "cluster_head"},
         {"assign_on": "cluster_head", "temporal_labels": "batch", "sure": "centroid"},
-        {"queue": 24},
     ],
     ids=str,
 )
@@ -68,13 +66,13 @@ def test_every_setting_trains_to_finite_losses_and_moves_the_weights(settings: d
     assert {name: x.shape for name, x in outputs.items()} == {"h": (40, 8), "z": (40, 8), "cluster_head": (40, 3)}
 
 
-@pytest.mark.parametrize("preset", ["paper", "released", "default"])
-def test_bfloat16_trains_with_losses_in_float32(preset: str) -> None:
+@pytest.mark.parametrize("method", [PaperJojoSCL, ReleasedJojoSCL, JojoSCL])
+def test_bfloat16_trains_with_losses_in_float32(method: type[JojoSCL | PaperJojoSCL]) -> None:
     cells = without_labels(simulate(n_cells=90, n_genes=200, n_types=3, seed=1))
     first = {}
     for precision in ("32-true", "bf16-mixed"):
         trainer = TrainerSettings(accelerator="cpu", progress_bar=False, max_epochs=1, precision=precision)
-        result = from_preset(preset).fit_predict(cells, 3, run=Run(trainer=trainer))
+        result = method().fit_predict(cells, 3, run=Run(trainer=trainer))
         assert set(result.labels) == {0, 1, 2}
         assert result.embedding.dtype == np.float32
         first[precision] = result.history[0]
@@ -147,19 +145,6 @@ def test_no_gradient_reaches_the_key() -> None:
     optimised = {id(p) for group in module.configure_optimizers()[0][0].param_groups for p in group["params"]}
     assert optimised.isdisjoint(id(p) for p in module.key.parameters())
     assert optimised.issuperset(id(p) for p in (*module.query.parameters(), *module.instance_head.parameters()))
-
-
-def test_the_queue_holds_the_last_keys_newest_last() -> None:
-    module = build(queue=5)[0]
-    start = module.queue.clone()
-    torch.testing.assert_close(start.norm(dim=1), torch.ones(5))
-    keys = torch.nn.functional.normalize(torch.randn(10, 8, generator=torch.Generator().manual_seed(0)))
-    first = module.instance_loss(keys[:3], keys[:3])
-    torch.testing.assert_close(first, nt_xent(keys[:3], keys[:3], module.hyper["temperature"], start))
-    assert torch.equal(module.queue, torch.cat([start[3:], keys[:3]]))
-    module.instance_loss(keys[3:], keys[3:])
-    assert torch.equal(module.queue, keys[5:]), "of a batch larger than the queue its last"
-    assert "queue" in module.state_dict()
 
 
 def test_temporal_clusters_are_those_of_the_epoch() -> None:

@@ -2,76 +2,85 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import lightning as L
 import numpy as np
 from anndata import AnnData
 
 from jojoscl.clustering.kmeans import assign
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.data.store import preprocessed
-from jojoscl.methods.base import Result, check_n_clusters, estimated
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, estimated, isolated_and_timed
+from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.paper.module import PaperModule
-from jojoscl.runner.config import from_preset
-from jojoscl.training.callbacks import EpochLabels, OracleSelection
+from jojoscl.training.callbacks import OracleSelection, TemporalClusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Oracle, Run
 from jojoscl.training.shrinkage_log import ShrinkageRecord, map_embedding
+from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.settings import Settings, between, one_of
+from jojoscl.utils.settings import setting
 
 
 @dataclass(kw_only=True)
-class PaperJojoSCL(Settings):
-    """Shrinkage contrastive learning as published (Wang, BIBM 2024); `conf/preset/paper.yaml` explains the settings.
+class PaperJojoSCL(MethodSettings):
+    """Shrinkage contrastive learning as published (Wang, BIBM 2024), with a shrinkage term that acts.
 
     Examples
     --------
-    >>> method = jojoscl.from_preset("paper", epochs=5)  # doctest: +SKIP
+    >>> method = jojoscl.PaperJojoSCL(epochs=5)  # doctest: +SKIP
     >>> method.fit_predict(adata, n_clusters=8).labels  # doctest: +SKIP
     """
 
-    name: str
-    preset: str
-    preprocess: Preprocess
-    encoder_dims: list[int]
-    instance_dims: list[int]
-    cluster_dims: list[int]
-    mask_rate: float = between(0, 0.999)
-    noise_sd: float = between(0)
-    momentum: float = between(0, 1)
-    alpha: float = between(0)
-    beta: float = between(0)
-    lambda_: float = between(0)
-    queue: int = between(0)
-    temperature: float = between(1e-3)
-    cluster_temperature: float = between(1e-3)
-    cluster_similarity: str = one_of("cosine", "dot")
-    entropy: str = one_of("true_axis", "released")
-    sure: str = one_of("none", "released", "centroid", "two_view")
-    temporal_labels: str = one_of("epoch", "batch")
-    assign_on: str = one_of("h", "z", "cluster_head")
-    kmeans_starts: int = between(1)
-    epochs: int = between(1)
-    batch_size: int = between(2)
-    lr: float = between(0)
-    lr_period: int | None = between(1)
+    name: str = setting("jojoscl_paper", "What the results call it.")
+    preprocess: Preprocess = setting(Preprocess(), "From counts to what the networks see.")
+    encoder_dims: list[int] = setting(
+        [512, 256, 128], "Widths of the encoder, Linear-BatchNorm-ReLU; h is the last.", low=1
+    )
+    instance_dims: list[int] = setting([192, 192], "Widths of the instance head; z is the last.", low=1)
+    cluster_dims: list[int] = setting([64], "Hidden widths of the cluster head, which ends in K and softmax.", low=1)
+    mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
+    noise_sd: float = setting(0.1, "Standard deviation of the noise of a view.", low=0)
+    momentum: float = setting(0.5, "theta_key = momentum theta_key + (1 - momentum) theta_query.", low=0, high=1)
+    alpha: float = setting(1.0, "Weight of the instance loss.", low=0)
+    beta: float = setting(1.0, "Weight of the cluster loss.", low=0)
+    lambda_: float = setting(10.0, "Weight of SURE, for each coordinate of h.", low=0)
+    temperature: float = setting(0.07, "Temperature of the instance loss.", low=1e-3)
+    cluster_temperature: float = setting(0.07, "Temperature of the cluster loss.", low=1e-3)
+    cluster_similarity: str = setting(
+        "cosine", "How columns of the cluster head are compared.", values=("cosine", "dot")
+    )
+    entropy: str = setting(
+        "true_axis",
+        "Entropy term over clusters, or the released code's, which is zero.",
+        values=("true_axis", "released"),
+    )
+    sure: str = setting(
+        "two_view",
+        "Form of the shrinkage term; 'released' is zero.",
+        values=("none", "released", "centroid", "two_view"),
+    )
+    temporal_labels: str = setting(
+        "epoch", "When K-means renews the clusters that SURE shrinks toward.", values=("epoch", "batch")
+    )
+    assign_on: str = setting("h", "What makes the clusters, temporal and final.", values=("h", "z", "cluster_head"))
+    kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
+    epochs: int = setting(200, "Epochs of the training.", low=1)
+    batch_size: int = setting(256, "Cells in a batch, of all devices together.", low=2)
+    lr: float = setting(0.01, "Learning rate of Adam at the start.", low=0)
+    lr_period: int | None = setting(None, "Half period of the cosine in epochs; None is all epochs.", low=1)
 
     takes_oracle = True
+    estimates_k: ClassVar[bool] = True  # where it is not told
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        dims = [*self.encoder_dims, *self.instance_dims, *self.cluster_dims]
-        if not self.encoder_dims or not self.instance_dims or min(dims) < 1:
-            raise UserError(
-                "encoder_dims, instance_dims and cluster_dims hold the widths of layers: give numbers of at least 1, "
-                "and to the first two one or more."
-            )
+        if not self.encoder_dims or not self.instance_dims:
+            raise UserError("encoder_dims and instance_dims hold the widths of layers: give one or more numbers.")
 
+    @isolated_and_timed
     def fit_predict(
         self,
         adata: AnnData,
@@ -86,45 +95,36 @@ class PaperJojoSCL(Settings):
         `oracle` is given only under selection=oracle.
         """
         run = run or Run()
-        told = None if n_clusters is None else check_n_clusters(n_clusters, adata.n_obs)
-        started = time.perf_counter()
+        told = None if n_clusters is None and self.estimates_k else check_n_clusters(n_clusters, adata.n_obs)
+        watch = Stopwatch()
         x = preprocessed(self.preprocess, adata, run.cache)
-        ready = time.perf_counter()
-
-        k = told or from_preset("default").n_clusters_of(x, seed=seed)
-        L.seed_everything(seed, verbose=False)
+        watch.lap("preprocess")
+        k = told or JojoSCL().n_clusters_of(x, seed=seed)
+        watch.lap("anchor")
         data = CellDataModule(x, batch_size=self.batch_size, seed=seed)
         epochs = run.trainer.max_epochs or self.epochs
         module = self.module(x.shape[1], k, len(x), seed=seed, epochs=epochs)
-        callbacks: list[L.Callback] = []
-        if self.sure != "none" and self.temporal_labels == "epoch":
-            callbacks.append(EpochLabels())
-        record = ShrinkageRecord(clusters=bool(callbacks))
-        selection = OracleSelection(oracle, self.assign_on, self.kmeans_starts) if oracle else None
-        if selection:
-            callbacks.append(selection)
-        history = fit(module, data, run, max_epochs=epochs, callbacks=[record, *callbacks])
+        temporal = [TemporalClusters()] if self.sure != "none" and self.temporal_labels == "epoch" else []
+        selection = [OracleSelection(oracle, self.assign_on, self.kmeans_starts)] if oracle else []
+        record = ShrinkageRecord(clusters=bool(temporal))
+        history = fit(module, data, run, max_epochs=epochs, callbacks=[record, *temporal, *selection])
+        watch.lap("train")
 
-        fitted = time.perf_counter()
-        outputs = data.embed(module, only=(self.assign_on, module.space))
+        outputs = data.embed(module, only=(self.assign_on, module.clusters_on))
         labels = last = assign(outputs, self.assign_on, k, seed=seed, n_init=self.kmeans_starts)
         obsm: dict[str, np.ndarray] = {}
         info: dict[str, Any] = {"epochs": epochs} | estimated(n_clusters, k)
         if selection:
-            labels, outputs = selection.best["labels"].numpy(), selection.best["outputs"]
-            info["selected_epoch"] = selection.best["epoch"]  # whose network, and so b_k, is gone
+            best = selection[0].best
+            labels, outputs = best["labels"].numpy(), best["outputs"]
+            info["selected_epoch"] = best["epoch"]  # whose network, and so b_k, is gone
         else:
-            obsm["map"] = map_embedding(module, data, outputs[module.space], labels)
-        seconds = {
-            "preprocess": ready - started,
-            "train": history.seconds,
-            "assign": time.perf_counter() - fitted,
-        }
-        embedding = np.asarray(outputs[module.space])
+            obsm["map"] = map_embedding(module, data, outputs[module.clusters_on], labels)
+        watch.lap("assign")
         return Result(
             labels,
-            embedding,
-            seconds,
+            np.asarray(outputs[module.clusters_on]),
+            watch.seconds | earlier(history),
             info,
             history.rows,
             last_labels=last if selection else None,
@@ -133,7 +133,22 @@ class PaperJojoSCL(Settings):
         )
 
     def module(self, n_genes: int, n_clusters: int, n_cells: int, *, seed: int, epochs: int) -> PaperModule:
-        """The LightningModule with these settings, its weights drawn by torch's global generator."""
-        outside = {"name", "preset", "preprocess", "kmeans_starts", "epochs", "batch_size"}
-        hyper = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in outside}
-        return PaperModule(n_genes, n_clusters, n_cells, seed=seed, max_epochs=epochs, **hyper)
+        """Return the LightningModule with these settings."""
+        return PaperModule(self, n_genes, n_clusters, n_cells, seed=seed, max_epochs=epochs)
+
+
+@dataclass(kw_only=True)
+class ReleasedJojoSCL(
+    PaperJojoSCL,
+    name="jojoscl_released",
+    lambda_=1.0,
+    cluster_similarity="dot",
+    entropy="released",
+    sure="released",
+    temporal_labels="batch",
+    assign_on="z",
+    kmeans_starts=1,  # as its KMeans does under a current scikit-learn
+    lr=0.2,
+    lr_period=500,
+):
+    """JojoSCL as its released code runs end to end; its SURE is identically zero, and its entropy term too."""

@@ -1,0 +1,119 @@
+"""What a configuration may build: the classes of a fixed table, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings
+
+SETTINGS = {
+    "JojoSCL": "jojoscl.methods.jojoscl.method",
+    "PaperJojoSCL": "jojoscl.methods.paper.method",
+    "ReleasedJojoSCL": "jojoscl.methods.paper.method",
+    "ScCCL": "jojoscl.methods.sccl",
+    "ContrastiveSC": "jojoscl.methods.contrastive_sc",
+    "ScDeepCluster": "jojoscl.methods.scdeepcluster",
+    "ScziDesk": "jojoscl.methods.sczidesk",
+    "Seurat": "jojoscl.methods.seurat",
+    "Leiden": "jojoscl.methods.leiden",
+    "PCAKMeans": "jojoscl.methods.controls",
+    "RandomLabels": "jojoscl.methods.controls",
+    "TrueLabels": "jojoscl.methods.controls",
+    "CatalogDataset": "jojoscl.data.datasets",
+    "FileDataset": "jojoscl.data.datasets",
+    "SimulatedDataset": "jojoscl.data.simulate",
+    "Corrupt": "jojoscl.data.corrupt",
+    "TrainerSettings": "jojoscl.training.settings",
+    "Search": "jojoscl.runner.search",
+}
+"""The `_target_` of a group of settings, and the module of the class of that name."""
+
+LOGGERS = {"TensorBoardLogger": "lightning.pytorch.loggers", "Wandb": "jojoscl.runner.wandb"}
+
+_OF_HYDRA = {
+    "jojoscl.runner.sweep.SweepSummary",
+    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
+}
+_OF_LOGGING = {  # what `logging.config` would call
+    "()": {"colorlog.ColoredFormatter"},
+    "class": {"logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter"},
+}
+_STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
+
+
+def class_of(name: object) -> Any:
+    """The class that `_target_` names; a :class:`UserError` for any other than those of the table."""
+    table = SETTINGS | LOGGERS
+    if not isinstance(name, str) or name not in table:
+        raise UserError(f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(table))}.")
+    return getattr(importlib.import_module(table[name]), name)
+
+
+def build(node: DictConfig) -> Any:
+    """Build the object that `node` describes by `_target_`; its `about` is for readers.
+
+    Raises
+    ------
+    UserError
+        A class that is not in the table, here or anywhere within; a setting that the class does not have, or a value
+        out of its range.
+    """
+    given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
+    if not isinstance(given, dict) or "_target_" not in given:
+        raise UserError(f"{node!r} stands where a group of settings belongs: jojoscl --cfg job shows them.")
+    kind = class_of(given.pop("_target_"))
+    refuse_calls(given)
+    given.pop("about", None)
+    names = {str(name): value for name, value in given.items()}
+    if issubclass(kind, Settings):
+        return kind.of(names)
+    try:
+        return kind(**names)
+    except (TypeError, ImportError) as error:
+        raise UserError(f"{kind.__name__} cannot be made: {str(error).splitlines()[0].rstrip('.')}.") from error
+
+
+def refuse_calls(node: object, *, hydra: bool = False) -> None:
+    """Refuse whatever asks to be called below `node`, plain values; in Hydra's own node its own classes may be.
+
+    Raises
+    ------
+    UserError
+        A `_target_`, or a factory or class in a configuration of logging, that is not on the list.
+    """
+    for key, value in _entries(node):
+        allowed: set[str] | None = None
+        if key == "_target_":
+            allowed = _OF_HYDRA if hydra else set()
+        elif hydra and key in _OF_LOGGING:
+            allowed = _OF_LOGGING[key]
+        elif hydra and isinstance(value, str) and value.startswith("ext://"):
+            allowed = _STREAMS
+        if allowed is not None and value not in allowed:
+            raise UserError(f"A configuration cannot run {value!r} ({key}=): leave it out.")
+
+
+def _entries(node: object) -> Iterator[tuple[str, object]]:
+    """Every key and value at any depth; entries of a list have the key ''."""
+    of_list = [("", item) for item in node] if isinstance(node, list) else []
+    for key, value in node.items() if isinstance(node, Mapping) else of_list:
+        yield str(key), value
+        yield from _entries(value)
+
+
+def register_settings() -> None:
+    """Tell Hydra the settings and defaults of each class, as the choices of its group ``settings``."""
+    store = ConfigStore.instance()
+    for name in SETTINGS.keys() - {"Search"}:  # whose Optuna is an extra
+        kind = class_of(name)
+        store.store(group="settings", name=name, node={"_target_": name, **kind.defaults()})
