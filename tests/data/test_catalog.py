@@ -99,7 +99,8 @@ def test_wrong_choices(settings, words):
 def test_embedded_dataset_needs_no_file(tmp_path):
     adata = load_dataset("pbmc68k_reduced", root=tmp_path)
     assert adata.shape == (700, 765)
-    assert adata.uns == {"kind": "log1p", "name": "pbmc68k_reduced", "variant": "raw"}
+    names = {"name": "pbmc68k_reduced", "variant": "raw"}
+    assert adata.uns == {"kind": "log1p", "kind_decided_by": "catalogue", **names}
     assert len(adata.obs["cell_type"].cat.categories) == 10
     assert list(adata.obs) == ["cell_type"]
     assert adata.X.dtype == "float32"
