@@ -135,7 +135,7 @@ def varied(cfg: DictConfig) -> DictConfig:
 
 
 def changes_of(cfg: DictConfig) -> dict[str, Any]:
-    """What `vary` lists, as plain values."""
+    """Return what `vary` lists, as plain values."""
     changes = OmegaConf.select(cfg, "vary")
     if changes is None:
         return {}
@@ -159,7 +159,7 @@ def study_point(cfg: DictConfig) -> dict[str, Any]:
 
 
 def run_settings(cfg: DictConfig) -> RunSettings:
-    """The settings at the top of `cfg`, checked."""
+    """Return the settings at the top of `cfg`, checked."""
     return RunSettings(**{name: OmegaConf.select(cfg, name) for name in RunSettings.defaults()})
 
 
@@ -175,7 +175,7 @@ def check_together(cfg: DictConfig, method: Method) -> None:
 
 
 def decisive(cfg: DictConfig) -> dict[str, object]:
-    """What decides a run's result: names and settings, not classes, and the data's content, not where it is.
+    """Return what decides a run's result: names and settings, not classes, and the data's content, not where it is.
 
     A setting at its neutral value is not named, so that one that is added later leaves finished runs finished.
     """
@@ -225,7 +225,7 @@ def cache_folder() -> str:
 
 
 def oracle_if_possible(cfg: DictConfig) -> str:
-    """`selection` of a study that shows both protocols: an oracle's run also scores its last epoch, label-free."""
+    """Return the `selection` of a study that shows both protocols: an oracle's run also scores its last epoch, label-free."""
     return "oracle" if class_of(cfg.method._target_).takes_oracle else "last"
 
 
