@@ -325,6 +325,7 @@ def test_settings_of_a_run_are_checked(override: str) -> None:
     [
         "data.root=[{_target_: pandas.read_pickle, filepath_or_buffer: payload}]",
         "data.root={_target_: os.system, command: touch payload}",
+        "data.root='[{_target_: pandas.read_pickle, filepath_or_buffer: payload}]'",
         "method._target_=os.system",
         "+method.preprocess._target_=subprocess.run",
         "method.instance_dims=[{_target_: builtins.eval, _args_: [1]}]",

@@ -225,7 +225,7 @@ def cache_folder() -> str:
 
 
 def oracle_if_possible(cfg: DictConfig) -> str:
-    """Return the `selection` of a study that shows both protocols: an oracle's run also scores its last epoch, label-free."""
+    """Return the `selection` of a study that shows both protocols: an oracle's run also scores its last epoch."""
     return "oracle" if class_of(cfg.method._target_).takes_oracle else "last"
 
 

@@ -95,6 +95,8 @@ def refuse_calls(node: object, *, hydra: bool = False) -> None:
         allowed: set[str] | None = None
         if key == "_target_":
             allowed = _OF_HYDRA if hydra else set()
+        elif isinstance(value, str) and "_target_:" in value.replace(" ", ""):  # as text, where a path belongs
+            allowed = set()
         elif hydra and key in _OF_LOGGING:
             allowed = _OF_LOGGING[key]
         elif hydra and isinstance(value, str) and value.startswith("ext://"):
