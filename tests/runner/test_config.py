@@ -104,7 +104,7 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
         OmegaConf.update(cfg, "vary", vary.value(), force_add=True)
         names.append(run_folder(cfg))
     assert len(set(names)) == len(points)
-    assert not any(folder.endswith("wrong") for folder in names)
+    assert not any("wrong" in folder for folder in names)
     for key in grid.keys() & {"data", "method"}:
         assert set(grid[key]) <= set(choices(key))
 
@@ -205,7 +205,7 @@ def test_metrics_say_what_a_study_changed(override: str, setting: str | None, st
 )
 def test_vary_names_what_is_not_there(override: str, words: str) -> None:
     cfg = compose([override])
-    assert run_folder(cfg).endswith("seed0-wrong")  # the run says it, and in a sweep the others go on
+    assert "seed0-wrong-" in run_folder(cfg)  # the run says it, and in a sweep the others go on
     with pytest.raises(UserError, match=words):
         varied(cfg)
 
@@ -259,7 +259,7 @@ def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(tmp_path: 
         table.write_text(text)
         names.append(run_folder(compose(["data=h5ad", f"data.path={moved}", "n_clusters=3", f"data.metadata={table}"])))
     assert len(set(names)) == 3
-    assert not any(name.endswith("wrong") for name in names)
+    assert not any("wrong" in name for name in names)
 
 
 def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: AnnData) -> None:
