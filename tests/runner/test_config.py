@@ -101,7 +101,7 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
     names = []
     for point in points:
         (vary,) = OverridesParser.create().parse_overrides([f"vary={point or 'null'}"])
-        OmegaConf.update(cfg, "vary", vary.value(), force_add=True)
+        OmegaConf.update(cfg, "vary", vary.value(), merge=False, force_add=True)
         names.append(run_folder(cfg))
     assert len(set(names)) == len(points)
     assert not any("wrong" in folder for folder in names)
