@@ -193,7 +193,7 @@ OTHER: dict[str, Any] = {  # where twice the value, the opposite or the next cho
 }  # fmt: skip
 WITH: dict[str, dict[str, Any]] = {  # settings that act only beside others
     "pretrain_gain": {"pretrain_patience": 2, "pretrain_epochs": 9}, "pretrain_patience": {"pretrain_epochs": 9},
-    "tolerance": {"epochs": 4}, "check_every": {"epochs": 4, "tolerance": 1.0},
+    "leading": {"soft_above": 0.54}, "tolerance": {"epochs": 4}, "check_every": {"epochs": 4, "tolerance": 1.0},
     "renewals": {"epochs": 4},
 }  # fmt: skip
 UNKNOWN_K = ("estimate_neighbors", "estimate_resolution")
