@@ -97,7 +97,9 @@ def test_a_run_says_its_scores_and_its_folder(in_process: InProcess, tmp_path: P
     done = in_process(*TINY)
     assert (done.code, done.err) == (0, "")
     scores, folder = done.out.splitlines()[-2:]
-    assert re.fullmatch(r"simulated jojoscl\w* seed 0: ARI -?\d\.\d{4}  NMI \d\.\d{4}  ACC \d\.\d{4}", scores)
+    assert re.fullmatch(
+        r"simulated jojoscl\w* seed 0: ARI -?\d\.\d{4}  NMI \d\.\d{4}  ACC \d\.\d{4}  \(values: .+\)", scores
+    )
     assert (Path(folder.strip()) / "metrics.json").exists()
     assert Path(folder.strip()).is_relative_to(tmp_path / "runs" / "main" / "simulated")
 
@@ -106,7 +108,7 @@ def test_a_run_without_types_says_how_many_clusters(in_process: InProcess, tmp_p
     cells.write_h5ad(tmp_path / "mine.h5ad")
     done = in_process("data=h5ad", "data.path=mine.h5ad", "n_clusters=4", "method=random", "pictures=false")
     assert (done.code, done.err) == (0, "")
-    assert "h5ad random seed 0: 4 clusters\n" in done.out
+    assert "h5ad random seed 0: 4 clusters  (values: counts, by whole numbers)\n" in done.out
 
 
 def test_a_refused_run_takes_away_its_own_folders_only(in_process: InProcess, tmp_path: Path) -> None:

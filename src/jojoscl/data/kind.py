@@ -57,8 +57,8 @@ def kind_of(x: sp.csr_matrix, said: Mapping[str, Any]) -> Kind:
         return found
     raise UserError(
         f"The values are neither whole numbers nor log-normalised beyond doubt (the largest is {largest:.4g}): say "
-        "what they are by data.kind=rpkm (for corrected counts too) or log1p (in Python kind=...), or point "
-        "data.layer at the counts."
+        "what they are by data.kind=rpkm or log1p (in Python kind=...; rpkm is right for corrected counts), or "
+        "point data.layer at the counts."
     )
 
 

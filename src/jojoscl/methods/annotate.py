@@ -36,7 +36,7 @@ def annotate(adata: AnnData, key: str, result: Result, settings: dict[str, Any],
     Exception
         Whatever the assignment raises; `adata` is then as it was before.
     """
-    names = sorted(map(str, set(result.labels)), key=int)
+    names = pd.Index(sorted(map(str, set(result.labels)), key=int), dtype=object)  # written by every anndata
     obs: dict[str, Any] = {key: pd.Categorical(result.labels.astype(str), names)}
     obs |= {f"{key}_{name}": values for name, values in result.obs.items()}
     obsm = {f"X_{key}": result.embedding} | {f"X_{key}_{name}": x for name, x in result.obsm.items()}

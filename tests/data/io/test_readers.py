@@ -24,7 +24,7 @@ COUNTS = np.random.default_rng(0).poisson(0.7, (12, 7))
 CELLS = [f"AAACCTGA-{i}" for i in range(12)]
 GENES = [f"Gene{j}" for j in range(7)]
 TYPES = np.array(["alpha", "beta", "delta"] * 4)
-TABLE = pd.DataFrame(COUNTS, index=CELLS, columns=GENES)
+TABLE = pd.DataFrame(COUNTS, index=pd.Index(CELLS, dtype=object), columns=pd.Index(GENES, dtype=object))
 
 
 def holds(adata, counts=COUNTS):
@@ -116,7 +116,7 @@ def test_h5_of_sczidesk_with_plain_integer_types(tmp_path):
 
 
 def test_rda(tmp_path):
-    frames = {"ann": pd.DataFrame({"cell_type1": list(TYPES)}, index=CELLS), "yan": TABLE.T.astype(float)}
+    frames = {"ann": pd.DataFrame({"cell_type1": pd.Series(TYPES, TABLE.index, object)}), "yan": TABLE.T.astype(float)}
     write_rda(tmp_path / "yan.rda", frames)
     adata = read_rda(tmp_path / "yan.rda")
     assert holds(adata)

@@ -33,7 +33,6 @@ TABLES = (".csv", ".tsv", ".txt", ".zip")
 _ELSEWHERE = {
     ".loom": "anndata.io.read_loom(path)",
     ".mtx": "scanpy.read_10x_mtx(folder)",
-    ".xlsx": "scanpy.read_excel(path, sheet)",
 }
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 """What opens an R data file that starts with these bytes."""

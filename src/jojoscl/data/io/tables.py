@@ -126,7 +126,9 @@ def _opened(path: Path) -> Iterator[Any]:
                 raise UserError(f"{path} holds {len(inside)} files: give an archive with one table.")
             (table,) = inside
             if table.file_size > max(ALWAYS_FINE, MAX_RATIO * table.compress_size):
-                raise UserError(f"{path} declares {table.file_size} bytes in {table.compress_size}: get it again.")
+                raise UserError(
+                    f"{path} declares {table.file_size} bytes in {table.compress_size}, as no table has: get it again."
+                )
             with archive.open(table) as source, unpacked(path, source, table.compress_size) as handle:
                 yield handle
     else:
