@@ -373,7 +373,7 @@ def test_files_that_the_system_lets_grow_no_further(in_process: InProcess, tmp_p
     """A limit on the size of files stops a write half-way, as a full disk does."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
     try:
         done = in_process(*SIMULATED, "paths.cache=cache")
     finally:
