@@ -310,14 +310,15 @@ def test_force_with_a_wrong_setting_forgets_nothing(in_process: InProcess, tmp_p
 
 def test_damaged_cache_is_computed_anew(in_process: InProcess, tmp_path: Path) -> None:
     first = in_process(*IN_RUN, "paths.cache=cache")
-    (cached,) = (tmp_path / "cache").iterdir()
+    (entry,) = (tmp_path / "cache").iterdir()
+    cached = entry / "values.bin"
     good = cached.read_bytes()
     cached.write_bytes(good[:100])
     second = in_process(*IN_RUN, "paths.cache=cache", "force=true")
     assert (first.code, second.code, second.err) == (0, 0, "")
     assert second.out.count("is damaged: computing anew") == 1
     assert cached.read_bytes() == good
-    assert [path.name for path in cached.parent.iterdir()] == [cached.name]
+    assert list((tmp_path / "cache").iterdir()) == [entry]
 
 
 # ---- no space --------------------------------------------------------------------------------------------------
