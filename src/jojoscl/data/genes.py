@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from jojoscl.utils.errors import UserError
 
@@ -63,6 +64,8 @@ def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:
     """Return the indices of the genes that scanpy chooses by another flavor, from all of a matrix."""
     import scanpy as sc  # slow to import: not before it is needed
 
+    if flavor == "seurat_v3" and (mean_variance_axis(x, axis=0)[1] > 0).sum() < 4:  # its regression would crash
+        raise UserError(f"hvg_flavor={flavor} fails on fewer than 4 genes that vary: take another.")
     cells = AnnData(X=x)
     try:
         with warnings.catch_warnings():

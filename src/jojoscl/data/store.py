@@ -118,7 +118,7 @@ class Store:
         """The same with its values on a device, where `rows` then gathers them; where each row begins stays here."""
         moved = copy.copy(self)
         moved.values, moved.columns, moved.scale, moved.limit = (
-            sent(part, device) for part in (self.values, self.columns, self.scale, self.limit)
+            part.to(device) for part in (self.values, self.columns, self.scale, self.limit)
         )
         return moved
 

@@ -38,7 +38,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder cannot be written, or the disk is full. `path` is then as it was before.
     """
     path = Path(path)
-    temporary = path.parent / f"{_prefix()}{secrets.token_hex(4)}{path.suffix}"
+    temporary = path.parent / f"{_prefix()}{secrets.token_hex(4)}-{path.stem[:30]}{path.suffix}"
     with told(path), _alive(temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):

@@ -309,7 +309,7 @@ def test_a_run_on_a_backed_file_and_a_baseline_that_cannot(cells: AnnData, tmp_p
            "trainer.max_epochs=1", "trainer.progress_bar=false", f"paths.cache={tmp_path}/cache"]  # fmt: skip
     metrics = run_configured(compose([*own, "pictures=false"]), tmp_path / "run")
     assert metrics["ari"] > 0.9
-    assert [path.name[:6] for path in (tmp_path / "cache").iterdir()] == ["store-"]
+    assert [path.name[:6] for path in (tmp_path / "cache").iterdir()] == ["prepro"]
     with pytest.raises(UserError, match="needs them in memory"):
         run_configured(compose([*own, "method=pca_kmeans"]), tmp_path / "other")
     with pytest.raises(UserError, match="corrupt changes cells in memory"):
