@@ -1,13 +1,14 @@
-# The two that a newcomer needs: make demo, make test. Everything runs in .venv, made on first use.
+# The two that a newcomer needs: make demo, make test. Everything runs in .venv, made on first use; another Python by
+# make PYTHON=python3.12 ...
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-slurm lint type bench bench-large reproduce tables figures report notebooks clean
+.PHONY: help install demo test test-slow test-slurm lint type doctest bench bench-large reproduce tables figures report notebooks clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## create .venv with the pinned versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -35,7 +36,11 @@ lint: $(INSTALLED) ## ruff: rules and format
 type: $(INSTALLED) ## mypy, strict, on src
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## time of the training loop and of the loader, and peak memory of a large run
+doctest: $(INSTALLED) ## the examples in docstrings
+	$(BIN)/python -m pytest tests/test_doctests.py
+
+bench: $(INSTALLED) ## time of the import, of the training loop and of the loader, and peak memory of a large run
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/peak_memory.py
@@ -47,21 +52,21 @@ bench-large: $(INSTALLED) ## a million cells; and against scanpy and scVI (an ho
 
 reproduce: $(INSTALLED) ## do the methods do what they do elsewhere (an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)
 	$(BIN)/jojoscl -m experiment=fidelity
-	$(BIN)/python experiments/collect.py runs/fidelity experiments/results/fidelity.csv --merge
-	$(BIN)/python experiments/fidelity.py
+	$(BIN)/python -m experiments collect runs/fidelity experiments/results/fidelity.csv --merge
+	$(BIN)/python -m experiments fidelity
 
 tables: $(INSTALLED) ## Table I, statistics and diagram from experiments/results/table1.csv
-	$(BIN)/python experiments/tables.py experiments/results/table1.csv
+	$(BIN)/python -m experiments tables
 
-figures: $(INSTALLED) ## pictures of Table I's runs (runs/table1, where they are here)
-	$(BIN)/python experiments/figures.py experiments/results/table1.csv --runs runs/table1
+figures: $(INSTALLED) ## pictures of Table I, and of its runs where runs/table1 has them
+	$(BIN)/python -m experiments figures --runs runs/table1
 
-report: $(INSTALLED) ## all results as one HTML file, experiments/report.html
-	$(BIN)/python experiments/report.py
+report: $(INSTALLED) ## all tables and figures again, and experiments/report.html with all of them
+	$(BIN)/python -m experiments rebuild
 
 notebooks: $(INSTALLED) ## execute the notebooks in place
 	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
 
 clean: ## remove what make and the tests made; runs/ stays
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache experiments/report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,7 +28,7 @@ import scanpy as sc
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
-from jojoscl.data import simulate
+from jojoscl.data.simulate import simulate
 from jojoscl.utils.files import whole_file
 
 

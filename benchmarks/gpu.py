@@ -1,4 +1,4 @@
-"""Seconds an epoch of the default preset's training takes on a GPU, against the floor of bytes and operations.
+"""Seconds an epoch of the default method's training takes on a GPU, against the floor of bytes and operations.
 
     python benchmarks/gpu.py [--cells 1000000] [--batch-size 4096] [--precision bf16-mixed] [--compile] [--json FILE]
 
@@ -10,6 +10,7 @@ there is no GPU it says so and does nothing; `--accelerator cpu --cells 20000` r
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 import tempfile
@@ -22,13 +23,17 @@ import lightning as L
 import torch
 from million import N_GENES, N_TYPES, write_cells
 
-from jojoscl.data import as_cells
-from jojoscl.data.store import Store, centred, stored
-from jojoscl.runner.config import from_preset
+from jojoscl.data.cells import as_cells
+from jojoscl.data.preprocess import stored
+from jojoscl.data.store import Store, centred
+from jojoscl.runner.config import compose
+from jojoscl.runner.registry import build
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.files import whole_file
+
+DEFAULT = build(compose(["method=jojoscl"]).method)
 
 
 class EpochSeconds(L.Callback):
@@ -53,8 +58,8 @@ def synchronise(device: torch.device) -> None:
 
 
 def train(store: Store, arguments: argparse.Namespace) -> EpochSeconds:
-    """Epochs of one network of the default preset."""
-    method = from_preset("default", batch_size=arguments.batch_size)
+    """Epochs of one network of the default method."""
+    method = dataclasses.replace(DEFAULT, batch_size=arguments.batch_size)
     x = centred(store)
     _, loadings, scores = method.start(x, seed=0)
     L.seed_everything(0, verbose=False)
@@ -87,7 +92,7 @@ def floor(store: Store, arguments: argparse.Namespace) -> float:
     """Seconds of an epoch if only what must be moved and multiplied took time."""
     device = torch.device("cuda" if arguments.accelerator == "gpu" else "cpu")
     kind = torch.bfloat16 if "bf16" in arguments.precision else torch.float32
-    method, b = from_preset("default"), arguments.batch_size
+    method, b = DEFAULT, arguments.batch_size
     width, entries = method.n_dims + method.hidden, len(store.values) / len(store)
     # Cells and positives come as CSR and are made dense; each of three views is read, written, and read by two layers.
     moved = 2 * b * (6 * entries + 4 * N_GENES) + 3 * b * N_GENES * (4 + 4 + 2 * 4)
@@ -120,7 +125,7 @@ def main() -> None:
         path = Path(folder) / "cells.h5ad"
         write_cells(path, arguments.cells)
         cells = as_cells(ad.read_h5ad(path, backed="r"))
-        store = stored(from_preset("default").preprocess, cells, Path(folder))
+        store = stored(DEFAULT.preprocess, cells, Path(folder))
         clock = train(store, arguments)
         least = floor(store, arguments)
     first, *others = clock.seconds

@@ -27,7 +27,7 @@ from anndata.io import sparse_dataset, write_elem
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
-from jojoscl.data import SimulatedDataset
+from jojoscl.data.simulate import SimulatedDataset
 from jojoscl.runner.output import peak_memory_mb
 from jojoscl.utils.files import whole_file
 

@@ -1,6 +1,6 @@
 """Peak memory of a whole run, pictures included, on simulated cells of Shekhar's size (27,499 x 2,000, 19 types).
 
-    python benchmarks/peak_memory.py [--epochs 3] [--preset default] [--json FILE]
+    python benchmarks/peak_memory.py [--epochs 3] [--method jojoscl] [--json FILE]
 
 The number of epochs does not change the peak.
 """
@@ -21,12 +21,12 @@ from jojoscl.utils.files import whole_file
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--preset", default="default")
+    parser.add_argument("--method", default="jojoscl")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = [
-            f"preset={arguments.preset}",
+            f"method={arguments.method}",
             "data=simulated",
             "data.n_cells=27499",
             "data.n_genes=2000",
@@ -39,7 +39,7 @@ def main() -> None:
     print(f"peak memory {peak / 1e9:.2f} GB")
     if arguments.json:
         with whole_file(arguments.json) as path:
-            path.write_text(json.dumps({"preset": arguments.preset, "peak_gb": round(peak / 1e9, 2)}) + "\n")
+            path.write_text(json.dumps({"method": arguments.method, "peak_gb": round(peak / 1e9, 2)}) + "\n")
 
 
 if __name__ == "__main__":

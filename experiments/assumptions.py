@@ -1,9 +1,9 @@
 """Do the assumptions of shrinkage by SURE hold, and what follows where they do not?
 
-    python experiments/assumptions.py normality --data yan pbmc_10x   # within annotated types, genes and encoder
-    python experiments/assumptions.py risk                            # estimated and true risk of simulated cells
-    python experiments/assumptions.py training --data yan pbmc_10x    # starts of the temporal labels, their stability
-    python experiments/assumptions.py sizes                           # error of tau2 by size of the cluster
+    python -m experiments assumptions normality --data yan pbmc_10x   # within annotated types, genes and encoder
+    python -m experiments assumptions risk                            # estimated and true risk of simulated cells
+    python -m experiments assumptions training --data yan pbmc_10x    # starts of the temporal labels, their stability
+    python -m experiments assumptions sizes                           # error of tau2 by size of the cluster
 
 Each writes experiments/results/assumptions/<study>.csv and experiments/figures/assumptions_<study>.png. What stands in
 the table is not computed again. The annotated types are looked at here; nothing that is learnt here clusters cells.
@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 from anndata import AnnData
 from sklearn.cluster import SpectralClustering
@@ -31,9 +29,11 @@ from statsmodels.stats.diagnostic import lilliefors, normal_ad
 from statsmodels.stats.multitest import multipletests
 from torch import Tensor
 
+from experiments import assumptions_figures as pictures
+from experiments.text import FIGURES, RESULTS, save
 from jojoscl.clustering.kmeans import kmeans
-from jojoscl.data import SimulatedDataset
 from jojoscl.data.cells import without_labels
+from jojoscl.data.simulate import SimulatedDataset
 from jojoscl.model.shrinkage import (
     cluster_stats,
     loss_released,
@@ -44,14 +44,13 @@ from jojoscl.model.shrinkage import (
     sigma2_within,
     tau2_sure,
 )
-from jojoscl.runner.config import build, compose, from_preset
+from jojoscl.runner.config import build, compose
 from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.files import whole_file
 
-HERE = Path(__file__).parent
 SETS = ["pbmc_10x", "bladder", "human_brain", "yan", "baron_mouse", "worm_neuron"]
 LEVEL = 0.05  # of the tests, and of the false discoveries among their rejections
 FEWEST = 20  # cells of a type that is tested
@@ -63,6 +62,11 @@ def typed_cells(data: str) -> tuple[AnnData, np.ndarray]:
     """Cells of a set without their labels, and the labels (n,) as numbers."""
     cells = build(compose([f"data={data}"]).data).load()
     return without_labels(cells), np.unique(cells.obs["cell_type"].astype(str), return_inverse=True)[1]
+
+
+def method_of(name: str) -> Any:
+    """Return what ``method=name`` builds."""
+    return build(compose([f"method={name}"]).method)
 
 
 def quiet(epochs: int) -> Run:
@@ -113,11 +117,11 @@ def anderson_darling(x: np.ndarray) -> np.ndarray:
 
 
 def measure_normality(data: str, space: str, seed: int, epochs: int) -> pd.DataFrame:
-    """Of preprocessed `genes`, or of the embedding of the preset "paper" or "default"."""
+    """Test preprocessed `genes`, or the embedding of a method of that name."""
     cells, types = typed_cells(data)
     if space == "genes":
-        return normality(from_preset("paper").preprocess(cells).X, types)
-    result = from_preset(space).fit_predict(cells, len(np.unique(types)), seed=seed, run=quiet(epochs))
+        return normality(method_of("jojoscl_paper").preprocess(cells).X, types)
+    result = method_of(space).fit_predict(cells, len(np.unique(types)), seed=seed, run=quiet(epochs))
     return normality(result.embedding, types)
 
 
@@ -226,9 +230,9 @@ def changes(before: Tensor, after: Tensor, labels_before: np.ndarray, labels_aft
 
 
 def measure_training(data: str, start: str, seed: int, epochs: int) -> pd.DataFrame:
-    """Training by the preset "paper" from one of STARTS: losses and the temporal clusters at each epoch's start."""
+    """Train method=jojoscl_paper from one of STARTS: losses and the temporal clusters at each epoch's start."""
     cells, truth = typed_cells(data)
-    method = from_preset("paper")
+    method = method_of("jojoscl_paper")
     x = method.preprocess(cells).X
     loader = CellDataModule(x, batch_size=method.batch_size, seed=seed)
     module = method.module(x.shape[1], int(truth.max()) + 1, len(x), seed=seed, epochs=epochs)
@@ -283,33 +287,6 @@ def resumed(path: Path, units: Iterable[dict[str, Any]], measure: Callable[..., 
     return table
 
 
-def draw_normality(table: pd.DataFrame) -> sns.FacetGrid:
-    return sns.catplot(table, kind="strip", x="discovered", y="data", hue="space", col="test", dodge=True, alpha=0.6,
-                       height=3.5).set_axis_labels("share not normal", "")  # fmt: skip
-
-
-def draw_risk(table: pd.DataFrame) -> sns.FacetGrid:
-    names = ["estimated", "true", "unshrunk", "released"]
-    long = table.melt(["dropout", "seed", "clusters"], names, var_name="risk", value_name="per coordinate")
-    return sns.relplot(long, kind="line", x="dropout", y="per coordinate", hue="risk", style="risk", col="clusters",
-                       errorbar="sd", height=3.5)  # fmt: skip
-
-
-def draw_training(table: pd.DataFrame) -> sns.FacetGrid:
-    names = ["ari_truth", "ari_previous", "movement", "loss"]
-    long = table.melt(["data", "start", "seed", "epoch"], names, var_name="what", value_name="value")
-    return sns.relplot(long, kind="line", x="epoch", y="value", hue="start", col="data", row="what", errorbar="sd",
-                       height=2.5, facet_kws={"sharey": "row", "margin_titles": True}).set_titles(
-                           col_template="{col_name}", row_template="{row_name}")  # fmt: skip
-
-
-def draw_sizes(table: pd.DataFrame) -> sns.FacetGrid:
-    long = table.melt(["n_dims", "seed", "n_cells"], ["rmse", "expected"], var_name="error", value_name="of tau2")
-    grid = sns.relplot(long, kind="line", x="n_cells", y="of tau2", hue="n_dims", style="error", errorbar=None,
-                       palette="viridis", height=3.5)  # fmt: skip
-    return grid.set(xscale="log", yscale="log")
-
-
 def grid_of(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     """All combinations, the last axis fastest."""
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -319,40 +296,33 @@ def units(study: str, data: list[str], seeds: list[int], epochs: int) -> list[di
     """What the rows of a study are computed from, one call each."""
     return {
         "normality": grid_of(data=data, space=["genes"], seed=[0], epochs=[0])
-        + grid_of(data=data, space=["paper", "default"], seed=seeds, epochs=[epochs]),
+        + grid_of(data=data, space=["jojoscl_paper", "jojoscl"], seed=seeds, epochs=[epochs]),
         "risk": grid_of(dropout=[round(0.1 * i, 1) for i in range(10)], seed=seeds),
         "training": grid_of(data=data, start=STARTS, seed=seeds, epochs=[epochs]),
         "sizes": grid_of(n_dims=[8, 32, 128], seed=seeds),
     }[study]
 
 
-STUDIES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame], sns.FacetGrid]]] = {
-    "normality": (measure_normality, draw_normality),
-    "risk": (measure_risk, draw_risk),
-    "training": (measure_training, draw_training),
-    "sizes": (measure_sizes, draw_sizes),
+STUDIES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame], Any]]] = {
+    "normality": (measure_normality, pictures.normality),
+    "risk": (measure_risk, pictures.risk),
+    "training": (measure_training, pictures.training),
+    "sizes": (measure_sizes, pictures.sizes),
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str]) -> None:
+    """Measure what the tables lack, and draw them."""
+    parser = argparse.ArgumentParser("python -m experiments assumptions", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--data", nargs="+", default=SETS, help="names as in conf/data")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "assumptions")
-    parser.add_argument("--figures", type=Path, default=HERE / "figures")
-    chosen = parser.parse_args()
-    mpl.use("Agg")
+    parser.add_argument("--results", type=Path, default=RESULTS / "assumptions")
+    parser.add_argument("--figures", type=Path, default=FIGURES)
+    parser.add_argument("--drawn-only", action="store_true", help="measure nothing: draw the table as it is")
+    chosen = parser.parse_args(arguments)
     measure, draw = STUDIES[chosen.study]
-    table = resumed(
-        chosen.results / f"{chosen.study}.csv", units(chosen.study, chosen.data, chosen.seeds, chosen.epochs), measure
-    )
-    picture = chosen.figures / f"assumptions_{chosen.study}.png"
-    with whole_file(picture) as path:
-        draw(table).savefig(path, dpi=120)
-    print(f"{len(table)} rows; {picture}")
-
-
-if __name__ == "__main__":
-    main()
+    missing = [] if chosen.drawn_only else units(chosen.study, chosen.data, chosen.seeds, chosen.epochs)
+    table = resumed(chosen.results / f"{chosen.study}.csv", missing, measure)
+    save(draw(table), chosen.figures / f"assumptions_{chosen.study}.png", dpi=120)

@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-OURS = "jojoscl default"
+from experiments.runs import OURS
+
 LEAST = 3  # methods and sets below which there is nothing to compare
 ALPHA = 0.05
-TUNED = (
-    f"The constants of {OURS} were settled after looking at scores on six of the sets (README): its p are optimistic."
-)
+TUNED = f"The constants of {OURS} were settled after looking at scores on six of the sets: its p are optimistic."
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Comparison:
     """What :func:`compare` finds.
 
     means: a row a set and a column a method, without gaps.
-    table: a row a method by mean rank: `rank` (1 is best), `difference` (mean of `jojoscl default` minus the method),
+    table: a row a method by mean rank: `rank` (1 is best), `difference` (mean of `jojoscl` minus the method),
         `ahead` and `behind` (sets), `p` (Wilcoxon), `p_holm`, `p_nemenyi`. Empty where there is nothing to compare.
     friedman: statistic and p.
     left_out: sentences.
@@ -36,7 +35,7 @@ class Comparison:
     friedman: tuple[float, float] = (float("nan"), float("nan"))
 
     def note(self, metric: str) -> str:
-        """What was compared and what was not, Friedman's test, and how small a p these sets allow."""
+        """Say what was compared and what was not, Friedman's test, and how small a p these sets allow."""
         n, k = self.means.shape
         what = f"Per-set means of {metric}, label-free rows only, of {k} methods on {n} sets. {self.left_out}"
         if self.table.empty:
@@ -51,7 +50,7 @@ class Comparison:
         )
 
     def diagram(self, metric: str) -> Figure | None:
-        """Mean ranks on a line; methods that Nemenyi's test does not tell apart are joined."""
+        """Draw mean ranks on a line; methods that Nemenyi's test does not tell apart are joined."""
         if self.table.empty:
             return None
         n, k = self.means.shape
@@ -100,12 +99,12 @@ def compare(means: pd.DataFrame) -> Comparison:
 
 
 def signed_rank(differences: pd.Series) -> float:
-    """Wilcoxon's two-sided p; 1 where nothing differs, for which scipy has none."""
+    """Return Wilcoxon's two-sided p; 1 where nothing differs, for which scipy has none."""
     return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
 
 
 def complete(means: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The sets on which all methods have a result, and a sentence on what is left out.
+    """Return the sets on which all methods have a result, and a sentence on what is left out.
 
     Methods with a result on fewer than half of the sets go first: one of them would cost most of the sets.
     """

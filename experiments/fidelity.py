@@ -1,51 +1,52 @@
 """Do the methods here do what they do elsewhere? Our ARI beside the paper's and others', on 10X PBMC and Bladder.
 
-python experiments/fidelity.py      # experiments/results/{table1,fidelity}.csv -> experiments/results/fidelity.md
+python -m experiments fidelity      # results/{table1,fidelity}.csv -> results/fidelity.md
 """
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from collect import grid, named, reference
 
-from jojoscl.utils.errors import told_in_a_sentence
-from jojoscl.utils.files import whole_file
+from experiments.runs import read, reference
+from experiments.text import HERE, grid, parser, write
 
-HERE = Path(__file__).parent
 SETS = ("pbmc_10x", "bladder")
-METHODS = ("jojoscl released", "seurat", "sczidesk", "scdeepcluster", "contrastive_sc", "sccl")
+METHODS = {  # ours: the published row
+    "jojoscl_released": "jojoscl",
+    **{name: name for name in ("seurat", "sczidesk", "scdeepcluster", "contrastive_sc", "sccl")},
+}
 BAND = 0.08  # how far from what is known elsewhere is near
+RUN = ["dataset", "variant", "method"]
 
 
 def runs(results: Path) -> pd.DataFrame:
-    """All runs of the two sets; where both tables have a run, that of the first."""
-    tables = [named(pd.read_csv(results / name)) for name in ("fidelity.csv", "table1.csv")]
-    keys = ["dataset", "variant", "name", "seed", "selection"]
-    table = pd.concat(tables, ignore_index=True).drop_duplicates(keys)
-    return table[table["dataset"].isin(SETS) & table["name"].isin(METHODS)]
+    """Return all runs of the two sets; where both tables have a run, that of the first."""
+    tables = [read(results / name) for name in ("fidelity.csv", "table1.csv")]
+    table = pd.concat(tables, ignore_index=True).drop_duplicates([*RUN, "seed", "selection"])
+    return table[table["dataset"].isin(SETS) & table["method"].isin(METHODS)]
 
 
 def elsewhere() -> pd.DataFrame:
-    """dataset, method and ARI: `paper`, and `others` where a third party measured it."""
-    paper = reference().rename(columns={"ari": "paper"})
-    others = pd.read_csv(HERE / "reference" / "third_party.csv").rename(columns={"ari": "others"})
-    keys = ["dataset", "method"]
+    """Return dataset, method and ARI: `paper`, and `others` where a third party measured it."""
+    paper = reference().rename(columns={"ari": "paper", "method": "row"})
+    others = pd.read_csv(HERE / "reference" / "third_party.csv").rename(columns={"ari": "others", "method": "row"})
+    keys = ["dataset", "row"]
     return paper[[*keys, "paper"]].merge(others[[*keys, "others"]], "left", on=keys)
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a set and method: ARI at the last epoch and by the oracle, elsewhere, and whether one of ours is near."""
-    means = table.pivot_table("ari", ["dataset", "variant", "name", "method"], "selection").reset_index()
-    means = means.reindex(columns=[*means.columns[:4], "last", "oracle"])
-    rows = means.merge(elsewhere(), "left", on=["dataset", "method"])
+    """Return a row a set and method: ARI at the last epoch and by the oracle, elsewhere, and how far the nearest is."""
+    means = table.pivot_table("ari", RUN, "selection").reset_index().reindex(columns=[*RUN, "last", "oracle"])
+    rows = means.assign(row=means["method"].map(METHODS)).merge(elsewhere(), "left", on=["dataset", "row"])
     off = [(rows[ours] - rows[theirs]).abs() for ours in ("last", "oracle") for theirs in ("paper", "others")]
     return rows.assign(off=pd.concat(off, axis=1).min(axis=1))
 
 
 def markdown(rows: pd.DataFrame, seeds: pd.Series) -> str:
+    """Return the table of :func:`compared`; `seeds` by set, variant and method."""
     header = ["Set", "Method", "Ours, label-free", "Ours, epoch by labels †", "Paper", "Third party", "Nearest"]
 
     def shown(value: float) -> str:
@@ -54,28 +55,17 @@ def markdown(rows: pd.DataFrame, seeds: pd.Series) -> str:
     lines = [
         [
             f"{row.dataset} {row.variant}",
-            f"{row.name} ({seeds[row.dataset, row.variant, row.name]})",
+            f"{row.method} ({seeds[row.dataset, row.variant, row.method]})",
             *map(shown, (row.last, row.oracle, row.paper, row.others)),
             f"{row.off:.3f} off" + ("" if row.off <= BAND else ": **not near**"),
         ]
         for row in rows.itertuples(index=False)
     ]
-    return grid(header, lines) + "\n"
+    return grid(header, lines)
 
 
-@told_in_a_sentence
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=HERE / "results")
-    results = parser.parse_args().results
-    if missing := [name for name in ("fidelity.csv", "table1.csv") if not (results / name).exists()]:
-        parser.error(f"there is no {results / missing[0]}: experiments/collect.py makes it from runs")
+def main(arguments: Sequence[str]) -> None:
+    """Write results/fidelity.md."""
+    results = parser("fidelity", __doc__).parse_args(arguments).results
     table = runs(results)
-    text = markdown(compared(table), table.groupby(["dataset", "variant", "name"])["seed"].nunique())
-    with whole_file(results / "fidelity.md") as path:
-        path.write_text(text)
-    print(text)
-
-
-if __name__ == "__main__":
-    main()
+    write(results / "fidelity.md", markdown(compared(table), table.groupby(RUN)["seed"].nunique()))

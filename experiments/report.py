@@ -1,6 +1,6 @@
 """The results as one HTML file that opens offline, prints, and is the same for the same inputs.
 
-    python experiments/report.py        # experiments/report.html
+    python -m experiments report        # experiments/report.html
 
 To add a study, add an entry to studies.yaml; its place there is its place in the report:
 
@@ -16,31 +16,31 @@ seeds, any other as it is. A file that is missing is left out, and so is a study
 
 from __future__ import annotations
 
-import argparse
 import base64
+import dataclasses
 import functools
+import json
 import mimetypes
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
-from collect import markdown as means
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown import markdown
 from markupsafe import Markup
-from omegaconf import OmegaConf
 
-from jojoscl.runner.config import compose, conf_dir
-from jojoscl.utils.errors import UserError, told_in_a_sentence
+from experiments.collect import markdown as means
+from experiments.runs import settings as method_settings
+from experiments.text import HERE, parser
+from jojoscl.runner.config import conf_dir
+from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 
-HERE = Path(__file__).parent
 LONG = 40  # rows: longer tables are folded
-LARGE = 3_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def table(path: Path) -> Markup:
     if path.suffix == ".md":
         return prose(path)
     frame = read_csv(path)
-    if {"method", "preset", "seed", "selection", "ari", "nmi"} <= set(frame):
+    if {"method", "seed", "selection", "ari", "nmi"} <= set(frame):
         return Markup(unbroken(markdown(means(frame), extensions=["tables"])))
     html = Markup(frame.round(4).to_html(index=False, border=0, na_rep=""))
     folded = Markup("<details><summary>{} rows</summary>{}</details>").format(len(frame), html)
@@ -136,12 +136,14 @@ def unbroken(html: str) -> str:
 
 @functools.cache
 def settings() -> dict[str, str]:
-    """The settings of every method, as resolved from conf/."""
+    """Return the settings of every method, defaults included."""
     texts = {}
     for path in sorted((conf_dir() / "method").glob("*.yaml")):
-        method: Any = OmegaConf.to_container(compose([f"method={path.stem}"]).method, resolve=True)
-        method.pop("about")
-        texts[path.stem] = OmegaConf.to_yaml(OmegaConf.create(method))
+        found = method_settings(path.stem)
+        if found is not None:
+            texts[path.stem] = yaml.safe_dump(
+                json.loads(json.dumps(dataclasses.asdict(found[1]), default=str)), sort_keys=False
+            )
     return texts
 
 
@@ -174,19 +176,14 @@ def render(folder: Path) -> str:
     )
 
 
-@told_in_a_sentence
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=HERE, help="where studies.yaml and what it names are")
-    parser.add_argument("--out", type=Path, help="the HTML file; report.html in the folder if not given")
-    arguments = parser.parse_args()
-    out = arguments.out or arguments.folder / "report.html"
-    page = render(arguments.folder)
+def main(arguments: Sequence[str]) -> None:
+    """Write the page."""
+    options = parser("report", __doc__)
+    options.add_argument("--folder", type=Path, default=HERE, help="where studies.yaml and what it names are")
+    options.add_argument("--out", type=Path, help="the HTML file; report.html in the folder if not given")
+    chosen = options.parse_args(arguments)
+    out = chosen.out or chosen.folder / "report.html"
+    page = render(chosen.folder)
     with whole_file(out) as path:
-        path.write_text(page)
-    size = len(page.encode())
-    print(f"{out}: {size / 1e6:.1f} MB" + (": more than a repository should hold" if size > LARGE else ""))
-
-
-if __name__ == "__main__":
-    main()
+        path.write_text(page, encoding="utf-8")
+    print(f"{out}: {len(page.encode()) / 1e6:.1f} MB")

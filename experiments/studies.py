@@ -1,32 +1,31 @@
 """A study's runs as a table and a figure.
 
-    python experiments/collect.py runs/noise experiments/results/noise.csv
-    python experiments/studies.py noise
+    python -m experiments collect runs/noise experiments/results/noise.csv
+    python -m experiments studies noise
 
-reads experiments/results/noise.csv and writes noise.md beside it and experiments/figures/noise.png. Each run has a
-`setting` that the study changed and its `strength`; runs without are the unchanged ones, with which each is compared.
+reads results/noise.csv and writes noise.md beside it and figures/noise.png; without a name, of every study that has a
+CSV. Each run has a `setting` that the study changed and its `strength`; runs without are the unchanged ones, with which
+each is compared.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from figures import save
 from matplotlib.axes import Axes
-from omegaconf import OmegaConf
 
-from jojoscl.runner.config import compose
-from jojoscl.utils.files import whole_file
-
-HERE = Path(__file__).parent
+from experiments import runs as table_of_runs
+from experiments.runs import seconds_column
+from experiments.text import cell, grid, parser, save, write
+from jojoscl.runner.config import build, compose
+from jojoscl.utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Study:
     """How a study is drawn: as `bars`, one a point, or as lines over the strength; ARI and NMI, or another value."""
 
     bars: bool = False
-    hue: str = "name"  # a colour each
+    hue: str = "method"  # a colour each
     row: str = "setting, score"  # a row of panels each
     col: str = "dataset"  # a column of panels each
     values: tuple[str, ...] = ("ari", "nmi")
@@ -56,46 +55,44 @@ STUDIES = {
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Runs of the table that :mod:`collect` made, with a `name` for each method; labels chose nothing in them."""
-    runs = pd.read_csv(path).query("selection == 'last'")
-    names = runs["method"] + " " + runs["preset"].fillna("")
-    runs = runs.assign(
-        name=names.str.strip().str.replace("jojoscl default", "jojoscl"),
-        number=pd.to_numeric(runs["strength"], errors="coerce"),
-    )
-    return runs.sort_values(["name", "setting", "number"], na_position="first", ignore_index=True)
+    """Return the runs of the table that ``collect`` made; labels chose nothing in them."""
+    needed = ("dataset", "method", "seed", "selection", "setting", "strength", "n_types")
+    runs = table_of_runs.read(path, needed).query("selection == 'last'")
+    runs = runs.assign(number=pd.to_numeric(runs["strength"], errors="coerce"))
+    return runs.sort_values(["method", "setting", "number"], na_position="first", ignore_index=True)
 
 
-def unchanged_strength(setting: str, method: str, preset: str | None) -> Any:
-    """What `setting` is where a study leaves it alone, from the configuration."""
-    overrides = [f"preset={preset}"] if isinstance(preset, str) else [f"method={method}"]
-    cfg = compose(["data=simulated", *overrides])
+def unchanged_strength(setting: str, method: str) -> Any:
+    """Return what `setting` is where a study leaves it alone, from the configuration."""
+    cfg = compose(["data=simulated", f"method={method}"])
     name = setting.rpartition(", ")[2]
-    found = (OmegaConf.select(cfg[node], name) for node in ("method", "corrupt", "data"))
-    return next((value for value in found if value is not None), np.nan)
+    for node in ("method", "corrupt", "data"):
+        try:
+            return attrgetter(name)(build(cfg[node]))
+        except AttributeError:
+            continue
+    return np.nan
 
 
 def with_unchanged(runs: pd.DataFrame) -> pd.DataFrame:
-    """Every setting's runs and, as one more strength of each, the unchanged ones; `strength` as numbers."""
+    """Return every setting's runs and, as one more strength of each, the unchanged ones; `strength` as numbers."""
     unchanged, changed = runs[runs["setting"].isna()], runs[runs["setting"].notna()]
     parts = [changed]
-    for (setting, method), group in changed.groupby(["setting", "method"]):
-        for preset in group["preset"].unique():
-            same = unchanged["preset"].isna() if pd.isna(preset) else unchanged["preset"] == preset
-            point = {"setting": setting, "strength": unchanged_strength(str(setting), str(method), preset)}
-            parts.append(unchanged[same & (unchanged["method"] == method)].assign(**point))
+    for setting, method in changed[["setting", "method"]].drop_duplicates().itertuples(index=False):
+        point = {"setting": setting, "strength": unchanged_strength(setting, method)}
+        parts.append(unchanged[unchanged["method"] == method].assign(**point))
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return table.assign(strength=pd.to_numeric(table["strength"]))
 
 
 def point_names(runs: pd.DataFrame) -> pd.Series:
-    """Such as "momentum=0.5", and "unchanged"."""
+    """Return such as "momentum=0.5", and "unchanged"."""
     strength = runs["strength"].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
     return (runs["setting"].fillna("").astype(str) + "=" + strength).where(runs["setting"].notna(), "unchanged")
 
 
 def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:
-    """A row a method and point, a column a set: such as ARI / NMI, mean +- sd (number of seeds).
+    """Return a row a method and point, a column a set: such as ARI / NMI, mean +- sd (number of seeds).
 
     Of several sets their mean too, where a method and point have all of them.
     """
@@ -103,74 +100,67 @@ def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:
     sets = sorted(runs["dataset"].unique())
     types = runs.groupby("dataset")["n_types"].first().map("{:.0f} types".format)
     header = [f"{dataset} ({types[dataset]})" for dataset in sets] + ["mean"] * (len(sets) > 1)
-    lines = ["| Method | Setting | " + " | ".join(header) + " |", "|---" * (len(header) + 2) + "|"]
-    for (name, point), group in runs.groupby(["name", "point"], sort=False):
+    rows = []
+    for (name, point), group in runs.groupby(["method", "point"], sort=False):
         cells = [cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in sets]
         if len(sets) > 1:
             means = group.groupby("dataset")[list(values)].mean()
             cells.append(" / ".join(map("{:.3f}".format, means.mean())) if len(means) == len(sets) else "-")
-        lines.append(f"| {name} | {point} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def cell(scores: pd.DataFrame) -> str:
-    """Mean of each column, +- sd where there are several rows, and their number."""
-    if scores.empty:
-        return "-"
-    spread = scores.std().map(lambda sd: "" if np.isnan(sd) else f" +- {sd:.3f}")
-    return " / ".join(f"{mean:.3f}{sd}" for mean, sd in zip(scores.mean(), spread, strict=True)) + f" ({len(scores)})"
+        rows.append([name, point, *cells])
+    return grid(["Method", "Setting", *header], rows)
 
 
 def exponents(runs: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Slope of log `value` over log strength by least squares, for each method and setting: 1 is linear.
+    """Return the slope of log `value` over log strength by least squares, for each method and setting: 1 is linear.
 
     Of the median over seeds: the first run of a process also imports libraries.
     """
     rows = []
-    for (name, setting), group in runs.dropna(subset=["strength", value]).groupby(["name", "setting"]):
+    for (name, setting), group in runs.dropna(subset=["strength", value]).groupby(["method", "setting"]):
         medians = group.groupby("strength")[value].median()
         if len(medians) > 1:
             slope = np.polyfit(np.log(medians.index), np.log(medians), 1)[0]
             rows.append((name, setting, slope, medians.index[0], medians.index[-1]))
-    return pd.DataFrame(rows, columns=["name", "setting", "exponent", "from", "to"])
+    return pd.DataFrame(rows, columns=["method", "setting", "exponent", "from", "to"])
 
 
 def exponents_markdown(table: pd.DataFrame) -> str:
-    """A row a method and setting."""
+    """Return a row a method and setting."""
     rows = [
-        f"| {name} | {setting} | {slope:.2f} | {low:g} - {high:g} |" for name, setting, slope, low, high in table.values
+        [name, setting, f"{slope:.2f}", f"{low:g} - {high:g}"]
+        for name, setting, slope, low, high in table.itertuples(index=False)
     ]
-    return "\n".join(["| Method | Setting | Exponent | Fitted from |", "|---|---|---|---|", *rows])
+    return grid(["Method", "Setting", "Exponent", "Fitted from"], rows)
 
 
-def draw(runs: pd.DataFrame, study: Study) -> sns.FacetGrid:
-    """One figure; error bars are the standard deviation over seeds."""
+def draw(runs: pd.DataFrame, study: Study, values: list[str]) -> sns.FacetGrid:
+    """Draw one figure; error bars are the standard deviation over seeds."""
     table = runs if study.bars else with_unchanged(runs)
-    keys = ["dataset", "name", "setting", "strength", "seed"]
-    long = table.melt(keys, study.values, var_name="score", value_name="value").dropna(subset="value")
+    keys = ["dataset", "method", "setting", "strength", "seed"]
+    long = table.melt(keys, values, var_name="score", value_name="value").dropna(subset="value")
     if study.bars:
         long = long.assign(point=point_names(long))
         height = 0.3 * long["point"].nunique() + 1
-        rows = "name" if long["name"].nunique() > 1 else None
-        grid = sns.catplot(long, kind="bar", x="value", y="point", hue="score", col="dataset", row=rows, errorbar="sd",
-                           height=height, aspect=3 / height, margin_titles=True)  # fmt: skip
+        rows = "method" if long["method"].nunique() > 1 else None
+        facets = sns.catplot(long, kind="bar", x="value", y="point", hue="score", col="dataset", row=rows,
+                             errorbar="sd", height=height, aspect=3 / height, margin_titles=True)  # fmt: skip
     else:
         long = long.assign(**{"setting, score": long["setting"] + ", " + long["score"]})
-        grid = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, col=study.col, row=study.row,
+        facets = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, col=study.col, row=study.row,
                            errorbar="sd", err_style="bars", marker="o", height=2.5, aspect=1.3,
                            facet_kws={"sharex": False, "sharey": "row", "margin_titles": True})  # fmt: skip
     for axis in study.logarithmic:
-        grid.set(**{f"{axis}scale": "log"})
+        facets.set(**{f"{axis}scale": "log"})
     if "x" in study.logarithmic:
-        for panel in grid.axes.flat:
+        for panel in facets.axes.flat:
             label_strengths(panel)
-    grid.set_titles(col_template="{col_name}", row_template="{row_name}")
-    grid.set_axis_labels("" if study.bars else "strength", "")
-    return grid.tight_layout()
+    facets.set_titles(col_template="{col_name}", row_template="{row_name}")
+    facets.set_axis_labels("" if study.bars else "strength", "")
+    return facets.tight_layout()
 
 
 def label_strengths(panel: Axes) -> None:
-    """A tick at each strength of a logarithmic axis, but not so near the last that labels would overlap."""
+    """Put a tick at each strength of a logarithmic axis, but not so near the last that labels would overlap."""
     values = sorted({float(x) for line in panel.get_lines() for x in line.get_xdata() if np.isfinite(x)})
     kept: list[float] = []
     for value in values:
@@ -180,26 +170,27 @@ def label_strengths(panel: Axes) -> None:
     panel.set_xticks([], minor=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("study", choices=sorted(STUDIES))
-    parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--figures", type=Path, default=HERE / "figures")
-    arguments = parser.parse_args()
-    source, study = arguments.results / f"{arguments.study}.csv", STUDIES[arguments.study]
+def make(name: str, results: Path, figures: Path) -> None:
+    """Write table and figure of one study."""
+    source, study = results / f"{name}.csv", STUDIES[name]
     if not source.exists():
-        parser.error(f"there is no {source}: run jojoscl -m experiment={arguments.study}, then experiments/collect.py")
-    mpl.use("Agg")
+        raise UserError(
+            f"There is no {source}: run jojoscl -m experiment={name}, then python -m experiments collect runs/{name}."
+        )
     runs = read(source)
-    text = markdown(runs, (*study.listed, *study.values))
+    values = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.values]
+    listed = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.listed]
+    text = f"{' / '.join([*listed, *values])}\n\n{markdown(runs, [*listed, *values])}"
     if "y" in study.logarithmic:
-        text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), study.values[0]))
-    with whole_file(source.with_suffix(".md")) as path:
-        path.write_text(text + "\n")
-    arguments.figures.mkdir(parents=True, exist_ok=True)
-    print(f"{text}\n\n{source.with_suffix('.md')}")
-    save(draw(runs, study), arguments.figures / f"{arguments.study}.png", dpi=80)
+        text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), values[0]))
+    write(source.with_suffix(".md"), text)
+    save(draw(runs, study, values), figures / f"{name}.png", dpi=80)
 
 
-if __name__ == "__main__":
-    main()
+def main(arguments: Sequence[str]) -> None:
+    """Write what was asked for."""
+    options = parser("studies", __doc__)
+    options.add_argument("studies", nargs="*", choices=[*STUDIES, []], metavar="STUDY", help=", ".join(STUDIES))
+    chosen = options.parse_args(arguments)
+    for name in chosen.studies or [name for name in STUDIES if (chosen.results / f"{name}.csv").exists()]:
+        make(name, chosen.results, chosen.figures)

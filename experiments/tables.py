@@ -1,45 +1,34 @@
 """The paper's Table I from this project's own runs, and what they say over datasets.
 
-    python experiments/tables.py experiments/results/table1.csv
+    python -m experiments tables
 
-From a table made by collect.py it writes, beside it, `table1.md`, `table1.tex` and `table1_summary.csv`, and the
+From results/table1.csv it writes `table1.md`, `table1.tex` and `table1_summary.csv` beside it, and the
 critical-difference diagram.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from collect import KEYS, grid, named, reference
-from compare import OURS, Comparison, compare
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from experiments.compare import Comparison, compare
+from experiments.runs import KEYS, OURS, has_epochs, read, reference, told_k, with_sets
+from experiments.text import FIGURES, grid, parser, save, write
 from jojoscl.runner.config import conf_dir
-from jojoscl.utils.errors import UserError, told_in_a_sentence
-from jojoscl.utils.files import whole_file
+from jojoscl.utils.errors import UserError
 
 METRICS = {"ari": "ARI", "nmi": "NMI", "acc": "ACC"}
-SUMMARY = [
-    "dataset",
-    "variant",
-    "method",
-    "preset",
-    "selection",
-    "metric",
-    "mean",
-    "sd",
-    "n",
-    "published",
-    "difference",
-]
-FIGURE = Path(__file__).parent / "figures" / "critical_difference.png"
+RUN = ["dataset", "variant", "method", "selection"]
+SUMMARY = [*RUN, "metric", "mean", "sd", "n", "published", "difference"]
+FIGURE = FIGURES / "critical_difference.png"
 AVERAGE = "Average"
-RELEASED = "jojoscl released"
+RELEASED = "jojoscl_released"
+FORMS = ("jojoscl_paper", RELEASED)  # stand beside the published JojoSCL, as the default method does
 
 
 @dataclass(frozen=True)
@@ -74,65 +63,46 @@ class Section:
     note: str
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The runs of a table made by collect.py.
+def scored(path: Path) -> pd.DataFrame:
+    """Return the runs of a table that ``collect`` made.
 
     Raises
     ------
     UserError
         Not such a table, nothing scored in it, or a run that stands in it twice.
     """
-    try:
-        runs = pd.read_csv(path)
-    except (OSError, ValueError) as error:  # pandas' own errors of a file without columns or rows are ValueErrors
-        raise UserError(f"{path} cannot be read as a table: give one that collect.py made.") from error
-    missing = [name for name in (*SUMMARY[:5], *METRICS) if name not in runs]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}: give a table that collect.py made.")
+    runs = read(path, (*RUN, "seed", *METRICS))
     if any(runs[name].dtype == object for name in METRICS) or runs[list(METRICS)].isna().all(axis=None):
         raise UserError(f"{path} has no scored run: ari, nmi and acc must be numbers.")
-    runs = named(runs)
     twice = runs[runs.duplicated([name for name in KEYS[1:] if name in runs])]
     if not twice.empty:
         run = twice.iloc[0]
-        raise UserError(f"{path} has {run['name']} on {run['dataset']}, seed {run['seed']}, twice: keep one of them.")
+        raise UserError(f"{path} has {run['method']} on {run['dataset']}, seed {run['seed']}, twice: keep one of them.")
     return runs
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a set, method, selection and metric: mean and sd over seeds, and the published value where there is one.
-
-    `name` is the method with its preset; `set` is the dataset, with its variant where the runs hold several.
-    """
-    variants = runs.groupby("dataset")["variant"].transform("nunique")
-    runs = runs.assign(set=runs["dataset"].where(variants == 1, runs["dataset"] + " " + runs["variant"]))
-    by = [*SUMMARY[:5], "name", "set"]
-    scores = runs.melt(by, list(METRICS), "metric", "score").dropna(subset="score").groupby([*by, "metric"])["score"]
+    """Return a row a set, method, selection and metric: mean and sd over seeds, and the published value."""
+    by = [*RUN, "set"]
+    long = with_sets(runs).melt(by, list(METRICS), "metric", "score").dropna(subset="score")
+    scores = long.groupby([*by, "metric"])["score"]
     table = scores.agg(mean="mean", sd="std", n="size").reset_index()
     paper = reference().melt(["dataset", "method"], var_name="metric", value_name="published")
+    paper = pd.concat([paper, *(paper[paper["method"] == OURS].assign(method=form) for form in FORMS)])
     table = table.merge(paper, "left", on=["dataset", "method", "metric"])
     return table.assign(difference=table["mean"] - table["published"])
 
 
 def in_order(values: Iterable[str], kind: str) -> list[str]:
-    """Sets (`data`) or methods (`method`) as conf/experiment/table1.yaml lists them; what it does not name, after."""
+    """Sort sets (`data`) or methods (`method`) as experiment=table1 lists them; what it does not name, after."""
     listed = OmegaConf.load(conf_dir() / "experiment" / "table1.yaml").hydra.sweeper.params[kind]
-    first = [name.strip().replace("jojoscl_", "jojoscl ") for name in listed.split(",")]
-    first = [OURS if name == "jojoscl" else name for name in first]
+    first = [name.strip() for name in listed.split(",")]
 
     def place(value: str) -> tuple[bool, int, str]:
         known = value if kind == "method" else value.split(" ")[0]
         return value == "random", first.index(known) if known in first else len(first), value
 
     return sorted(set(values), key=place)
-
-
-def about(name: str) -> DictConfig:
-    """The method's settings in conf/method, by the first word of its `name`; empty if it is not there."""
-    path = conf_dir() / "method" / f"{name.split(' ')[0]}.yaml"
-    settings = OmegaConf.load(path) if path.exists() else OmegaConf.create()
-    assert isinstance(settings, DictConfig)
-    return settings.get("method", settings)
 
 
 def number(value: float, signed: bool = False) -> str:
@@ -147,8 +117,8 @@ def number(value: float, signed: bool = False) -> str:
 
 def wide(rows: pd.DataFrame, value: str) -> pd.DataFrame:
     """`value` with a row (name, selection) and a column a set, in the tables' order; NaN where no run finished."""
-    table = rows.pivot(index=["name", "selection"], columns="set", values=value)
-    lines = [(name, kind) for name in in_order(rows["name"], "method") for kind in ("last", "oracle")]
+    table = rows.pivot(index=["method", "selection"], columns="set", values=value)
+    lines = [(name, kind) for name in in_order(rows["method"], "method") for kind in ("last", "oracle")]
     return table.reindex(index=[line for line in lines if line in table.index], columns=in_order(rows["set"], "data"))
 
 
@@ -160,9 +130,9 @@ def standing(means: pd.DataFrame) -> pd.DataFrame:
 
 def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
     """ARI / NMI of a set in a line: published, then label-free the released code, ours, and the best of the others."""
-    free = summary[(summary["selection"] == "last") & (summary["name"] != "random")]
+    free = summary[(summary["selection"] == "last") & (summary["method"] != "random")]
     means = {metric: wide(free[free["metric"] == metric], "mean").droplevel("selection") for metric in ("ari", "nmi")}
-    paper = summary[summary["name"] == OURS].pivot(index="set", columns="metric", values="published")
+    paper = summary[summary["method"] == OURS].pivot(index="set", columns="metric", values="published")
 
     def both(name: str | None, place: str) -> str:
         if name not in means["ari"].index or pd.isna(means["ari"].at[name, place]):
@@ -217,14 +187,11 @@ def lines(means: pd.DataFrame, style: Style) -> pd.DataFrame:
     """What stands before the scores: the method, by what its epoch was chosen, and whether it is told K."""
     rows = []
     for name, selection in means.index:
-        settings = about(name)
-        told = OmegaConf.select(settings, "about.told_k")
-        trained = "epochs" in settings or name.startswith("jojoscl ")  # whose epochs the presets have
-        free = "last epoch" if trained else "no epochs"
+        free = "last epoch" if has_epochs(name) else "no epochs"
         rows.append([
             name if selection == "last" else f"{name} †",
             free if selection == "last" else "true labels (oracle) †",
-            {True: "told", False: "finds"}.get(told, "–"),
+            {True: "told", False: "finds"}.get(told_k(name), "–"),
         ])  # fmt: skip
     return pd.DataFrame([map(style.text, row) for row in rows], columns=["Method", "Selected by", "K"])
 
@@ -246,7 +213,7 @@ def beside_paper(rows: pd.DataFrame, style: Style) -> pd.DataFrame:
 
 
 def over_sets(result: Comparison, style: Style) -> pd.DataFrame:
-    """The comparison's table as text; `jojoscl default` against itself has no p."""
+    """The comparison's table as text; `jojoscl` against itself has no p."""
     table = result.table
     shown = pd.DataFrame(
         {"Method": table.index.map(style.text), "Mean rank": [f"{rank:.2f}" for rank in table["rank"]]}
@@ -310,16 +277,15 @@ PAPER_NOTE = (
 
 def to_markdown(shown: list[Section], source: str, figure: str) -> str:
     """`figure`: link to the diagram, or "". A note that the next section shares stands once, below the last of them."""
-    parts = [f"# Results of `{source}`", "Made by `experiments/tables.py`; do not edit."]
+    parts = [f"# Results of `{source}`", "Made by `python -m experiments tables`; do not edit."]
     for section, following in zip(shown, [*shown[1:], None], strict=True):
-        parts += [f"## {section.title}", _grid(section.table)]
+        parts += [
+            f"## {section.title}",
+            "" if section.table.empty else grid(section.table.columns, section.table.to_numpy()),
+        ]
         parts += [section.note] if following is None or following.note != section.note else []
     parts += [f"![Mean ranks by ARI; methods joined by a bar are not told apart]({figure})"] if figure else []
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _grid(table: pd.DataFrame) -> str:
-    return "" if table.empty else grid(table.columns, table.to_numpy())
 
 
 def to_latex(shown: list[Section]) -> str:
@@ -331,35 +297,24 @@ def to_latex(shown: list[Section]) -> str:
         for section in shown
         if not section.table.empty
     ]
-    return "\n".join(["% Made by experiments/tables.py; needs the packages booktabs and graphicx.", *parts])
+    return "\n".join(["% Made by python -m experiments tables; needs the packages booktabs and graphicx.", *parts])
 
 
-def write(table: Path, figure: Path) -> list[Path]:
-    """Everything made from the runs in `table`; returns the files."""
-    summary = summarise(read(table))
-    files = [table.with_suffix(".md"), table.with_suffix(".tex"), table.with_name(f"{table.stem}_summary.csv")]
+def write_all(table: Path, figure: Path) -> None:
+    """Write everything that is made from the runs in `table`."""
+    summary = summarise(scored(table))
     diagram = compare(label_free(summary, "ari")).diagram("ARI")
-    if diagram:
-        files.append(figure)
-        with whole_file(figure) as path:
-            diagram.savefig(path, dpi=150, bbox_inches="tight")
     link = os.path.relpath(figure, table.parent) if diagram else ""
-    texts = [to_markdown(sections(summary, MARKDOWN), table.name, link), to_latex(sections(summary, LATEX))]
-    texts.append(summary[SUMMARY].round(4).to_csv(index=False))
-    for file, text in zip(files, texts, strict=False):
-        with whole_file(file) as path:
-            path.write_text(text)
-    return files
+    write(table.with_suffix(".md"), to_markdown(sections(summary, MARKDOWN), table.name, link))
+    write(table.with_suffix(".tex"), to_latex(sections(summary, LATEX)))
+    write(table.with_name(f"{table.stem}_summary.csv"), summary[SUMMARY].round(4).to_csv(index=False))
+    if diagram:
+        save(diagram, figure, bbox_inches="tight")
 
 
-@told_in_a_sentence
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--figure", type=Path, default=FIGURE)
-    arguments = parser.parse_args()
-    print("\n".join(map(str, write(arguments.table, arguments.figure))))
-
-
-if __name__ == "__main__":
-    main()
+def main(arguments: Sequence[str]) -> None:
+    """Write Table I and what belongs to it."""
+    options = parser("tables", __doc__)
+    options.add_argument("table", type=Path, nargs="?", help="runs; results/table1.csv if not given")
+    chosen = options.parse_args(arguments)
+    write_all(chosen.table or chosen.results / "table1.csv", chosen.figures / FIGURE.name)

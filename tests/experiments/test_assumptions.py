@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[2] / "experiments"
+from experiments import assumptions as study
 
 
-@pytest.fixture(scope="module")
-def study() -> Any:
-    sys.path.insert(0, str(FOLDER))
-    return importlib.import_module("assumptions")
-
-
-def test_normal_coordinates_pass_and_exponential_ones_fail(study: Any) -> None:
+def test_normal_coordinates_pass_and_exponential_ones_fail() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [100, 200, 10])
     normal, exponential = rng.normal(size=(310, 300)), rng.exponential(size=(310, 100))
@@ -35,20 +26,20 @@ def test_normal_coordinates_pass_and_exponential_ones_fail(study: Any) -> None:
     assert failing["discovered"].min() > 0.97
 
 
-def test_of_a_mixture_the_share_of_normal_coordinates_among_the_discoveries_is_small(study: Any) -> None:
+def test_of_a_mixture_the_share_of_normal_coordinates_among_the_discoveries_is_small() -> None:
     rng = np.random.default_rng(1)
     x = np.hstack([rng.normal(size=(300, 500)), rng.exponential(size=(300, 500))])
     found = study.normality(x, np.zeros(300, int))["discovered"]
     assert ((found > 0.5) & (found < 0.54)).all()  # 500 / (1 - 0.05) at most
 
 
-def test_far_from_normal_is_not_taken_for_normal(study: Any) -> None:
+def test_far_from_normal_is_not_taken_for_normal() -> None:
     x = np.zeros((3000, 1))
     x[:30] = 5  # a gene that few cells of a type express: the approximation of statsmodels gives a p above 1
     assert study.anderson_darling(x)[0] == 0
 
 
-def test_estimated_risk_is_the_true_one_of_normal_cells(study: Any) -> None:
+def test_estimated_risk_is_the_true_one_of_normal_cells() -> None:
     g = torch.Generator().manual_seed(0)
     labels = torch.arange(3000) % 3
     theta = 5.0 * labels[:, None] + torch.randn(3000, 16, generator=g, dtype=torch.float64)
@@ -61,7 +52,7 @@ def test_estimated_risk_is_the_true_one_of_normal_cells(study: Any) -> None:
     assert found["released"] == pytest.approx(0, abs=1e-9)
 
 
-def test_simulated_cells_are_drawn_again_around_the_same_truth(study: Any) -> None:
+def test_simulated_cells_are_drawn_again_around_the_same_truth() -> None:
     scores, types = study.draws(0.3, 0, 12)
     assert scores.shape == (12, 400, study.N_DIMS)
     within = scores - scores.mean(0)
@@ -72,7 +63,7 @@ def test_simulated_cells_are_drawn_again_around_the_same_truth(study: Any) -> No
     assert (scores == study.draws(0.3, 0, 12)[0]).all()
 
 
-def test_error_of_tau2_falls_with_the_root_of_the_size(study: Any) -> None:
+def test_error_of_tau2_falls_with_the_root_of_the_size() -> None:
     table = study.tau2_errors([10, 40, 160, 640], 0, n_draws=300)
     slope = np.polyfit(np.log(table["n_cells"]), np.log(table["rmse"]), 1)[0]
     assert slope == pytest.approx(-0.5, abs=0.05)
@@ -80,14 +71,14 @@ def test_error_of_tau2_falls_with_the_root_of_the_size(study: Any) -> None:
     assert (table["bias"].abs() < 4 * table["rmse"] / np.sqrt(300)).all()
 
 
-def test_movement_of_centroids_is_relative_to_their_spread(study: Any) -> None:
+def test_movement_of_centroids_is_relative_to_their_spread() -> None:
     after = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     found = study.changes(after + torch.tensor([0.0, 0.1]), after, np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0]))
     assert found == {"movement": pytest.approx(0.1), "ari_previous": 1.0}
 
 
 @pytest.mark.parametrize("start", ["kmeans", "spectral", "truth", "random"])
-def test_starts(study: Any, start: str) -> None:
+def test_starts(start: str) -> None:
     rng = np.random.default_rng(0)
     truth = np.repeat([0, 1, 2], 40)
     labels = study.first_labels(rng.normal(size=(120, 20)) + 5 * truth[:, None], truth, start, 0)
@@ -96,13 +87,13 @@ def test_starts(study: Any, start: str) -> None:
     assert agreement < 0.1 if start == "random" else agreement == 1
 
 
-def test_training_is_followed_from_epoch_to_epoch(study: Any) -> None:
+def test_training_is_followed_from_epoch_to_epoch() -> None:
     table = study.measure_training("pbmc68k_reduced", "truth", 0, 2)
     assert list(table["epoch"]) == [0, 1]
     assert table[["movement", "ari_previous", "ari_truth", "loss", "sure"]].notna().all(axis=None)
 
 
-def test_what_is_in_the_table_is_not_measured_again(study: Any, tmp_path: Path) -> None:
+def test_what_is_in_the_table_is_not_measured_again(tmp_path: Path) -> None:
     calls = []
 
     def measure(dropout: float, seed: int) -> pd.DataFrame:
@@ -116,11 +107,8 @@ def test_what_is_in_the_table_is_not_measured_again(study: Any, tmp_path: Path) 
     assert len(table) == len(pd.read_csv(path)) == 8
 
 
-def test_command(study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "units", lambda *_: [{"n_dims": 8, "seed": 0}])
-    monkeypatch.setattr(
-        sys, "argv", ["assumptions.py", "sizes", "--results", str(tmp_path), "--figures", str(tmp_path)]
-    )
-    study.main()
+    study.main(["sizes", "--results", str(tmp_path), "--figures", str(tmp_path)])
     assert (tmp_path / "assumptions_sizes.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(tmp_path / "sizes.csv")) == 9

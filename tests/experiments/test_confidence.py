@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+from experiments import confidence
+from jojoscl.utils.errors import UserError
 
 
-@pytest.fixture
-def confidence(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    return importlib.import_module("confidence")
-
-
-def finished(folder: Path, preset: str = "default") -> None:
+def finished(folder: Path, method: str = "jojoscl") -> None:
     """Ten cells of two types; the two in the wrong cluster are the least and the third least certain."""
     folder.mkdir(parents=True)
-    about = {"dataset": "yan", "variant": "all", "method": "jojoscl", "preset": preset, "seed": 0, "git_commit": "c"}
+    about = {"dataset": "yan", "variant": "all", "method": method, "seed": 0, "git_commit": "c"}
     (folder / "metrics.json").write_text(json.dumps(about | {"selection": "last", "seconds": {"total": 1.0}}))
     obs = pd.DataFrame({"cell_type": list("aaaaabbbbb"), "jojoscl": list("0000111110")})
     obs["jojoscl_confidence"] = [0.9, 0.9, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9, 0.2, 0.3]
     AnnData(obs=obs.set_index(obs.index.astype(str))).write_h5ad(folder / "result.h5ad")
 
 
-def test_most_certain(confidence: Any) -> None:
+def test_most_certain() -> None:
     certain = confidence.most_certain(np.array([0.1, 0.9, 0.5, 0.9]), 0.5)
     assert certain.tolist() == [1, 3]
 
 
-def test_table_and_picture(confidence: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_and_picture(tmp_path: Path) -> None:
     finished(tmp_path / "runs" / "ours")
-    finished(tmp_path / "runs" / "released", preset="released")  # gives no confidence: left out
-    monkeypatch.setattr(sys, "argv", ["confidence.py", str(tmp_path / "runs"), "--out", str(tmp_path)])
-    confidence.main()
+    finished(tmp_path / "runs" / "released", method="jojoscl_released")  # gives no confidence: left out
+    where = ["--results", str(tmp_path / "results"), "--figures", str(tmp_path / "figures")]
+    confidence.main(["--runs", str(tmp_path / "runs"), *where])
     table = pd.read_csv(tmp_path / "results" / "confidence.csv").set_index("kept")
     assert len(table) == len(confidence.KEPT)
     assert table["acc"][1.0] == 0.8
@@ -51,8 +43,6 @@ def test_table_and_picture(confidence: Any, tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "figures" / "confidence.png").stat().st_size > 1000
 
 
-def test_no_runs(confidence: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(sys, "argv", ["confidence.py", str(tmp_path)])
-    with pytest.raises(SystemExit, match="2"):
-        confidence.main()
-    assert "no finished run of the default preset" in capsys.readouterr().err
+def test_no_runs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished run of method=jojoscl"):
+        confidence.of_runs(tmp_path)

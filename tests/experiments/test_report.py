@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from experiments import report
+from experiments.__main__ import main
+from experiments.text import HERE
 from jojoscl.runner.config import conf_dir
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STUDIES = """
 - name: first
   title: First study
@@ -31,17 +30,11 @@ STUDIES = """
   figures: {figures/third*.png: None}
 """
 RUNS = [
-    ("yan", "all", "sccl", None, 0, "last", 0.5, 0.6, "3.11.7", "c" * 40),
-    ("yan", "all", "sccl", None, 1, "last", 0.7, 0.6, "3.11.7", "d" * 40 + "+"),
-    ("yan", "all", "sccl", None, 1, "oracle", 0.9, 0.8, "3.11.7", "c" * 40),
+    ("yan", "all", "sccl", 0, "last", 0.5, 0.6, "3.11.7", "c" * 40),
+    ("yan", "all", "sccl", 1, "last", 0.7, 0.6, "3.11.7", "d" * 40 + "+"),
+    ("yan", "all", "sccl", 1, "oracle", 0.9, 0.8, "3.11.7", "c" * 40),
 ]
-COLUMNS = ["dataset", "variant", "method", "preset", "seed", "selection", "ari", "nmi", "python", "git_commit"]
-
-
-@pytest.fixture(autouse=True)
-def report(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    return importlib.import_module("report")
+COLUMNS = ["dataset", "variant", "method", "seed", "selection", "ari", "nmi", "python", "git_commit"]
 
 
 @pytest.fixture
@@ -62,12 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
-    runpy.run_path(str(EXPERIMENTS / "report.py"), run_name="__main__")
-
-
-def test_sections_of_what_there_is_in_order(report: Any, folder: Path) -> None:
+def test_sections_of_what_there_is_in_order(folder: Path) -> None:
     page = report.render(folder)
     ids = re.findall(r'<section id="(\w+)">', page)
     assert ids == ["first", "second", "settings", "environment", "commands", "caveats"]
@@ -77,7 +65,7 @@ def test_sections_of_what_there_is_in_order(report: Any, folder: Path) -> None:
         assert text in page
 
 
-def test_pictures_are_inside_and_nothing_is_fetched(report: Any, folder: Path) -> None:
+def test_pictures_are_inside_and_nothing_is_fetched(folder: Path) -> None:
     page = report.render(folder)
     sources = re.findall(r'\bsrc="([^"]*)"', page)
     assert len(sources) == 3  # two by the glob, and the one that first.md shows
@@ -86,7 +74,7 @@ def test_pictures_are_inside_and_nothing_is_fetched(report: Any, folder: Path) -
     assert "Drawn &lt;here&gt; (first_a)" in page
 
 
-def test_tables(report: Any, folder: Path) -> None:
+def test_tables(folder: Path) -> None:
     page = report.render(folder)
     assert "<td>2</td>" in page  # Markdown
     assert "<h3>Head</h3>" in page
@@ -96,7 +84,7 @@ def test_tables(report: Any, folder: Path) -> None:
     assert "<td>0.1235</td>" in page
 
 
-def test_settings_and_environment(report: Any, folder: Path) -> None:
+def test_settings_and_environment(folder: Path) -> None:
     page = report.render(folder)
     for path in (conf_dir() / "method").glob("*.yaml"):
         assert f"<summary><code>{path.stem}</code></summary>" in page
@@ -106,8 +94,8 @@ def test_settings_and_environment(report: Any, folder: Path) -> None:
     assert "second.csv" not in page[page.index('id="environment"') :]  # no runs in it
 
 
-def test_same_inputs_same_bytes(report: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, "--folder", folder)
+def test_same_inputs_same_bytes(folder: Path) -> None:
+    report.main(["--folder", str(folder)])
     assert (folder / "report.html").read_bytes() == report.render(folder).encode()
 
 
@@ -129,20 +117,20 @@ def spoil_nothing_there(folder: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_one_sentence(
-    spoil: Any, sentence: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    spoil: Any, sentence: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(folder)
     with pytest.raises(SystemExit, match="2"):
-        run(monkeypatch, "--folder", folder)
+        main(["report", "--folder", str(folder)])
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
     assert not (folder / "report.html").exists()
 
 
-def test_committed_studies_have_their_texts(report: Any) -> None:
-    studies = report.read_studies(EXPERIMENTS / "studies.yaml")
-    shown = [s.name for s in studies if report.section(s, EXPERIMENTS)]
+def test_committed_studies_have_their_texts() -> None:
+    studies = report.read_studies(HERE / "studies.yaml")
+    shown = [s.name for s in studies if report.section(s, HERE)]
     for name in ("about", "caveats", *shown):
-        assert (EXPERIMENTS / "studies" / f"{name}.md").exists(), name
+        assert (HERE / "studies" / f"{name}.md").exists(), name
     assert len({study.name for study in studies}) == len(studies)

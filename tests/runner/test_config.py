@@ -101,10 +101,10 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
     names = []
     for point in points:
         (vary,) = OverridesParser.create().parse_overrides([f"vary={point or 'null'}"])
-        OmegaConf.update(cfg, "vary", vary.value(), force_add=True)
+        OmegaConf.update(cfg, "vary", vary.value(), merge=False, force_add=True)
         names.append(run_folder(cfg))
     assert len(set(names)) == len(points)
-    assert not any(folder.endswith("wrong") for folder in names)
+    assert not any("wrong" in folder for folder in names)
     for key in grid.keys() & {"data", "method"}:
         assert set(grid[key]) <= set(choices(key))
 
@@ -205,7 +205,7 @@ def test_metrics_say_what_a_study_changed(override: str, setting: str | None, st
 )
 def test_vary_names_what_is_not_there(override: str, words: str) -> None:
     cfg = compose([override])
-    assert run_folder(cfg).endswith("seed0-wrong")  # the run says it, and in a sweep the others go on
+    assert "seed0-wrong-" in run_folder(cfg)  # the run says it, and in a sweep the others go on
     with pytest.raises(UserError, match=words):
         varied(cfg)
 
@@ -259,13 +259,13 @@ def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(tmp_path: 
         table.write_text(text)
         names.append(run_folder(compose(["data=h5ad", f"data.path={moved}", "n_clusters=3", f"data.metadata={table}"])))
     assert len(set(names)) == 3
-    assert not any(name.endswith("wrong") for name in names)
+    assert not any("wrong" in name for name in names)
 
 
 def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: AnnData) -> None:
     """Not even in one folder: the checkpoint holds the run's name."""
     own = ["data=h5ad", f"data.path={tmp_path / 'x.h5ad'}", "n_clusters=3", "method.epochs=1", "method.min_steps=0",
-           "method.n_networks=1", "pictures=false", "trainer.progress_bar=false", f"paths.cache={tmp_path}"]  # fmt: skip
+           "method.n_networks=1", "pictures=false", "trainer.progress_bar=false"]  # fmt: skip
     cells.write_h5ad(tmp_path / "x.h5ad")
     run(compose(own), tmp_path / "run")
     (tmp_path / "run" / "metrics.json").unlink()  # as if it had been killed before the end
@@ -325,6 +325,7 @@ def test_settings_of_a_run_are_checked(override: str) -> None:
     [
         "data.root=[{_target_: pandas.read_pickle, filepath_or_buffer: payload}]",
         "data.root={_target_: os.system, command: touch payload}",
+        "data.root='[{_target_: pandas.read_pickle, filepath_or_buffer: payload}]'",
         "method._target_=os.system",
         "+method.preprocess._target_=subprocess.run",
         "method.instance_dims=[{_target_: builtins.eval, _args_: [1]}]",
@@ -384,7 +385,6 @@ def test_what_users_set_of_hydra_passes() -> None:
         "{callbacks: {mine: {_target_: os.system, command: x}}}",
         "{job_logging: {formatters: {mine: {(): os.system}}}}",
         "{hydra_logging: {handlers: {mine: {class: os.system}}}}",
-        "{launcher: {_target_: [1]}}",
         "{sweeper: {params: {hydra.launcher._target_: os.system}}}",
     ],
 )

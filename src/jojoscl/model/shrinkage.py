@@ -52,7 +52,7 @@ def _sizes(labels: Tensor, n_clusters: int) -> Tensor:
 
 
 def shrinkage_weight(sigma2: Tensor, tau2: Tensor) -> Tensor:
-    """b = sigma2 / (sigma2 + tau2); 1 where both are 0 (a cluster that is one point stays that point)."""
+    """B = sigma2 / (sigma2 + tau2); 1 where both are 0 (a cluster that is one point stays that point)."""
     total = sigma2 + tau2
     safe = torch.where(total > 0, total, 1.0)  # a division by 0 in the branch not taken still makes its gradient NaN
     return torch.where(total > 0, sigma2 / safe, 1.0)
@@ -171,7 +171,7 @@ def shrink_to_clusters(h: Tensor, labels: Tensor, b: Tensor) -> Tensor:
     mean = sums.stats().mean.to(h)
     for start in range(0, len(h), _ROWS):  # of many cells no other copy
         rows = slice(start, start + _ROWS)
-        shrunk[rows] = shrink(h[rows], mean[labels[rows]], b[labels[rows]])
+        shrunk[rows] = shrink(h[rows], mean[labels[rows]], b[labels[rows]].to(h))
     return shrunk
 
 

@@ -52,7 +52,7 @@ _STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
 
 
 def class_of(name: object) -> Any:
-    """The class that `_target_` names; a :class:`UserError` for any other than those of the table."""
+    """Return the class that `_target_` names; a :class:`UserError` for any other than those of the table."""
     table = SETTINGS | LOGGERS
     if not isinstance(name, str) or name not in table:
         raise UserError(f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(table))}.")
@@ -95,6 +95,8 @@ def refuse_calls(node: object, *, hydra: bool = False) -> None:
         allowed: set[str] | None = None
         if key == "_target_":
             allowed = _OF_HYDRA if hydra else set()
+        elif isinstance(value, str) and "_target_:" in value.replace(" ", ""):  # as text, where a path belongs
+            allowed = set()
         elif hydra and key in _OF_LOGGING:
             allowed = _OF_LOGGING[key]
         elif hydra and isinstance(value, str) and value.startswith("ext://"):

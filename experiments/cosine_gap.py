@@ -1,0 +1,80 @@
+"""The cosine gap of cells' views against the epoch, with and without SURE, and the weight b_k of its shrinkage.
+
+    jojoscl -m experiment=cosine_gap
+    python -m experiments cosine_gap --runs runs/cosine_gap
+
+writes results/cosine_gap.csv (all epochs) and, from it, results/cosine_gap.md (the gap after the last epoch) and
+figures/cosine_gap.png, where a thin line is a seed and a thick one their mean. Without --runs the CSV is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+
+from experiments.runs import read
+from experiments.text import cell, grid, parser, save, write
+from jojoscl.utils.errors import UserError
+
+SHOWN = {"cosine_gap": "cosine gap", "b": "mean $b_k$"}
+
+
+def records(folder: Path) -> pd.DataFrame:
+    """Return what is shown of shrinkage.csv of the finished runs below `folder`, with dataset, seed and sure."""
+    tables = []
+    for path in sorted(folder.rglob("metrics.json")):
+        metrics, config = json.loads(path.read_text()), yaml.safe_load((path.parent / "config.yaml").read_text())
+        names = {"dataset": metrics["dataset"], "seed": metrics["seed"], "sure": config["method"]["sure"]}
+        table = pd.read_csv(path.parent / "shrinkage.csv")
+        means = table[table["quantity"].isin(SHOWN)].groupby(["quantity", "epoch"], as_index=False)["value"].mean()
+        tables.append(means.assign(**names))
+    if not tables:
+        raise UserError(f"There is no finished run below {folder}: jojoscl -m experiment=cosine_gap makes them.")
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw a panel a dataset and quantity."""
+    datasets = sorted(table["dataset"].unique())
+    figure = Figure(figsize=(4 * len(datasets), 5), layout="constrained")
+    panels = figure.subplots(2, len(datasets), squeeze=False)
+    for row, (quantity, words) in zip(panels, SHOWN.items(), strict=True):
+        for axis, dataset in zip(row, datasets, strict=True):
+            chosen = table[(table["dataset"] == dataset) & (table["quantity"] == quantity)]
+            for sure, group in chosen.groupby("sure"):
+                colour = sorted(table["sure"].unique()).index(sure)
+                curves = group.pivot_table("value", "epoch", "seed")
+                axis.plot(curves, color=f"C{colour}", linewidth=0.5, alpha=0.5)
+                axis.plot(curves.mean(axis=1), color=f"C{colour}", label=f"sure={sure}")
+            axis.set(title=dataset, xlabel="epoch", ylabel=words)
+            axis.legend(frameon=False)
+    return figure
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a row a set, a column a form of SURE: the gap after the last epoch, mean +- sd (number of seeds)."""
+    last = table[(table["quantity"] == "cosine_gap") & (table["epoch"] == table["epoch"].max())]
+    forms = sorted(last["sure"].unique())
+    rows = [
+        [str(dataset), *(cell(group.loc[group["sure"] == form, ["value"]]) for form in forms)]
+        for dataset, group in last.groupby("dataset")
+    ]
+    return grid(["Set", *(f"sure={form}" for form in forms)], rows)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the study's files."""
+    options = parser("cosine_gap", __doc__)
+    options.add_argument("--runs", type=Path, help="folder of the runs; without it the CSV is read")
+    chosen = options.parse_args(arguments)
+    source = chosen.results / "cosine_gap.csv"
+    if chosen.runs is not None:
+        write(source, records(chosen.runs).round(4).to_csv(index=False))
+    table = read(source, ("dataset", "seed", "sure", "quantity", "epoch", "value"))
+    write(source.with_suffix(".md"), markdown(table))
+    save(draw(table), chosen.figures / "cosine_gap.png")

@@ -1,0 +1,87 @@
+"""Tables of runs, one row a run, and the published numbers beside which they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from jojoscl.runner.config import build, compose, conf_dir
+from jojoscl.utils.errors import UserError
+
+OURS = "jojoscl"
+PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
+KEYS = ["experiment", "dataset", "variant", "method", "seed", "selection", "setting", "strength"]  # one row each
+COLUMNS = [
+    *KEYS, "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc",
+    "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit",
+]  # fmt: skip
+OLD_CLOCK = ["seconds_old_clock", "seconds_method_old_clock"]  # of runs before the clock was made wall time
+
+
+def read(path: Path, needed: Sequence[str] = ("dataset", "variant", "method", "seed", "selection")) -> pd.DataFrame:
+    """Return the runs of a table that ``collect`` made; no variant is an empty word.
+
+    Raises
+    ------
+    UserError
+        Not such a table, a column of `needed` that it lacks, or no row in it.
+    """
+    try:
+        runs = pd.read_csv(path)
+    except OSError as error:
+        raise UserError(f"There is no table {path}: `python -m experiments collect` makes it from runs.") from error
+    except ValueError as error:  # pandas' own errors of a file without columns or rows are ValueErrors
+        raise UserError(f"{path} cannot be read as a table of runs: give one that `collect` made.") from error
+    if missing := [name for name in needed if name not in runs]:
+        raise UserError(f"{path} has no column {missing[0]!r}: give a table that `collect` made.")
+    if runs.empty:
+        raise UserError(f"{path} holds no run: give a table that `collect` made.")
+    return runs.fillna({"variant": ""})
+
+
+def with_sets(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add a column `set`: the dataset, with its variant where the runs hold several."""
+    many = runs.groupby("dataset")["variant"].transform("nunique") > 1
+    return runs.assign(set=runs["dataset"].where(~many, runs["dataset"] + " " + runs["variant"].astype(str)))
+
+
+def seconds_column(runs: pd.DataFrame, name: str = "seconds") -> str:
+    """Return `name`, or the column of the old clock where the runs have no other: the two are never mixed."""
+    return name if name in runs and runs[name].notna().any() else f"{name}_old_clock"
+
+
+def reference() -> pd.DataFrame:
+    """Return the paper's Table I: dataset, method, ari, nmi."""
+    return pd.read_csv(PUBLISHED)
+
+
+def published(dataset: str) -> dict[str, float]:
+    """Return ARI and NMI of JojoSCL in the paper's Table I; nothing where it has no such set."""
+    table = reference().query("dataset == @dataset and method == @OURS")
+    return {} if table.empty else table[["ari", "nmi"]].iloc[0].to_dict()
+
+
+@cache
+def settings(method: str) -> tuple[DictConfig, Any] | None:
+    """Return configuration and object of ``method=...``; None where `conf/method` has no such file."""
+    if not (conf_dir() / "method" / f"{method}.yaml").exists():
+        return None
+    cfg = compose([f"method={method}"]).method
+    return cfg, build(cfg)
+
+
+def told_k(method: str) -> bool | None:
+    """Whether `method` is told the number of clusters; None where it is not known."""
+    found = settings(method)
+    return None if found is None else OmegaConf.select(found[0], "about.told_k")
+
+
+def has_epochs(method: str) -> bool:
+    """Whether `method` trains for epochs, among which a best one could be chosen."""
+    found = settings(method)
+    return found is not None and hasattr(found[1], "epochs")

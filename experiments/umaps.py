@@ -1,0 +1,120 @@
+"""What each method made of the cells, by its run of seed 0, all on one layout: umap_<set>.png."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy.optimize import linear_sum_assignment
+
+from experiments.figures import NEEDED, ORACLE, bar_label, styled
+from jojoscl.runner.plots import umap_coordinates
+from jojoscl.runner.sweep import collect
+from jojoscl.utils.errors import UserError
+
+MAX_CELLS = 2000  # drawn of a set: more only overlap, and make large files
+
+
+def umaps(folder: Path) -> Iterator[tuple[str, Figure]]:
+    """Set and picture, for each set with finished runs of seed 0 below `folder`."""
+    runs = collect(folder)
+    if runs.empty:
+        print(f"There is no finished run below {folder}: no UMAP.")
+        return
+    runs = styled(runs.reindex(columns=[*NEEDED, "folder"]).query("seed == 0"))
+    picked = runs.loc[
+        runs["oracle"], "folder"
+    ]  # an oracle's run has two rows; the clusters it left are those it picked
+    for name, group in runs[runs["oracle"] | ~runs["folder"].isin(picked)].groupby("set"):
+        yield str(name), umap(str(name), group)
+
+
+def umap(title: str, runs: pd.DataFrame) -> Figure:
+    """Types and every method's clusters of one set, on the layout of the first run's embedding (JojoSCL default)."""
+    results = [(row, read_result(Path(row.folder))) for row in runs.itertuples()]
+    first = results[0][1]
+    drawn = np.random.default_rng(0).permutation(first.n_obs)[:MAX_CELLS]
+    points = umap_coordinates(first.obsm["X_jojoscl"][drawn], seed=0)
+    truth = np.asarray(first.obs["cell_type"].astype(str))
+    palette = type_colours(truth)
+    panels = [("annotated types", np.array([palette[name] for name in truth]))]
+    for row, result in results:
+        if list(result.obs_names) != list(first.obs_names):
+            print(f"{row.folder} holds other cells than {runs['folder'].iloc[0]}: left out of the UMAP.")
+            continue
+        clusters = np.asarray(result.obs["jojoscl"].astype(str))
+        panels.append((f"{bar_label(row.method, row.oracle)}\nARI {row.ari:z.3f}", colours(truth, clusters, palette)))
+    cells = f"{len(drawn)} of {first.n_obs} cells" if len(drawn) < first.n_obs else f"{first.n_obs} cells"
+    note = f"{title}, {cells}, seed 0; all on the UMAP of the embedding of {runs['method'].iloc[0]}"
+    note += f"\n† {ORACLE}" if runs["oracle"].any() else ""
+    return small_multiples([(name, of[drawn]) for name, of in panels], points, palette, note)
+
+
+def read_result(folder: Path) -> anndata.AnnData:
+    """What a run left of its cells."""
+    try:
+        result = anndata.read_h5ad(folder / "result.h5ad")
+    except (OSError, KeyError) as error:
+        raise UserError(f"{folder / 'result.h5ad'} cannot be read: run it again by force=true.") from error
+    if missing := {"cell_type", "jojoscl"} - set(result.obs):
+        raise UserError(f"{folder / 'result.h5ad'} has no obs[{min(missing)!r}].")
+    return result
+
+
+def type_colours(truth: np.ndarray) -> dict[str, str]:
+    """A colour a type; none is grey, which is for clusters without a type."""
+    names = sorted(set(truth), key=lambda name: (int(name) if name.isdigit() else -1, name))
+    palette = sc.pl.palettes.vega_20_scanpy if len(names) <= 20 else sc.pl.palettes.godsnot_102
+    palette = [colour for colour in palette if np.ptp(to_rgb(colour)) > 0.1]
+    return dict(zip(names, palette * (1 + len(names) // len(palette)), strict=False))
+
+
+def match(truth: np.ndarray, clusters: np.ndarray) -> dict[str, str]:
+    """The type of each cluster by the one-to-one matching with most cells in common (Hungarian); some have none."""
+    table = pd.crosstab(clusters, truth)
+    pairs = zip(*linear_sum_assignment(table.to_numpy(), maximize=True), strict=True)
+    return {table.index[i]: table.columns[j] for i, j in pairs if table.iloc[i, j] > 0}
+
+
+def colours(truth: np.ndarray, clusters: np.ndarray, palette: dict[str, str]) -> np.ndarray:
+    """A colour a cell: that of the type its cluster is matched to, or a grey of its own where there is none."""
+    types = match(truth, clusters)
+    rest = sorted(set(clusters) - set(types))
+    greys = dict(zip(rest, map("{:.2f}".format, np.linspace(0.25, 0.8, len(rest))), strict=True))
+    chosen = {cluster: palette[kind] for cluster, kind in types.items()} | greys
+    return np.array([chosen[cluster] for cluster in clusters])
+
+
+def small_multiples(
+    panels: list[tuple[str, np.ndarray]], points: np.ndarray, palette: dict[str, str], note: str
+) -> Figure:
+    """A panel each, and the types' colours at the right."""
+    columns = min(5, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(2.2 + 2.1 * columns, 0.6 + 2.3 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False)
+    for axis, (title, of) in zip(axes.flat, panels, strict=False):
+        axis.scatter(*points.T, s=min(14.0, max(1.0, 3500 / len(points))), c=of, linewidths=0)
+        axis.set_title(title, fontsize=8)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_color("0.8")
+    for axis in axes.flat[len(panels) :]:
+        axis.axis("off")
+    figure.suptitle(note, fontsize=9)
+    handles = [Line2D([], [], linestyle="", marker="o", color=of, label=name) for name, of in palette.items()]
+    grey = Line2D([], [], linestyle="", marker="o", color="0.5", label="grey: a cluster\nwithout a type")
+    figure.legend(
+        handles=[*handles, grey],
+        loc="outside right center",
+        frameon=False,
+        fontsize=7,
+        ncols=1 + len(handles) // (1 + 11 * lines),
+    )
+    return figure

@@ -1,0 +1,147 @@
+"""The command that makes tables from runs, and the one that rebuilds everything from the tables."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments import fidelity, tables
+from experiments.__main__ import COMMANDS, main
+from experiments.collect import merged
+from experiments.runs import OLD_CLOCK, read, seconds_column
+from experiments.text import HERE
+from jojoscl.utils.errors import UserError
+
+TABLES = sorted(path for path in (HERE / "results").glob("*.csv") if "git_commit" in path.read_text()[:400])
+
+
+def finished(folder: Path, seed: int, ari: float, **more: object) -> None:
+    metrics = {"experiment": "main", "dataset": "yan", "method": "sccl", "seed": seed, "selection": "last", "ari": ari}
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"nmi": 0.5, "seconds": {"total": 2.0}} | more))
+
+
+def test_collect_writes_one_row_a_run_and_prints_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(tmp_path / "runs" / "a", 0, 0.2)
+    finished(tmp_path / "runs" / "b", 1, 0.4)
+    finished(tmp_path / "runs" / "c", 2, 0.9, selection="oracle", last_ari=0.6, last_nmi=0.5, last_acc=0.5)
+    main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv")])
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert table[["seed", "selection", "ari"]].to_dict("list") == {
+        "seed": [0, 1, 2, 2],
+        "selection": ["last", "last", "last", "oracle"],
+        "ari": [0.2, 0.4, 0.6, 0.9],
+    }
+    assert (table["seconds"] == 2).all()
+    assert not {*OLD_CLOCK, "preset"} & set(table)
+    shown = capsys.readouterr().out
+    assert "| Set | Published | sccl | sccl, picked by labels |" in shown
+    assert "| yan | 0.866 / 0.879 | 0.400 +- 0.200 / 0.500 +- 0.000 (3) | 0.900 / 0.500 (1) |" in shown
+
+
+def test_collect_merges_into_a_table_that_grows(tmp_path: Path) -> None:
+    def collect(runs: str, *more: str) -> pd.DataFrame:
+        main(["collect", str(tmp_path / runs), str(tmp_path / "table.csv"), *more])
+        return pd.read_csv(tmp_path / "table.csv").set_index(["dataset", "seed", "selection"])["ari"]
+
+    finished(tmp_path / "first" / "a", 0, 0.2)
+    finished(tmp_path / "first" / "b", 1, 0.9, selection="oracle", last_ari=0.6, last_nmi=0.5, last_acc=0.5)
+    first = {("yan", 0, "last"): 0.2, ("yan", 1, "last"): 0.6, ("yan", 1, "oracle"): 0.9}
+    assert collect("first", "--merge").to_dict() == first  # there was no table yet
+    finished(tmp_path / "second" / "a", 0, 0.3)
+    finished(tmp_path / "second" / "b", 0, 0.1, dataset="bladder", variant="top2000")
+    second = {("yan", 0, "last"): 0.3, ("bladder", 0, "last"): 0.1}
+    assert collect("second", "--merge").to_dict() == first | second
+    assert collect("second").to_dict() == second
+
+
+def test_merging_keeps_the_clocks_apart(tmp_path: Path) -> None:
+    finished(tmp_path / "runs" / "a", 0, 0.3)
+    main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv")])
+    old = pd.read_csv(tmp_path / "table.csv").rename(columns={"seconds": "seconds_old_clock"}).assign(seed=5)
+    old.to_csv(tmp_path / "table.csv", index=False)
+    main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv"), "--merge"])
+    table = pd.read_csv(tmp_path / "table.csv").set_index("seed")
+    assert table["seconds"].to_dict() == {0: 2.0, 5: pytest.approx(float("nan"), nan_ok=True)}
+    assert table["seconds_old_clock"].to_dict() == {0: pytest.approx(float("nan"), nan_ok=True), 5: 2.0}
+    assert seconds_column(table) == "seconds"
+    assert seconds_column(table.loc[[5]]) == "seconds_old_clock"
+    assert len(merged(table.reset_index(), table.reset_index())) == 2
+
+
+def test_no_runs_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["collect", str(tmp_path), str(tmp_path / "table.csv")])
+    assert capsys.readouterr().err == (
+        f"experiments collect: There is no finished run below {tmp_path}: give the folder of a sweep.\n"
+    )
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for name, what in COMMANDS.items():
+        assert f"{name:12} {what}" in shown
+        assert (HERE / f"{name}.py").exists()
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_committed_tables_name_a_method_by_one_word(path: Path) -> None:
+    try:
+        runs = read(path, ("method", "seed"))
+    except UserError:
+        pytest.skip("no table of runs")
+    assert "preset" not in runs
+    assert "seconds" not in runs or "seconds_old_clock" not in runs or runs["seconds"].isna().any()
+    assert set(runs["method"]) <= {path.stem for path in (HERE.parent / "conf" / "method").glob("*.yaml")}
+
+
+def copy_of_inputs(folder: Path, names: set[str]) -> None:
+    shutil.copytree(HERE / "studies", folder / "studies")
+    shutil.copy(HERE / "studies.yaml", folder)
+    for path in (HERE / "results").rglob("*.csv"):
+        if path.stem in names:
+            target = folder / "results" / path.relative_to(HERE / "results")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    shutil.copy(HERE / "trials.md", folder)
+    (folder / "figures").mkdir()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_rebuilding_twice_changes_no_byte(tmp_path: Path) -> None:
+    copy_of_inputs(tmp_path, {"table1", "confidence", "ablation", "sizes"})
+    table = tmp_path / "results" / "table1.csv"
+    few = pd.read_csv(table).query("dataset in ['yan', 'bladder', 'human_brain'] and seed < 2")
+    few[few["method"].isin(["jojoscl", "pca_kmeans", "jojoscl_released"])].to_csv(table, index=False)
+    main(["rebuild", "--folder", str(tmp_path)])
+    once = contents(tmp_path)
+    made = {"report.html", "figures/scores.png", "figures/critical_difference.png", "figures/assumptions_sizes.png"}
+    assert made | {"results/table1.tex", "results/ablation.md", "figures/confidence.png"} <= set(once)
+    main(["rebuild", "--folder", str(tmp_path)])
+    assert contents(tmp_path) == once
+
+
+def test_committed_pages_are_made_from_the_committed_tables(tmp_path: Path) -> None:
+    copy_of_inputs(tmp_path, {"table1", "fidelity"})
+    tables.write_all(tmp_path / "results" / "table1.csv", tmp_path / "figures" / tables.FIGURE.name)
+    fidelity.main(["--results", str(tmp_path / "results")])
+    for name in ("table1.md", "table1.tex", "table1_summary.csv", "fidelity.md"):
+        assert (tmp_path / "results" / name).read_bytes() == (HERE / "results" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_all_that_is_committed_is_what_rebuilding_gives(tmp_path: Path) -> None:
+    copy_of_inputs(tmp_path, {path.stem for path in (HERE / "results").rglob("*.csv")})
+    main(["rebuild", "--folder", str(tmp_path)])
+    for path in (tmp_path / "results").rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (HERE / "results" / path.relative_to(tmp_path / "results")).read_bytes(), path

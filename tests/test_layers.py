@@ -1,0 +1,288 @@
+"""The house rules: which room may import which, which library stays where, and how large things may grow."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "jojoscl"
+MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))
+
+LOWER = {  # what a room may import besides itself
+    "utils": set[str](),
+    "model": {"utils"},
+    "clustering": {"utils"},
+    "data": {"utils", "model", "clustering"},
+    "training": {"utils", "model", "clustering", "data"},
+    "methods": {"utils", "model", "clustering", "data", "training"},
+    "api": {"utils", "model", "clustering", "data", "training", "methods"},
+    "runner": {"utils", "model", "clustering", "data", "training", "methods"},
+}
+LIBRARIES = {  # libraries that stay in a room
+    "lightning": {"training", "methods"},
+    "hydra": {"runner"},
+    "omegaconf": {"runner"},
+    "matplotlib": {"runner"},
+    "seaborn": set[str](),
+    "wandb": {"runner"},
+    "optuna": {"runner"},
+    "experiments": set[str](),
+    "benchmarks": set[str](),
+}
+UNIX = {"curses", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
+
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.as_posix())
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """Return the parsed file, each node with its `parent`."""
+    parsed = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(parsed):
+        for child in ast.iter_child_nodes(node):
+            child.parent = node  # type: ignore[attr-defined]
+    return parsed
+
+
+def imported(node: ast.AST, package: list[str]) -> Iterator[str]:
+    """Yield the dotted names that a statement imports, wherever it stands; `package` is what relative ones start at."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = package[: len(package) - node.level + 1] if node.level else []
+        module = ".".join([*base, *([node.module] if node.module else [])])
+        yield from (f"{module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+        "import_module",
+        "__import__",
+        "find_spec",
+    ):
+        yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str))
+
+
+def imports(module: Path) -> set[str]:
+    package = ["jojoscl", *module.parts[:-1]]
+    return {name for node in ast.walk(tree(SRC / module)) for name in imported(node, package)}
+
+
+def room(module: Path) -> str:
+    return module.parts[0].removesuffix(".py")
+
+
+def rooms_of(names: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in names if name.startswith("jojoscl.")}
+
+
+@each_module
+def test_imports_go_one_way(module: Path) -> None:
+    """Also imports inside functions and below TYPE_CHECKING."""
+    here = room(module)
+    if here == "__init__":
+        return  # the package's own names, loaded when they are used
+    assert here in LOWER, f"{module} stands in no room: put it into one of {', '.join(LOWER)}"
+    wrong = rooms_of(imports(module)) & set(LOWER) - LOWER[here] - {here}
+    assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
+
+
+@each_module
+def test_libraries_stay_in_their_rooms(module: Path) -> None:
+    names = {name.split(".")[0] for name in imports(module)}
+    wrong = {name for name, rooms in LIBRARIES.items() if name in names and room(module) not in rooms}
+    assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
+    unix = names & UNIX
+    assert not unix or room(module) == "runner", f"{module} imports {unix}, which Windows does not have"
+
+
+@each_module
+def test_unix_only_modules_are_imported_where_they_are_used(module: Path) -> None:
+    """So that a Windows user can import every module; at the top they would fail it."""
+    top = [node for node in tree(SRC / module).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name.split(".")[0] for node in top for name in imported(node, ["jojoscl"])}
+    assert not names & UNIX
+
+
+def test_the_checks_see_imports_wherever_they_stand(tmp_path: Path) -> None:
+    code = """
+from __future__ import annotations
+import jojoscl.runner.cli
+from jojoscl import runner
+if TYPE_CHECKING:
+    from jojoscl.methods.base import Method
+def f():
+    from ..data import cells
+    importlib.import_module("jojoscl.training.fit")
+"""
+    (tmp_path / "x.py").write_text(code)
+    names = {name for node in ast.walk(tree(tmp_path / "x.py")) for name in imported(node, ["jojoscl", "model"])}
+    assert rooms_of(names) == {"runner", "methods", "data", "training"}
+
+
+def test_the_library_needs_neither_hydra_nor_omegaconf_nor_the_runner() -> None:
+    code = "import jojoscl, sys; jojoscl.cluster, jojoscl.JojoSCL; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.split())
+    assert "jojoscl.api" in loaded
+    assert not {"hydra", "omegaconf", "jojoscl.runner"} & loaded
+
+
+# ---- every module has its test ----------------------------------------------------------------------------------
+
+
+def test_file(module: Path) -> Path:
+    return Path("tests") / module.parent / f"test_{module.name}"
+
+
+test_file.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_every_module_has_its_test_file_at_the_mirrored_place() -> None:
+    modules = [module for module in MODULES if module.name not in ("__init__.py", "__main__.py")]
+    missing = [str(test_file(module)) for module in modules if not (ROOT / test_file(module)).exists()]
+    assert not missing, f"no test file: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
+def test_every_test_checks_something(path: Path) -> None:
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
+    helpers = {f.name for f in functions if any(checks(node) for node in ast.walk(f))}
+    for f in functions:
+        if f.name.startswith("test_") and f.name != "test_file":
+            called = {
+                getattr(n.func, "id", getattr(n.func, "attr", "")) for n in ast.walk(f) if isinstance(n, ast.Call)
+            }
+            assert f.name in helpers or called & helpers, f"{path.name}: {f.name} has no check"
+
+
+def checks(node: ast.AST) -> bool:
+    """Whether a node asserts: `assert`, `pytest.raises`, `np.testing.assert_...`, `torch.testing...`, `check=True`."""
+    if isinstance(node, ast.Assert):
+        return True
+    if not isinstance(node, ast.Call):
+        return False
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    return name.startswith(("assert", "raises", "warns", "fail", "validate")) or name in ("parse", "check_contract")
+
+
+# ---- sizes -------------------------------------------------------------------------------------------------------
+
+
+@each_module
+def test_files_and_functions_are_short(module: Path) -> None:
+    lines = len((SRC / module).read_text(encoding="utf-8").splitlines())
+    assert lines <= 300, f"{module} has {lines} lines"
+    for node in ast.walk(tree(SRC / module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert code_lines(node) <= 60, f"{module}: {node.name} has {code_lines(node)} lines"
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, the docstring aside."""
+    first = function.body[0]
+    docstring = 0
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        docstring = (first.end_lineno or 0) - first.lineno + 1
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+def test_the_whole_is_small() -> None:
+    total = sum(len((SRC / module).read_text(encoding="utf-8").splitlines()) for module in MODULES)
+    assert total <= 5500, f"src has {total} lines"
+
+
+def test_any_is_rare() -> None:
+    found = {str(module): count for module in MODULES if (count := len(list(anys(SRC / module))))}
+    assert sum(found.values()) <= 20, f"{sum(found.values())} annotations with Any: {found}"
+
+
+def anys(path: Path) -> Iterator[ast.AST]:
+    """Yield the annotations of arguments, results and variables that hold `Any`."""
+    for node in ast.walk(tree(path)):
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if isinstance(annotation, ast.AST) and any(
+                getattr(part, "id", getattr(part, "attr", None)) == "Any" for part in ast.walk(annotation)
+            ):
+                yield annotation
+
+
+@pytest.mark.parametrize("folder", ["src", "conf", "docs", "experiments", "benchmarks", "tests"])
+def test_one_spelling_of_neighbor(folder: str) -> None:
+    suffixes = {".py", ".md", ".yaml", ".toml", ".j2"}
+    for path in (ROOT / folder).rglob("*"):
+        if path.suffix in suffixes and path != Path(__file__):
+            assert not re.search(r"neighbour", path.read_text(encoding="utf-8"), re.IGNORECASE), path
+
+
+# ---- dependencies ------------------------------------------------------------------------------------------------
+
+PACKAGES = {
+    "hydra": "hydra-core",
+    "sklearn": "scikit-learn",
+    "skmisc": "scikit-misc",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+}
+UNSEEN = {"scikit-misc", "pynndescent"}  # scanpy asks for the one, and breaks with the newest of the other
+
+
+def declared() -> tuple[set[str], set[str]]:
+    """Return the names of what is always installed, and of the extras."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    def names(lines: list[str]) -> set[str]:
+        return {re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0].lower().replace("_", "-") for line in lines}
+
+    extras = {name for lines in project["optional-dependencies"].values() for name in names(lines)}
+    return names(project["dependencies"]), extras - {"jojoscl"}
+
+
+def third_party(node: ast.AST) -> set[str]:
+    names = {name.split(".")[0] for name in imported(node, ["jojoscl"])}
+    return {PACKAGES.get(name, name) for name in names - sys.stdlib_module_names - {"jojoscl", "experiments"}}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    always, extras = declared()
+    everywhere = {name for module in MODULES for node in ast.walk(tree(SRC / module)) for name in third_party(node)}
+    at_top = {
+        name
+        for module in MODULES
+        for node in ast.walk(tree(SRC / module))
+        if isinstance(node, ast.Import | ast.ImportFrom) and not inside_function(node)
+        for name in third_party(node)
+    }
+    normal = {name.lower().replace("_", "-") for name in everywhere}
+    assert normal <= always | extras, f"not declared: {normal - always - extras}"
+    assert {name.lower().replace("_", "-") for name in at_top} <= always, "imported at the top, but only an extra"
+    unused = always - normal - UNSEEN
+    assert not unused, f"declared and never imported: {unused}"
+
+
+def inside_function(node: ast.AST) -> bool:
+    while (parent := getattr(node, "parent", None)) is not None:
+        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) or (
+            isinstance(parent, ast.If) and "TYPE_CHECKING" in ast.unparse(parent.test)
+        ):
+            return True
+        node = parent
+    return False
+
+
+def test_the_version_has_one_source() -> None:
+    import importlib.metadata
+
+    import jojoscl
+
+    version = importlib.metadata.version("jojoscl")
+    assert jojoscl.__version__ == version
+    assert re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.M)[1] == version
+    assert not re.search(r"\d+\.\d+\.\d+", (SRC / "__init__.py").read_text(encoding="utf-8"))
