@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from jojoscl.methods.zinb import ZINBAutoencoder, ZINBClustering, squared_distances
@@ -43,7 +43,7 @@ class ScDeepClusterModule(ZINBAutoencoder):
         self.target = target_distribution(q).to(self.device)
         return q.argmax(1)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         if self.clustering:
             return torch.optim.Adadelta(self.parameters(), lr=self.settings.lr, rho=self.settings.rho)
         return torch.optim.Adam(self.parameters(), lr=self.settings.pretrain_lr, amsgrad=True, fused=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from jojoscl.data.preprocess import Preprocess
@@ -49,7 +49,7 @@ class ScziDeskModule(ZINBAutoencoder):
     def renew_clusters(self, z: np.ndarray) -> Tensor:
         return squared_distances(torch.from_numpy(z), self.centroids.cpu()).argmin(1)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         lr = self.settings.lr if self.clustering else self.settings.pretrain_lr
         return torch.optim.Adam(self.parameters(), lr=lr, fused=True)
 

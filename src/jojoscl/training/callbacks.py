@@ -8,11 +8,12 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from jojoscl.clustering.kmeans import assign
-from jojoscl.training.settings import Oracle
+from jojoscl.training.settings import Oracle, State
 
 
 def renewed_clusters(trainer: Any, module: Any) -> Tensor:
@@ -47,25 +48,26 @@ class History(L.Callback):
         self.rows: list[dict[str, float]] = []
         self.seconds = self.earlier = 0.0
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"rows": self.rows, "seconds": self.seconds}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
 
-    def on_fit_start(self, trainer: Any, module: L.LightningModule) -> None:  # also where nothing is left to train
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        # Also where nothing is left to train.
         self.write(trainer.loggers)
 
-    def write(self, loggers: Sequence[Any]) -> None:
+    def write(self, loggers: Sequence[Logger]) -> None:
         """Write all rows to `loggers`."""
         for row in self.rows:
             for logger in loggers:
                 logger.log_metrics(row, step=int(row["epoch"]))
 
-    def on_train_epoch_start(self, trainer: Any, module: L.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._started = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.seconds += time.perf_counter() - self._started
         losses = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch = self.first_epoch + trainer.current_epoch
@@ -77,7 +79,7 @@ class History(L.Callback):
 class Progress(L.Callback):
     """One bar over all epochs, with the losses of the last."""
 
-    def on_train_start(self, trainer: Any, module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.bar = tqdm(
             total=trainer.max_epochs,
             initial=trainer.current_epoch,
@@ -86,11 +88,11 @@ class Progress(L.Callback):
             disable=not trainer.is_global_zero,
         )
 
-    def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in trainer.callback_metrics.items()}, refresh=False)
         self.bar.update()
 
-    def teardown(self, trainer: Any, module: L.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
 
@@ -100,12 +102,12 @@ class OracleSelection(L.Callback):
 
     def __init__(self, oracle: Oracle, on: str, n_init: int) -> None:
         self.oracle, self.on, self.n_init = oracle, on, n_init
-        self.best: dict[str, Any] = {"score": -float("inf"), "epoch": -1}
+        self.best: State = {"score": -float("inf"), "epoch": -1}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return self.best
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         self.best = state_dict
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:

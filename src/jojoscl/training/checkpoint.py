@@ -8,13 +8,13 @@ import pickle
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from jojoscl.training.distributed import from_first
+from jojoscl.training.settings import State
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 
@@ -32,10 +32,10 @@ class LastCheckpoint(Checkpoint):
         self.path, self.seconds, self.config_hash = path, seconds, config_hash
         self._saved = time.monotonic()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"config_hash": self.config_hash}
 
-    def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if from_first(lambda: done or time.monotonic() - self._saved >= self.seconds):
             # All processes take part in saving, and the first writes.
@@ -52,7 +52,7 @@ def seal(path: Path) -> None:
     path.write_bytes(content + hashlib.sha256(content).hexdigest().encode())
 
 
-def load_sealed(path: Path) -> dict[str, Any]:
+def load_sealed(path: Path) -> State:
     """Return what a checkpoint holds, tensors on the CPU.
 
     Raises
@@ -63,7 +63,7 @@ def load_sealed(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         whole = hashlib.sha256(content[:-_DIGITS]).hexdigest().encode() == content[-_DIGITS:]
-        state: dict[str, Any] = torch.load(io.BytesIO(content), "cpu", weights_only=True) if whole else {}
+        state: State = torch.load(io.BytesIO(content), "cpu", weights_only=True) if whole else {}
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(_UNREADABLE.format(path)) from error
     if not whole:
@@ -71,7 +71,7 @@ def load_sealed(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_fitting(path: Path, module: L.LightningModule, config_hash: str) -> dict[str, Any]:
+def load_fitting(path: Path, module: L.LightningModule, config_hash: str) -> State:
     """Return a checkpoint if it is of a module, and of a run, with the same settings; else raise a UserError."""
     state = load_sealed(path)
     found, wanted = dict(state["hyper_parameters"]), dict(module.hparams)

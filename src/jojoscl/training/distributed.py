@@ -74,14 +74,14 @@ def from_first(make: Callable[[], T]) -> T:
 class SharedBatchNorm(L.Callback):
     """After each epoch average BatchNorm's running statistics: without SyncBatchNorm each process has its own."""
 
-    def on_train_epoch_end(self, trainer: Any, module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         for layer in module.modules():
             if isinstance(layer, nn.BatchNorm1d):
                 for statistic in (layer.running_mean, layer.running_var):
                     statistic.copy_(trainer.strategy.reduce(statistic, reduce_op="mean"))  # type: ignore[union-attr]
 
 
-def launch(work: Callable[..., None], n_processes: int, module: L.LightningModule, *args: Any) -> None:
+def launch(work: Callable[..., None], n_processes: int, module: L.LightningModule, *args: object) -> None:
     """Call ``work(module, *args)`` in processes of their own; tensors in `args` are shared, the module is copied.
 
     Raises
@@ -134,7 +134,7 @@ def children_end() -> Iterator[None]:
         raise
 
 
-def _on_rank(rank: int, port: int, work: Callable[..., None], module: L.LightningModule, *args: Any) -> None:
+def _on_rank(rank: int, port: int, work: Callable[..., None], module: L.LightningModule, *args: object) -> None:
     live_with_parent()
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
     work(copy.deepcopy(module), *args)  # not the one set of weights that all would change

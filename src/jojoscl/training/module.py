@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 
 from jojoscl.model.networks import momentum_update
+from jojoscl.training.settings import State
 from jojoscl.utils.devices import sent
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
@@ -37,7 +37,9 @@ class SeededModule(L.LightningModule):
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(derived_seed(self.seed, self.current_epoch, self.global_rank))
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+    def transfer_batch_to_device(
+        self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
+    ) -> tuple[Tensor, ...]:
         return tuple(sent(part, device) for part in batch)
 
     def record(self, batch_idx: int, **losses: Tensor) -> None:
@@ -74,13 +76,13 @@ class MomentumModule(SeededModule):
     two_views: Callable[[Tensor], dict[str, Tensor]]
     views: tuple[Tensor, Tensor, Tensor] | None = None  # of the last batch: two embeddings (B, P) and the cells' index
 
-    def on_train_batch_end(self, *args: Any) -> None:
+    def on_train_batch_end(self, *args: object) -> None:
         if self.global_step > self.updates:  # not after batches that only accumulate gradients
             momentum_update(self.key, self.query, self.momentum)
             self.updates = self.global_step
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: State) -> None:
         checkpoint["momentum_updates"] = self.updates
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: State) -> None:
         self.updates = checkpoint["momentum_updates"]

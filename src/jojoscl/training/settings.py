@@ -11,6 +11,8 @@ import numpy as np
 
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
+State = dict[str, Any]
+"""What a checkpoint, or a callback in it, keeps."""
 Oracle = Callable[[np.ndarray], float]
 """Scores labels against the truth. Only `selection=oracle` hands one to a method, and its rows are marked."""
 

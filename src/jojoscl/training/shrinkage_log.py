@@ -15,6 +15,7 @@ from jojoscl.clustering.metrics import cosine_gap
 from jojoscl.model.shrinkage import ShrinkageSums, estimate_shrinkage, shrink_to_clusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.module import MomentumModule
+from jojoscl.training.settings import State
 from jojoscl.utils.seeding import at_most, derived_seed
 
 _MOST_CELLS = 100_000
@@ -38,16 +39,16 @@ class ShrinkageRecord(L.Callback):
         self.centroids: Tensor | None = None
         self.views: list[Tensor] = []
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"rows": self.rows, "centroids": self.centroids}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         self.rows, self.centroids = state_dict["rows"], state_dict["centroids"]
 
-    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+    def on_train_epoch_start(self, trainer: object, module: object) -> None:
         self.n_seen = 0
 
-    def on_train_batch_end(self, trainer: Any, module: Any, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, module: Any, *args: object) -> None:
         most = min(len(module.labels), _MOST_CELLS)
         if not self.views:  # one place for all: parts kept from each batch would leave holes in the memory around them
             self.views = [view.new_empty(most, *view.shape[1:]) for view in module.views]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from jojoscl.training.callbacks import renewed_clusters
+from jojoscl.training.settings import State
 
 
 class Plateau(L.Callback):
@@ -22,10 +23,10 @@ class Plateau(L.Callback):
         self.patience, self.gain = patience, gain
         self.best, self.best_step, self.stopped = float("inf"), 0, False
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"best": self.best, "best_step": self.best_step, "stopped": self.stopped}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         self.best, self.best_step, self.stopped = (state_dict[name] for name in ("best", "best_step", "stopped"))
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -50,10 +51,10 @@ class SettledLabels(L.Callback):
         self.labels: Tensor | None = None
         self.stopped = False
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"labels": self.labels, "stopped": self.stopped}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         self.labels, self.stopped = state_dict["labels"], state_dict["stopped"]
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from jojoscl.clustering.kmeans import kmeans
@@ -122,10 +123,10 @@ class JojoSCLModule(MomentumModule):
         self.within.copy_(stats.ss.sum() / (n_dims * (len(h) - n_centroids)))
         return self.labels
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Train all but the key by AdamW, with one cycle of the learning rate."""
         s, trained = self.settings, [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=s.lr, weight_decay=s.weight_decay, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, s.lr, total_steps=steps)
-        return [optimizer], [{"scheduler": cycle, "interval": "step"}]
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}

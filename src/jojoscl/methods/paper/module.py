@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from jojoscl.clustering.kmeans import kmeans
@@ -144,7 +145,7 @@ class PaperModule(MomentumModule):
         self.centroids.copy_(torch.from_numpy(centroids))
         return self.labels
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Train all but the key by Adam, with a cosine of the learning rate."""
         trained = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=self.settings.lr, fused=True)
