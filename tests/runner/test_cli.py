@@ -18,11 +18,13 @@ from anndata import AnnData
 
 import jojoscl
 import jojoscl.runner.run
+from jojoscl.data.simulate import SimulatedDataset
 from jojoscl.methods.controls import RandomLabels
 from jojoscl.runner.arguments import known_keys
 from jojoscl.runner.cli import EXAMPLES, help_text
 from jojoscl.runner.config import conf_dir
 from jojoscl.runner.sweep import collect
+from jojoscl.training.callbacks import LastCheckpoint
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
@@ -159,9 +161,9 @@ def test_a_name_that_is_too_long_is_one_sentence(in_process: InProcess, tmp_path
 
 def test_a_memory_limit_is_one_sentence(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: Any) -> None:
-        np.empty((2**40, 2**20))
+        np.empty((2**38, 2**8))
 
-    monkeypatch.setattr("jojoscl.data.simulate.SimulatedDataset.load", load)
+    monkeypatch.setattr(SimulatedDataset, "load", load)
     done = in_process(*TINY)
     assert done.code == 2
     assert done.err.startswith("jojoscl: There is not enough memory: ")
@@ -189,9 +191,9 @@ def test_a_run_folder_that_is_removed_is_one_sentence(
 
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 STAGES = {
-    "load": "jojoscl.data.simulate.SimulatedDataset.load",
-    "training": "jojoscl.training.callbacks.LastCheckpoint.on_train_epoch_end",
-    "assign": "jojoscl.runner.run.evaluate",
+    "load": (SimulatedDataset, "load"),
+    "training": (LastCheckpoint, "on_train_epoch_end"),
+    "assign": (jojoscl.runner.run, "evaluate"),
 }
 
 
@@ -208,7 +210,7 @@ def test_a_signal_ends_the_command_with_its_code_and_the_same_command_goes_on(
     code: int,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(STAGES[stage], lambda *_: signal.raise_signal(number))
+        patch.setattr(*STAGES[stage], lambda *_: signal.raise_signal(number))
         done = in_process(*mode, *TINY)
     assert (done.code, done.err) == (code, "jojoscl: interrupted; the same command goes on.\n")
     assert not list(tmp_path.rglob("metrics.json"))
@@ -228,7 +230,7 @@ def test_an_error_that_a_signal_has_made_is_no_failed_job(
         except KeyboardInterrupt:
             raise ImportError("half-way") from None
 
-    monkeypatch.setattr("jojoscl.data.simulate.SimulatedDataset.load", load)
+    monkeypatch.setattr(SimulatedDataset, "load", load)
     assert in_process("-m", *TINY, "seed=0,1").code == 143
     assert not list(tmp_path.rglob("failed.txt"))
 

@@ -96,16 +96,15 @@ def processes_with(mark: str) -> list[str]:
     ("arguments", "number", "code"),
     [
         (("-m", "launcher=joblib", "hydra.launcher.n_jobs=3", "seed=0,1"), signal.SIGKILL, -signal.SIGKILL),
-        (("-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1"), signal.SIGTERM, 143),
         (("trainer.devices=2", "trainer.accelerator=cpu"), signal.SIGKILL, -signal.SIGKILL),
         (("trainer.devices=2", "trainer.accelerator=cpu"), signal.SIGTERM, 143),
     ],
-    ids=["joblib killed", "joblib ended", "ddp killed", "ddp ended"],
+    ids=["joblib killed", "ddp killed", "ddp ended"],
 )
 def test_no_process_is_left_when_only_the_parent_is_ended(
     tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals, code: int
 ) -> None:
-    endless = (*TRAINED, "trainer.max_epochs=100000", "trainer.checkpoint_seconds=0", *arguments)
+    endless = (*arguments, *TRAINED, "trainer.max_epochs=100000", "trainer.checkpoint_seconds=0")
     command = [sys.executable, "-c", "from jojoscl.runner.cli import main; main()", *endless]
     mark = f"MARK={tmp_path}"
     with subprocess.Popen(
