@@ -5,19 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from anndata import AnnData
 
+import jojoscl
 import jojoscl.runner.run
+from jojoscl.data.simulate import SimulatedDataset
+from jojoscl.methods.controls import RandomLabels
 from jojoscl.runner.arguments import known_keys
 from jojoscl.runner.cli import EXAMPLES, help_text
 from jojoscl.runner.config import conf_dir
 from jojoscl.runner.sweep import collect
+from jojoscl.training.callbacks import LastCheckpoint
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
@@ -70,6 +77,10 @@ def test_help_and_typing_errors_wait_for_no_slow_import(argument: str) -> None:
     else:
         assert done.returncode == 2
         assert "did you mean" in done.stderr
+
+
+def test_the_version_is_that_of_jojoscl(in_process: InProcess) -> None:
+    assert in_process("--version") == (0, f"jojoscl {jojoscl.__version__}\n", "")
 
 
 # ---- typing errors ---------------------------------------------------------------------------------------------
@@ -140,6 +151,90 @@ def test_a_full_disk_wherever_it_is_met_is_one_sentence(
     assert done.err == (
         f"jojoscl: No space left to write {tmp_path / 'run'}: free some disk or choose another folder.\n"
     )
+
+
+@pytest.mark.parametrize("arguments", [("name=" + "a" * 300,), ("data=h5ad", "data.path=" + "é" * 200 + ".h5ad")])
+def test_a_name_that_is_too_long_is_one_sentence(in_process: InProcess, tmp_path: Path, arguments: Any) -> None:
+    done = in_process("method=random", "n_clusters=3", *arguments)
+    assert done.code == 2
+    assert re.fullmatch(r"jojoscl: .*too long.*\.\n", done.err)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_memory_limit_is_one_sentence(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: Any) -> None:
+        np.empty((2**38, 2**8))
+
+    monkeypatch.setattr(SimulatedDataset, "load", load)
+    done = in_process(*TINY)
+    assert done.code == 2
+    assert done.err.startswith("jojoscl: There is not enough memory: ")
+    assert done.err.count("\n") == 1
+
+
+def test_a_run_folder_that_is_removed_is_one_sentence(
+    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_predict = RandomLabels.fit_predict
+
+    def removing(*args: Any, **kwargs: Any) -> Any:
+        shutil.rmtree(tmp_path / "run")
+        (tmp_path / "run").write_text("")
+        return fit_predict(*args, **kwargs)
+
+    monkeypatch.setattr(RandomLabels, "fit_predict", removing)
+    done = in_process("method=random", *TINY[:4], "pictures=false", "hydra.run.dir=run")
+    assert done.code == 2
+    assert re.fullmatch(r"jojoscl: .*run/labels.csv cannot be written .*\.\n", done.err)
+
+
+# ---- interruption ----------------------------------------------------------------------------------------------
+
+
+SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+STAGES = {
+    "load": (SimulatedDataset, "load"),
+    "training": (LastCheckpoint, "on_train_epoch_end"),
+    "assign": (jojoscl.runner.run, "evaluate"),
+}
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+@pytest.mark.parametrize("mode", [(), ("-m", "seed=0,1")], ids=["run", "sweep"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_signal_ends_the_command_with_its_code_and_the_same_command_goes_on(
+    in_process: InProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    mode: Any,
+    number: Any,
+    code: int,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(*STAGES[stage], lambda *_: signal.raise_signal(number))
+        done = in_process(*mode, *TINY)
+    assert (done.code, done.err) == (code, "jojoscl: interrupted; the same command goes on.\n")
+    assert not list(tmp_path.rglob("metrics.json"))
+    assert not list(tmp_path.rglob("failed.txt"))
+    assert not list(tmp_path.rglob(".*")), "no lock, no temporary file"
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    if stage == "training" and not mode:
+        assert in_process(*TINY).code == 0
+
+
+def test_an_error_that_a_signal_has_made_is_no_failed_job(
+    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: Any) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ImportError("half-way") from None
+
+    monkeypatch.setattr(SimulatedDataset, "load", load)
+    assert in_process("-m", *TINY, "seed=0,1").code == 143
+    assert not list(tmp_path.rglob("failed.txt"))
 
 
 # ---- sweeps ----------------------------------------------------------------------------------------------------

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +34,10 @@ TRAINED = (
 SPY = '''
 import dataclasses, os
 import numpy as np
-from jojoscl.methods.paper.method import JojoSCL
+from jojoscl.methods.paper.method import PaperJojoSCL
 
 
-class Spy(JojoSCL):
+class Spy(PaperJojoSCL):
     """Says which process it ran in, and what it found there."""
 
     def fit_predict(self, *args, **kwargs):
@@ -75,6 +79,48 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(comma
     np.testing.assert_array_equal(labels[0], labels[1])
     losses = [pd.read_csv(folder / "csv" / "metrics.csv") for folder in (runs[4]["folder"], tmp_path / "alone")]
     pd.testing.assert_frame_equal(losses[0], losses[1], check_exact=True)
+
+
+def processes_with(mark: str) -> list[str]:
+    """The live processes that have `mark` in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (path / "environ").read_bytes() and ") Z" not in (path / "stat").read_text():
+                found.append(path.name)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux only")
+@pytest.mark.parametrize(
+    ("arguments", "number", "code"),
+    [
+        (("-m", "launcher=joblib", "hydra.launcher.n_jobs=3", "seed=0,1"), signal.SIGKILL, -signal.SIGKILL),
+        (("trainer.devices=2", "trainer.accelerator=cpu"), signal.SIGKILL, -signal.SIGKILL),
+        (("trainer.devices=2", "trainer.accelerator=cpu"), signal.SIGTERM, 143),
+    ],
+    ids=["joblib killed", "ddp killed", "ddp ended"],
+)
+def test_no_process_is_left_when_only_the_parent_is_ended(
+    tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals, code: int
+) -> None:
+    endless = (*arguments, *TRAINED, "trainer.max_epochs=100000", "trainer.checkpoint_seconds=0")
+    command = [sys.executable, "-c", "from jojoscl.runner.cli import main; main()", *endless]
+    mark = f"MARK={tmp_path}"
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"MARK": str(tmp_path)}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as parent:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(processes_with(mark)) > 2
+        parent.send_signal(number)
+        assert parent.wait(timeout=60) == code
+    deadline = time.monotonic() + 20
+    while processes_with(mark) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_with(mark)
 
 
 @pytest.mark.slurm

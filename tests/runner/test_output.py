@@ -40,6 +40,13 @@ def test_a_second_owner_waits_for_the_first(tmp_path: Path, caplog: pytest.LogCa
     assert not list(folder.iterdir()), "nothing is left"
 
 
+def test_what_killed_owners_left_is_swept_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[Path] = []
+    monkeypatch.setattr(output, "sweep_temporaries", swept.append)
+    with owned(tmp_path):
+        assert swept == [tmp_path]
+
+
 def test_an_error_lets_go_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), owned(tmp_path):
         raise RuntimeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -22,9 +23,11 @@ from anndata import AnnData
 import jojoscl.runner.run
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Result
+from jojoscl.methods.controls import RandomLabels
 from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.runner.config import compose
 from jojoscl.runner.run import run
+from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,6 +98,31 @@ def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells
     assert (tmp_path / "run" / "umap.png").exists()
 
 
+def test_the_stages_add_up_to_the_total_which_is_wall_time(tmp_path: Path) -> None:
+    began = time.perf_counter()
+    seconds = do(tmp_path / "run")["seconds"]
+    assert seconds["total"] < time.perf_counter() - began
+    stages = sum(value for name, value in seconds.items() if name not in ("method", "total"))
+    assert stages == pytest.approx(seconds["total"], rel=0.02, abs=0.05)
+    assert seconds["method"] == pytest.approx(stages - seconds["load"])
+
+
+def test_a_finished_run_whose_log_was_doubled_is_mended(tmp_path: Path) -> None:
+    do(tmp_path / "run")
+    log = tmp_path / "run" / "csv" / "metrics.csv"
+    good = log.read_text().splitlines(keepends=True)
+    log.write_text("".join([*good, *good[1:]]))
+    do(tmp_path / "run")
+    assert log.read_text().splitlines() == [line.strip() for line in good]
+
+
+def test_two_equal_commands_at_once_do_one_run(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    processes = [start(folder, *PAPER) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    assert list(pd.read_csv(folder / "csv" / "metrics.csv")["epoch"]) == list(range(40))
+
+
 # ---- labels ----------------------------------------------------------------------------------------------------
 
 
@@ -120,6 +148,28 @@ def test_labels_are_not_in_what_a_method_gets(tmp_path: Path, selection: str) ->
     assert len(seen.obsm) == len(seen.layers) == 0
     assert seen.raw is None
     assert ("oracle" in Spy.seen) is (selection == "oracle")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Ceiling(RandomLabels):
+    """A control that says what it was told."""
+
+    takes_truth = True
+
+    def fit_predict(self, adata: AnnData, n_clusters: int | None, *, truth: Any, **kwargs: Any) -> Result:  # type: ignore[override]
+        result = super().fit_predict(adata, n_clusters, **kwargs)
+        return dataclasses.replace(result, labels=np.unique(truth, return_inverse=True)[1])
+
+
+def test_a_control_that_takes_the_truth_gets_it_and_is_marked(tmp_path: Path, cells: AnnData) -> None:
+    overrides = [*PAPER[:4], "pictures=false", "method=random", f"method._target_={__name__}.Ceiling"]
+    metrics = run(compose(overrides), tmp_path / "run")
+    assert (metrics["ari"], metrics["selection"]) == (1.0, "truth")
+    assert list(collect(tmp_path)["selection"]) == ["truth"]
+    without_labels(cells).write_h5ad(tmp_path / "bare.h5ad")
+    bare = ["data=h5ad", f"data.path='{tmp_path}/bare.h5ad'", "n_clusters=3", *overrides[4:]]
+    with pytest.raises(UserError, match="method=random needs annotated types, and these cells have none"):
+        run(compose(bare), tmp_path / "bare")
 
 
 def test_without_labels_keeps_the_matrix_and_names_only(cells: AnnData) -> None:

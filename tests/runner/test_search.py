@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -206,7 +208,7 @@ def test_what_a_killed_process_left_is_done_again_and_nothing_else(
     stuck = "jojoscl.runner.search.run = lambda cfg, folder: time.sleep(600)"
     worker = start(tmp_path, *arguments, patch=stuck)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.rglob("run-*.lock")) and time.monotonic() < deadline:
+    while not list(tmp_path.rglob("trial0.lock")) and time.monotonic() < deadline:
         time.sleep(0.05)
     while_it_lives = in_process(*arguments)
     assert while_it_lives.code == 0
@@ -245,3 +247,21 @@ def test_a_trial_without_a_score_fails(monkeypatch: pytest.MonkeyPatch, tmp_path
     trial = optuna.create_study().ask(settings.distributions)
     with pytest.raises(UserError, match=r"pbmc68k_reduced, seed 0: the run has no silhouette."):
         worker.score(trial)
+
+
+@pytest.mark.parametrize("how", ["foreign", "overwritten", "emptied of tables"])
+def test_a_damaged_study_is_one_sentence(in_process: InProcess, tmp_path: Path, how: str) -> None:
+    assert in_process(*TINY, "search.n_trials=1").code == 0
+    path = tmp_path / "runs" / "search" / "n_clusters" / "study.db"
+    if how == "foreign":
+        path.write_text("no database at all" * 100)
+    elif how == "overwritten":
+        content = path.read_bytes()
+        path.write_bytes(content[:4096] + b"x" * (len(content) - 4096))
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.executescript("DROP TABLE trials; DROP TABLE studies;")
+    done = in_process(*TINY, "search.n_trials=2")
+    assert done.code == 2
+    assert done.err.startswith(f"jojoscl: {path.relative_to(tmp_path)} cannot be used as a study (")
+    assert done.err.count("\n") == 1

@@ -10,7 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from anndata import AnnData
 
+import jojoscl
+from jojoscl.training.callbacks import History
 from jojoscl.utils.processes import interrupted, interruptible, live_with_parent
 
 PARENT = """
@@ -85,3 +88,11 @@ with processes.interruptible():
         time.sleep(60)
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False, env=os.environ).returncode == 143
+
+
+def test_ctrl_c_in_a_call_from_python_is_keyboard_interrupt(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(History, "on_train_epoch_end", lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        jojoscl.cluster(cells, 3, epochs=1, min_steps=1)
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert "jojoscl" not in cells.obs

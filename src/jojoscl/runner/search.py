@@ -180,7 +180,7 @@ def study_told(path: Path) -> Iterator[None]:
     """Raise a :class:`UserError` for a study's file that is damaged, or that is none."""
     try:
         yield
-    except (SQLAlchemyError, OptunaError) as error:
+    except (SQLAlchemyError, OptunaError, KeyError, RuntimeError, ValueError) as error:  # as Optuna tells of damage
         reason = str(error.__cause__ or error).splitlines()[0].rstrip(".")
         raise UserError(
             f"{path} cannot be used as a study ({reason}): move it away and search again, finished runs are kept."
