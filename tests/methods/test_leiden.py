@@ -1,0 +1,38 @@
+"""Leiden: finds a number of clusters, or the resolution that gives it."""
+
+from __future__ import annotations
+
+import numpy as np
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+from jojoscl.data.preprocess import Preprocess
+from jojoscl.data.simulate import simulate
+from jojoscl.methods.leiden import Leiden
+
+PLAIN = Preprocess(hvg_flavor="seurat")
+
+
+def test_without_k_the_resolution_is_the_default(cells: AnnData) -> None:
+    method = Leiden(preprocess=PLAIN)
+    assert method.finds_k
+    result = method.fit_predict(cells, None, seed=0)
+    assert result.info["resolution"] == 1.0
+    assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9
+
+
+def test_with_k_the_resolution_is_searched() -> None:
+    cells = simulate(n_cells=250, n_genes=500, n_types=5, library_size=4000.0, seed=2)
+    method = Leiden(preprocess=PLAIN, match_k=True)
+    assert not method.finds_k
+    result = method.fit_predict(cells, 5, seed=0)
+    assert len(np.unique(result.labels)) == 5
+    assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9
+
+
+def test_a_finer_resolution_gives_more_clusters(cells: AnnData) -> None:
+    counts = [
+        len(np.unique(Leiden(preprocess=PLAIN, resolution=resolution).fit_predict(cells, None).labels))
+        for resolution in (0.1, 5.0)
+    ]
+    assert counts[0] < counts[1]
