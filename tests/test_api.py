@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from typing import Any
+
 import numpy as np
 import pytest
 from anndata import AnnData
 
 import jojoscl
 
-QUICK = {"preset": "paper", "epochs": 3, "encoder_dims": [16, 8]}
+QUICK: dict[str, Any] = {"method": jojoscl.PaperJojoSCL(epochs=3, encoder_dims=[16, 8])}
 
 
 def test_results_are_put_where_scanpy_users_look(cells: AnnData) -> None:
@@ -37,7 +42,7 @@ def test_annotation_is_not_looked_at(cells: AnnData) -> None:
 def test_layer_and_settings(cells: AnnData) -> None:
     adata = cells.copy()
     adata.layers["counts"], adata.X = adata.X, -np.ones(adata.shape, np.float32)
-    jojoscl.cluster(adata, n_clusters=3, layer="counts", **(QUICK | {"preset": "released"}))
+    jojoscl.cluster(adata, n_clusters=3, layer="counts", method=jojoscl.ReleasedJojoSCL(epochs=3, encoder_dims=[16, 8]))
     assert "jojoscl" in adata.obs
     with pytest.raises(jojoscl.UserError, match="negative"):
         jojoscl.cluster(adata, n_clusters=3, **QUICK)
@@ -48,3 +53,60 @@ def test_embedded_dataset_needs_no_settings() -> None:
     jojoscl.cluster(adata, n_clusters=10, n_networks=1, min_steps=0, epochs=2)
     assert adata.obs["jojoscl"].nunique() == 10
     assert adata.obs["jojoscl_confidence"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"preset": "paper"}, r"preset= is gone: give method=jojoscl.PaperJojoSCL\(\)"),
+        ({"preset": "default"}, r"give method=jojoscl.JojoSCL\(\)"),
+        ({"preset": None}, "preset= is gone"),
+        ({"epochs": np.float64(2)}, "JojoSCL.epochs must be int, not "),
+        ({"epochs": None}, "JojoSCL.epochs must be int, not None"),
+        ({"epoch": 2}, "JojoSCL has no setting 'epoch' .did you mean 'epochs'"),
+        ({"method": jojoscl.PaperJojoSCL(), "epochs": 2}, "method= and epochs= are given"),
+        ({"method": "paper"}, "method must be a method such as jojoscl.PaperJojoSCL"),
+        ({"preprocess": {"n_top": 3}}, "Preprocess has no setting 'n_top'"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+    ],
+    ids=str,
+)
+def test_wrong_settings_are_refused_before_anything_is_done(
+    cells: AnnData, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(jojoscl.UserError, match=words):
+        jojoscl.cluster(cells, 3, **settings)
+    assert "jojoscl" not in cells.obs
+    assert "jojoscl" not in cells.uns
+
+
+def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
+    small = {"n_networks": np.int64(1), "min_steps": np.uint8(0), "n_dims": 8, "min_dims": 4, "hidden": 8}
+    found = jojoscl.cluster(
+        cells, np.int64(3), copy=True, seed=np.int64(1), epochs=np.int64(2), lr=np.float32(0.5),
+        smoothing=np.array([5, 10]), preprocess={"n_top_genes": np.int32(50)}, **small,
+    )  # fmt: skip
+    params = json.loads(found.uns["jojoscl"]["params"])
+    assert (params["seed"], params["n_clusters"], params["settings"]["epochs"]) == (1, 3, 2)
+    assert params["settings"]["preprocess"]["n_top_genes"] == 50
+    assert params["settings"]["preprocess"]["max_value"] == 10  # the method's own, as before
+
+
+def test_the_call_needs_nothing_of_the_command() -> None:
+    """Neither Hydra nor OmegaConf, nor what only Unix has."""
+    code = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('hydra', 'omegaconf', 'fcntl', 'resource'))\n"
+        "import jojoscl\n"
+        "cells = jojoscl.simulate(40, 50, 2)\n"
+        "jojoscl.cluster(cells, 2, n_networks=1, epochs=1, min_steps=0)\n"
+        "assert not [name for name in sys.modules if name.startswith('jojoscl.runner')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_name_of_the_call_is_found_at_once() -> None:
+    code = "import sys, jojoscl; jojoscl.cluster; assert not {'torch', 'anndata', 'scanpy'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert sorted(dir(jojoscl)) == sorted(jojoscl.__all__)

@@ -85,23 +85,24 @@ def cluster(
     from anndata import AnnData
 
     from jojoscl.data.cells import as_cells, without_labels
-    from jojoscl.methods.base import check_seed
-    from jojoscl.runner.output import annotate
+    from jojoscl.methods.annotate import annotate, check_key
+    from jojoscl.methods.base import check_n_clusters, check_seed
     from jojoscl.training.settings import Run, TrainerSettings
 
     if not isinstance(adata, AnnData):
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
     if copy and adata.isbacked:
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
+    check_key(key_added)
     chosen, seed = _method(method, settings), check_seed(seed)
     trainer = TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar)
+    cells = as_cells(adata, layer=layer, kind=kind)
+    told = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
     adata = adata.copy() if copy else adata
-    cells = without_labels(as_cells(adata, layer=layer, kind=kind))
-    result = chosen.fit_predict(cells, n_clusters, seed=seed, run=Run(trainer=trainer))
-    told = None if n_clusters is None else int(n_clusters)
+    result = chosen.fit_predict(without_labels(cells), told, seed=seed, run=Run(trainer=trainer))
     kept = chosen.plain() if isinstance(chosen, Settings) else {}
     params = {"method": chosen.name, "seed": seed, "n_clusters": told, "settings": kept}
-    annotate(adata, key_added, result, params)
+    annotate(adata, key_added, result, params, cells)
     return adata if copy else None
 
 

@@ -1,15 +1,15 @@
 """The catalogue agrees with itself and with the configuration, and names the nearest valid choice."""
 
-import dataclasses
 import re
 from pathlib import Path
 
 import pytest
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
-from jojoscl.data import CATALOG, CatalogDataset, FileDataset, Preprocess, SimulatedDataset, load_dataset
+from jojoscl.data import CATALOG, CatalogDataset, FileDataset, SimulatedDataset, load_dataset
 from jojoscl.data.catalog import ALIASES, find
+from jojoscl.data.io.download import data_root
+from jojoscl.runner.config import compose
+from jojoscl.runner.registry import build
 from jojoscl.utils.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -20,10 +20,6 @@ FILES = [
     for file in chosen.files
 ]
 OWN = {"simulated": SimulatedDataset, "h5ad": FileDataset}
-
-
-def settings_of(path):
-    return {key: value for key, value in OmegaConf.load(path).items() if key != "_target_"}
 
 
 def test_the_ten_datasets_of_the_paper_and_two_more():
@@ -60,39 +56,19 @@ def test_one_file_name_means_one_content():
         assert seen.setdefault(file.name, file) == file
 
 
-@pytest.mark.parametrize("name", CATALOG)
-def test_config_of_a_catalogue_set(name, monkeypatch):
-    monkeypatch.delenv("JOJOSCL_DATA_ROOT", raising=False)
-    config = OmegaConf.load(CONF / "data" / f"{name}.yaml")
-    assert config["_target_"] == "jojoscl.data.CatalogDataset"
-    assert settings_of(CONF / "data" / f"{name}.yaml") == dataclasses.asdict(CatalogDataset(name=name))
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_config_of_other_sets(name):
-    assert settings_of(CONF / "data" / f"{name}.yaml") == dataclasses.asdict(OWN[name]())
-
-
 @pytest.mark.parametrize("path", sorted((CONF / "data").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_config_builds_its_dataset(path, monkeypatch):
-    monkeypatch.delenv("JOJOSCL_DATA_ROOT", raising=False)
-    dataset = instantiate(OmegaConf.load(path), _convert_="all")
-    assert isinstance(dataset, OWN.get(path.stem, CatalogDataset))
-    assert path.stem.startswith(dataset.name)  # bladder_2100 is a variant of bladder
+def test_every_config_builds_its_dataset_and_changes_no_more_than_needed(path):
+    dataset = build(compose([f"data={path.stem}"]).data)
+    kind = OWN.get(path.stem, CatalogDataset)
+    variant = {"variant": "select_2100"} if path.stem == "bladder_2100" else {}
+    name = path.stem.removesuffix("_2100")
+    assert dataset == kind(name=name, **variant)
+    assert name in OWN or name in CATALOG
 
 
-def test_config_root_follows_the_variable(monkeypatch):
+def test_root_follows_the_variable(monkeypatch):
     monkeypatch.setenv("JOJOSCL_DATA_ROOT", "/somewhere")
-    assert OmegaConf.load(CONF / "data" / "yan.yaml").root == "/somewhere"
-
-
-def test_released_preprocessing_is_the_default():
-    assert settings_of(CONF / "preprocess" / "released.yaml") == dataclasses.asdict(Preprocess())
-
-
-def test_scanpy_preprocessing_differs_where_its_tutorials_do():
-    scanpy = Preprocess(**settings_of(CONF / "preprocess" / "scanpy.yaml"))
-    assert scanpy == dataclasses.replace(Preprocess(), min_cells=3, target_sum=1e4, max_value=10.0)
+    assert data_root(CatalogDataset(name="yan").root) == Path("/somewhere")
 
 
 def test_first_variant_is_the_default():
@@ -123,7 +99,8 @@ def test_wrong_choices(settings, words):
 def test_embedded_dataset_needs_no_file(tmp_path):
     adata = load_dataset("pbmc68k_reduced", root=tmp_path)
     assert adata.shape == (700, 765)
-    assert adata.uns == {"kind": "log1p", "name": "pbmc68k_reduced", "variant": "raw"}
+    names = {"name": "pbmc68k_reduced", "variant": "raw"}
+    assert adata.uns == {"kind": "log1p", "kind_decided_by": "catalogue", **names}
     assert len(adata.obs["cell_type"].cat.categories) == 10
     assert list(adata.obs) == ["cell_type"]
     assert adata.X.dtype == "float32"

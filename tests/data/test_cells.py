@@ -1,6 +1,7 @@
 """What a user may hand in, what is refused, and in which words."""
 
 import gzip
+import re
 
 import anndata
 import h5py
@@ -10,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.data import CATALOG, CatalogDataset, FileDataset, as_cells, load_dataset
+from jojoscl.data import CATALOG, CatalogDataset, FileDataset, SimulatedDataset, as_cells, load_dataset
 from jojoscl.data.catalog import Entry, Variant
 from jojoscl.data.io.download import RemoteFile
 from jojoscl.data.io.readers import read_h5
@@ -48,7 +49,8 @@ def test_any_matrix_becomes_csr(kind, build):
     assert isinstance(result.X, sp.csr_matrix)
     assert result.X.dtype == np.float32
     np.testing.assert_array_equal(result.X.toarray(), COUNTS)
-    assert result.uns == {"kind": "counts", "name": "mine", "variant": "default"}
+    decided_by = "whole numbers" if kind == "auto" else "setting"
+    assert result.uns == {"kind": "counts", "kind_decided_by": decided_by, "name": "mine", "variant": "default"}
     assert "cell_type" not in result.obs
 
 
@@ -216,7 +218,7 @@ def small_catalogue(monkeypatch, tmp_path):
 def test_a_catalogue_set_is_found_and_cleaned(small_catalogue):
     adata = load_dataset("tiny", root=small_catalogue)
     np.testing.assert_array_equal(adata.X.toarray(), COUNTS)
-    assert adata.uns == {"kind": "rpkm", "name": "tiny", "variant": "all"}
+    assert adata.uns == {"kind": "rpkm", "kind_decided_by": "catalogue", "name": "tiny", "variant": "all"}
     assert list(adata.obs["cell_type"].cat.categories) == ["1", "2", "3"]
     some = CatalogDataset(name="tiny", variant="some", root=str(small_catalogue)).load()
     assert some.shape == (13, 15)
@@ -252,8 +254,83 @@ def test_result_can_be_written(tmp_path):
 
 
 def test_a_dataset_says_what_its_values_are():
-    adata = cells(LOGGED * 100)
-    adata.uns["kind"] = "rpkm"
-    assert as_cells(adata).uns["kind"] == "rpkm"
+    adata = as_cells(cells(LOGGED * 100), kind="rpkm")
+    again = as_cells(adata)
+    assert (again.uns["kind"], again.uns["kind_decided_by"]) == ("rpkm", "setting")
     adata.layers["counts"] = adata.X.ceil()
     assert as_cells(adata, layer="counts").uns["kind"] == "counts"
+
+
+MATRICES = {
+    "objects": (np.array(COUNTS.tolist(), dtype=object), "values are of type object: give numbers"),
+    "words": (COUNTS.astype(str), "values are of type <U21: give numbers"),
+    "complex": (COUNTS.astype(complex), "values are of type complex128: give numbers"),
+    "masked": (np.ma.masked_equal(COUNTS, 0), "MaskedArray: give a numpy array"),
+    "coordinates": (sp.coo_matrix(COUNTS), r"stored as coo: give it by cells, for instance by adata\.X\.tocsr"),
+    "too large": (COUNTS * 1e39, "values are NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("case", MATRICES)
+def test_matrices_of_other_types(case):
+    x, words = MATRICES[case]
+    adata = cells()
+    adata._X = x
+    with pytest.raises(UserError, match=words):
+        as_cells(adata)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float16, np.longdouble])
+def test_numbers_of_any_type(dtype):
+    result = as_cells(AnnData(COUNTS.astype(dtype)))
+    np.testing.assert_array_equal(result.X.toarray(), COUNTS.astype(dtype).astype(float))
+    assert result.uns["kind"] == "counts"
+
+
+class Lazy:
+    """In place of a matrix of dask, which is not installed everywhere."""
+
+    shape, dtype, ndim = (20, 15), np.dtype("f4"), 2
+
+
+def test_what_is_not_there_yet_is_refused():
+    adata = cells()
+    adata._X = Lazy()
+    with pytest.raises(UserError, match="The matrix is a Lazy: give a numpy array or a sparse matrix"):
+        as_cells(adata)
+    adata = cells()
+    adata._obs = object()  # as read_lazy leaves it
+    with pytest.raises(UserError, match=r"read lazily: give adata\.to_memory\(\)"):
+        as_cells(adata)
+
+
+def test_a_file_without_x(tmp_path):
+    AnnData(obs=pd.DataFrame(index=[f"c{i}" for i in range(20)]), layers={"counts": COUNTS}).write_h5ad(
+        tmp_path / "a.h5ad"
+    )
+    for backed in (False, True):
+        with pytest.raises(UserError, match=r"no matrix X: name the layer .* data\.layer"):
+            FileDataset(path=tmp_path / "a.h5ad", backed=backed).load()
+        assert FileDataset(path=tmp_path / "a.h5ad", backed=backed, layer="counts").load().n_obs == 20
+    with pytest.raises(UserError, match="no matrix X"):
+        as_cells(anndata.read_h5ad(tmp_path / "a.h5ad", backed="r"))
+
+
+def test_fingerprints(tmp_path, small_catalogue):
+    cells(group=["a", "b"] * 10).write_h5ad(tmp_path / "mine.h5ad")
+    mine = FileDataset(path=str(tmp_path / "mine.h5ad"))
+    first = mine.fingerprint()
+    assert set(first["path"]) == {"size", "sha256"}
+    assert FileDataset(path=tmp_path / "mine.h5ad", kind="counts").fingerprint() == first
+    cells(COUNTS + 1).write_h5ad(tmp_path / "mine.h5ad")
+    assert mine.fingerprint() != first
+    assert FileDataset(path=tmp_path / "none.h5ad").fingerprint() == FileDataset().fingerprint() == {}
+    (tmp_path / "m.csv").write_text("a")
+    both = FileDataset(path=tmp_path / "mine.h5ad", metadata=tmp_path / "m.csv").fingerprint()
+    assert both == mine.fingerprint() | {"metadata": {"size": 1, "sha256": both["metadata"]["sha256"]}}
+    assert SimulatedDataset(seed=3).fingerprint() == {}
+    tiny = CatalogDataset(name="tiny", root=small_catalogue)
+    assert tiny.fingerprint() == {"variant": "all"}, "nothing was recorded yet"
+    tiny.load()
+    assert re.fullmatch("sha256:[0-9a-f]{64}", tiny.fingerprint()["tiny.h5"])
+    assert CatalogDataset(name="yan", root=tmp_path).fingerprint()["yan.rda"].startswith("sha256:04dbe1de")

@@ -182,7 +182,8 @@ def test_unsorted_input_gives_the_same():
     ],
 )
 def test_refused(build, settings, words):
-    source = as_cells(AnnData(sp.csr_matrix(build(), dtype=np.float32)))
+    x = build()
+    source = as_cells(AnnData(sp.csr_matrix(x, dtype=np.float32)), kind="auto" if x.dtype.kind == "i" else "log1p")
     with pytest.raises(UserError, match=words):
         Preprocess(**settings)(source)
 

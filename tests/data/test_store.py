@@ -120,7 +120,7 @@ def test_layers_and_raw_stay_in_the_file(adata: AnnData, tmp_path: Path) -> None
     for layer in ("counts", "raw"):
         opened = FileDataset(path=tmp_path / "a.h5ad", backed=True, layer=layer).load()
         np.testing.assert_array_equal(opened.X[:9].toarray(), adata.X[:9].toarray())
-    with pytest.raises(UserError, match=r"no matrix count .*did you mean 'counts'"):
+    with pytest.raises(UserError, match=r"no layer .count. .*did you mean 'counts'"):
         FileDataset(path=tmp_path / "a.h5ad", backed=True, layer="count").load()
 
 

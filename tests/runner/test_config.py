@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 import pytest
+from anndata import AnnData
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,6 +30,7 @@ from jojoscl.runner.config import (
     varied,
 )
 from jojoscl.runner.registry import build, class_of
+from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import setting
 
@@ -80,8 +82,10 @@ def test_yaml_repeats_no_default() -> None:
     """What a YAML file of a method or a dataset sets differs from the class."""
     for path in [*(conf_dir() / "method").glob("*.yaml"), *(conf_dir() / "data").glob("*.yaml")]:
         own: Any = OmegaConf.to_container(OmegaConf.load(path))
-        defaults = compose([f"{path.parent.name}={path.stem}"])[path.parent.name]
-        known = class_of(defaults["_target_"]).defaults()
+        (first,) = own["defaults"]
+        if not isinstance(first, dict):  # another file: leiden_matched is leiden
+            continue
+        known = class_of(first["/settings@_here_"]).defaults()
         for name, value in own.items():
             assert name in ("defaults", "about") or known[name] != value or path.stem == value, (path, name)
 
@@ -93,7 +97,12 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
     grid = {s.key_or_group: list(s.sweep_string_iterator()) if s.is_sweep_override() else [s.value()] for s in sweeps}
     points = grid.pop("vary", [None])
     first = [f"experiment={name}", *(f"{key}={values[0]}" for key, values in grid.items())]
-    names = [run_folder(compose([*first, *([f"vary={point}"] if point else [])])) for point in points]
+    cfg = compose(first)
+    names = []
+    for point in points:
+        (vary,) = OverridesParser.create().parse_overrides([f"vary={point or 'null'}"])
+        OmegaConf.update(cfg, "vary", vary.value(), force_add=True)
+        names.append(run_folder(cfg))
     assert len(set(names)) == len(points)
     assert not any(folder.endswith("wrong") for folder in names)
     for key in grid.keys() & {"data", "method"}:
@@ -148,8 +157,8 @@ def test_compose_leaves_an_application_around_it_alone() -> None:
         ("method.preprocess.n_top_genes=500", False),
         ("method.lr=1e-3", True),
         ("n_clusters=3", False),
-        ("trainer.threads=1", False),
-        ("trainer.threads=null", True),
+        ("trainer.threads=1", True),
+        ("trainer.threads=2", False),
         ("trainer.precision=bf16-mixed", False),
         ("trainer.checkpoint_seconds=7", True),
         ("force=true", True),
@@ -212,11 +221,11 @@ FINISHED = json.loads((Path(__file__).parent / "finished_run.json").read_text())
 """A run that was finished once: its command, what decided its result, and the name it had."""
 
 
-@pytest.mark.parametrize("run", FINISHED, ids=lambda run: run["overrides"][0])
-def test_a_finished_run_is_known_again(run: dict[str, Any]) -> None:
-    cfg = compose(run["overrides"])
-    assert decisive(cfg) == run["decisive"]
-    assert config_hash(cfg) == run["hash"]
+@pytest.mark.parametrize("finished", FINISHED, ids=lambda run: run["overrides"][0])
+def test_a_finished_run_is_known_again(finished: dict[str, Any]) -> None:
+    cfg = compose(finished["overrides"])
+    assert decisive(cfg) == finished["decisive"]
+    assert config_hash(cfg) == finished["hash"]
 
 
 @dataclass(kw_only=True)
@@ -228,12 +237,41 @@ class Moved(JojoSCL):
 
 
 def test_a_moved_class_and_new_settings_leave_finished_runs_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = FINISHED[0]
+    finished = FINISHED[0]
     monkeypatch.setattr(registry, "class_of", lambda name: Moved if name == "JojoSCL" else class_of(name))
-    assert compose(run["overrides"]).method.warmth == 0
-    assert config_hash(compose(run["overrides"])) == run["hash"]
+    assert compose(finished["overrides"]).method.warmth == 0
+    assert config_hash(compose(finished["overrides"])) == finished["hash"]
     for new in ("method.warmth=0.5", "method.shade=dark"):
-        assert config_hash(compose([*run["overrides"], new])) != run["hash"]
+        assert config_hash(compose([*finished["overrides"], new])) != finished["hash"]
+
+
+def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(tmp_path: Path, cells: AnnData) -> None:
+    first, moved = tmp_path / "x.h5ad", tmp_path / "folder" / "y.h5ad"
+    moved.parent.mkdir()
+    cells.write_h5ad(first)
+    moved.write_bytes(first.read_bytes())
+    names = [run_folder(compose(["data=h5ad", f"data.path={path}", "n_clusters=3"])) for path in (first, moved)]
+    assert names[0] == names[1]
+    cells[:60].copy().write_h5ad(first)  # the same name, other cells
+    assert run_folder(compose(["data=h5ad", f"data.path={first}", "n_clusters=3"])) != names[0]
+    table = tmp_path / "types.csv"
+    for text in ("cell,type\n", "cell,kind\n"):
+        table.write_text(text)
+        names.append(run_folder(compose(["data=h5ad", f"data.path={moved}", "n_clusters=3", f"data.metadata={table}"])))
+    assert len(set(names)) == 3
+    assert not any(name.endswith("wrong") for name in names)
+
+
+def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: AnnData) -> None:
+    """Not even in one folder: the checkpoint holds the run's name."""
+    own = ["data=h5ad", f"data.path={tmp_path / 'x.h5ad'}", "n_clusters=3", "method.epochs=1", "method.min_steps=0",
+           "method.n_networks=1", "pictures=false", "trainer.progress_bar=false", f"paths.cache={tmp_path}"]  # fmt: skip
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    run(compose(own), tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()  # as if it had been killed before the end
+    cells[:100].copy().write_h5ad(tmp_path / "x.h5ad")
+    with pytest.raises(UserError, match="other settings of the data"):
+        run(compose(own), tmp_path / "run")
 
 
 # ---- what goes together ----------------------------------------------------------------------------------------
@@ -306,7 +344,7 @@ def test_loggers_are_on_the_list_and_others_are_not() -> None:
     assert type(build(wandb)).__name__ == "TensorBoardLogger"
     wrong = OmegaConf.merge(wandb, {"_target_": "lightning.pytorch.loggers.CometLogger"})
     assert isinstance(wrong, DictConfig)
-    with pytest.raises(UserError, match="cannot run 'lightning.pytorch.loggers.CometLogger'"):
+    with pytest.raises(UserError, match=r"cannot run 'lightning.pytorch.loggers.CometLogger'"):
         build(wrong)
 
 
@@ -320,7 +358,6 @@ def test_loggers_are_on_the_list_and_others_are_not() -> None:
         "+hydra.job_logging.handlers.mine={class: logging.os.system}",
         "hydra.job_logging.handlers.console.class=subprocess.Popen",
         "hydra.job_logging.handlers.console.stream=ext://os.environ",
-        '+hydra.job_logging.formatters.mine={"()": os.system}',
         "+hydra.hydra_logging.handlers.mine={class: os.system}",
         "hydra.searchpath=[pkg://payload]",
     ],
@@ -341,10 +378,18 @@ def test_what_users_set_of_hydra_passes() -> None:
     check_hydra(["hydra.sweep.dir=there", "seed=0,1", "hydra.verbose=true"], multirun=True)
 
 
-def test_a_folder_of_own_configurations_is_looked_through_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "node",
+    [
+        "{callbacks: {mine: {_target_: os.system, command: x}}}",
+        "{job_logging: {formatters: {mine: {(): os.system}}}}",
+        "{hydra_logging: {handlers: {mine: {class: os.system}}}}",
+        "{launcher: {_target_: [1]}}",
+        "{sweeper: {params: {hydra.launcher._target_: os.system}}}",
+    ],
+)
+def test_a_folder_of_own_configurations_is_looked_through_too(tmp_path: Path, node: str) -> None:
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text(
-        "# @package _global_\nhydra: {callbacks: {mine: {_target_: os.system, command: x}}}\n"
-    )
-    with pytest.raises(UserError, match="cannot run 'os.system'"):
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\nhydra: {node}\n")
+    with pytest.raises(UserError, match=r"cannot (run|be swept)"):
         check_hydra(["experiment=mine"], multirun=False, config_dir=str(tmp_path))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +18,7 @@ import torch
 import torch.distributed as dist
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException
 from torch.nn.parallel import DistributedDataParallel
 
 from jojoscl.data import simulate
@@ -27,7 +33,7 @@ from jojoscl.runner.config import compose, config_hash
 from jojoscl.runner.run import run as run_configured
 from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import Batches, CellDataModule
-from jojoscl.training.distributed import from_first, gather, launch, own_share
+from jojoscl.training.distributed import end_if_imported, from_first, gather, launch, own_share
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.training.shrinkage_log import ShrinkageRecord
@@ -205,7 +211,8 @@ def test_the_default_preset_finds_the_types_with_two_processes(tmp_path: Path) -
 
 def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:
     tiny = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false",
-            "method=jojoscl_paper", "method.encoder_dims=[8,4]", "trainer.max_epochs=2", "trainer=ddp", "trainer.accelerator=cpu",
+            "method=jojoscl_paper", "method.encoder_dims=[8,4]", "trainer.max_epochs=2",
+            "trainer=ddp", "trainer.accelerator=cpu",
             f"paths.cache={tmp_path / 'cache'}")  # fmt: skip
     metrics = run_configured(compose([*tiny, "selection=oracle"]), tmp_path / "run")
     assert metrics["selected_epoch"] in (0, 1)
@@ -246,3 +253,74 @@ def wrong(module: L.LightningModule, sentence: str) -> None:
 def test_an_error_of_a_process_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"^No space left\.$"):
         launch(wrong, 2, L.LightningModule(), "No space left.")
+
+
+SCRIPT = """
+import jojoscl
+cells = jojoscl.simulate(n_cells=40, n_genes=50, n_types=2, seed=1)
+jojoscl.cluster(cells, 2, devices=2, accelerator="cpu", epochs=1, min_steps=1)
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_of_it_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
+    assert done.stderr.count("Traceback") == 1, done.stderr
+    assert done.stderr.splitlines()[-1].endswith('put its call of jojoscl below `if __name__ == "__main__":`.')
+    assert "done" not in done.stdout
+
+
+def test_a_process_that_comes_to_the_call_in_importing_the_script_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    end_if_imported()
+    assert codes == []
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    end_if_imported()
+    monkeypatch.undo()
+
+    def ended(*args: object, **kwargs: object) -> None:
+        raise ProcessExitedException("ended", error_index=0, error_pid=1, exit_code=codes[0])
+
+    monkeypatch.setattr("jojoscl.training.distributed.start_processes", ended)
+    with pytest.raises(UserError, match='below `if __name__ == "__main__":`'):
+        launch(wrong, 2, L.LightningModule(), "")
+    codes[0] = 1
+    with pytest.raises(ProcessExitedException):
+        launch(wrong, 2, L.LightningModule(), "")
+
+
+def waits(module: L.LightningModule, folder: Path) -> None:
+    (folder / f"{os.environ['LOCAL_RANK']}.pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def launches(folder: Path) -> None:
+    launch(waits, 2, L.LightningModule(), folder)
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs: a process that has ended and nobody has asked for is a zombie."""
+    path = Path(f"/proc/{pid}/stat")
+    return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("spawn").Process(target=launches, args=(tmp_path,))
+    parent.start()
+    until(lambda: len([path for path in tmp_path.glob("*.pid") if path.read_text()]) == 2)
+    parent.kill()
+    pids = [int(path.read_text()) for path in tmp_path.glob("*.pid")]
+    until(lambda: not any(map(alive, pids)))
+
+
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)

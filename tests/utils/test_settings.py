@@ -112,7 +112,7 @@ def test_settings_within_change_only_what_is_named() -> None:
 def test_a_class_with_other_defaults_keeps_meaning_and_range() -> None:
     assert (Faster().rate, Faster().inner.width, Faster().color) == (0.9, 8, "red")
     assert Example().rate == 0.5
-    with pytest.raises(UserError, match="Faster.rate must be between 0 and 1"):
+    with pytest.raises(UserError, match=r"Faster.rate must be between 0 and 1"):
         Faster(rate=2)
 
 

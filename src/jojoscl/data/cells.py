@@ -12,21 +12,19 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.data.io.matrix import is_backed, row_chunks
+from jojoscl.data.annotation import writable
+from jojoscl.data.io.guard import checked
+from jojoscl.data.io.matrix import check_stored, file_of, is_backed, row_chunks
+from jojoscl.data.kind import KINDS, LARGEST_LOG, Kind, kind_of
 from jojoscl.utils.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
-
-KINDS = ("counts", "rpkm", "log1p")
 
 
 LABELS = "cell_type"
 
 
 _BARCODE = re.compile(r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$")
-
-
-_LOG1P_LIMIT = 15.0  # log1p of three million: no log-normalised value is larger
 
 
 def as_cells(
@@ -38,9 +36,10 @@ def as_cells(
     name: str = "cells",
     variant: str = "default",
 ) -> AnnData:
-    """A new AnnData as every method takes it: checked, X float32 CSR, types (if any) in ``obs["cell_type"]``.
+    """Return a new AnnData as every method takes it: checked, X float32 CSR, types (if any) in ``obs["cell_type"]``.
 
-    A matrix that stays in its file is not read: its values are checked as preprocessing goes through them.
+    A matrix that stays in its file is not read: its values are checked as preprocessing goes through them. Names that
+    are missing are numbered, and annotation that no file could hold becomes words.
 
     Parameters
     ----------
@@ -49,7 +48,8 @@ def as_cells(
     label_key
         Column of obs with the types. None: there are none, and a column ``cell_type`` is left out.
     kind
-        ``counts``, ``rpkm``, ``log1p``, or ``auto``: whole numbers are counts, other small ones are log1p.
+        ``counts``, ``rpkm``, ``log1p`` (natural logarithms), or ``auto``: see :func:`~jojoscl.data.kind.kind_of`. What
+        was decided is in ``uns["kind"]``, and by what in ``uns["kind_decided_by"]``.
 
     Raises
     ------
@@ -58,22 +58,55 @@ def as_cells(
     """
     if kind not in ("auto", *KINDS):
         raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
+    if not isinstance(adata.obs, pd.DataFrame):
+        raise UserError("adata is read lazily: give adata.to_memory(), or open it by anndata.read_h5ad(backed='r').")
+    if adata.is_view and adata.isbacked:
+        raise UserError("adata is a view of cells in a file: give adata.to_memory(), or all cells of the file.")
     x, var = _values(adata, layer)
+    x = _usable(x)
     obs = adata.obs.drop(columns=[LABELS] if LABELS in adata.obs else [])
     if label_key is not None:
         obs[LABELS] = _types(adata, label_key)
+    chosen = Kind(kind, "setting")
+    if kind == "auto":
+        chosen = kind_of(next(row_chunks(x), x) if is_backed(x) else x, adata.uns if layer is None else {})
+    if chosen.factor != 1:
+        x = _natural(x, chosen)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names that are not unique: made so, or reported, just below
-        x = x if is_backed(x) else sp.csr_matrix(x, dtype=np.float32)
-        cells = AnnData(X=x, obs=obs, var=var.copy())
+        cells = AnnData(X=x, obs=writable(obs, "cell"), var=writable(var, "gene"))
         cells.var_names_make_unique()
-    if is_backed(x) and getattr(x, "format", "csr") != "csr":
-        raise UserError("The matrix in the file is stored by genes (CSC): write it by cells, as csr_matrix.")
-    if kind == "auto":
-        kind = _kind(adata, layer, next(row_chunks(x), x) if is_backed(x) else x)
-    cells.uns.update(kind=kind, name=name, variant=variant)
+    cells.uns.update(kind=chosen.name, kind_decided_by=chosen.decided_by, name=name, variant=variant)
     check_cells(cells)
     return cells
+
+
+def _usable(x: Any) -> Any:
+    """Return the matrix as float32 CSR, or as it is if it stays in its file by rows."""
+    if is_backed(x):
+        check_stored(file_of(x), x)
+        if getattr(x, "format", "csr") != "csr":
+            raise UserError("The matrix in the file is stored by genes (CSC): write it by cells, as csr_matrix.")
+        return x
+    if sp.issparse(x):
+        x = checked(x)
+    elif not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+        raise UserError(f"The matrix is a {type(x).__name__}: give a numpy array or a sparse matrix of scipy.")
+    if x.dtype.kind not in "biuf":
+        raise UserError(f"The values are of type {x.dtype}: give numbers, for instance by adata.X.astype('float32').")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+        return sp.csr_matrix(x, dtype=np.float32)
+
+
+def _natural(x: Any, chosen: Kind) -> sp.csr_matrix:
+    """Return logarithms of base 2 or 10 as natural ones."""
+    if is_backed(x):
+        raise UserError(
+            f"The values in the file are logarithms, but not natural ones ({chosen.decided_by}): give "
+            "data.backed=false, or write the counts or their log1p."
+        )
+    log.warning("the values are logarithms, but not natural ones (%s): they are converted", chosen.decided_by)
+    return sp.csr_matrix((x.data * np.float32(chosen.factor), x.indices, x.indptr), shape=x.shape)
 
 
 def check_cells(adata: AnnData) -> None:
@@ -123,6 +156,11 @@ def check_values(x: np.ndarray, kind: str) -> None:
             f"{(x < 0).sum()} values are negative, as in scaled data: point data.layer at the counts, "
             "or at log-normalised values (data.layer=raw if they are in adata.raw)."
         )
+    if kind == "log1p" and x.max(initial=0) > LARGEST_LOG:
+        raise UserError(
+            f"The values are no logarithms, as the largest is {x.max():.4g}: give data.kind=counts or rpkm, or "
+            "point data.layer at the logarithms."
+        )
     if kind == "counts" and (x != np.floor(x)).any():
         raise UserError(
             f"The values are no counts, as they are not whole (such as {x[x != np.floor(x)][0]:.4g}): give "
@@ -131,54 +169,49 @@ def check_values(x: np.ndarray, kind: str) -> None:
 
 
 def _values(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame]:
-    if layer is None:
-        x, var = adata.X, adata.var
-    elif layer in adata.layers:
-        x, var = adata.layers[layer], adata.var
-    elif layer == "raw" and adata.raw is not None:
-        x, var = adata.raw.X, adata.raw.var
-    else:
-        there = [*adata.layers, *(["raw"] if adata.raw is not None else [])]
-        raise UserError(f"There is no layer {layer!r}{nearest(layer, there) if there else ': the file has none'}.")
-    if x is None:
+    there = [name for name in adata.layers if name is not None]  # since anndata 0.13 None is X
+    if (parent := getattr(adata, "_adata_ref", None)) is not None:  # of a view, whose rows are taken by compiled code
+        _usable(_of(parent, layer, there))
+    x = _of(adata, layer, there)
+    if layer is None and x is None:
         raise UserError("The file has no matrix X: name the layer that holds the values by data.layer.")
-    return x, var
+    if x is None:
+        there += ["raw"] if adata.raw is not None else []
+        near = nearest(layer or "", there) if there else ": the file has none"
+        raise UserError(f"There is no layer {layer!r}{near}.")
+    return x, adata.raw.var if layer == "raw" and layer not in there else adata.var
+
+
+def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Any:
+    if layer in layers:
+        return adata.layers[layer]
+    source = adata.raw if layer == "raw" else adata if layer is None else None
+    try:
+        return None if source is None else source.X
+    except (KeyError, AttributeError):  # a backed file without X
+        return None
 
 
 def _types(adata: AnnData, key: str) -> Any:
-    """The types as words; numbers keep their order."""
+    """Return the types as words; numbers keep their order."""
     if key not in adata.obs:
         if key in adata.var:
             raise UserError(f"{key!r} describes the genes, so the matrix is transposed: give data.transpose=true.")
         there = nearest(key, map(str, adata.obs.columns)) if adata.obs.shape[1] else " (it has none)"
         raise UserError(f"There is no column {key!r} in the cells' annotation{there}.")
+    if adata.obs[key].ndim > 1:
+        raise UserError(f"Several columns of the cells' annotation are called {key!r}: rename them.")
     values = pd.Series(np.asarray(adata.obs[key]))
     if values.isna().any():
         raise UserError(
             f"{values.isna().sum()} cells have no type in {key!r}: drop them, or give data.label_key=null "
             "to go without types."
         )
-    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
+    if pd.api.types.is_float_dtype(values) and np.isfinite(values).all() and (values == values.round()).all():
         values = values.astype(int)  # codes that were stored as 1.0, 2.0, ...
     elif values.dtype == object:
         values = values.astype(str)
     return pd.Categorical(values.astype(str), categories=[str(value) for value in sorted(values.unique())])
-
-
-def _kind(adata: AnnData, layer: str | None, x: sp.csr_matrix) -> str:
-    """What a dataset of the catalogue says of itself, or counts or log1p where the values leave no doubt."""
-    if layer is None and adata.uns.get("kind") in KINDS:
-        return str(adata.uns["kind"])
-    whole = bool((x.data == np.floor(x.data)).all())
-    if whole or not np.isfinite(x.data).all() or (x.data < 0).any():
-        return "counts"  # or values that no kind allows, which the checks report
-    if x.data.max() < _LOG1P_LIMIT and ("log1p" in adata.uns or (x.data != np.floor(x.data)).mean() > 0.5):
-        log.info("the values are taken for log-normalised ones (data.kind=log1p)")
-        return "log1p"
-    raise UserError(
-        f"The values are neither whole numbers nor log-normalised (the largest is {x.data.max():.4g}): say "
-        "what they are by data.kind=rpkm or log1p (in Python kind=...), or point data.layer at the counts."
-    )
 
 
 def _totals(adata: AnnData) -> np.ndarray:
@@ -191,7 +224,7 @@ def _share_of_barcodes(names: pd.Index) -> float:
 
 
 def without_labels(adata: AnnData) -> AnnData:
-    """What a method may see: the matrix, the names of cells and genes, and the kind of values. Nothing else."""
+    """Return what a method may see: the matrix, the names of cells and genes, and the kind of values. Nothing else."""
     bare = AnnData(X=adata.X)
     bare.obs_names, bare.var_names = adata.obs_names, adata.var_names
     bare.uns["kind"] = adata.uns["kind"]

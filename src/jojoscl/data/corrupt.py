@@ -105,12 +105,12 @@ def thin(x: sp.csr_matrix, fraction: float, rng: np.random.Generator, *, kind: s
     """Each count of x, rounded up as preprocessing does with RPKM, kept one by one with probability `fraction`."""
     if kind == "log1p":
         raise UserError("corrupt.thin thins counts, and these are log-normalised values: take corrupt.dropout.")
-    return _with_values(x, rng.binomial(np.ceil(x.data).astype(np.int64), fraction))
+    return _replaced(x, rng.binomial(np.ceil(x.data).astype(np.int64), fraction))
 
 
 def drop_out(x: sp.csr_matrix, rate: float, rng: np.random.Generator) -> sp.csr_matrix:
     """Each value of x that is not zero becomes zero with probability `rate`."""
-    return _with_values(x, np.where(rng.random(x.nnz) < rate, 0, x.data))
+    return _replaced(x, np.where(rng.random(x.nnz) < rate, 0, x.data))
 
 
 def log_normalised(cells: AnnData) -> sp.csr_matrix:
@@ -119,7 +119,7 @@ def log_normalised(cells: AnnData) -> sp.csr_matrix:
 
     if cells.uns["kind"] == "log1p":
         return cells.X
-    normalised = AnnData(X=_with_values(cells.X, np.ceil(cells.X.data)))
+    normalised = AnnData(X=_replaced(cells.X, np.ceil(cells.X.data)))
     sc.pp.normalize_total(normalised)
     return sp.csr_matrix(sc.pp.log1p(normalised.X))
 
@@ -132,8 +132,9 @@ def add_noise(x: sp.csr_matrix, sd: float, rng: np.random.Generator) -> sp.csr_m
     return stack_rows(np.maximum(b + scale * rng.standard_normal(b.shape, dtype=np.float32), 0) for b in bands)
 
 
-def _with_values(x: sp.csr_matrix, values: np.ndarray) -> sp.csr_matrix:
-    """A new matrix with other values at the same places, those that are zero left out."""
-    result = sp.csr_matrix((values.astype(np.float32), x.indices.copy(), x.indptr.copy()), shape=x.shape)
+def _replaced(x: sp.csr_matrix, values: np.ndarray) -> sp.csr_matrix:
+    """Return a new matrix with other values at the same places, those that are zero left out."""
+    result = x.copy()
+    result.data = values.astype(np.float32)
     result.eliminate_zeros()
     return result

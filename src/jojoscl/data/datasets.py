@@ -1,7 +1,7 @@
 """Datasets by name or by file, as an AnnData that has been looked at.
 
 X is float32 CSR, cells x genes; ``obs["cell_type"]`` holds the annotated types when they are known
-(categorical); ``uns`` holds `kind` (``counts``, ``rpkm`` or ``log1p``), `name` and `variant`.
+(categorical); ``uns`` holds `kind` (``counts``, ``rpkm`` or ``log1p``), `kind_decided_by`, `name` and `variant`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from anndata import AnnData
 
 from jojoscl.data.catalog import find
-from jojoscl.data.cells import KINDS, LABELS, _totals, as_cells
-from jojoscl.data.io.download import data_root, fetch
+from jojoscl.data.cells import LABELS, _totals, as_cells
+from jojoscl.data.io.download import data_root, fetch, recorded, stamp
 from jojoscl.data.io.readers import open_backed, read_file
+from jojoscl.data.kind import KINDS
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
@@ -29,7 +31,7 @@ class CatalogDataset(Settings):
     """A dataset of the catalogue, :data:`~jojoscl.data.catalog.CATALOG`."""
 
     name: str = setting("pbmc68k_reduced", "A name of the catalogue; 'mouse' is baron_mouse.")
-    variant: str | None = setting(None, "One of its variants; None is the first.")
+    variant: str | None = setting(None, "One of its variants; None is the first.", neutral=IRRELEVANT)
     root: str | Path | None = setting(
         None, "Folder of the files; None is JOJOSCL_DATA_ROOT, else the user's cache.", neutral=IRRELEVANT
     )
@@ -50,7 +52,16 @@ class CatalogDataset(Settings):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names of genes that are not unique yet
             adata = adata[keep].copy()
-        return as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
+        cells = as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
+        cells.uns["kind_decided_by"] = "catalogue"
+        return cells
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these cells from others: the variant, and the checksum of each file, known or recorded."""
+        _, entry, variant = find(self.name, self.variant)
+        root = data_root(self.root)
+        sums = {file.name: recorded(file, root / file.name) for file in entry.variants[variant].files}
+        return {"variant": variant, **{name: value for name, value in sums.items() if value}}
 
 
 @dataclass(kw_only=True)
@@ -79,16 +90,24 @@ class FileDataset(Settings):
         """Read the file and check what it holds."""
         if self.path is None:
             raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
+        path = Path(self.path).expanduser()
         if self.backed:
-            adata = open_backed(Path(self.path).expanduser(), layer=self.layer)
-            return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
-        adata = read_file(
-            Path(self.path).expanduser(),
-            metadata=None if self.metadata is None else Path(self.metadata).expanduser(),
-            label_key=self.label_key,
-            transpose=self.transpose,
-        )
-        return as_cells(adata, layer=self.layer, label_key=self.label_key, kind=self.kind, name=self.name)
+            adata = open_backed(path, layer=self.layer)
+        else:
+            metadata = None if self.metadata is None else Path(self.metadata).expanduser()
+            adata = read_file(
+                path, layer=self.layer, metadata=metadata, label_key=self.label_key, transpose=self.transpose
+            )
+        return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the content of the files from another; see :func:`~jojoscl.data.io.download.stamp`.
+
+        A file that is missing or cannot be read is left out: the run reports it.
+        """
+        paths = {"path": self.path, "metadata": self.metadata}
+        stamps = {name: stamp(Path(path).expanduser()) for name, path in paths.items() if path is not None}
+        return {name: value for name, value in stamps.items() if value}
 
 
 def load_dataset(name: str, root: str | os.PathLike[str] | None = None, variant: str | None = None) -> AnnData:

@@ -79,8 +79,18 @@ class SimulatedDataset(Settings):
         )
         var = pd.DataFrame(index=[f"gene{j}" for j in range(self.n_genes)])
         truth = {"profiles": profiles, "dispersion": self.dispersion, "dropout": self.dropout}
-        uns = {"kind": "counts", "name": self.name, "variant": "default", "simulated": truth}
+        uns = {
+            "kind": "counts",
+            "kind_decided_by": "simulation",
+            "name": self.name,
+            "variant": "default",
+            "simulated": truth,
+        }
         return AnnData(X=self._counts(types, library, profiles), obs=obs, var=var, uns=uns)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return nothing: the settings say all."""
+        return {}
 
     def _types(self, rng: np.random.Generator) -> np.ndarray:
         """The type of each cell, (n_cells,), in random order; each type has at least one cell."""

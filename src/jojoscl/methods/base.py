@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from numbers import Integral
 from typing import Any, ClassVar, ParamSpec, Protocol
 
 import numpy as np
@@ -102,23 +102,37 @@ def earlier(*stages: History) -> dict[str, float]:
 
 
 def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
-    """The number of clusters, or a :class:`UserError` when it makes no sense for `n_cells` cells."""
+    """Return the number of clusters, or a :class:`UserError` when it makes no sense for `n_cells` cells."""
     if n_clusters is None:
         raise UserError("The number of clusters is not known: give n_clusters=<whole number>.")
-    if isinstance(n_clusters, bool) or not isinstance(n_clusters, Integral) or n_clusters < 2:
+    if (k := whole(n_clusters)) is None or k < 2:
         raise UserError(f"n_clusters must be a whole number of at least 2, not {n_clusters!r}.")
-    if n_clusters > n_cells:
-        raise UserError(f"{n_clusters} clusters were asked for, but there are only {n_cells} cells: ask for fewer.")
-    return int(n_clusters)
+    if k > n_cells:
+        raise UserError(f"{k} clusters were asked for, but there are only {n_cells} cells: ask for fewer.")
+    return k
 
 
 def estimated(n_clusters: int | None, k: int) -> dict[str, int]:
-    """For a result's info: the K that a method found for itself; nothing where it was told."""
+    """Return, for a result's info, the K that a method found for itself; nothing where it was told."""
     return {"n_clusters_estimated": k} if n_clusters is None else {}
 
 
 def check_seed(seed: int) -> int:
-    """The seed, or a :class:`UserError` when no generator takes it."""
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+    """Return the seed, or a :class:`UserError` when no generator takes it."""
+    if (number := whole(seed)) is None or not 0 <= number < 2**32:
         raise UserError(f"seed must be a whole number between 0 and {2**32 - 1}, not {seed!r}.")
-    return int(seed)
+    return number
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number of any library, in an array without axes too, as Python's; None for anything else.
+
+    >>> whole(np.int64(4)), whole(np.array(4)), whole(4.0), whole(True)
+    (4, 4, None, None)
+    """
+    if isinstance(value, bool | np.bool_):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None

@@ -88,7 +88,8 @@ def job(cfg: DictConfig) -> None:
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in ("ari", "nmi", "acc") if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:
         scores = f"{metrics['n_clusters']} clusters  {scores}".rstrip()
-    print(f"{metrics['dataset']} {metrics['method']} seed {metrics['seed']}: {scores}\n  {folder}")
+    values = f"  (values: {metrics['kind']}, by {metrics['kind_decided_by']})" if "kind" in metrics else ""
+    print(f"{metrics['dataset']} {metrics['method']} seed {metrics['seed']}: {scores}{values}\n  {folder}")
 
 
 def is_search(arguments: Namespace) -> bool:

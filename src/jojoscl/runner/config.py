@@ -186,7 +186,7 @@ def decisive(cfg: DictConfig) -> dict[str, object]:
     )
     return {
         **run_settings(cfg).decisive(),
-        "data": dataset.decisive() | {"content": getattr(dataset, "fingerprint", dict)()},
+        "data": dataset.decisive() | {"content": dataset.fingerprint()},
         "method": method.decisive(),
         "trainer": trainer.decisive(),
         "corrupt": corrupt.decisive(),

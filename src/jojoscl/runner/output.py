@@ -17,6 +17,7 @@ import pandas as pd
 from anndata import AnnData
 from omegaconf import DictConfig, OmegaConf
 
+from jojoscl.methods.annotate import annotate
 from jojoscl.methods.base import Result
 from jojoscl.runner import plots
 from jojoscl.runner.config import config_hash, decisive, plain
@@ -73,6 +74,8 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> dict[str, Any]:
         "selection": cfg.selection,
         "n_cells": cells.n_obs,
         "n_genes": cells.n_vars,
+        "kind": cells.uns["kind"],
+        "kind_decided_by": cells.uns.get("kind_decided_by"),
         "n_clusters": len(np.unique(result.labels)),
         **result.info,
         "peak_memory_mb": peak_memory_mb(),
@@ -117,20 +120,9 @@ def write(
 def result_anndata(cells: AnnData, result: Result, metrics: dict[str, Any], settings: dict[str, Any]) -> AnnData:
     """Clusters and embedding with the cells' names and annotations, without the matrix."""
     adata = AnnData(obs=cells.obs.copy())
-    annotate(adata, "jojoscl", result, settings)
+    annotate(adata, "jojoscl", result, settings, cells)
     adata.uns["jojoscl"]["metrics"] = json.dumps(metrics)
     return adata
-
-
-def annotate(adata: AnnData, key: str, result: Result, settings: dict[str, Any]) -> None:
-    """Add obs[key] and what else the method says of a cell, obsm["X_" + key] (and more) and uns[key] in place."""
-    adata.obs[key] = pd.Categorical(result.labels.astype(str), sorted(map(str, set(result.labels)), key=int))
-    for name, values in result.obs.items():
-        adata.obs[f"{key}_{name}"] = values
-    adata.obsm[f"X_{key}"] = result.embedding
-    for name, embedding in result.obsm.items():
-        adata.obsm[f"X_{key}_{name}"] = embedding
-    adata.uns[key] = {"params": json.dumps(settings), "seconds": result.seconds, **result.info, **result.uns}
 
 
 def peak_memory_mb() -> float:

@@ -99,7 +99,7 @@ def refuse_calls(node: object, *, hydra: bool = False) -> None:
             allowed = _OF_LOGGING[key]
         elif hydra and isinstance(value, str) and value.startswith("ext://"):
             allowed = _STREAMS
-        if allowed is not None and value not in allowed:
+        if allowed is not None and not (isinstance(value, str) and value in allowed):
             raise UserError(f"A configuration cannot run {value!r} ({key}=): leave it out.")
 
 

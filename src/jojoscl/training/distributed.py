@@ -113,7 +113,7 @@ def launch(work: Callable[..., None], n_processes: int, module: L.LightningModul
 def end_if_imported() -> None:
     """End a process that :func:`launch` has started and that, in importing the user's script, came to its call again.
 
-    It cannot start processes of its own. What the script has printed so far is not printed twice.
+    It cannot start processes of its own.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(_IMPORTED)

@@ -92,7 +92,7 @@ class Settings:
         cls.__doc__ = _documented(cls, inherited | own, hints)
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self))
+        hints = _hints(type(self))  # type: ignore[arg-type]  # mypy takes the class for one of its objects
         for field in dataclasses.fields(self):
             value = self._converted(field, getattr(self, field.name), hints[field.name])
             _check_value(self, field, value)

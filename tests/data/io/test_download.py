@@ -1,5 +1,6 @@
 """Downloads over loopback: verified, never left half-written, and clear words when something is wrong."""
 
+import gzip
 import hashlib
 import os
 import subprocess
@@ -7,10 +8,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pooch
 import pytest
 
-from jojoscl.data.io.download import RemoteFile, data_root, digest, fetch
+from jojoscl.data.io.download import RemoteFile, data_root, digest, fetch, stamp
 from jojoscl.utils.errors import UserError
 
 CONTENT = b"cells and genes\n" * 1000
@@ -115,17 +117,76 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 def test_trust_on_first_use(address, tmp_path, caplog):
-    file = RemoteFile("chen.txt.gz", f"{address}/good")
+    file = RemoteFile("chen.txt", f"{address}/good")
     path = fetch(file, tmp_path)
     assert "publishes no checksum" in caplog.text
-    record = tmp_path / "chen.txt.gz.sha256"
-    assert record.read_text() == f"{SHA256.removeprefix('sha256:')}  chen.txt.gz\n"
+    record = tmp_path / "chen.txt.sha256"
+    assert record.read_text() == f"{SHA256.removeprefix('sha256:')}  chen.txt\n"
     caplog.clear()
     assert fetch(file, tmp_path) == path
     assert not caplog.text
     path.write_bytes(b"other")
-    with pytest.raises(UserError, match="is not the published file"):
+    with pytest.raises(UserError, match=r"as it was first seen .*chen\.txt\.sha256 .*delete it so that"):
         fetch(file, tmp_path)
+    path.unlink()
+    assert fetch(file, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_tampered_copy_is_not_taken_after_a_deletion(address, tmp_path):
+    file = RemoteFile("chen.txt", f"{address}/good")
+    fetch(file, tmp_path).unlink()
+    record = tmp_path / "chen.txt.sha256"
+    record.write_text("0" * 64 + "  chen.txt\n")
+    with pytest.raises(UserError, match=r"sent is not the .* as it was first seen .*delete chen\.txt\.sha256"):
+        fetch(file, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["chen.txt.sha256"]
+    record.unlink()
+    assert fetch(file, tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("content", ["", "words", "0" * 63])
+def test_a_damaged_record_is_named(address, tmp_path, content):
+    (tmp_path / "chen.txt.sha256").write_text(content)
+    with pytest.raises(UserError, match=r"chen\.txt\.sha256 holds no checksum: delete it"):
+        fetch(RemoteFile("chen.txt", f"{address}/good"), tmp_path)
+
+
+PACKED = gzip.compress(np.random.default_rng(0).bytes(5000))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("chen.txt", b"", "is empty"),
+        ("chen.txt", b"\n <!DOCTYPE html><html>Not found</html>", "is a page of the web"),
+        ("chen.csv.gz", b"<html>sign in</html>", "is a page of the web"),
+        ("chen.txt.gz", PACKED[:-9], "is cut or damaged"),
+        ("chen.txt.gz", PACKED[:2000] + b"xx" + PACKED[2002:], "is cut or damaged"),
+        ("chen.txt.gz", b"words", "is cut or damaged"),
+    ],
+)
+def test_what_is_no_data_is_not_trusted(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{words}.*: delete it so that it is downloaded again"):
+        fetch(RemoteFile(name, "http://127.0.0.1:9/x"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name], "nothing is recorded"
+    (tmp_path / name).write_bytes(PACKED if name.endswith(".gz") else CONTENT)
+    assert fetch(RemoteFile(name, "http://127.0.0.1:9/x"), tmp_path) == tmp_path / name
+
+
+def test_stamps(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    assert stamp(path) == {}
+    path.write_bytes(CONTENT)
+    assert stamp(path) == {"size": len(CONTENT), "sha256": SHA256.removeprefix("sha256:")}
+    monkeypatch.setattr("jojoscl.data.io.download.HUGE", 10)
+    assert stamp(path) == {"size": len(CONTENT), "mtime_ns": path.stat().st_mtime_ns}
+    (tmp_path / "folder" / "c").mkdir(parents=True)
+    (tmp_path / "folder" / "c" / "0").write_bytes(b"x")
+    first = stamp(tmp_path / "folder")
+    assert (first["files"], first) == (1, stamp(tmp_path / "folder"))
+    (tmp_path / "folder" / "c" / "0").write_bytes(b"xy")
+    assert stamp(tmp_path / "folder") != first
 
 
 def test_git_id_is_what_git_says(tmp_path):

@@ -1,6 +1,7 @@
 """Each format, on a small file written here; a damaged file gives one sentence that names it."""
 
 import gzip
+import os
 import zipfile
 
 import anndata
@@ -8,14 +9,14 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.io
 import scipy.sparse as sp
 from rdata import write_rda
 
-from jojoscl.data.io import matrix as assemble
+from jojoscl.data import FileDataset
 from jojoscl.data.io import readers
+from jojoscl.data.io.guard import reading
 from jojoscl.data.io.matrix import stack_rows
-from jojoscl.data.io.readers import read_file, read_h5, read_mat, read_rda
+from jojoscl.data.io.readers import read_file, read_h5, read_rda
 from jojoscl.data.io.tables import read_table
 from jojoscl.utils.errors import UserError
 
@@ -114,38 +115,6 @@ def test_h5_of_sczidesk_with_plain_integer_types(tmp_path):
     assert list(read_h5(tmp_path / "data.h5").obs["cell_type1"]) == list(CODES)
 
 
-@pytest.mark.parametrize("feature", [COUNTS, sp.csc_matrix(COUNTS.astype(float))], ids=["dense", "sparse"])
-@pytest.mark.parametrize("label", [CODES.reshape(-1, 1), TYPES.astype(object)], ids=["codes", "words"])
-def test_mat_of_version_5(tmp_path, feature, label):
-    scipy.io.savemat(tmp_path / "a.mat", {"feature": feature, "label": label})
-    adata = read_mat(tmp_path / "a.mat")
-    assert holds(adata)
-    assert list(adata.obs["label"]) == list(label.ravel())
-
-
-@pytest.mark.parametrize("layout", ["dense", "sparse"])
-@pytest.mark.parametrize("words", [False, True])
-def test_mat_of_version_73(tmp_path, layout, words):
-    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
-        if layout == "dense":
-            file["feature"] = COUNTS.T.astype(float)
-        else:
-            matrix = sp.csc_matrix(COUNTS.astype(float))
-            file["feature/data"], file["feature/ir"] = matrix.data, matrix.indices.astype("u8")
-            file["feature/jc"] = matrix.indptr.astype("u8")
-            file["feature"].attrs["MATLAB_sparse"] = np.uint64(matrix.shape[0])
-        if words:
-            for i, word in enumerate(TYPES):
-                file[f"#refs#/{i}"] = np.array([[ord(letter)] for letter in word], "u2")
-            references = [[file[f"#refs#/{i}"].ref for i in range(12)]]
-            file.create_dataset("label", data=references, dtype=h5py.ref_dtype)
-        else:
-            file["label"] = CODES.reshape(1, -1).astype(float)
-    adata = read_mat(tmp_path / "a.mat")
-    assert holds(adata)
-    assert list(adata.obs["label"]) == list(TYPES if words else CODES)
-
-
 def test_rda(tmp_path):
     frames = {"ann": pd.DataFrame({"cell_type1": list(TYPES)}, index=CELLS), "yan": TABLE.T.astype(float)}
     write_rda(tmp_path / "yan.rda", frames)
@@ -233,7 +202,7 @@ def test_h5ad_and_suffixes(tmp_path, transpose):
     adata = anndata.AnnData(TABLE.T if transpose else TABLE)
     adata.write_h5ad(tmp_path / "a.h5ad")
     read = read_file(tmp_path / "a.h5ad", transpose=transpose)
-    np.testing.assert_array_equal(read.X, COUNTS)
+    assert holds(read)
     assert is_named(read)
 
 
@@ -266,7 +235,24 @@ def zip_of(path, n):
             archive.writestr(f"{i}.csv", TABLE.to_csv())
 
 
+def tenx_folder(path):
+    path.mkdir()
+    (path / "matrix.mtx.gz").write_bytes(b"")
+
+
+def latin(path):
+    path.write_bytes("Zelle,größe\na,1\nb,2\n".encode("latin-1"))
+
+
 BAD = {
+    "packed h5ad": ("a.h5ad.gz", lambda path: path.write_bytes(b""), r"only tables are read so: .* gunzip a\.h5ad\.gz"),
+    "packed rda": ("a.rda.gz", lambda path: path.write_bytes(b""), "unpack it first"),
+    "loom": ("a.loom", lambda path: path.write_bytes(b""), r"anndata\.io\.read_loom\(path\)\.write_h5ad"),
+    "mtx": ("a.mtx.gz", lambda path: path.write_bytes(b""), r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad"),
+    "folder of mtx": ("sample", tenx_folder, r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad"),
+    "latin-1": ("a.csv", latin, "its text is not UTF-8: save it as UTF-8, for instance by iconv"),
+    "latin-1, packed": ("a.csv.gz", lambda path: path.write_bytes(gzip.compress(b"a,\xe4\nb,1\n")), "not UTF-8"),
+    "over-long name": ("a" * 300 + ".h5ad", lambda path: None, "does not exist, or is not a file"),
     "missing": ("a.h5ad", lambda path: None, "does not exist"),
     "folder": ("a.h5", lambda path: path.mkdir(), "is not a file"),
     "suffix": ("a.xyz", lambda path: path.write_text(""), "has no known suffix"),
@@ -276,17 +262,6 @@ BAD = {
     "h5 without X": ("a.h5", lambda path: h5(path, Z=COUNTS), "holds Z, but neither X nor exprs"),
     "transposed h5": ("a.h5", lambda path: h5(path, X=COUNTS.T, Y=CODES), "looks transposed"),
     "labels of other cells": ("a.h5", lambda path: h5(path, X=COUNTS, Y=CODES[:9]), "9 entries for 12 rows"),
-    "no mat": ("a.mat", lambda path: path.write_text("words"), "cannot be read"),
-    "mat without feature": (
-        "a.mat",
-        lambda path: scipy.io.savemat(path, {"x": 1}),
-        "holds x, but no feature",
-    ),
-    "transposed mat": (
-        "a.mat",
-        lambda path: scipy.io.savemat(path, {"feature": COUNTS.T, "label": CODES}),
-        "looks transposed",
-    ),
     "no rda": ("a.rda", lambda path: path.write_bytes(b"RDX3\nnot really"), "cannot be read"),
     "rda without table": ("a.rda", lambda path: write_rda(path, {"x": np.arange(3)}), "holds no table"),
     "empty csv": ("a.csv", lambda path: path.write_text(""), "cannot be read"),
@@ -324,5 +299,74 @@ def test_transposed_table_with_words(tmp_path):
 
 def test_running_out_of_memory_is_no_damaged_file(tmp_path):
     (tmp_path / "a").write_text("")
-    with pytest.raises(MemoryError), assemble.reading(tmp_path / "a"):
+    with pytest.raises(MemoryError), reading(tmp_path / "a"):
         raise MemoryError
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path):
+    (tmp_path / "a.h5").write_text("")
+    with pytest.raises(UserError, match=r"no permission\): make it readable") as error, reading(tmp_path / "a.h5"):
+        raise PermissionError(13, "Unable to synchronously open file")
+    assert "damaged" not in str(error.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("backed", [False, True])
+def test_unreadable_file(tmp_path, backed):
+    h5(tmp_path / "a.h5", X=COUNTS)
+    (tmp_path / "a.h5").chmod(0)
+    with pytest.raises(UserError, match="no permission"):
+        FileDataset(path=tmp_path / "a.h5", backed=backed).load()
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+def test_zarr_in_memory(tmp_path):
+    adata = anndata.AnnData(TABLE.astype("f4"), layers={"more": COUNTS + 1})
+    adata.write_zarr(tmp_path / "a.zarr")
+    assert holds(read_file(tmp_path / "a.zarr"))
+    assert is_named(read_file(tmp_path / "a.zarr"))
+    assert holds(read_file(tmp_path / "a.zarr", layer="more"), COUNTS + 1)
+    with pytest.raises(UserError, match=r"no layer 'mor' .did you mean 'more'"):
+        read_file(tmp_path / "a.zarr", layer="mor")
+
+
+@pytest.mark.parametrize("build", [np.asarray, sp.csr_matrix, sp.csc_matrix])
+def test_h5ad_of_each_layout_and_its_raw(tmp_path, build):
+    adata = anndata.AnnData(build(COUNTS.astype("f4")))
+    adata.raw = anndata.AnnData(build(COUNTS.astype("f4")))
+    adata = adata[:, :3].copy()
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert holds(read_file(tmp_path / "a.h5ad"), COUNTS[:, :3])
+    raw = read_file(tmp_path / "a.h5ad", layer="raw")
+    assert holds(raw)
+    assert raw.n_vars == 7
+
+
+def test_h5ad_of_before_anndata_07(tmp_path):
+    """Annotation as records, categories beside them in uns, a sparse matrix with a mark of its own."""
+    x = sp.csr_matrix(COUNTS, dtype="f4")
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        for name in ("data", "indices", "indptr"):
+            file[f"X/{name}"] = getattr(x, name)
+        file["X"].attrs["h5sparse_format"], file["X"].attrs["h5sparse_shape"] = "csr", x.shape
+        file["obs"] = np.array(list(zip(CELLS, CODES, strict=True)), [("index", "S12"), ("louvain", "i1")])
+        file["var"] = np.array([(name,) for name in GENES], [("index", "S12")])
+        file["uns/louvain_categories"] = CATEGORIES
+    adata = read_file(tmp_path / "a.h5ad")
+    assert holds(adata)
+    assert is_named(adata)
+    assert list(adata.obs["louvain"]) == list(TYPES)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "bzip2", "xz"])
+def test_rda_packed_in_any_way(tmp_path, compression):
+    write_rda(tmp_path / "a.rda", {"x": TABLE.T.astype(float)}, compression=compression)
+    assert holds(read_rda(tmp_path / "a.rda"))
+    assert is_named(read_rda(tmp_path / "a.rda"))
+
+
+def test_rda_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr("jojoscl.data.io.guard.ALWAYS_FINE", 1 << 20)
+    (tmp_path / "a.rda").write_bytes(gzip.compress(b"RDX3\nX\n" + bytes(1 << 22)))
+    with pytest.raises(UserError, match="unpacks to over 500 times its size"):
+        read_rda(tmp_path / "a.rda")

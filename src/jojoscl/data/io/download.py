@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
 import hashlib
 import logging
 import os
+import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pooch
 
+from jojoscl.data.io.guard import reading
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 
 log = logging.getLogger(__name__)
 
 ROOT_VARIABLE = "JOJOSCL_DATA_ROOT"
+HUGE = 1 << 31
+"""Bytes from which on a file is told by its size and time, not by what is in it."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +46,51 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def fetch(file: RemoteFile, root: Path) -> Path:
-    """The path of `file` in `root`; it is downloaded only when it is not there, and verified in both cases.
+    """Return the path of `file` in `root`; it is downloaded only when it is not there, and verified in both cases.
 
     Raises
     ------
     UserError
-        The download failed, or the content is not the published one. No bad download is left behind.
+        The download failed, or the content is not the published one, or not the one that was recorded. No bad
+        download is left behind.
     """
     path = root / file.name
     if path.exists():
-        if not matches(path, _expected(file, path)):
-            raise UserError(
-                f"{path} is not the published file ({_expected(file, path)} does not match): delete it so "
-                f"that it is downloaded again, or give another folder by data.root or {ROOT_VARIABLE}."
-            )
+        with reading(path):
+            if problem := _problem(file, path, path):
+                raise UserError(
+                    f"{path} {problem}: delete it so that it is downloaded again, or give another folder by "
+                    f"data.root or {ROOT_VARIABLE}."
+                )
     else:
         _download(file, path)
     if file.checksum is None:
         _trust(path)
     return path
+
+
+def stamp(path: Path) -> dict[str, Any]:
+    """Return what tells the content of a file, or of the folder of a zarr, from another; nothing where it is missing.
+
+    Size and SHA-256 of a file, size and time of a very large one; of a folder the digest of names, sizes and times.
+    """
+    try:
+        if path.is_dir():
+            files = sorted(item for item in path.rglob("*") if item.is_file())
+            parts = [(str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+            return {"files": len(files), "sha256": hashlib.sha256(repr(parts).encode()).hexdigest()}
+        size, time = path.stat().st_size, path.stat().st_mtime_ns
+        if size > HUGE or not path.is_file():
+            return {"size": size, "mtime_ns": time}
+        return {"size": size, "sha256": _sha256(path, size, time)}
+    except (OSError, ValueError):
+        return {}
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, time: int) -> str:
+    """Return the digest of a file of this size and time, which a run asks for several times."""
+    return digest(path, "sha256")
 
 
 def matches(path: Path, checksum: str | None) -> bool:
@@ -91,18 +125,59 @@ def _download(file: RemoteFile, path: Path) -> None:
                 f"it by other means and save it as {path}, or name a folder that holds {file.name} by "
                 f"data.root or {ROOT_VARIABLE}."
             ) from error
-        if not matches(temporary, file.checksum):
-            raise UserError(
-                f"What {file.url} sent is not the published file ({file.checksum} does not match): try "
-                f"again, or save a good copy as {path}."
-            )
+        if problem := _problem(file, path, temporary):
+            raise UserError(f"What {file.url} sent {problem}: try again, or save a good copy as {path}.")
 
 
-def _expected(file: RemoteFile, path: Path) -> str | None:
-    if file.checksum is not None:
-        return file.checksum
+def recorded(file: RemoteFile, path: Path) -> str | None:
+    """Return the checksum of a file: the published one, else that of the first copy seen; None before there was one.
+
+    Raises
+    ------
+    UserError
+        The record of the first copy is damaged.
+    """
     record = _record(path)
-    return f"sha256:{record.read_text().split()[0]}" if record.exists() else None
+    if file.checksum is not None or not record.exists():
+        return file.checksum
+    with reading(record):
+        found = re.match(r"[0-9a-f]{64}\b", record.read_text())
+    if found is None:
+        raise UserError(f"{record} holds no checksum: delete it, and the copy of {path.name} is trusted anew.")
+    return f"sha256:{found[0]}"
+
+
+def _problem(file: RemoteFile, path: Path, copy: Path) -> str | None:
+    """Return what is wrong with a copy of the file that is, or will be, at `path`."""
+    expected = recorded(file, path)
+    if expected is None:
+        return _unsound(copy, path.name)
+    if matches(copy, expected):
+        return None
+    if file.checksum is not None:
+        return f"is not the published file ({expected} does not match)"
+    return (
+        f"is not the published file as it was first seen ({expected} in {_record(path)} does not match; where that "
+        f"copy was the bad one, delete {_record(path).name} too)"
+    )
+
+
+def _unsound(path: Path, name: str) -> str | None:
+    """Return what is wrong with a file of which no checksum is known: empty, a page of the web, or cut."""
+    with path.open("rb") as handle:
+        head = handle.read(512).lstrip().lower()
+    if not head:
+        return "is empty"
+    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+        return "is a page of the web and not the published file"
+    if name.endswith(".gz"):
+        try:
+            with gzip.open(path) as handle:
+                while handle.read(1 << 20):
+                    pass
+        except (OSError, EOFError, zlib.error):
+            return "is cut or damaged (it cannot be unpacked)"
+    return None
 
 
 def _trust(path: Path) -> None:

@@ -1,39 +1,25 @@
-"""What all readers share: words for a file that cannot be read, bands of rows to CSR, parts to AnnData."""
+"""Matrices in memory and in their files: bands of rows to CSR, and parts to an AnnData."""
 
 from __future__ import annotations
 
-import warnings
+import contextlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import zarr
 from anndata import AnnData
 from anndata.io import sparse_dataset
 
+from jojoscl.data.io.guard import check_declared, check_room, reading, sparse_of
 from jojoscl.utils.errors import UserError, nearest
 
 BAND_BYTES = 1 << 26
 """Dense matrices are read in bands of about 64 MiB."""
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a parser raises on a missing or damaged file into one sentence; silence its warnings."""
-    if not path.is_file() and not (path / "zarr.json").is_file() and not (path / ".zgroup").is_file():
-        raise UserError(f"{path} does not exist, or is not a file: give the path of an existing one.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # a damaged file can make a parser raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{path} cannot be read ({reason}): it may be damaged, get it again.") from error
 
 
 def stack_rows(bands: Iterable[Any]) -> sp.csr_matrix:
@@ -55,38 +41,84 @@ def stack_rows(bands: Iterable[Any]) -> sp.csr_matrix:
 
 
 def matrix_in(group: Any, layer: str | None, path: Path) -> Any:
-    """The matrix of an h5ad's or a zarr's group, which is read when it is used: X, ``raw`` or a layer.
+    """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer.
 
     Raises
     ------
     UserError
-        There is none of this name.
+        There is none of this name, or its parts do not fit together.
     """
-    names = {None: "X", "raw": "raw/X"} | {name: f"layers/{name}" for name in group.get("layers", ())}
-    if layer not in names or names[layer] not in group:
-        raise UserError(f"{path} has no matrix {names.get(layer, layer)}{nearest(str(layer), map(str, names))}.")
+    layers = {name: f"layers/{name}" for name in group.get("layers", ())}
+    names = {None: "X"} | ({"raw": "raw/X"} if "raw/X" in group else {}) | layers
+    if names[None] not in group and layer is None:
+        raise UserError(f"{path} has no matrix X: name the layer that holds the values by data.layer.")
+    if layer not in names:
+        there = [name for name in names if name is not None]
+        raise UserError(f"{path} has no layer {layer!r}{nearest(layer or '', there) if there else ': it has none'}.")
     node = group[names[layer]]
-    return sparse_dataset(node) if hasattr(node, "keys") else node
+    x = sparse_dataset(node) if hasattr(node, "keys") else node
+    check_stored(path, x)
+    return x
 
 
 def is_backed(x: Any) -> bool:
-    """Whether the matrix x stays in its file: anndata's sparse dataset, a dense one of h5py or zarr, or dask's."""
-    return not isinstance(x, np.ndarray) and not sp.issparse(x)
+    """Return whether the matrix x stays in its file: anndata's sparse dataset, or a dense one of h5py or zarr."""
+    return hasattr(x, "group") or isinstance(x, h5py.Dataset | zarr.Array)
+
+
+def file_of(x: Any) -> Path:
+    """Return the file, or the folder of zarr, that the matrix x is in."""
+    node = getattr(x, "group", x)
+    return Path(node.file.filename if hasattr(node, "file") else node.store.root)
+
+
+def check_stored(path: Path, x: Any) -> None:
+    """Refuse a matrix in a file that declares more than is there, before anything of it is read."""
+    if len(x.shape) != 2 or min(x.shape) < 0 or x.dtype.kind not in "biuf":
+        raise UserError(f"{path} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, cells x genes.")
+    if group := getattr(x, "group", None):
+        lengths = [group[name].shape for name in ("data", "indices", "indptr")]
+        if lengths[0] != lengths[1] or lengths[2] != (x.shape[x.format == "csc"] + 1,):
+            raise UserError(f"{path}: the sparse matrix is malformed (lengths {lengths}): write it again.")
+    check_declared(path, group or x)
+    check_room(path, 8 * x.shape[1], "one row")
+
+
+def loaded(x: Any) -> sp.csr_matrix:
+    """Read a matrix that is in its file into memory, as float32 CSR."""
+    path, group = file_of(x), getattr(x, "group", None)
+    if group is None:
+        return stack_rows(row_chunks(x))
+    check_room(path, check_declared(path, group), "its matrix")
+    by_genes = x.format == "csc"
+    parts = (group[name][:] for name in ("data", "indices", "indptr"))
+    return sparse_of(parts, x.shape, by_genes=by_genes).astype(np.float32)
 
 
 def row_chunks(x: Any) -> Iterator[sp.csr_matrix]:
-    """Bands of rows of a matrix in memory or in its file, as float32 CSR; about BAND_BYTES each, or dask's blocks."""
-    if hasattr(x, "numblocks"):
-        yield from (canonical(sp.csr_matrix(x.blocks[i].compute(), dtype=np.float32)) for i in range(x.numblocks[0]))
-        return
+    """Yield bands of rows, about BAND_BYTES each, of a matrix in memory or in its file, as float32 CSR."""
     entry = 1 if hasattr(x, "format") else 4  # bytes: of a sparse matrix an eighth is there, at 8 bytes each
     step = max(1, BAND_BYTES // (entry * max(1, x.shape[1])))
     for start in range(0, x.shape[0], step):
-        yield canonical(sp.csr_matrix(x[start : start + step], dtype=np.float32))
+        with reading(file_of(x)) if is_backed(x) else contextlib.nullcontext():
+            band = canonical(sp.csr_matrix(_rows(x, start, min(start + step, x.shape[0])), dtype=np.float32))
+        yield band
+
+
+def _rows(x: Any, start: int, stop: int) -> Any:
+    group = getattr(x, "group", None)
+    if group is None:
+        return x[start:stop]
+    indptr = group["indptr"][start : stop + 1].astype(np.int64)
+    first, last = indptr[[0, -1]]
+    if not 0 <= first <= last <= group["indices"].shape[0] or first > 0 == start:
+        raise UserError(f"{file_of(x)}: the sparse matrix is malformed (indptr): write it again from its source.")
+    parts = group["data"][first:last], group["indices"][first:last], indptr - first
+    return sparse_of(parts, (stop - start, x.shape[1]))
 
 
 def canonical(values: Any) -> sp.csr_matrix:
-    """As CSR with sorted indices and no entry twice; a copy only where it is not so yet."""
+    """Return CSR with sorted indices and no entry twice; a copy only where it is not so yet."""
     x: sp.csr_matrix = sp.csr_matrix(values)
     if not x.has_canonical_format:
         x = x.copy()
@@ -95,7 +127,7 @@ def canonical(values: Any) -> sp.csr_matrix:
 
 
 def to_cells(path: Path, x: Any, obs: dict[str, Any], obs_names: Any = None, var_names: Any = None) -> AnnData:
-    """Cells x genes with their annotation, once it is seen that the parts fit; missing names are numbered.
+    """Put cells x genes and their annotation together, once it is seen that they fit; missing names are numbered.
 
     Raises
     ------

@@ -8,36 +8,51 @@ read in bands of rows, so that no dense copy of all genes is ever in memory. A f
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anndata
 import h5py
 import numpy as np
 import pandas as pd
 import rdata
-import scipy.io
 import scipy.sparse as sp
 import zarr
 from anndata import AnnData
 from anndata.io import read_elem
 
-from jojoscl.data.io.collection import is_collection, open_collection
-from jojoscl.data.io.matrix import BAND_BYTES, matrix_in, reading, stack_rows, to_cells
+from jojoscl.data.io.guard import check_declared, check_room, is_there, reading, sparse_of, unpacked
+from jojoscl.data.io.matrix import BAND_BYTES, check_stored, loaded, matrix_in, stack_rows, to_cells
 from jojoscl.data.io.tables import annotated, read_table
 from jojoscl.utils.errors import UserError
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
+_ELSEWHERE = {
+    ".loom": "anndata.io.read_loom(path)",
+    ".mtx": "scanpy.read_10x_mtx(folder)",
+    ".xlsx": "scanpy.read_excel(path, sheet)",
+}
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+"""What opens an R data file that starts with these bytes."""
 
 
 def read_file(
-    path: Path, *, metadata: Path | None = None, label_key: str | None = None, transpose: bool = False
+    path: Path,
+    *,
+    layer: str | None = None,
+    metadata: Path | None = None,
+    label_key: str | None = None,
+    transpose: bool = False,
 ) -> AnnData:
     """Read any known format, told by the suffix.
 
     Parameters
     ----------
+    layer
+        Of an h5ad or zarr: what becomes X; None is X, ``raw`` is raw.X.
     metadata
         A table with a row per cell, added to `obs`.
     label_key
@@ -46,27 +61,40 @@ def read_file(
     transpose
         The file is genes x cells (an R data file always is: there it means cells x genes).
     """
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    if suffix in TABLES:
-        return read_table(path, metadata=metadata, text=[label_key] if label_key else [], transpose=transpose)
-    readers = {".h5ad": read_h5ad, ".h5": read_h5, ".hdf5": read_h5, ".mat": read_mat, ".rda": read_rda}
-    if suffix not in readers:
-        raise UserError(f"{path} has no known suffix: give a file in {', '.join([*readers, *TABLES])}.")
-    adata = readers[suffix](path, transpose=transpose)
+    suffix = _known_suffix(path)
+    if suffix in (".h5ad", ".zarr"):
+        adata = _in_memory(path, layer, transpose)
+    elif layer is not None:
+        raise UserError(f"{path} has no layer {layer!r}: leave out data.layer, which is for h5ad and zarr.")
+    elif suffix in TABLES:
+        text = [label_key] if label_key else []
+        return read_table(path, metadata=metadata, text=text, transpose=transpose)
+    else:
+        adata = (read_rda if suffix in (".rda", ".rdata") else read_h5)(path, transpose=transpose)
     return adata if metadata is None else annotated(path, adata, metadata)
 
 
-def read_h5ad(path: Path, *, transpose: bool = False) -> AnnData:
-    """Read an AnnData file."""
-    with reading(path):
-        adata = anndata.read_h5ad(path)
-        return adata.T if transpose else adata
+def _known_suffix(path: Path) -> str:
+    """Return the suffix in small letters, without that of gzip; a format that is not read names the way out."""
+    name = path.name.lower()
+    if is_there(path) and path.is_dir():
+        return ".zarr"
+    suffix = Path(name.removesuffix(".gz")).suffix
+    if not suffix and path.is_dir() and any(path.glob("*matrix.mtx*")):
+        suffix = ".mtx"
+    if suffix in _ELSEWHERE:
+        way = f"{_ELSEWHERE[suffix]}.write_h5ad('cells.h5ad')"
+        raise UserError(f"{path} is of a format that is not read here: write it as h5ad, in Python by {way}.")
+    known = (".h5ad", ".zarr", ".h5", ".hdf5", ".rda", ".rdata", *TABLES)
+    if suffix not in known:
+        raise UserError(f"{path} has no known suffix: give a file in {', '.join(known)}.")
+    if name.endswith(".gz") and suffix not in TABLES:
+        raise UserError(f"{path} is packed, and only tables are read so: unpack it first, by gunzip {path.name}.")
+    return suffix
 
 
 def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
-    """An AnnData whose X stays in its file: `layer` of it, ``raw`` or X; obs and var are read.
-
-    An h5ad, an h5, a zarr, or an annbatch collection of such (:mod:`~jojoscl.data.io.collection`).
+    """Open an h5ad, h5 or zarr; its X, which is `layer`, ``raw`` or X there, stays in its file; obs and var are read.
 
     Raises
     ------
@@ -75,47 +103,96 @@ def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
     """
     with reading(path):
         if not path.is_dir() and not h5py.is_hdf5(path):
+            with path.open("rb"):
+                pass  # may it be read at all?
             raise UserError(f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr.")
         root: Any = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
-        if is_collection(root):
-            return open_collection(path, layer=layer)
         x = matrix_in(root, layer, path)
-        obs, var = (
-            read_elem(root[key]) if key in root else None for key in ("obs", "raw/var" if layer == "raw" else "var")
-        )
+        obs, var = (_table(path, root, key) for key in ("obs", "raw/var" if layer == "raw" else "var"))
         if obs is None and "Y" in root:  # an h5 without annotation but types
             obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
         return AnnData(X=x, obs=obs, var=var)
 
 
+def _in_memory(path: Path, layer: str | None, transpose: bool) -> AnnData:
+    with reading(path):
+        root: Any = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
+        try:
+            x = loaded(matrix_in(root, layer, path))
+            obs, var = (_table(path, root, key) for key in ("obs", "raw/var" if layer == "raw" else "var"))
+            adata = AnnData(X=x, obs=obs, var=var)
+        finally:
+            if isinstance(root, h5py.File):
+                root.close()
+        return _transposed(adata) if transpose else adata
+
+
+def _table(path: Path, root: Any, key: str) -> pd.DataFrame | None:
+    """Read the annotation of cells or genes; before anndata 0.7 it was one array of records."""
+    if key not in root:
+        return None
+    check_room(path, check_declared(path, root[key]), key)
+    if hasattr(root[key], "keys"):
+        return read_elem(root[key])
+    records = root[key][()]
+    table = pd.DataFrame({name: _decoded(records[name]) for name in records.dtype.names})
+    table = table.set_index(table.columns[0])
+    for name in table:
+        if f"{name}_categories" in root.get("uns", ()):
+            words = _decoded(np.ravel(root[f"uns/{name}_categories"][()]))
+            table[name] = pd.Categorical.from_codes(table[name].to_list(), pd.Index(words))
+    return table
+
+
+def _decoded(values: np.ndarray) -> np.ndarray:
+    return np.array([v.decode() for v in values], object) if values.dtype.kind in "SO" else values
+
+
 def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
-    """Read `X` (cells x genes) and `Y` (the type of each cell), or the `exprs` layout of scziDesk's data."""
+    """Read `X` (cells x genes) and `Y` (the type of each cell), scziDesk's `exprs`, or the layout of 10x Genomics."""
     with reading(path), h5py.File(path) as file:
+        check_declared(path, file)
+        tenx = [node for node in file.values() if isinstance(node, h5py.Group) and {"barcodes", "indptr"} <= set(node)]
+        if tenx:
+            return _tenx(path, tenx[0], transpose)
         if "exprs" in file:
             obs = {name: _column(file["obs"], name) for name in file.get("obs", ()) if name != "__categories"}
             names = [_values(file[key]) if key in file else None for key in ("obs_names", "var_names")]
-            return to_cells(path, _turned(_matrix(file, "exprs"), transpose), obs, *names)
+            return to_cells(path, _turned(_matrix(path, file, "exprs"), transpose), obs, *names)
         if "X" not in file:
             raise UserError(f"{path} holds {', '.join(file)}, but neither X nor exprs: give a file with the cells.")
-        x = _turned(_matrix(file, "X"), transpose)
+        x = _turned(_matrix(path, file, "X"), transpose)
         texts = [_values(node) for key, node in file.items() if key != "Y" and _is_text(node)]
         by_length = {len(values): values for values in texts}  # of cells or genes, whatever they are called
         obs = {"Y": _values(file["Y"])} if "Y" in file else {}
         return to_cells(path, x, obs, by_length.get(x.shape[0]), by_length.get(x.shape[1]))
 
 
-def read_mat(path: Path, *, transpose: bool = False) -> AnnData:
-    """Read `feature` (cells x genes) and `label` of a MATLAB file, version 5 or 7.3."""
-    with reading(path):
-        read = _read_mat73 if h5py.is_hdf5(path) else _read_mat5
-        x, label = read(path)
-        return to_cells(path, _turned(x, transpose), {} if label is None else {"label": label})
+def _tenx(path: Path, node: h5py.Group, transpose: bool) -> AnnData:
+    """Read what Cell Ranger 3 and later (`matrix`) or 2 (a genome) writes; of several kinds of features, genes only."""
+    n_genes, n_cells = map(int, node["shape"][()])
+    x = sparse_of((node[name][()] for name in ("data", "indices", "indptr")), (n_cells, n_genes))
+    features = node.get("features", node)
+    names = _values(features["name" if "name" in features else "gene_names"])
+    kinds = _values(features["feature_type"]) if "feature_type" in features else np.full(n_genes, "Gene Expression")
+    genes = kinds == "Gene Expression"
+    x = x.astype(np.float32)
+    cells = to_cells(path, x, {}, _values(node["barcodes"]), names)
+    cells = cells if genes.all() else cells[:, genes].copy()
+    return _transposed(cells) if transpose else cells
+
+
+def _transposed(adata: AnnData) -> AnnData:
+    return AnnData(X=adata.X.T.tocsr(), obs=adata.var, var=adata.obs)
 
 
 def read_rda(path: Path, *, transpose: bool = False) -> AnnData:
     """Read an R data file: its largest table is genes x cells, one with a row per cell is the annotation."""
     with reading(path):
-        objects = rdata.read_rda(path).values()
+        with path.open("rb") as file:
+            opener = _PACKED.get(file.read(2), open)
+        with opener(path, "rb") as source, unpacked(path, source, lines=False) as content:
+            objects = rdata.read_rda(content).values()
         frames = [item.to_pandas() if hasattr(item, "to_pandas") else item for item in objects]
         tables = sorted((item for item in frames if isinstance(item, pd.DataFrame)), key=lambda item: -item.size)
         if not tables:
@@ -131,19 +208,19 @@ def _turned(x: sp.csr_matrix, transpose: bool) -> sp.csr_matrix:
     return x.T.tocsr() if transpose else x
 
 
-def _matrix(parent: h5py.Group, key: str) -> sp.csr_matrix:
-    """The matrix under `key`: a dense dataset, or a group with data, indices, indptr and shape."""
+def _matrix(path: Path, parent: h5py.Group, key: str) -> sp.csr_matrix:
+    """Read the matrix under `key`: a dense dataset, or a group with data, indices, indptr and shape."""
     if parent.get(key, getclass=True) is h5py.Dataset:
+        check_stored(path, parent[key])
         return stack_rows(_bands(parent, key))
     node = parent[key]
-    n_rows, n_columns = map(int, node["shape"][()] if "shape" in node else node.attrs["shape"])
-    parts = (node["data"][()].astype(np.float32), node["indices"][()], node["indptr"][()])
-    build = sp.csr_matrix if len(parts[2]) == n_rows + 1 else sp.csc_matrix
-    return build(parts, shape=(n_rows, n_columns)).tocsr()
+    shape = tuple(map(int, node["shape"][()] if "shape" in node else node.attrs["shape"]))
+    parts = [node[name][()] for name in ("data", "indices", "indptr")]
+    return sparse_of(parts, shape, by_genes=len(parts[2]) != shape[0] + 1).astype(np.float32)
 
 
 def _bands(parent: h5py.Group, key: str) -> Iterator[np.ndarray]:
-    """Dense bands of rows.
+    """Yield dense bands of rows.
 
     Some files are one tall compressed chunk, which each band would unpack anew, so the cache must hold it.
     HDF5 takes the size of the cache at the first opening only: hence the dataset is closed in between.
@@ -171,7 +248,7 @@ def _values(node: h5py.Dataset) -> np.ndarray:
 
 
 def _column(obs: h5py.Group, name: str) -> np.ndarray:
-    """A column of annotation: values, or codes with categories beside them (-1: none)."""
+    """Read a column of annotation: values, or codes with categories beside them (-1: none)."""
     node = obs[name]
     if isinstance(node, h5py.Group):
         codes, categories = _values(node["codes"]), node["categories"]
@@ -180,35 +257,3 @@ def _column(obs: h5py.Group, name: str) -> np.ndarray:
     if categories is None:
         return codes
     return np.asarray(pd.Categorical.from_codes(codes.tolist(), categories=_values(categories).tolist()))
-
-
-def _read_mat5(path: Path) -> tuple[sp.csr_matrix, np.ndarray | None]:
-    content = scipy.io.loadmat(path)
-    _need_feature(path, content)
-    x = sp.csr_matrix(content["feature"], dtype=np.float32)
-    if "label" not in content:
-        return x, None
-    return x, np.array([np.ravel(item)[0] for item in np.ravel(content["label"])])  # text lies in nested arrays
-
-
-def _read_mat73(path: Path) -> tuple[sp.csr_matrix, np.ndarray | None]:
-    """Version 7.3 is HDF5. MATLAB counts down the columns first, so there its matrices lie transposed."""
-    with h5py.File(path) as file:
-        _need_feature(path, file)
-        if "MATLAB_sparse" in file["feature"].attrs:
-            feature = file["feature"]
-            parts = (feature["data"][()].astype(np.float32), feature["ir"][()], feature["jc"][()])
-            shape = (int(feature.attrs["MATLAB_sparse"]), len(parts[2]) - 1)
-            x = sp.csc_matrix(parts, shape=shape).tocsr()
-        else:
-            x = _matrix(file, "feature").T.tocsr()
-        label = np.ravel(file["label"][()]) if "label" in file else None
-        if label is not None and label.dtype == h5py.ref_dtype:  # text: a reference to the codes of the letters
-            label = np.array(["".join(map(chr, np.ravel(file[item][()]))) for item in label])
-        return x, label
-
-
-def _need_feature(path: Path, content: Any) -> None:
-    if "feature" not in content:
-        found = ", ".join(name for name in content if not name.startswith(("__", "#"))) or "nothing"
-        raise UserError(f"{path} holds {found}, but no feature: give a file with feature and label.")

@@ -14,11 +14,13 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.data.io.matrix import BAND_BYTES, reading, stack_rows, to_cells
+from jojoscl.data.io.guard import ALWAYS_FINE, MAX_RATIO, reading, unpacked
+from jojoscl.data.io.matrix import BAND_BYTES, stack_rows, to_cells
 from jojoscl.utils.errors import UserError
 
 HTSEQ_ROWS = {"no_feature", "ambiguous", "too_low_aQual", "not_aligned", "alignment_not_unique"}
 """Summary rows that HTSeq appends to its table of genes; some versions put ``__`` before the names."""
+MOST_COLUMNS = 1 << 21
 
 
 def read_table(
@@ -119,19 +121,25 @@ def _numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
 def _opened(path: Path) -> Iterator[Any]:
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
-            names = [n for n in archive.namelist() if not n.startswith("__MACOSX") and not n.endswith("/")]
-            if len(names) != 1:
-                raise UserError(f"{path} holds {len(names)} files: give an archive with one table.")
-            with archive.open(names[0]) as handle:
+            inside = [i for i in archive.infolist() if not i.filename.startswith("__MACOSX") and not i.is_dir()]
+            if len(inside) != 1:
+                raise UserError(f"{path} holds {len(inside)} files: give an archive with one table.")
+            (table,) = inside
+            if table.file_size > max(ALWAYS_FINE, MAX_RATIO * table.compress_size):
+                raise UserError(f"{path} declares {table.file_size} bytes in {table.compress_size}: get it again.")
+            with archive.open(table) as source, unpacked(path, source, table.compress_size) as handle:
                 yield handle
     else:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as handle:
+        opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+        with opener(path, "rb") as source, unpacked(path, source) as handle:
             yield handle
 
 
 def _separator(path: Path) -> tuple[str, int]:
-    """What separates the columns, and how many there are."""
+    """Return what separates the columns, and how many there are."""
     with _opened(path) as handle:
         first = handle.readline().decode()
     separator = max("\t,; ", key=first.count)
-    return separator, first.count(separator) + 1
+    if (width := first.count(separator) + 1) > MOST_COLUMNS:
+        raise UserError(f"{path} has {width} columns, too many for a table: write the cells as h5ad.")
+    return separator, width
