@@ -24,8 +24,10 @@ import torch
 from million import N_GENES, N_TYPES, write_cells
 
 from jojoscl.data.cells import as_cells
-from jojoscl.data.store import Store, centred, stored
-from jojoscl.runner.config import build, compose
+from jojoscl.data.preprocess import stored
+from jojoscl.data.store import Store, centred
+from jojoscl.runner.config import compose
+from jojoscl.runner.registry import build
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings

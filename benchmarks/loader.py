@@ -16,9 +16,8 @@ from pathlib import Path
 
 import torch
 
-from jojoscl.data.preprocess import Preprocess
+from jojoscl.data.preprocess import Preprocess, stored
 from jojoscl.data.simulate import simulate
-from jojoscl.data.store import stored
 from jojoscl.training.datamodule import CellDataModule, dense
 from jojoscl.utils.devices import sent
 from jojoscl.utils.files import whole_file

@@ -28,7 +28,8 @@ import numpy as np
 import torch
 
 from jojoscl.data.datasets import load_dataset
-from jojoscl.runner.config import build, compose
+from jojoscl.runner.config import compose
+from jojoscl.runner.registry import build
 from jojoscl.training.callbacks import TemporalClusters
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
@@ -87,7 +88,7 @@ def cells() -> np.ndarray:
     if "JOJOSCL_DATA_ROOT" not in os.environ:
         return np.random.default_rng(0).standard_normal((4271, 2000), dtype=np.float32)
     adata = load_dataset("pbmc_10x")
-    return np.asarray(RELEASED.preprocess.apply(adata).X)
+    return np.asarray(RELEASED.preprocess(adata).X)
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def cluster(
 
 
 def _method(method: Method | None, settings: dict[str, object]) -> Method:
-    """`method`, or JojoSCL with `settings`."""
+    """Return `method`, or JojoSCL with `settings`."""
     if "preset" in settings:
         name = _PRESETS.get(str(settings["preset"]), "PaperJojoSCL")
         raise UserError(f"preset= is gone: give method=jojoscl.{name}() with its settings in the brackets.")

@@ -20,6 +20,7 @@ import torch
 from anndata import AnnData
 
 import jojoscl
+import jojoscl.runner.output
 from jojoscl.data import CATALOG
 from jojoscl.data.catalog import Entry, Variant
 from jojoscl.data.io.download import RemoteFile
@@ -36,7 +37,7 @@ QUICK = (
     "trainer.max_epochs=1",
     "trainer.progress_bar=false",
     "pictures=false",
-    "preset=paper",
+    "method=jojoscl_paper",
     "method.encoder_dims=[8,4]",
 )
 OWN = ("data=h5ad", "data.path=cells.h5ad", "n_clusters=3", *QUICK)  # a file of the user's
@@ -149,7 +150,8 @@ CASES: dict[str, tuple[Prepare | None, tuple[str, ...], str]] = {
     "unknown dataset": (None, ("data=blader",), "data has no choice 'blader' (did you mean 'bladder'?)"),
     "unknown variant": (None, ("data=yan", "data.variant=all_gene"), "no variant 'all_gene' (did you mean 'all_genes'"),
     "unknown method": (None, ("method=jojo_scl",), "method has no choice 'jojo_scl' (did you mean 'jojoscl'?)"),
-    "unknown preset": (None, ("preset=papper",), "preset has no choice 'papper' (did you mean 'paper'?)"),
+    "an old preset": (None, ("preset=paper",), "There is no preset= any more: write method=jojoscl_paper."),
+    "an old setting": (None, ("preprocess.log1p=true",), "method.preprocess.<setting>=<value>"),
     "unknown key": (None, ("sead=1",), "no setting 'sead' (did you mean 'seed'?)"),
     "unknown key far from any": (None, ("xyzzyqwfp=1",), "no setting 'xyzzyqwfp': jojoscl --cfg job shows all"),
     "unknown key below": (None, ("method.momentun=1",), "no setting 'method.momentun' (did you mean 'method.mom"),
@@ -169,6 +171,7 @@ CASES: dict[str, tuple[Prepare | None, tuple[str, ...], str]] = {
     # what cannot be read as settings at all
     "no key": (None, ("=3",), "'=3' cannot be read: settings are given as key=value"),
     "no value": (None, ("seed",), "'seed' cannot be read: settings are given as key=value"),
+    "letters that Hydra does not know": (None, ("name=größe",), "quote the value for jojoscl and all for the"),
     "open bracket": (None, ("method.encoder_dims=[1,",), "cannot be read: settings are given as key=value"),
     "number as choice": (None, ("data=3",), "'data=3' names no choice"),
     "several values": (None, ("seed=1,2",), "'seed=1,2' gives several values: add -m"),
@@ -323,21 +326,16 @@ def test_damaged_cache_is_computed_anew(in_process: InProcess, tmp_path: Path) -
 # ---- no space --------------------------------------------------------------------------------------------------
 
 
-def disk_full(self: Any, path: Any, *_: Any, **__: Any) -> None:
+def disk_full(path: Path, *_: Any) -> None:
     """In place of what writes a file: half of it, then the error of the system."""
-    if hasattr(path, "write"):
-        path.write(b"half")
-    else:
-        Path(path).write_bytes(b"half")
+    with path.open("wb") as file:
+        file.write(b"half")
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-WRITERS = {
-    "labels.csv": (pd.DataFrame, "to_csv"),
-    "result.h5ad": (AnnData, "write_h5ad"),
-    "metrics.json": (Path, "write_text"),
-    "last.ckpt": (L.Trainer, "save_checkpoint"),
-}
+WRITERS = (
+    "labels.csv", "config.yaml", "result.h5ad", "losses.png", "metrics.json", "last.ckpt",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -347,17 +345,19 @@ def test_no_space_left(
     (tmp_path / "run").mkdir()
     shutil.copy(finished / "labels.csv", tmp_path / "run")
     before = tree(tmp_path / "run")
+    write = jojoscl.runner.output._write
+
+    def write_or_fail(path: Path, content: Any) -> None:
+        with monkeypatch.context() as patch:
+            if path.name == name:
+                patch.setattr(Path, "write_bytes", disk_full)
+            write(path, content)
+
     with monkeypatch.context() as patch:
-        if name == "metrics.json":
-            write = Path.write_text
-            patch.setattr(
-                Path,
-                "write_text",
-                lambda self, *a, **k: disk_full(None, self) if "metrics" in self.name else write(self, *a, **k),
-            )
-        else:
-            patch.setattr(*WRITERS[name], disk_full)
-        done = in_process(*IN_RUN)
+        patch.setattr(jojoscl.runner.output, "_write", write_or_fail)
+        if name == "last.ckpt":
+            patch.setattr(L.Trainer, "save_checkpoint", lambda self, path: disk_full(path))
+        done = in_process(*IN_RUN, "pictures=true")
     assert done.code == 2
     assert_one_sentence(done.err)
     assert f"No space left to write {tmp_path / 'run' / name}: free some disk" in done.err
@@ -412,7 +412,7 @@ FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
     "clusters in words": (user_cells(), {"n_clusters": "many"}, "whole number of at least 2, not 'many'"),
     "negative seed": (user_cells(), {"seed": -1}, "seed must be a whole number between 0 and 4294967295, not -1"),
     "seed in words": (user_cells(), {"seed": "zero"}, "seed must be a whole number .* not 'zero'"),
-    "unknown preset": (user_cells(), {"preset": "papper"}, "did you mean 'paper'"),
+    "an old preset": (user_cells(), {"preset": "papper"}, "preset= is gone"),
     "unknown setting": (user_cells(), {"momentun": 0.5}, "did you mean 'momentum'"),
     "out of range": (user_cells(), {"momentum": 2}, "momentum must be between 0 and 1, not 2"),
     "wrong type": (user_cells(), {"epochs": "few"}, "epochs must be int, not 'few'"),

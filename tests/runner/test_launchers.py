@@ -19,7 +19,13 @@ if TYPE_CHECKING:  # several folders have a conftest
     from conftest import Command
 
 TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false")
-TRAINED = (*TINY, "trainer.max_epochs=1", "trainer.progress_bar=false", "preset=paper", "method.encoder_dims=[8,4]")
+TRAINED = (
+    *TINY,
+    "trainer.max_epochs=1",
+    "trainer.progress_bar=false",
+    "method=jojoscl_paper",
+    "method.encoder_dims=[8,4]",
+)
 
 SPY = '''
 import dataclasses, os

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from conftest import Command
 
 PAPER = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=3", "trainer.progress_bar=false",
-        "method.encoder_dims=[16,8]", "pictures=false", "preset=paper")  # fmt: skip
-RELEASED = (*PAPER[:-1], "preset=released")
+        "method.encoder_dims=[16,8]", "pictures=false", "method=jojoscl_paper")  # fmt: skip
+RELEASED = (*PAPER[:-1], "method=jojoscl_released")
 
 
 def do(folder: Path, *overrides: str) -> dict[str, Any]:
@@ -43,8 +43,9 @@ def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
     metrics = do(tmp_path / "run", "pictures=true")
     folder = tmp_path / "run"
     assert metrics == json.loads((folder / "metrics.json").read_text())
-    for key in ("dataset", "method", "preset", "seed", "selection", "n_cells", "n_genes", "n_clusters", "ari", "nmi",
-                "acc", "seconds", "peak_memory_mb", "versions", "config_hash", "git_commit"):  # fmt: skip
+    for key in ("dataset", "method", "path", "n_clusters_asked", "settings", "seed",
+                "selection", "n_cells", "n_genes", "n_clusters", "ari", "nmi", "acc",
+                "seconds", "peak_memory_mb", "versions", "config_hash", "git_commit"):  # fmt: skip
         assert key in metrics
     assert (metrics["n_cells"], metrics["n_clusters"]) == (120, 3)
     assert {"load", "preprocess", "train", "assign", "total"} <= set(metrics["seconds"])

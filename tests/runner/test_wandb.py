@@ -28,7 +28,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "trainer.max_epochs=2",
-        "trainer.progress_bar=false", "pictures=false", "preset=paper", "method.encoder_dims=[8,4]")  # fmt: skip
+        "trainer.progress_bar=false", "pictures=false",
+        "method=jojoscl_paper", "method.encoder_dims=[8,4]")  # fmt: skip
 
 
 def wandb_environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.data import simulate
-from jojoscl.data.store import stored
+from jojoscl.data.preprocess import stored
 from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
@@ -53,7 +53,7 @@ class NoWaiting(L.Callback):
 @pytest.mark.parametrize("backed", [False, True], ids=["matrix", "store"])
 def test_no_step_waits_for_the_gpu_that_holds_the_cells(cells: AnnData, backed: bool, tmp_path: Any) -> None:
     method = JojoSCL()
-    x = stored(method.preprocess, cells, tmp_path) if backed else method.preprocess.apply(cells).X
+    x = stored(method.preprocess, cells, tmp_path) if backed else method.preprocess(cells).X
     loadings = np.eye(x.shape[1], 10, dtype=np.float32)
     scores = np.asarray(x @ loadings)
     data = CellDataModule(x, scores, batch_size=128, neighbors=method.neighbors(scores, seed=0))

@@ -109,7 +109,7 @@ def match_resolution(
 
 @contextmanager
 def _igraph_seed(seed: int) -> Iterator[None]:
-    """igraph draws from Python's `random`, whose state is the user's: give it a generator of our own."""
+    """Igraph draws from Python's `random`, whose state is the user's: give it a generator of our own."""
     igraph.set_random_number_generator(random.Random(seed))
     try:
         yield

@@ -46,7 +46,7 @@ class Corrupt(Settings):
     )
 
     def __call__(self, cells: AnnData, *, seed: int) -> AnnData:
-        """New cells; `cells` stay as they are, and are what is returned where nothing is to be done.
+        """Return new cells; `cells` stay as they are, and are what is returned where nothing is to be done.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Corrupt(Settings):
 
 
 def subsample(types: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Indices, in order, of `fraction` of the cells of each type (n,), rounded, and at least one."""
+    """Return the indices, in order, of `fraction` of the cells of each type (n,), rounded, and at least one."""
     order = rng.permutation(len(types))
     shuffled = types[order]
     members = (order[shuffled == kind] for kind in np.unique(types))

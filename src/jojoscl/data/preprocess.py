@@ -1,32 +1,44 @@
-"""From counts to what networks see: log-normalised, reduced to variable genes, z-scored; cached."""
+"""From counts to what networks see: log-normalised, reduced to variable genes, z-scored.
+
+There is one way for a matrix in memory and one in its file: both come in bands of cells. The first pass checks the
+values and takes the totals of the cells and the moments of the genes, the second gives the log-normalised values of the
+chosen genes to a :class:`~jojoscl.data.store.Store`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
-import warnings
-import zipfile
-import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from jojoscl.data.io.matrix import canonical, is_backed
+from jojoscl.data.cache import cached, content
+from jojoscl.data.cells import check_totals, check_values
+from jojoscl.data.genes import Moments, scanpy_genes, seurat_genes, varying
+from jojoscl.data.io.matrix import is_backed, row_chunks, stack_rows
+from jojoscl.data.store import Store, write_store
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import whole_file
+from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
 
-log = logging.getLogger(__name__)
+CACHE_FORMAT = 2  # goes into every cache key: raise it when the computation changes
 
-CACHE_FORMAT = 1  # goes into every cache key: raise it when the computation changes
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise UserError(
+            "There is not enough memory to preprocess these cells: leave them in their file (data.backed=true), or "
+            "lower dense_gib or n_top_genes of preprocess."
+        ) from error
 
 
 @dataclass(kw_only=True)
@@ -57,6 +69,7 @@ class Preprocess(Settings):
         if self.max_value is not None and not self.scale:
             raise UserError("max_value clips z-scores, and scale=false makes none: give max_value=null too.")
 
+    @_enough_memory()
     def __call__(self, adata: AnnData, cache: str | os.PathLike[str] | None = None) -> AnnData:
         """Preprocess, or take the result of an earlier call from the folder `cache`.
 
@@ -79,177 +92,153 @@ class Preprocess(Settings):
         """
         if is_backed(adata.X):
             raise UserError("These cells stay in their file, and this method needs them in memory: take jojoscl.")
-        if cache is None:
-            return self._assemble(adata, *self._compute(adata))
-        path = usable(Path(cache)) / f"preprocessed-{self.key(adata)}.npz"
-        parts = _load(path)
-        if parts is None:
-            parts = self._compute(adata)
-            _save(path, *parts)
-        return self._assemble(adata, *parts)
-
-    apply = __call__
-
-    def _compute(self, adata: AnnData) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix | None, np.ndarray]:
-        """(X, indices of the genes kept, counts of these genes, size factors)."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scanpy's advice is of no use here
-            counts, values = None, canonical(adata.X)
-            genes = _seen(values, self.min_cells)
-            if len(genes) == 0:
-                raise UserError(f"No gene is seen in {self.min_cells} cells or more: lower min_cells.")
-            logged = values = values if len(genes) == adata.n_vars else values[:, genes]
-            size_factors = np.ones(adata.n_obs, np.float32)
-            if adata.uns["kind"] != "log1p":
-                counts = _with_values(values, np.ceil(values.data)) if self.round_counts else values
-                values, logged, size_factors = self._normalise(counts)
-            chosen = self._variable_genes(logged, counts)
-            x = np.asarray((logged if self.log1p else values)[:, chosen].toarray(), dtype=np.float32)
-            varying = x.max(axis=0) > x.min(axis=0)
-            if not varying.all():
-                x, chosen = x[:, varying], chosen[varying]
-            return self._scaled(x), genes[chosen], None if counts is None else counts[:, chosen], size_factors
-
-    def _normalise(self, counts: sp.csr_matrix) -> tuple[sp.csr_matrix, sp.csr_matrix, np.ndarray]:
-        """Normalised values, their logarithms (one object with `log1p`), and size factors (n_cells,)."""
-        import scanpy as sc  # slow to import: not before it is needed
-
-        totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
-        totals[totals == 0] = 1.0  # all genes of the cell were too rare
-        cells = AnnData(X=_with_values(counts, counts.data.copy()))
-        sc.pp.normalize_total(cells, target_sum=self.target_sum)
-        logged = sc.pp.log1p(cells.X, copy=not self.log1p)
-        return cells.X, logged, (totals / np.median(totals)).astype(np.float32)
-
-    def _variable_genes(self, logged: sp.csr_matrix, counts: sp.csr_matrix | None) -> np.ndarray:
-        """Indices of the highly variable genes."""
-        import scanpy as sc
-
-        check_varying(*mean_variance_axis(logged, axis=0))
-        if self.n_top_genes is None or self.n_top_genes >= logged.shape[1]:
-            return np.arange(logged.shape[1])
-        by_counts = self.hvg_flavor == "seurat_v3"
-        if by_counts and counts is None:
-            raise UserError("hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take seurat.")
-        cells = AnnData(X=counts if by_counts else logged)
-        try:
-            sc.pp.highly_variable_genes(cells, n_top_genes=self.n_top_genes, flavor=self.hvg_flavor)
-        except ValueError as error:  # too few genes for its bins, or for its regression
-            raise UserError(f"hvg_flavor={self.hvg_flavor} fails on these cells ({error}): take another.") from error
-        return np.flatnonzero(cells.var["highly_variable"].to_numpy())
-
-    def _scaled(self, x: np.ndarray) -> np.ndarray:
-        import scanpy as sc
-
-        if not self.scale:
-            return x
-        return np.asarray(sc.pp.scale(x, max_value=self.max_value), dtype=np.float32)
-
-    def _assemble(
-        self,
-        adata: AnnData,
-        x: np.ndarray,
-        genes: np.ndarray,
-        counts: sp.csr_matrix | None,
-        size_factors: np.ndarray,
-    ) -> AnnData:
-        result = AnnData(X=x, obs=adata.obs.copy(), var=adata.var.iloc[genes].copy(), uns=dict(adata.uns))
-        result.obs["size_factors"] = size_factors
-        if counts is not None:
-            result.layers["counts"] = counts
+        store = stored(self, adata, cache)
+        var = adata.var.iloc[store.genes].copy()
+        result = AnnData(X=store[:], obs=adata.obs.copy(), var=var, uns=dict(adata.uns))
+        result.obs["size_factors"] = store.size_factors
+        if not _is_logged(adata):
+            result.layers["counts"] = stack_rows(_rounded(self, adata, store.genes))
         return result
 
     def key(self, adata: AnnData) -> str:
-        """Names a result in a cache: by these settings, and the values or the file (path, size, time) they are in."""
-        what = (CACHE_FORMAT, version("scanpy"), self, adata.uns["kind"], adata.shape)
-        state = hashlib.sha256(repr(what).encode())
-        if is_backed(adata.X):
-            state.update(repr(_files(adata.X)).encode())
-            return state.hexdigest()[:24]
-        x = canonical(adata.X)
-        for part in (x.data, x.indices, x.indptr):
-            state.update(np.ascontiguousarray(part).view(np.uint8).data)
-        return state.hexdigest()[:24]
+        """Return a name for the result in a cache: by these settings, and the cells' values or the file they are in."""
+        what = (CACHE_FORMAT, version("scanpy"), replace(self, dense_gib=0.0), adata.uns["kind"], adata.shape)
+        return content(adata.X, repr(what))
 
 
 SCANPY = Preprocess(min_cells=3, target_sum=1e4, max_value=10.0)
 """As scanpy's tutorials do it."""
 
 
-def _files(x: Any) -> list[Any]:
-    """The name of a matrix in its file, and path, size and time of that file, or of each in a folder of zarr."""
-    if hasattr(x, "numblocks"):  # dask's, whose name says all that
-        return [x.name]
-    node = getattr(x, "group", x)
-    path = Path(node.file.filename if hasattr(node, "file") else node.store.root).resolve()
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [node.name, *((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)]
+@_enough_memory()
+def preprocessed(settings: Preprocess, adata: AnnData, cache: Path | None) -> np.ndarray | Store:
+    """Return cells (n_cells, n_genes) as a network sees them: an array or, if large or in a file, a store.
 
+    Parameters
+    ----------
+    adata
+        As :func:`~jojoscl.data.as_cells` makes it.
+    cache
+        As for :class:`Preprocess`; a large store without a cache is in a folder of its own, deleted with it.
 
-def _with_values(x: sp.csr_matrix, values: np.ndarray) -> sp.csr_matrix:
-    """A matrix with the same entries but other values; the indices are shared, not copied."""
-    return sp.csr_matrix((values, x.indices, x.indptr), shape=x.shape)
-
-
-def _seen(x: sp.csr_matrix, min_cells: int) -> np.ndarray:
-    """Indices of the genes that are above 0 in at least `min_cells` cells."""
-    return np.flatnonzero(np.bincount(x.indices[x.data > 0], minlength=x.shape[1]) >= min_cells)
-
-
-def check_varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Which genes (n_genes,) vary, with room for rounding; none is a :class:`UserError`."""
-    varies: np.ndarray = variance > 1e-9 * mean**2
-    if not varies.any():
-        raise UserError("No gene is left that varies between cells: give cells that differ.")
-    return varies
-
-
-def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np.ndarray:
-    """Indices of the genes that scanpy's flavor ``seurat`` chooses (Satija et al., Nat Biotechnol 2015).
-
-    From mean and variance (n_genes,) of normalised values, which scanpy itself takes only from a whole matrix: the
-    largest log dispersions, standardised within 20 bins of the log mean, and those that tie with the last.
+    Raises
+    ------
+    UserError
+        As :class:`Preprocess`; what :func:`~jojoscl.data.check_cells` says of values that stay in a file; or such
+        cells with another rule for genes than ``seurat``.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        dispersion = np.log(np.where(variance > 0, variance / mean, np.nan))
-    of_bin = pd.Series(dispersion).groupby(pd.cut(np.log1p(mean), 20), observed=True)
-    centre, spread = of_bin.transform("mean"), of_bin.transform("std")
-    alone = spread.isna()  # in its bin: the dispersion itself is the spread, and 0 the centre
-    score = ((dispersion - centre.mask(alone, 0)) / spread.mask(alone, centre)).to_numpy()
-    known = np.sort(score[~np.isnan(score)])
-    return np.flatnonzero(score >= known[-min(n_top_genes, len(known))])
+    store = stored(settings, adata, cache)
+    large = 4 * store.shape[0] * store.shape[1] > settings.dense_gib * 2**30
+    return store if large or is_backed(adata.X) else store[:]
 
 
-def usable(cache: Path) -> Path:
-    """The folder, made if need be, or a :class:`UserError`."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{cache} cannot be used as cache ({error.strerror}): choose another folder.") from error
-    if not os.access(cache, os.R_OK | os.W_OK | os.X_OK):
-        raise UserError(f"{cache} cannot be used as cache (no permission): choose another folder.")
-    return cache
+@_enough_memory()
+def stored(settings: Preprocess, adata: AnnData, cache: str | os.PathLike[str] | None) -> Store:
+    """Return the store of these cells, from the folder `cache` where an earlier call left it there."""
+    if cache is None:
+        return build(settings, adata, None)
+    return cached(Path(cache), f"preprocessed-{settings.key(adata)}", lambda at: build(settings, adata, at))
 
 
-def _save(path: Path, x: np.ndarray, genes: np.ndarray, counts: sp.csr_matrix | None, size_factors: np.ndarray) -> None:
-    arrays: dict[str, Any] = {"x": x, "genes": genes, "size_factors": size_factors}
-    if counts is not None:
-        arrays |= {"data": counts.data, "indices": counts.indices, "indptr": counts.indptr}
-    with whole_file(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, **arrays)
+def build(settings: Preprocess, adata: AnnData, folder: Path | None) -> Store:
+    """Preprocess into `folder`; where that is None into memory or, if large, into a file that is deleted with it."""
+    genes, n_values, totals, unit = choose(settings, adata)
+    small = 8 * n_values <= settings.dense_gib * 2**30
+    with nullcontext(folder) if folder or small else temporary_folder() as place:
+        return write_store(
+            _normalised(settings, adata, genes, totals / unit, log=settings.log1p),
+            place,
+            genes=genes,
+            size_factors=totals / np.median(totals),
+            scale=settings.scale,
+            max_value=settings.max_value,
+        )
 
 
-def _load(path: Path) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix | None, np.ndarray] | None:
-    """What :func:`_save` wrote, or None when there is nothing, or nothing good."""
-    if not path.exists():
-        return None
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            x, genes, size_factors = file["x"], file["genes"], file["size_factors"]
-            counts = None
-            if "data" in file:
-                counts = sp.csr_matrix((file["data"], file["indices"], file["indptr"]), shape=x.shape)
-            return x, genes, counts, size_factors
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        log.warning("the cache file %s is damaged: computing anew", path)
-        return None
+def choose(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, int, np.ndarray, float]:
+    """Return indices of the chosen genes, their number of entries, and totals (n_cells,) and the unit they are in.
+
+    A cell is divided by total / unit; the totals of log-normalised values are 1.
+    """
+    n_top, flavor, logged = settings.n_top_genes or adata.n_vars, settings.hvg_flavor, _is_logged(adata)
+    if flavor != "seurat" and n_top < adata.n_vars and is_backed(adata.X):
+        raise UserError(f"hvg_flavor={flavor} needs all cells in memory: take seurat.")
+    genes, totals, seen, mean, variance = _without_rare(settings, adata)
+    totals = np.ones_like(totals) if logged else totals
+    unit = 1.0 if logged else settings.target_sum or np.median(totals)
+    mean, variance = unit * mean, unit**2 * variance
+    varies = varying(mean, variance)
+    if n_top >= len(genes):
+        chosen = np.flatnonzero(varies)
+    elif flavor == "seurat":
+        chosen = seurat_genes(mean, variance, n_top)
+    elif flavor != "seurat_v3":
+        bands = _normalised(settings, adata, genes, totals / unit, log=True)
+        chosen = scanpy_genes(stack_rows(bands), n_top, flavor)
+    elif logged:
+        raise UserError("hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take seurat.")
+    else:
+        chosen = scanpy_genes(stack_rows(_rounded(settings, adata, genes)), n_top, flavor)
+    chosen = chosen[varies[chosen]]
+    return genes[chosen], int(seen[chosen].sum()), totals, unit
+
+
+def _without_rare(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, ...]:
+    """Return indices of the genes that are not too rare, and what :func:`_look` says of them."""
+    totals, *moments = _look(settings, adata, np.arange(adata.n_vars))
+    check_totals(totals, adata.obs_names)
+    seen = moments[0]
+    genes = np.flatnonzero(seen >= settings.min_cells)
+    if len(genes) == 0:
+        raise UserError(f"No gene is seen in {settings.min_cells} cells or more: lower min_cells.")
+    if seen.sum() == seen[genes].sum():
+        return genes, totals, *(part[genes] for part in moments)
+    totals, *moments = _look(settings, adata, genes)  # the totals are others, and with them the moments
+    return genes, np.where(totals > 0, totals, 1), *moments
+
+
+def _look(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return totals (n_cells,) over these genes; by gene the cells it is seen in, mean and variance.
+
+    Mean and variance are of the shares of a cell's total, or of the normalised values whose logarithms are given.
+    """
+    totals, moments = [], Moments(len(genes))
+    for band in _rounded(settings, adata, genes):
+        totals.append(band @ np.ones(len(genes)))
+        x = band.data.astype(np.float64)
+        moments.add(band, np.expm1(x) if _is_logged(adata) else x / _by_entry(totals[-1], band))
+    in_all = np.concatenate(totals).astype(np.float32)
+    return in_all, moments.seen, *moments.mean_variance()
+
+
+def _rounded(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> Iterator[sp.csr_matrix]:
+    """Yield the counts of some of the genes, checked, in bands of cells."""
+    for band in row_chunks(adata.X):
+        check_values(band.data, adata.uns["kind"])
+        band = band if len(genes) == adata.n_vars else band[:, genes]
+        if settings.round_counts and not _is_logged(adata):
+            band.data = np.ceil(band.data)
+        band.eliminate_zeros()
+        yield band
+
+
+def _normalised(
+    settings: Preprocess, adata: AnnData, genes: np.ndarray, factors: np.ndarray, *, log: bool
+) -> Iterator[sp.csr_matrix]:
+    """Yield counts divided by `factors` (n_cells,), or their logarithms; log-normalised values stay as they are."""
+    start = 0
+    for band in _rounded(settings, adata, genes):
+        if not _is_logged(adata):
+            x = band.data / _by_entry(factors[start : start + band.shape[0]], band)
+            band.data = np.log1p(x) if log else x
+        start += band.shape[0]
+        yield band
+
+
+def _by_entry(of_cells: np.ndarray, band: sp.csr_matrix) -> np.ndarray:
+    """Repeat a number of each cell (B,) for each of its entries, (nnz,)."""
+    return np.repeat(of_cells, np.diff(band.indptr))
+
+
+def _is_logged(adata: AnnData) -> bool:
+    return bool(adata.uns["kind"] == "log1p")

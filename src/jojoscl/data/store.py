@@ -1,39 +1,36 @@
-"""Cells that do not fit in memory as a dense matrix: preprocessed in two passes into a memory-mapped CSR.
+"""Preprocessed cells by rows, sparse, in memory or mapped from a folder.
 
-The first pass checks the values and takes the totals of the cells and the moments of the genes, the second writes the
-log-normalised values of the variable genes. Z-scores are made of the cells that are asked for, where they are used.
+The log-normalised values of the chosen genes are kept. Z-scores are made of the cells that are asked for, where they
+are used.
 """
 
 from __future__ import annotations
 
 import copy
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from anndata import AnnData
 from torch import Tensor
 
-from jojoscl.data.cells import check_totals, check_values
-from jojoscl.data.io.matrix import is_backed, row_chunks
-from jojoscl.data.preprocess import Preprocess, check_varying, seurat_genes, usable
+from jojoscl.data.genes import Moments
 from jojoscl.utils.devices import sent
-from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import whole_folder
+from jojoscl.utils.files import digest
 
 _BAND = 4096  # cells
+_VALUES, _COLUMNS, _REST, _DIGESTS = "values.bin", "columns.bin", "rest.npz", "digests.json"
 
 
 class SparseRows(NamedTuple):
     """B cells on their way to a device: CSR of log-normalised values, and how their z-scores are made.
 
     values (nnz,), columns (nnz,), indptr (B + 1,); scale (3, n_genes): mean, sd, and what is taken from the clipped
-    z-score; limit (): where it is clipped.
+    z-score, in double precision where the device has it; limit (): where it is clipped.
     """
 
     values: Tensor
@@ -41,6 +38,11 @@ class SparseRows(NamedTuple):
     indptr: Tensor
     scale: Tensor
     limit: Tensor
+
+    def to(self, device: torch.device | str, **_: Any) -> SparseRows:
+        """Called by Lightning."""
+        moved: SparseRows = sent(self, device)
+        return moved
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,9 +67,10 @@ class SparseRows(NamedTuple):
         x.view(-1)[rows * n_genes + columns] = self._z(self.values, columns)
         return x
 
-    def _z(self, values: Tensor, columns: Any) -> Tensor:
+    def _z(self, values: Tensor, columns: Tensor | slice) -> Tensor:
         mean, sd, centre = self.scale[:, columns]
-        return ((values - mean) / sd).clamp(-self.limit, self.limit) - centre
+        z = ((values - mean).float() / sd).float()  # rounded where scanpy rounds
+        return (z.clamp(-self.limit, self.limit) - centre).float()
 
 
 class Store:
@@ -77,15 +80,31 @@ class Store:
     genes, `size_factors` (n_cells,) total / median total.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.values, self.columns = (  # "c": torch has no tensors that cannot be written to, and no file is changed
-            torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ("values", "columns")
+    def __init__(
+        self,
+        values: np.ndarray,
+        columns: np.ndarray,
+        *,
+        indptr: np.ndarray,
+        genes: np.ndarray,
+        size_factors: np.ndarray,
+        scale: np.ndarray,
+        limit: np.ndarray,
+    ) -> None:
+        self.values, self.columns, self.indptr, self.scale, self.limit = map(
+            torch.from_numpy, (values, columns, indptr, scale, limit)
         )
-        self.genes, self.size_factors, indptr, scale, limit = (
-            np.load(folder / f"{name}.npy") for name in ("genes", "size_factors", "indptr", "scale", "limit")
-        )
-        self.indptr, self.scale, self.limit = map(torch.from_numpy, (indptr, scale, limit))
-        self.shape = len(self.indptr) - 1, len(self.genes)
+        self.genes, self.size_factors = genes, size_factors
+        self.shape = len(indptr) - 1, len(genes)
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """Return what :func:`write_store` left in `folder`; its values stay there."""
+        with np.load(folder / _REST) as file:
+            rest = dict(file)
+        kinds = {_VALUES: np.dtype(np.float32), _COLUMNS: _column_type(len(rest["genes"]))}
+        # "c": torch has no tensors that cannot be written to, and no file is changed
+        return cls(*(np.memmap(folder / name, kind, "c") for name, kind in kinds.items()), **rest)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -99,7 +118,7 @@ class Store:
         """The same with its values on a device, where `rows` then gathers them; where each row begins stays here."""
         moved = copy.copy(self)
         moved.values, moved.columns, moved.scale, moved.limit = (
-            part.to(device) for part in (self.values, self.columns, self.scale, self.limit)
+            sent(part, device) for part in (self.values, self.columns, self.scale, self.limit)
         )
         return moved
 
@@ -116,7 +135,11 @@ class Store:
         return SparseRows(self.values[entry], self.columns[entry], sent(indptr, device), self.scale, self.limit)
 
     def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
-        return self.rows(np.arange(len(self))[index]).dense().numpy()
+        index = np.arange(len(self))[index]
+        x = np.empty((len(index), self.shape[1]), np.float32)
+        for start in range(0, len(index), _BAND):
+            x[start : start + _BAND] = self.rows(index[start : start + _BAND]).dense()
+        return x
 
     def __matmul__(self, weights: np.ndarray) -> np.ndarray:
         """Z-scores times weights (n_genes, d): (n_cells, d) float32."""
@@ -136,7 +159,7 @@ class Store:
         moved = copy.copy(self)
         total = sum(np.asarray(band.sum(0), np.float64).ravel() for _, band in self._differences())
         mean = self.background + total / len(self)
-        moved.scale = self.scale + torch.from_numpy(np.stack([0 * mean, 0 * mean, mean]).astype(np.float32))
+        moved.scale = self.scale + torch.from_numpy(np.stack([0 * mean, 0 * mean, mean]))
         return moved
 
     def _differences(self) -> Iterator[tuple[int, sp.csr_matrix]]:
@@ -152,142 +175,56 @@ def centred(x: np.ndarray | Store) -> np.ndarray | Store:
     return x.centred() if isinstance(x, Store) else x - x.mean(0)
 
 
-def preprocessed(settings: Preprocess, adata: AnnData, cache: Path | None) -> np.ndarray | Store:
-    """Cells (n_cells, n_genes) as a network sees them: an array or, if that is large or they are in a file, a store.
-
-    Parameters
-    ----------
-    adata
-        As :func:`~jojoscl.data.as_cells` makes it.
-    cache
-        As for :class:`Preprocess`; a store without a cache is in a folder of its own, deleted with it.
-
-    Raises
-    ------
-    UserError
-        As :class:`Preprocess`; what :func:`~jojoscl.data.check_cells` says of values that stay in a file; or such
-        cells with another rule for genes than ``seurat``.
-    """
-    n_genes = min(settings.n_top_genes or adata.n_vars, adata.n_vars)
-    streams = settings.hvg_flavor == "seurat" or n_genes == adata.n_vars
-    if is_backed(adata.X):
-        if not streams:
-            raise UserError(f"hvg_flavor={settings.hvg_flavor} needs all cells in memory: take seurat.")
-    elif not streams or 4 * adata.n_obs * n_genes <= settings.dense_gib * 2**30:
-        return np.asarray(settings.apply(adata, cache).X)
-    return stored(settings, adata, cache)
-
-
-def stored(settings: Preprocess, adata: AnnData, cache: Path | None) -> Store:
-    """The store of these cells, from the folder `cache` where an earlier call left it there."""
-    if cache is None:
-        with tempfile.TemporaryDirectory(prefix="jojoscl-") as folder:
-            write_store(settings, adata, Path(folder))
-            return Store(Path(folder))  # the files are gone, what is mapped stays
-    path = usable(Path(cache)) / f"store-{settings.key(adata)}"
-    if not path.exists():
-        with whole_folder(path) as temporary:
-            write_store(settings, adata, temporary)
-    try:
-        return Store(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged: delete it.") from error
-
-
-def write_store(settings: Preprocess, adata: AnnData, folder: Path) -> None:
-    """Fill `folder` with what :class:`Store` reads."""
-    genes, totals, n_values = variable_genes(settings, adata)
-    n_cells, n_genes = adata.n_obs, len(genes)
-    logged = adata.uns["kind"] == "log1p"
-    factors = np.ones(n_cells) if logged else totals / (settings.target_sum or np.median(totals[totals > 0]))
-    kind = np.int16 if n_genes <= np.iinfo(np.int16).max else np.int32  # both are torch's
-    sums, lengths = np.zeros((2, n_genes)), [np.zeros(1, np.int64)]
-    with (
-        _npy(folder / "values.npy", np.float32, n_values) as values,
-        _npy(folder / "columns.npy", kind, n_values) as columns,
-    ):
-        for start, band in _bands(settings, adata, genes):
+def write_store(
+    bands: Iterable[sp.csr_matrix],
+    folder: Path | None,
+    *,
+    genes: np.ndarray,
+    size_factors: np.ndarray,
+    scale: bool,
+    max_value: float | None,
+) -> Store:
+    """Fill `folder`, or memory where it is None, with bands of log-normalised values of the chosen genes."""
+    moments, lengths, kind = Moments(len(genes)), [np.zeros(1, np.int64)], _column_type(len(genes))
+    parts: tuple[list[np.ndarray], ...] = ([], [])
+    with ExitStack() as files:
+        names = (_VALUES, _COLUMNS)
+        handles = [files.enter_context((folder / name).open("wb")) for name in names] if folder else []
+        for band in bands:
             lengths.append(np.diff(band.indptr))
-            x = band.data / np.repeat(factors[start : start + band.shape[0]], lengths[-1])
-            x = (np.log1p(x) if settings.log1p and not logged else x).astype(np.float32)
-            sums += _sums(band, x.astype(np.float64))
-            values.write(x.tobytes())
-            columns.write(band.indices.astype(kind).tobytes())
-    mean, variance = _mean_variance(sums, n_cells)
-    if not settings.scale:
-        mean, variance = np.zeros(n_genes), np.ones(n_genes)
-    parts = {
+            moments.add(band, band.data)
+            for i, part in enumerate((band.data, band.indices.astype(kind))):
+                if folder:
+                    handles[i].write(part)
+                else:
+                    parts[i].append(part)
+    mean, variance = moments.mean_variance() if scale else (np.zeros(len(genes)), np.ones(len(genes)))
+    rest: dict[str, Any] = {
         "indptr": np.cumsum(np.concatenate(lengths), dtype=np.int64),
         "genes": genes,
-        "size_factors": (factors / np.median(factors)).astype(np.float32),
-        "scale": np.stack([mean, np.sqrt(variance), np.zeros(n_genes)]).astype(np.float32),
-        "limit": np.float32(settings.max_value if settings.scale and settings.max_value else np.inf),
+        "size_factors": size_factors.astype(np.float32),
+        "scale": np.stack([mean, np.sqrt(variance), 0 * mean]),
+        "limit": np.array(max_value if scale and max_value else np.inf, np.float32),
     }
-    for name, part in parts.items():
-        np.save(folder / f"{name}.npy", part)
+    if folder is None:
+        return Store(*map(np.concatenate, parts), **rest)
+    np.savez(folder / _REST, **rest)
+    (folder / _DIGESTS).write_text(json.dumps(_digests(folder)))
+    return Store.open(folder)
 
 
-def variable_genes(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, np.ndarray, int]:
-    """Indices of the chosen genes, totals (n_cells,) over genes that are not too rare, and entries of the chosen."""
-    every = np.arange(adata.n_vars)
-    totals, seen, mean, variance = _moments(settings, adata, every)
-    check_totals(totals, adata.obs_names)
-    genes = np.flatnonzero(seen >= settings.min_cells)
-    if len(genes) == 0:
-        raise UserError(f"No gene is seen in {settings.min_cells} cells or more: lower min_cells.")
-    if seen.sum() > seen[genes].sum():  # rare genes do not count: the totals are others, and with them the moments
-        totals, seen, mean, variance = _moments(settings, adata, genes)
-        totals[totals == 0] = 1.0
-    else:
-        seen, mean, variance = seen[genes], mean[genes], variance[genes]
-    varies, n_top = check_varying(mean, variance), settings.n_top_genes
-    chosen = np.arange(len(genes)) if n_top is None or n_top >= len(genes) else seurat_genes(mean, variance, n_top)
-    chosen = chosen[varies[chosen]]
-    return genes[chosen], totals, int(seen[chosen].sum())
+def intact_store(folder: Path) -> Store | None:
+    """Return the store in `folder` if each byte of it is as it was written; None otherwise, or where there is none."""
+    try:
+        told = json.loads((folder / _DIGESTS).read_text())
+        return Store.open(folder) if told == _digests(folder) else None
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
 
 
-def _moments(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Totals (n_cells,); cells that each gene is seen in, mean and variance of its normalised values, (n_genes,)."""
-    totals, seen, sums = np.zeros(adata.n_obs), np.zeros(len(genes)), np.zeros((2, len(genes)))
-    logged = adata.uns["kind"] == "log1p"
-    for start, band in _bands(settings, adata, genes):
-        of_band = np.asarray(band.sum(1), np.float64).ravel()
-        totals[start : start + len(of_band)] = of_band
-        x = np.expm1(band.data) if logged else band.data / np.repeat(of_band, np.diff(band.indptr))
-        seen += np.bincount(band.indices, minlength=len(genes))
-        sums += _sums(band, x)
-    target = 1.0 if logged else settings.target_sum or np.median(totals[totals > 0])
-    mean, variance = _mean_variance(sums, adata.n_obs)
-    return totals, seen, target * mean, target**2 * variance
+def _digests(folder: Path) -> dict[str, str]:
+    return {name: digest(folder / name) for name in (_VALUES, _COLUMNS, _REST)}
 
 
-def _bands(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> Iterator[tuple[int, sp.csr_matrix]]:
-    """First cell and values, checked and in double precision, of bands of cells; of some of the genes."""
-    start, kind = 0, adata.uns["kind"]
-    for band in row_chunks(adata.X):
-        check_values(band.data, kind)
-        band = (band if len(genes) == adata.n_vars else band[:, genes]).astype(np.float64)
-        if settings.round_counts and kind != "log1p":
-            band.data = np.ceil(band.data)
-        band.eliminate_zeros()
-        yield start, band
-        start += band.shape[0]
-
-
-def _sums(band: sp.csr_matrix, x: np.ndarray) -> np.ndarray:
-    """Sums of x and of its squares by gene, (2, n_genes), where x are values for the entries of `band`."""
-    return np.stack([np.bincount(band.indices, x**power, band.shape[1]) for power in (1, 2)])
-
-
-def _mean_variance(sums: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    mean = sums[0] / n
-    return mean, np.maximum(sums[1] / n - mean**2, 0) * (n / (n - 1))
-
-
-@contextmanager
-def _npy(path: Path, kind: Any, length: int) -> Iterator[BinaryIO]:
-    """A file whose content, written bit by bit, is an array of this type and length."""
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": (length,)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        yield file
+def _column_type(n_genes: int) -> np.dtype[np.signedinteger]:
+    return np.dtype(np.int16 if n_genes <= np.iinfo(np.int16).max else np.int32)  # both are torch's

@@ -58,11 +58,13 @@ class Method(Protocol):
     takes_truth: ClassVar[bool]
 
     @property
-    def finds_k(self) -> bool: ...
+    def finds_k(self) -> bool:
+        """Whether the method finds the number of clusters itself and must not be told."""
+        ...
 
-    def fit_predict(
-        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
-    ) -> Result: ...
+    def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
+        """Cluster the cells of `adata`, (n_cells, n_genes)."""
+        ...
 
 
 class MethodSettings(Settings):

@@ -78,7 +78,7 @@ class ContrastiveSC(MethodSettings):
         run = run or Run()
         k = check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        cells = self.preprocess.apply(adata, run.cache)
+        cells = self.preprocess(adata, run.cache)
         watch.lap("preprocess")
 
         data = CellDataModule(cells.X, batch_size=self.batch_size, seed=seed)

@@ -30,7 +30,7 @@ class PCAKMeans(MethodSettings):
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        cells = self.preprocess.apply(adata, run.cache if run else None)
+        cells = self.preprocess(adata, run.cache if run else None)
         watch.lap("preprocess")
         x = principal_components(cells.X, self.n_pcs, seed=seed)
         watch.lap("train")

@@ -41,7 +41,7 @@ class Leiden(MethodSettings):
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         k = check_n_clusters(n_clusters, adata.n_obs) if self.match_k else None
         watch = Stopwatch()
-        cells = self.preprocess.apply(adata, run.cache if run else None)
+        cells = self.preprocess(adata, run.cache if run else None)
         watch.lap("preprocess")
         x = principal_components(cells.X, self.n_pcs, seed=seed)
         graph = neighbor_graph(x, self.n_neighbors, seed=seed)

@@ -61,7 +61,7 @@ def zinb_nll(counts: Tensor, mu: Tensor, theta: Tensor, pi_logit: Tensor, ridge:
 
 
 def _log_binomial(x: Tensor, theta: Tensor) -> Tensor:
-    """log of Gamma(x + theta) / (Gamma(theta) x!)."""
+    """Log of Gamma(x + theta) / (Gamma(theta) x!)."""
     # Log-gammas of a large theta cancel: float32 would leave nothing. Apple's GPUs have nothing wider.
     wide = torch.float32 if x.device.type == "mps" else torch.float64
     x64, t64 = x.to(wide), theta.to(wide)
@@ -179,7 +179,7 @@ class ZINBClustering(MethodSettings):
         run = run or Run()
         k = check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        cells = self.preprocess.apply(adata, run.cache)
+        cells = self.preprocess(adata, run.cache)
         watch.lap("preprocess")
 
         data = self._data(cells, seed)

@@ -29,7 +29,7 @@ class Anchor(NamedTuple):
 
     @property
     def reliability(self) -> np.ndarray:
-        """r (d,) in [0, 1]; 0 for a component without variance."""
+        """R (d,) in [0, 1]; 0 for a component without variance."""
         total = self.sigma2 + self.tau2
         return np.divide(self.tau2, total, out=np.zeros_like(total), where=total > 0)
 
@@ -79,7 +79,7 @@ def normalise(x: np.ndarray, soft: float) -> np.ndarray:
 
 
 def principal_axes(x: np.ndarray) -> np.ndarray:
-    """x (n, d) centred and turned to its own principal axes, the widest first."""
+    """X (n, d) centred and turned to its own principal axes, the widest first."""
     bands = [slice(start, start + _BAND) for start in range(0, len(x), _BAND)]  # of many cells no other copy
     mean, squares = x.mean(0, dtype=np.float64), np.zeros((x.shape[1], x.shape[1]))
     for band in bands:

@@ -94,7 +94,7 @@ def cluster_contrast(p_a: Tensor, p_b: Tensor, temperature: float, similarity: s
 
 
 def entropy_regulariser(p: Tensor, axis: str = "true_axis") -> Tensor:
-    """log K + sum_k pbar_k log pbar_k for soft assignments p (B, K): 0 when balanced, log K at collapse.
+    """Log K + sum_k pbar_k log pbar_k for soft assignments p (B, K): 0 when balanced, log K at collapse.
 
     `axis` "released" averages over the clusters instead of the cells, as JojoSCL's released code does: every row of
     p sums to one, so it is 0 for any p and nothing prevents collapse.

@@ -52,7 +52,7 @@ def _sizes(labels: Tensor, n_clusters: int) -> Tensor:
 
 
 def shrinkage_weight(sigma2: Tensor, tau2: Tensor) -> Tensor:
-    """b = sigma2 / (sigma2 + tau2); 1 where both are 0 (a cluster that is one point stays that point)."""
+    """B = sigma2 / (sigma2 + tau2); 1 where both are 0 (a cluster that is one point stays that point)."""
     total = sigma2 + tau2
     safe = torch.where(total > 0, total, 1.0)  # a division by 0 in the branch not taken still makes its gradient NaN
     return torch.where(total > 0, sigma2 / safe, 1.0)

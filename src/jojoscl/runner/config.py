@@ -135,7 +135,7 @@ def varied(cfg: DictConfig) -> DictConfig:
 
 
 def changes_of(cfg: DictConfig) -> dict[str, Any]:
-    """What `vary` lists, as plain values."""
+    """Return what `vary` lists, as plain values."""
     changes = OmegaConf.select(cfg, "vary")
     if changes is None:
         return {}
@@ -159,7 +159,7 @@ def study_point(cfg: DictConfig) -> dict[str, Any]:
 
 
 def run_settings(cfg: DictConfig) -> RunSettings:
-    """The settings at the top of `cfg`, checked."""
+    """Return the settings at the top of `cfg`, checked."""
     return RunSettings(**{name: OmegaConf.select(cfg, name) for name in RunSettings.defaults()})
 
 
@@ -175,7 +175,7 @@ def check_together(cfg: DictConfig, method: Method) -> None:
 
 
 def decisive(cfg: DictConfig) -> dict[str, object]:
-    """What decides a run's result: names and settings, not classes, and the data's content, not where it is.
+    """Return what decides a run's result: names and settings, not classes, and the data's content, not where it is.
 
     A setting at its neutral value is not named, so that one that is added later leaves finished runs finished.
     """
@@ -202,7 +202,11 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def config_hash(cfg: DictConfig) -> str:
     """Eight hexadecimal digits that differ where the result may."""
-    return hashlib.sha256(json.dumps(decisive(cfg), sort_keys=True).encode()).hexdigest()[:8]
+    return _digits(json.dumps(decisive(cfg), sort_keys=True))
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def run_folder(cfg: DictConfig) -> str:
@@ -210,7 +214,7 @@ def run_folder(cfg: DictConfig) -> str:
     try:
         cfg, digits = varied(cfg), config_hash(cfg)
     except UserError:  # said by the run itself, or by a sweep beside its other runs; a folder is needed for that
-        digits = "wrong"
+        digits = f"wrong-{_digits(str(OmegaConf.select(cfg, 'vary')))}"
     dataset = "-".join(str(part) for part in (cfg.data.name, cfg.data.get("variant")) if part)
     return f"{dataset}/{cfg.method.name}-{cfg.selection}/seed{cfg.seed}-{digits}"
 
@@ -221,7 +225,7 @@ def cache_folder() -> str:
 
 
 def oracle_if_possible(cfg: DictConfig) -> str:
-    """`selection` of a study that shows both protocols: an oracle's run also scores its last epoch, label-free."""
+    """Return the `selection` of a study that shows both protocols: an oracle's run also scores its last epoch, label-free."""
     return "oracle" if class_of(cfg.method._target_).takes_oracle else "last"
 
 

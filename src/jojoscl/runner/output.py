@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import datetime
 import importlib.metadata
+import io
 import json
+import logging
 import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from anndata.io import write_elem
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.methods.annotate import annotate
@@ -22,7 +30,9 @@ from jojoscl.methods.base import Result
 from jojoscl.runner import plots
 from jojoscl.runner.config import config_hash, decisive, plain
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import whole_file
+from jojoscl.utils.files import sweep_temporaries, whole_file
+
+log = logging.getLogger(__name__)
 
 _VERSIONS = (
     "jojoscl",
@@ -37,8 +47,30 @@ _VERSIONS = (
 )
 
 
+@contextlib.contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Own a run's folder in this block; another command that wants it waits, and may then find the run finished.
+
+    The system lets go of the lock when the process dies. What killed owners left half-written is deleted.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("%s is being run by another process: waiting for it", folder)
+        lock.acquire()
+    try:
+        sweep_temporaries(folder)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / ".lock").unlink()  # while it is held: those who wait see that it is gone, and make it anew
+        lock.release()
+
+
 def read_metrics(folder: Path, wanted_hash: str) -> dict[str, Any] | None:
-    """The metrics of a finished run, None if there is none.
+    """Return the metrics of a finished run, None if there is none.
 
     Raises
     ------
@@ -54,7 +86,24 @@ def read_metrics(folder: Path, wanted_hash: str) -> dict[str, Any] | None:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != wanted_hash:
         raise UserError(f"{folder} holds a run with other settings: choose another hydra.run.dir, or force=true.")
+    mend_log(folder / "csv" / "metrics.csv")
     return metrics
+
+
+def mend_log(path: Path) -> None:
+    """Keep the last row of each epoch in a CSV log that two commands have written."""
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if row.get("epoch") != "epoch"]  # the header again
+    last = {row.get("epoch"): row for row in rows}
+    if len(last) < len(rows):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, reader.fieldnames or [], extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(last.values())
+        _write(path, text.getvalue())
 
 
 def clear(folder: Path) -> None:
@@ -64,14 +113,16 @@ def clear(folder: Path) -> None:
 
 
 def describe(cfg: DictConfig, cells: AnnData, result: Result) -> dict[str, Any]:
-    """What was run, on what, and with which versions."""
+    """Return what was run, on what, and with which versions."""
     return {
         "experiment": cfg.name,
         "dataset": cfg.data.name,
+        "path": OmegaConf.select(cfg, "data.path"),
         "variant": cells.uns.get("variant"),
         "method": cfg.method.name,
         "seed": cfg.seed,
         "selection": cfg.selection,
+        "n_clusters_asked": cfg.n_clusters,
         "n_cells": cells.n_obs,
         "n_genes": cells.n_vars,
         "kind": cells.uns["kind"],
@@ -81,6 +132,7 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> dict[str, Any]:
         "peak_memory_mb": peak_memory_mb(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+        "settings": decisive(cfg),
         "config_hash": config_hash(cfg),
         "git_commit": git_commit(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -95,30 +147,44 @@ def write(
     result: Result,
     metrics: dict[str, Any],
 ) -> None:
-    """Everything else first, metrics.json last: where it stands, the run is finished."""
+    """Write everything else first, metrics.json last: where it stands, the run is finished."""
     labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels})
     if truth is not None:
         labels["cell_type"] = truth
-    with whole_file(folder / "labels.csv") as path:
-        labels.to_csv(path, index=False)
+    _write(folder / "labels.csv", labels.to_csv(index=False))
     record = pd.DataFrame(result.shrinkage)
     if not record.empty:
-        with whole_file(folder / "shrinkage.csv") as path:
-            record.to_csv(path, index=False)
-    with whole_file(folder / "config.yaml") as path:
-        path.write_text(OmegaConf.to_yaml(plain(cfg)))
-    with whole_file(folder / "result.h5ad") as path:
-        result_anndata(cells, result, metrics, decisive(cfg)).write_h5ad(path)
+        _write(folder / "shrinkage.csv", record.to_csv(index=False))
+    _write(folder / "config.yaml", OmegaConf.to_yaml(plain(cfg)))
+    _write(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics, decisive(cfg))))
+    mend_log(folder / "csv" / "metrics.csv")
     if cfg.pictures:
-        plots.loss_curves(result.history, folder / "losses.png")
-        plots.shrinkage(record, folder / "shrinkage.png")
-        plots.umap(result.embedding, result.labels, truth, folder / "umap.png", seed=cfg.seed)
-    with whole_file(folder / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2) + "\n")
+        pictures = {
+            "losses": plots.loss_curves(result.history),
+            "shrinkage": plots.shrinkage(record),
+            "umap": plots.umap(result.embedding, result.labels, truth, seed=cfg.seed),
+        }
+        for name, picture in pictures.items():
+            if picture is not None:
+                _write(folder / f"{name}.png", picture)
+    _write(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def h5ad_bytes(adata: AnnData) -> bytes:
+    """Return an h5ad's content: a full disk in the middle of HDF5's own writing would end in a crash."""
+    with h5py.File("result.h5ad", "w", driver="core", backing_store=False) as file:
+        write_elem(file, "/", adata)
+        file.flush()
+        return bytes(file.id.get_file_image())
 
 
 def result_anndata(cells: AnnData, result: Result, metrics: dict[str, Any], settings: dict[str, Any]) -> AnnData:
-    """Clusters and embedding with the cells' names and annotations, without the matrix."""
+    """Return clusters and embedding with the cells' names and annotations, without the matrix."""
     adata = AnnData(obs=cells.obs.copy())
     annotate(adata, "jojoscl", result, settings, cells)
     adata.uns["jojoscl"]["metrics"] = json.dumps(metrics)
@@ -126,13 +192,22 @@ def result_anndata(cells: AnnData, result: Result, metrics: dict[str, Any], sett
 
 
 def peak_memory_mb() -> float:
-    """Most memory this process has held so far, in 10^6 bytes."""
+    """Return the most memory this process has held so far, in 10^6 bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout that the package is in, with "+" when it was changed since; None outside of one."""
+    """Return the commit of the checkout that the package is in, with "+" when it was changed since.
+
+    None where there is no checkout, no git, or a git that fails.
+    """
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():  # installed, perhaps below a repository of the user's
+        return None
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
     return done.stdout.strip() or None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import scanpy as sc
 from matplotlib.figure import Figure
 
 from jojoscl.clustering.graph import neighbor_graph
-from jojoscl.utils.files import whole_file
 from jojoscl.utils.seeding import at_most
 
 _MOST_CELLS = 50_000
@@ -25,27 +24,27 @@ _SYMBOLS = {
 }
 
 
-def loss_curves(history: list[dict[str, float]], path: Path) -> None:
-    """Every loss against the epoch; nothing for methods without epochs."""
+def loss_curves(history: list[dict[str, float]]) -> bytes | None:
+    """Return every loss against the epoch as a PNG; None for methods without epochs."""
     table = pd.DataFrame(history)
     if table.empty:
-        return
+        return None
     names = [name for name in table.columns if name != "epoch"]
     figure = Figure(figsize=(3 * len(names), 2.6), layout="constrained")
     for axis, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
         axis.plot(table["epoch"], table[name], color="C0")
         axis.set(title=name, xlabel="epoch")
-    _save(figure, path)
+    return _png(figure)
 
 
-def shrinkage(record: pd.DataFrame, path: Path) -> None:
-    """The rows of :class:`~jojoscl.training.shrinkage_log.ShrinkageRecord`; nothing for methods without them.
+def shrinkage(record: pd.DataFrame) -> bytes | None:
+    """Return the rows of a :class:`~jojoscl.training.shrinkage_log.ShrinkageRecord` as a PNG; None without rows.
 
     Above: sigma2_k, tau2_k, b_k and the centroids' movement (a thin line a cluster, the median thick) and the cosine
     gap against the epoch. Below: distances between centroids.
     """
     if record.empty:
-        return
+        return None
     curves = [name for name in ("sigma2", "tau2", "b", "movement", "cosine_gap") if (record["quantity"] == name).any()]
     distances: list[tuple[Any, pd.DataFrame]] = list(record[record["quantity"] == "distance"].groupby("epoch"))
     figure = Figure(figsize=(3 * len(curves), 2.6 * (1 + bool(distances))), layout="constrained")
@@ -59,14 +58,14 @@ def shrinkage(record: pd.DataFrame, path: Path) -> None:
         axis.plot(values.median(axis=1), color="C0")
         axis.set(title=_SYMBOLS[name], xlabel="epoch")
     if not distances:
-        return _save(figure, path)
+        return _png(figure)
     top = max(group["value"].max() for _, group in distances)
     axes = np.atleast_1d(rows[1].subplots(1, len(distances)))
     for axis, (epoch, group) in zip(axes, distances, strict=True):
         image = axis.imshow(_symmetric(group), vmin=0, vmax=top, cmap="viridis")
         axis.set(title=f"centroids after {epoch + 1} epochs", xlabel="cluster", ylabel="cluster")
     rows[1].colorbar(image, ax=axes, label="distance")
-    _save(figure, path)
+    return _png(figure)
 
 
 def _symmetric(group: pd.DataFrame) -> np.ndarray:
@@ -76,10 +75,10 @@ def _symmetric(group: pd.DataFrame) -> np.ndarray:
     return matrix
 
 
-def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, path: Path, *, seed: int) -> None:
-    """UMAP of an embedding (n, d), coloured by cluster and, where they are known, by annotated type.
+def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, *, seed: int) -> bytes:
+    """Return the UMAP of an embedding (n, d) as a PNG, coloured by cluster and, where it is known, by annotated type.
 
-    Of more than 50,000 cells so many are drawn.
+    Above 50,000 cells a random subset is drawn.
     """
     shown = at_most(np.arange(len(labels)), _MOST_CELLS, seed=seed)
     labels, truth = labels[shown], None if truth is None else truth[shown]
@@ -106,11 +105,11 @@ def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, pa
             markerscale=2,
             ncols=1 + len(names) // 21,
         )
-    _save(figure, path)
+    return _png(figure)
 
 
 def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
-    """UMAP (n, 2) by scanpy's defaults."""
+    """Return UMAP coordinates (n, 2) by scanpy's defaults."""
     adata = neighbor_graph(embedding, 15, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as there
@@ -118,6 +117,7 @@ def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(adata.obsm["X_umap"])
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150)
+    return content.getvalue()

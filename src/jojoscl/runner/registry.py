@@ -52,7 +52,7 @@ _STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
 
 
 def class_of(name: object) -> Any:
-    """The class that `_target_` names; a :class:`UserError` for any other than those of the table."""
+    """Return the class that `_target_` names; a :class:`UserError` for any other than those of the table."""
     table = SETTINGS | LOGGERS
     if not isinstance(name, str) or name not in table:
         raise UserError(f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(table))}.")

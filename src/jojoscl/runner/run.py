@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,50 +35,51 @@ from jojoscl.utils.errors import UserError
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Do the run that `cfg` describes in `folder` and return its metrics; a finished run is read, not done again."""
     cfg = varied(cfg)
-    if cfg.force is not True and (finished := output.read_metrics(folder, config_hash(cfg))):
+    if finished := _finished(cfg, folder):
         return finished
     run_settings(cfg)
-    method, dataset, trainer = build(cfg.method), build(cfg.data), build(cfg.trainer)
-    corrupt = build(cfg.corrupt)
-    check_together(cfg, method)
+    with output.owned(folder):
+        return _finished(cfg, folder) or _run(cfg, folder)  # another command may have finished it meanwhile
 
+
+def _finished(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
+    return None if cfg.force is True else output.read_metrics(folder, config_hash(cfg))
+
+
+def _run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    method, dataset, trainer, corrupt = (build(cfg[node]) for node in ("method", "data", "trainer", "corrupt"))
+    check_together(cfg, method)
     forget_peak_memory()
     started = time.perf_counter()
     cells = corrupt(dataset.load(), seed=cfg.seed)
     loaded = time.perf_counter()
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
     n_clusters = number_of_clusters(cfg.n_clusters, truth)
-    loggers = make_loggers(cfg, folder)
+    handed = handed_labels(method, cfg.selection, truth)
     if cfg.force:
         output.clear(folder)
-    try:
-        result = method.fit_predict(
-            without_labels(cells),
-            n_clusters,
-            seed=cfg.seed,
-            run=Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg)),
-            **truth_for(method, cfg.selection, truth),
-        )
-        seconds = {"load": loaded - started, **result.seconds}
+    with loggers_of(cfg, folder) as loggers:
+        where = Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg))
+        result = method.fit_predict(without_labels(cells), n_clusters, seed=cfg.seed, run=where, **handed)
+        wall = time.perf_counter() - started
+        stages = {"load": loaded - started, **result.seconds}
         metrics = {
             **output.describe(cfg, cells, result),
             "n_types": None if truth is None else len(np.unique(truth)),
             **study_point(cfg),
             **evaluate(truth, result),
             "silhouette": silhouette(result.embedding, result.labels),
-            "seconds": seconds | {"method": sum(result.seconds.values()), "total": sum(seconds.values())},
+            # The stages of a resumed run hold the seconds from before it was cut off too.
+            "seconds": stages | {"method": sum(result.seconds.values()), "total": max(wall, sum(stages.values()))},
         }
+        if "truth" in handed:
+            metrics["selection"] = "truth"  # a ceiling, told apart from what no label touched
         output.write(folder, cfg, cells, truth, result, metrics)
         for logger in loggers[1:]:
             if isinstance(logger, Wandb):
                 logger.log_results(folder, metrics)
             else:
                 logger.log_metrics({k: v for k, v in metrics.items() if isinstance(v, int | float)})
-    finally:
-        for logger in loggers:
-            logger.finalize("success")
-            if isinstance(logger, Wandb):
-                logger.close()
     return metrics
 
 
@@ -96,13 +98,18 @@ def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> in
     return len(np.unique(truth))
 
 
-def truth_for(method: Method, selection: str, truth: np.ndarray | None) -> dict[str, Any]:
-    """What of the labels a method is handed: a scorer under selection=oracle, all by the ceiling, else nothing."""
+def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> dict[str, Any]:
+    """Return what `method` is handed of the true labels: nothing, but for two kinds of runs that are marked.
+
+    With selection=oracle it is a scorer, ARI + NMI, as in the released code. The ceiling, which says so by
+    `takes_truth`, is handed the labels (n_cells,) themselves.
+    """
     if selection != "oracle" and not method.takes_truth:
         return {}
     if truth is None:
-        asks = "selection=oracle" if selection == "oracle" else f"method={method.name}"
-        raise UserError(f"{asks} needs annotated types, and these cells have none: choose another.")
+        asked = f"method={method.name}" if method.takes_truth else "selection=oracle"
+        instead = "choose another method" if method.takes_truth else "use selection=last"
+        raise UserError(f"{asked} needs annotated types, and these cells have none: {instead}.")
     return {"truth": truth} if method.takes_truth else {"oracle": functools.partial(_ari_and_nmi, truth)}
 
 
@@ -119,12 +126,18 @@ def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
     return scores(truth, result.labels) | {f"last_{name}": value for name, value in last.items()}
 
 
-def make_loggers(cfg: DictConfig, folder: Path) -> tuple[Any, ...]:
-    """The CSV logger always, and the one that `logger` names."""
-    csv = CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
-    if not cfg.get("logger"):
-        return (csv,)
-    chosen = build(with_settings(cfg.logger, {"save_dir": str(folder)}))
-    if isinstance(chosen, Wandb):
-        chosen.start(plain(cfg))
-    return (csv, chosen)
+@contextlib.contextmanager
+def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[Any, ...]]:
+    """Yield the CSV logger, and the one that `logger` names; all is written out after the block."""
+    loggers = [CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)]
+    if cfg.get("logger"):
+        loggers.append(build(with_settings(cfg.logger, {"save_dir": str(folder)})))
+    try:
+        if isinstance(loggers[-1], Wandb):
+            loggers[-1].start(plain(cfg))
+        yield tuple(loggers)
+    finally:
+        for logger in loggers:
+            logger.finalize("success")
+            if isinstance(logger, Wandb):
+                logger.close()

@@ -11,7 +11,8 @@ import json
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from jojoscl.runner.config import compose, config_hash, run_folder
+from jojoscl.runner.config import compose, run_folder
 from jojoscl.runner.registry import build
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError, nearest
@@ -149,9 +152,7 @@ class Worker:
         """Mean score of the trial's runs."""
         scores = []
         for cfg in configs(self.search, self.overrides, trial.params):
-            # Two trials may propose the same run: the second waits, and reads what the first has written.
-            with FileLock(self.locks / f"run-{config_hash(cfg)}.lock"):
-                score = run(cfg, self.folder / run_folder(cfg)).get(self.search.score)
+            score = run(cfg, self.folder / run_folder(cfg)).get(self.search.score)
             if score is None or not np.isfinite(score):
                 raise UserError(f"{cfg.data.name}, seed {cfg.seed}: the run has no {self.search.score}.")
             scores.append(score)
@@ -168,9 +169,22 @@ def search(overrides: Sequence[str]) -> None:
     name = f"{cfg.name}-oracle" if settings.oracle else cfg.name
     fixed = tuple(o for o in overrides if not _key(o).startswith("search."))
     worker = Worker(settings, (*fixed, f"name={name}"), Path(cfg.paths.runs) / name)
-    study = worker.open()
-    worker.work(study)
-    report(study, worker)
+    with study_told(worker.folder / "study.db"):
+        study = worker.open()
+        worker.work(study)
+        report(study, worker)
+
+
+@contextmanager
+def study_told(path: Path) -> Iterator[None]:
+    """Raise a :class:`UserError` for a study's file that is damaged, or that is none."""
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{path} cannot be used as a study ({reason}): move it away and search again, finished runs are kept."
+        ) from error
 
 
 def configs(settings: Search, overrides: Sequence[str], params: dict[str, Any]) -> list[DictConfig]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import os
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import lightning as L
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.processes import live_with_parent
 
 T = TypeVar("T")
 _IMPORTED = 77  # exit code of a process that never came to its work
@@ -95,7 +96,8 @@ def launch(work: Callable[..., None], n_processes: int, module: L.LightningModul
         # Forked from a server that has imported and not run anything: CUDA and OpenMP do not survive a fork.
         mp.get_context("forkserver").set_forkserver_preload(["jojoscl.training.fit"])  # and so all slow imports, once
         arguments = (find_free_network_port(), work, module, *args)
-        start_processes(_on_rank, arguments, n_processes, start_method="forkserver")
+        with children_end():
+            start_processes(_on_rank, arguments, n_processes, start_method="forkserver")
     except ProcessRaisedException as error:  # holds a traceback as text
         sentence = str(error).strip().rpartition(f"{UserError.__module__}.{UserError.__name__}: ")[2]
         if "\n" in sentence or sentence == str(error).strip():
@@ -119,16 +121,21 @@ def end_if_imported() -> None:
         os._exit(_IMPORTED)
 
 
+@contextmanager
+def children_end() -> Iterator[None]:
+    """Kill the processes that were started in this block when it is left by an exception."""
+    before = set(mp.active_children())
+    try:
+        yield
+    except BaseException:
+        for child in set(mp.active_children()) - before:
+            child.kill()
+            child.join()
+        raise
+
+
 def _on_rank(rank: int, port: int, work: Callable[..., None], module: L.LightningModule, *args: Any) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    live_with_parent()
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
     work(copy.deepcopy(module), *args)  # not the one set of weights that all would change
     dist.destroy_process_group()
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of the process that called :func:`launch`, and end this one, even in the midst of its work."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

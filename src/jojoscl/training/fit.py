@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import tempfile
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from jojoscl.training.callbacks import History, Progress
 from jojoscl.training.checkpoint import LastCheckpoint, load_fitting, load_sealed
@@ -114,17 +115,24 @@ def _train(
             enable_checkpointing=checkpoint is not None,
             default_root_dir=run.folder,
         )
-        resumed = checkpoint if checkpoint and checkpoint.exists() else None
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=resumed)
-        except SIGTERMException:  # Lightning has put off the signal, and handlers are again as they were
-            signal.raise_signal(signal.SIGTERM)
-            raise
-        except SystemExit as end:
-            if isinstance(end.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None
-            raise
+        with interruptions_pass(trainer):
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None)
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU, and all cells are still to be embedded
+
+
+@contextmanager
+def interruptions_pass(trainer: L.Trainer) -> Iterator[None]:
+    """Hand Ctrl-C and SIGTERM on; Lightning makes a SystemExit of both, which ends a notebook or looks like success."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if trainer.received_sigterm:
+            signal.raise_signal(signal.SIGTERM)
+        raise KeyboardInterrupt from stop
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)  # which Lightning leaves ignored if it had not begun
 
 
 def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:

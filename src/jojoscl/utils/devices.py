@@ -16,6 +16,7 @@ def sent(x: Any, device: torch.device | str) -> Any:
     if isinstance(x, tuple):
         return x._make(sent(part, device) for part in x)  # type: ignore[attr-defined]
     device = torch.device(device)
+    x = x.float() if device.type == "mps" and x.dtype == torch.float64 else x  # it has no doubles
     return _pinned(x).to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 

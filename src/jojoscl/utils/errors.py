@@ -25,10 +25,10 @@ def nearest(word: str, options: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else f" (there are: {', '.join(options)})"
 
 
-def stop(sentence: str, program: str = "") -> NoReturn:
-    """Say what is wrong and what to do, and end with exit code 2."""
+def stop(sentence: str, program: str = "", code: int = 2) -> NoReturn:
+    """Say what is wrong and what to do, and end with exit code 2, or another."""
     print(f"{program or Path(sys.argv[0]).name}: {sentence}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)
 
 
 def told_in_a_sentence(main: Callable[[], None]) -> Callable[[], None]:

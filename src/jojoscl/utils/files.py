@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
+import secrets
+import shutil
+import socket
+import sys
 import tempfile
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jojoscl.utils.errors import UserError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_WRONG = {getattr(errno, name) for name in (
+    "EACCES", "EROFS", "ENOTDIR", "EEXIST", "EISDIR", "EPERM", "EIO", "ELOOP", "ESTALE", "EINVAL", "EBUSY", "ENOTEMPTY",
+)}  # fmt: skip
+_TEMPORARY = re.compile(r"\.jojoscl-(?P<where>[0-9a-f]{8})-(?P<pid>\d+)-")
+_STALE_SECONDS = 7 * 24 * 3600.0  # of a temporary whose process cannot be asked for, on another machine
+_live: set[Path] = set()  # the temporaries of this process
 
 
 @contextmanager
@@ -22,34 +38,77 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder cannot be written, or the disk is full. `path` is then as it was before.
     """
     path = Path(path)
-    temporary: Path | None = None
-    with _told(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-            os.close(handle)
-            temporary = Path(name)
-            yield temporary
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        finally:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
+    temporary = path.parent / f"{_prefix()}{secrets.token_hex(4)}{path.suffix}"
+    with told(path), _alive(temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path.lstat()  # a name that is too long is told before the work
+        temporary.touch()
+        yield temporary
+        temporary.replace(path)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """As :func:`whole_file` for a folder; one that is there already, made by another process meanwhile, stays."""
-    with _told(path), tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as name:
-        temporary = Path(name) / path.name
+    with told(path), _new_folder(path.parent) as outer:
+        temporary = outer / path.name
         temporary.mkdir()
         yield temporary
-        with suppress(FileExistsError):
+        try:
             temporary.rename(path)
+        except OSError:  # which one it is depends on the system
+            if not path.is_dir():
+                raise
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def temporary_folder() -> Iterator[Path]:
+    """Yield a new folder where the system keeps such; it is deleted after the block."""
+    try:
+        parent = Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise UserError("No folder for temporary files can be written: name one by TMPDIR.") from error
+    sweep_temporaries(parent)
+    with told(parent), _new_folder(parent) as path:
+        yield path
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Delete what killed processes of ours left half-written in `folder`; what a live one writes stays.
+
+    A temporary name tells the machine and the process. Here it is seen whether the process is gone; a temporary of
+    another machine has to be a week old.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError:  # no such folder, or not ours to see
+        return
+    for name in filter(None, map(_TEMPORARY.match, names)):
+        path = folder / name.string
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if _is_stale(path, name["where"], int(name["pid"])):
+                delete(path)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it, where that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what :func:`unwritable` says of an error that is met in the block, which writes `path`."""
     try:
         yield
     except OSError as error:
@@ -59,15 +118,55 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def unwritable(path: str | os.PathLike[str], error: OSError) -> UserError | None:
-    """What to say of `error`, met in writing `path`, if a full disk or a wrong folder is its cause."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    """Return what to say of `error`, met in writing `path`, if a full disk or a wrong name or folder is its cause."""
+    if error.errno in _FULL:
         return UserError(f"No space left to write {path}: free some disk or choose another folder.")
-    if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EPERM):
+    if error.errno == errno.ENAMETOOLONG:
+        return UserError(f"{path} cannot be written, as its name is too long: choose a shorter one.")
+    if error.errno == errno.ENOENT and path and not Path(path).absolute().parent.is_dir():
+        return UserError(f"{path} cannot be written, as its folder is gone: make it, or choose another.")
+    if error.errno in _WRONG:
         return UserError(f"{path} cannot be written ({error.strerror}): choose another folder.")
     return None
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextmanager
+def _alive(temporary: Path) -> Iterator[None]:
+    """Keep `temporary` from being swept in the block, and delete it after."""
+    _live.add(temporary.absolute())
+    try:
+        yield
+    finally:
+        delete(temporary)
+        _live.discard(temporary.absolute())
+
+
+@contextmanager
+def _new_folder(parent: Path) -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
+    with _alive(path):
+        yield path
+
+
+def _prefix() -> str:
+    return f".jojoscl-{_where()}-{os.getpid()}-"
+
+
+def _where() -> str:
+    """Return a name for the processes that a number stands for: this machine's, or this container's."""
+    numbers = Path("/proc/self/ns/pid")
+    inside = os.readlink(numbers) if numbers.is_symlink() else ""
+    return f"{zlib.crc32(f'{socket.gethostname()} {inside}'.encode()):08x}"
+
+
+def _is_stale(path: Path, where: str, pid: int) -> bool:
+    if where != _where() or sys.platform == "win32":  # there a signal of 0 would end the process
+        return time.time() - path.lstat().st_mtime > _STALE_SECONDS
+    if pid == os.getpid():  # or one before that had the same number
+        return path.absolute() not in _live
+    with suppress(PermissionError, OverflowError):  # another user's process; no process's number
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+    return False

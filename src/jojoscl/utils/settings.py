@@ -115,15 +115,15 @@ class Settings:
 
     @classmethod
     def defaults(cls) -> dict[str, object]:
-        """All settings at their defaults, as plain values."""
+        """Return all settings at their defaults, as plain values."""
         return cls().plain()
 
     def plain(self) -> dict[str, object]:
-        """All settings as plain values, those within others too."""
+        """Return all settings as plain values, those within others too."""
         return {name: value.plain() if isinstance(value, Settings) else value for name, value in self._items()}
 
     def decisive(self) -> dict[str, object]:
-        """The settings that may change a result, as plain values: those not at their neutral value."""
+        """Return the settings that may change a result, as plain values: those not at their neutral value."""
         neutral = {f.name: f.metadata.get("neutral", _DECISIVE) for f in dataclasses.fields(self)}
         return {
             name: value.decisive() if isinstance(value, Settings) else str(value) if isinstance(value, Path) else value
@@ -135,7 +135,7 @@ class Settings:
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
 
     def _converted(self, field: Field, value: object, hint: object) -> object:
-        """`value` as Python's own type that the hint asks for, numpy's numbers and lists too."""
+        """Return `value` as Python's own type that the hint asks for, numpy's numbers and lists too."""
         allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         for kind in allowed:
             within = typing.get_args(kind)
@@ -159,12 +159,12 @@ class Settings:
 
 @functools.cache
 def _hints(kind: type[Settings]) -> dict[str, object]:
-    """The types of the fields, as objects."""
+    """Return the types of the fields, as objects."""
     return typing.get_type_hints(kind)
 
 
 def _plain(value: object, kind: type) -> object:
-    """`value` as a bool, int, float, str or what else `kind` is; None if it is none."""
+    """Return `value` as a bool, int, float, str or what else `kind` is; None if it is none."""
     if kind is bool or isinstance(value, bool | np.bool_):
         return bool(value) if kind is bool and isinstance(value, bool | np.bool_) else None
     if kind is int and isinstance(value, Integral):
@@ -192,14 +192,14 @@ def _bounds(low: float, high: float) -> str:
 
 
 def _with_default(field: Field, default: object) -> object:
-    """The same setting with another default."""
+    """Return the same setting with another default."""
     about = field.metadata
     (low, high), values = about["range"], about["values"]
     return setting(default, about["meaning"], low=low, high=high, values=values, neutral=about["neutral"])
 
 
 def _documented(cls: type[Settings], fields: dict[str, Field], hints: dict[str, object]) -> str:
-    """The docstring of `cls` with a numpydoc section on its fields; `hints` are the types of its own."""
+    """Return the docstring of `cls` with a numpydoc section on its fields; `hints` are the types of its own."""
     lines = ["", "Parameters", "----------"]
     for name, field in fields.items():
         about, kind = field.metadata, hints.get(name) or field.type

@@ -12,8 +12,8 @@ from anndata import AnnData
 from jojoscl.clustering.consensus import Consensus, consensus, micro_linkage, snn_mean
 from jojoscl.clustering.graph import estimate_n_clusters, neighbors_within
 from jojoscl.clustering.kmeans import nearest_mean
-from jojoscl.data.preprocess import Preprocess
-from jojoscl.data.store import Store, centred, preprocessed
+from jojoscl.data.preprocess import Preprocess, preprocessed
+from jojoscl.data.store import Store, centred
 from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, estimated, isolated_and_timed
 from jojoscl.methods.jojoscl.module import JojoSCLModule
 from jojoscl.model.anchor import Anchor, normalise, pca_anchor, principal_axes, softness

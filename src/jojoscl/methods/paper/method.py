@@ -9,8 +9,7 @@ import numpy as np
 from anndata import AnnData
 
 from jojoscl.clustering.kmeans import assign
-from jojoscl.data.preprocess import Preprocess
-from jojoscl.data.store import preprocessed
+from jojoscl.data.preprocess import Preprocess, preprocessed
 from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, estimated, isolated_and_timed
 from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.paper.module import PaperModule

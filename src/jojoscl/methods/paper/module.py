@@ -62,7 +62,7 @@ class PaperModule(MomentumModule):
     # ---- representations -------------------------------------------------------------------------------------
 
     def heads(self, h: Tensor) -> dict[str, Tensor]:
-        """h (B, P), z (B, d) on the unit sphere, and soft assignments (B, K) under the names of `assign_on`."""
+        """H (B, P), z (B, d) on the unit sphere, and soft assignments (B, K) under the names of `assign_on`."""
         return {"h": h, "z": self.instance_head(h), "cluster_head": self.cluster_head(h)}
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

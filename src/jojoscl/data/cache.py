@@ -1,0 +1,77 @@
+"""A folder with preprocessed cells of earlier calls, each named by what it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jojoscl.data.io.matrix import canonical, is_backed
+from jojoscl.data.store import Store, intact_store
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import delete, sweep_temporaries, whole_folder
+
+log = logging.getLogger(__name__)
+
+
+def cached(cache: Path, name: str, build: Callable[[Path | None], Store]) -> Store:
+    """Return the store `name` of the folder `cache`; `build` makes it there, or elsewhere (None), where there is none.
+
+    A damaged one is made anew. A cache that can only be read is read, and nothing is added to it.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be used, or the disk is full.
+    """
+    path = usable(cache) / name
+    if store := intact_store(path):
+        return store
+    if path.exists():
+        log.warning("the cache entry %s is damaged: computing anew", path)
+    if not os.access(cache, os.W_OK):
+        log.warning("the cache %s cannot be written: going on without it", cache)
+        return build(None)
+    delete(path)
+    with whole_folder(path) as folder:
+        build(folder)
+    return intact_store(path) or build(None)  # where the cache is deleted meanwhile
+
+
+def usable(cache: Path) -> Path:
+    """Return the folder, made if need be, free of what killed processes left; or raise a :class:`UserError`."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{cache} cannot be used as cache ({error.strerror}): choose another folder.") from error
+    if not os.access(cache, os.R_OK | os.X_OK):
+        raise UserError(f"{cache} cannot be used as cache (no permission): choose another folder.")
+    sweep_temporaries(cache)
+    return cache
+
+
+def content(x: Any, what: str) -> str:
+    """Return a name for the values of a matrix x, or for the file (path, size, time) they are in, and for `what`."""
+    state = hashlib.sha256(what.encode())
+    if is_backed(x):
+        state.update(repr(_files(x)).encode())
+    else:
+        x = canonical(x)
+        for part in (x.data, x.indices, x.indptr):
+            state.update(np.ascontiguousarray(part).view(np.uint8).data)
+    return state.hexdigest()[:24]
+
+
+def _files(x: Any) -> list[Any]:
+    """Return the name of a matrix in its file, and path, size and time of that file, or of each in a folder of zarr."""
+    if hasattr(x, "numblocks"):  # dask's, whose name says all that
+        return [x.name]
+    node = getattr(x, "group", x)
+    path = Path(node.file.filename if hasattr(node, "file") else node.store.root).resolve()
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [node.name, *((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)]

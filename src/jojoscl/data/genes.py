@@ -1,0 +1,73 @@
+"""Which genes are kept: their moments, summed over bands of cells, and the rules that choose by them."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from jojoscl.utils.errors import UserError
+
+
+class Moments:
+    """Mean and variance of each gene, over cells that come in bands.
+
+    seen: cells (n_genes,) that have an entry for the gene. Each sum is taken cell by cell, so the bands do not change
+    its bits, and as scanpy takes it.
+    """
+
+    def __init__(self, n_genes: int) -> None:
+        self.n_cells, self.seen, self._sums = 0, np.zeros(n_genes, np.int64), np.zeros((2, n_genes))
+
+    def add(self, band: sp.csr_matrix, values: np.ndarray) -> None:
+        """Count in the cells of `band`, whose entries have these values (nnz,)."""
+        self.n_cells += band.shape[0]
+        self.seen += np.bincount(band.indices, minlength=band.shape[1])
+        for total, powers in zip(self._sums, (values, values * values), strict=True):
+            np.add.at(total, band.indices, powers.astype(np.float64, copy=False))
+
+    def mean_variance(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return both, (n_genes,), with n - 1 in the variance, as scanpy has it."""
+        mean, square = self._sums / self.n_cells
+        return mean, np.maximum(square - mean**2, 0) * (self.n_cells / (self.n_cells - 1))
+
+
+def varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return which genes (n_genes,) vary, with room for rounding; that none does is a :class:`UserError`."""
+    varies: np.ndarray = variance > 1e-9 * mean**2
+    if not varies.any():
+        raise UserError("No gene is left that varies between cells: give cells that differ.")
+    return varies
+
+
+def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np.ndarray:
+    """Return the indices that scanpy's flavor ``seurat`` chooses (Satija et al., Nat Biotechnol 2015).
+
+    From mean and variance (n_genes,) of normalised values, which scanpy itself takes only from a whole matrix: the
+    largest log dispersions, standardised within 20 bins of the log mean, and those that tie with the last.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dispersion = np.log(np.where(variance > 0, variance / mean, np.nan))
+    of_bin = pd.Series(dispersion).groupby(pd.cut(np.log1p(mean), 20), observed=True)
+    centre, spread = of_bin.transform("mean"), of_bin.transform("std")
+    alone = spread.isna()  # in its bin: the dispersion itself is the spread, and 0 the centre
+    score = ((dispersion - centre.mask(alone, 0)) / spread.mask(alone, centre)).to_numpy()
+    known = np.sort(score[~np.isnan(score)])
+    return np.flatnonzero(score >= known[-min(n_top_genes, len(known))])
+
+
+def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:
+    """Return the indices of the genes that scanpy chooses by another flavor, from all of a matrix."""
+    import scanpy as sc  # slow to import: not before it is needed
+
+    cells = AnnData(X=x)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scanpy's advice is of no use here
+            sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, flavor=flavor)
+    except ValueError as error:  # too few genes for its bins, or for its regression
+        raise UserError(f"hvg_flavor={flavor} fails on these cells ({error}): take another.") from error
+    return np.flatnonzero(cells.var["highly_variable"].to_numpy())

@@ -1,0 +1,91 @@
+"""Arguments before Hydra sees them: file names of every kind, settings of earlier versions, empty sweeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from anndata import AnnData
+
+from jojoscl.runner.arguments import check_arguments, parse, quoted
+from jojoscl.runner.sweep import collect
+from jojoscl.utils.errors import UserError
+
+if TYPE_CHECKING:  # several folders have a conftest
+    from conftest import InProcess
+
+NAMES = ("größe.h5ad", "k=1.h5ad", "a b.h5ad", "a,b.h5ad", "[1] (copy).h5ad", "it's {x}.h5ad", "12",
+         'back\\"slash.h5ad',
+         "細胞.h5ad", "a:b.h5ad", "50%.h5ad", "null.h5ad", "#1&2.h5ad")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("key", ["data.path", "+data.metadata", "paths.runs", "hydra.run.dir", "++data.root"])
+def test_hydra_reads_a_path_as_it_was_given(name: str, key: str) -> None:
+    (override,) = parse([quoted(f"{key}={name}", several=False)])
+    assert override.value() == name
+
+
+def test_home_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/her")
+    assert quoted("data.path=~/x.h5ad", several=False) == "data.path='/home/her/x.h5ad'"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["data.path=null", "data.path='a b'", 'paths.runs="x"', "data.path=${paths.runs}/x", "name=a,b", "seed=1", "~data",
+     "data.path=glob(*)", "data.path=", "--cfg"],
+)  # fmt: skip
+def test_what_is_written_for_hydra_stays(argument: str) -> None:
+    assert quoted(argument, several=True) == argument
+
+
+def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (override,) = parse([quoted("data.path=ä.h5ad,b=1.h5ad", several=True)])
+    assert list(override.sweep_string_iterator()) == ["'ä.h5ad'", "'b=1.h5ad'"]
+    (tmp_path / "a,b.h5ad").write_text("")
+    (override,) = parse([quoted("data.path=a,b.h5ad", several=True)])
+    assert override.value() == "a,b.h5ad"
+
+
+@pytest.mark.parametrize("name", ["größe k=1, (2).h5ad", "it's.h5ad"])
+def test_a_run_reads_a_file_with_any_name(in_process: InProcess, tmp_path: Path, cells: AnnData, name: str) -> None:
+    cells.write_h5ad(tmp_path / name)
+    done = in_process("data=h5ad", f"data.path={name}", "n_clusters=3", "method=random", "pictures=false")
+    assert (done.code, done.err) == (0, "")
+    assert list(collect(tmp_path / "runs")["path"]) == [name]
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("preset=paper", "There is no preset= any more: write method=jojoscl_paper."),
+        ("preset=default", "There is no preset= any more: write method=jojoscl."),
+        ("preset=mine", "method=jojoscl | jojoscl_paper | jojoscl_released."),
+        ("preprocess=scanpy", "There is no preprocess= any more: preprocessing belongs to the method: "
+         "method.preprocess.<setting>=<value>."),
+        ("+preprocess.n_top_genes=10", "method.preprocess.<setting>=<value>."),
+        ("data=glob(zzz*)", "'data=glob(zzz*)' matches no choice, so there is nothing to run"),
+        ("seed=range(3,3)", "'seed=range(3,3)' matches no value, so there is nothing to run"),
+        ("data.path=a\udcff.h5ad", "holds bytes that are no text"),
+    ],
+)  # fmt: skip
+def test_refused_in_a_sentence(argument: str, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        check_arguments(["-m", argument])
+    assert words in str(error.value)
+
+
+def test_a_glob_that_matches_is_a_sweep() -> None:
+    assert check_arguments(["-m", "method=glob(leiden*)"]).overrides == ["method=glob(leiden*)"]
+
+
+def test_an_empty_sweep_of_an_experiment_is_refused(in_process: InProcess, tmp_path: Path) -> None:
+    done = in_process("-m", "+hydra.sweeper.params={seed:'range(3,3)'}", "method=random")
+    assert done.code == 2
+    assert done.err.endswith("so there is nothing to run: give at least one.\n")
+    assert not list(tmp_path.rglob("*.json"))

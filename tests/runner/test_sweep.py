@@ -1,0 +1,121 @@
+"""Tables of runs: what is a row, and what foreign files do to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anndata import AnnData
+
+from jojoscl.runner.sweep import collect, summary
+
+if TYPE_CHECKING:  # several folders have a conftest
+    from conftest import InProcess
+
+RANDOM = ("method=random", "pictures=false", "data=simulated", "data.n_cells=60", "data.n_genes=50")
+
+
+def run(folder: Path, name: str, **metrics: Any) -> None:
+    (folder / name).mkdir(parents=True)
+    whole = {"dataset": "h5ad", "method": "m", "seed": 0, "seconds": {"total": 1.0}} | metrics
+    (folder / name / "metrics.json").write_text(json.dumps(whole))
+
+
+def test_seeds_are_averaged_and_nothing_else(tmp_path: Path) -> None:
+    number = 0
+    for path in ("easy.h5ad", "hard.h5ad"):
+        for k in (2, "annotated", None):
+            for lr in (0.1, 0.2):
+                for seed in (0, 1):
+                    settings = {"seed": seed, "method": {"lr": lr, "dims": [1, 2]}, "data": {"digest": path}}
+                    run(
+                        tmp_path,
+                        f"run{number}",
+                        path=path,
+                        n_clusters_asked=k,
+                        seed=seed,
+                        ari=number,
+                        settings=settings,
+                    )
+                    number += 1
+    table = summary(collect(tmp_path))
+    assert list(table) == ["dataset", "path", "method", "n_clusters_asked", "method.lr", "runs", "ari", "seconds"]
+    assert list(table["runs"]) == [2] * 12
+    found = dict(
+        zip(zip(table["path"], table["n_clusters_asked"], table["method.lr"], strict=True), table["ari"], strict=True)
+    )
+    assert found["easy.h5ad", 2, "0.1"] == 0.5
+    assert found["hard.h5ad", "annotated", "0.2"] == 18.5
+
+
+def test_settings_of_different_methods_are_no_columns(tmp_path: Path) -> None:
+    run(tmp_path, "a", method="a", settings={"method": {"lr": 1}})
+    run(tmp_path, "b", method="b", settings={"method": {"n_pcs": 1}})
+    assert list(summary(collect(tmp_path))) == ["dataset", "method", "runs", "seconds"]
+
+
+FOREIGN = {
+    "cut": "{",
+    "a list": "[1]",
+    "a number": "3",
+    "other keys": '{"accuracy": 0.9}',
+    "seconds in words": '{"dataset": "a", "method": "b", "seed": 0, "seconds": {"total": "long"}}',
+    "seconds as a number": '{"dataset": "a", "method": "b", "seed": 0, "seconds": 3}',
+    "scores in words": '{"dataset": "a", "method": "b", "seed": 0, "seconds": {"total": 1}, "ari": "good"}',
+    "a dataset that is a list": '{"dataset": [], "method": "b", "seed": 0, "seconds": {"total": 1}}',
+    "settings that are a list": '{"dataset": "a", "method": "b", "seed": 0, "seconds": {"total": 1}, "settings": [1]}',
+    "deep": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("case", [*FOREIGN, "bytes", "folder"])
+def test_a_foreign_metrics_file_is_named_and_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    run(tmp_path, "ours", ari=0.5)
+    path = tmp_path / "foreign" / "metrics.json"
+    path.parent.mkdir()
+    if case == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"\xff" if case == "bytes" else FOREIGN[case].encode())
+    assert list(collect(tmp_path)["ari"]) == [0.5]
+    assert caplog.messages == [f"{path} cannot be read as the metrics of a run: it is left out of the table"]
+
+
+def test_failed_jobs_are_named_beside_foreign_files(in_process: InProcess, tmp_path: Path) -> None:
+    foreign = tmp_path / "runs" / "main" / "other"
+    (foreign / "failed.txt").mkdir(parents=True)
+    (foreign / "metrics.json").write_text('{"seconds": "long"}')
+    done = in_process("-m", *RANDOM, "n_clusters=3,61")
+    assert (done.code, done.err) == (1, "")
+    assert "61 clusters were asked for, but there are only 60 cells" in done.out
+    assert done.out.count("is left out of the table") == 1
+
+
+def test_every_failed_job_is_named_when_the_table_fails(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Any) -> None:
+        raise RuntimeError("no table")
+
+    monkeypatch.setattr("jojoscl.runner.sweep.summary", broken)
+    done = in_process("-m", *RANDOM, "vary={method.x:1},{method.y:2},null")
+    assert done.code == 1
+    assert "could not be made (RuntimeError: no table)" in done.out
+    assert "There is no setting 'x'" in done.out
+    assert "There is no setting 'y'" in done.out
+
+
+def test_two_files_and_two_numbers_of_clusters_are_four_rows(
+    in_process: InProcess, tmp_path: Path, cells: AnnData
+) -> None:
+    for name in ("easy.h5ad", "hard.h5ad"):
+        cells.write_h5ad(tmp_path / name)
+    own = ("data=h5ad", "data.path=easy.h5ad,hard.h5ad", "data.label_key=cell_type", "n_clusters=2,4", "seed=0,1")
+    done = in_process("-m", *RANDOM[:2], *own)
+    assert (done.code, done.err) == (0, "")
+    table = summary(collect(tmp_path / "runs"))
+    assert sorted(zip(table["path"], table["n_clusters_asked"], table["runs"], strict=True)) == [
+        ("easy.h5ad", 2, 2), ("easy.h5ad", 4, 2), ("hard.h5ad", 2, 2), ("hard.h5ad", 4, 2)
+    ]  # fmt: skip

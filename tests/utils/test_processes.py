@@ -1,0 +1,87 @@
+"""Children that end with their parent, and what SIGTERM and Ctrl-C do to a command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jojoscl.utils.processes import interrupted, interruptible, live_with_parent
+
+PARENT = """
+import multiprocessing, os, sys, time
+from jojoscl.utils.processes import live_with_parent
+
+def child():
+    live_with_parent()
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    if sys.argv[1] == "joblib":
+        from joblib import Parallel, delayed
+        Parallel(2, backend="loky")(delayed(child)() for _ in range(2))
+    for _ in range(2):
+        multiprocessing.get_context(sys.argv[1]).Process(target=child).start()
+    time.sleep(600)
+"""
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is there, and more than a record of its end."""
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Linux only")
+@pytest.mark.parametrize("how", ["forkserver", "spawn", "joblib"])
+def test_children_end_when_only_their_parent_is_killed(tmp_path: Path, how: str) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = [sys.executable, str(tmp_path / "parent.py"), how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        assert parent.stdout
+        children = [int(parent.stdout.readline()) for _ in range(2)]
+        assert all(map(alive, children))
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + 10
+        while any(map(alive, children)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not any(map(alive, children))
+
+
+def test_a_process_that_nobody_started_is_left_alone() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    live_with_parent()
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_raises_keyboard_interrupt_and_tells_its_code(number: signal.Signals, code: int) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        signal.raise_signal(number)
+    assert interrupted() == code
+    assert signal.getsignal(number) == before
+
+
+def test_a_swallowed_signal_ends_the_process_all_the_same() -> None:
+    code = """
+import os, signal, time
+import jojoscl.utils.processes as processes
+processes._GRACE_SECONDS = 0.2
+with processes.interruptible():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    except KeyboardInterrupt:
+        time.sleep(60)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False, env=os.environ).returncode == 143
