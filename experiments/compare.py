@@ -12,6 +12,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from experiments.runs import OURS
+from jojoscl.runner.paired import signed_rank
 
 LEAST = 3  # methods and sets below which there is nothing to compare
 ALPHA = 0.05
@@ -96,11 +97,6 @@ def compare(means: pd.DataFrame) -> Comparison:
     table["p_holm"] = pd.Series(multipletests(tested, method="holm")[1], tested.index)
     friedman = stats.friedmanchisquare(*means.to_numpy().T)
     return Comparison(means, left_out, table, (friedman.statistic, friedman.pvalue))
-
-
-def signed_rank(differences: pd.Series) -> float:
-    """Return Wilcoxon's two-sided p; 1 where nothing differs, for which scipy has none."""
-    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
 
 
 def complete(means: pd.DataFrame) -> tuple[pd.DataFrame, str]:

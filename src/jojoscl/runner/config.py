@@ -18,9 +18,11 @@ from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from jojoscl.data.datasets import labelled_files
 from jojoscl.methods.base import Method
 from jojoscl.runner.registry import build, class_of, refuse_calls, register_settings
 from jojoscl.utils.errors import UserError, nearest
@@ -229,6 +231,18 @@ def oracle_if_possible(cfg: DictConfig) -> str:
     return "oracle" if class_of(cfg.method._target_).takes_oracle else "last"
 
 
+def files_to_run(cfg: DictConfig) -> str:
+    """Return the labelled files of `data.folder`, quoted and with commas between, as a sweep takes them."""
+    data = cfg.data
+    if not OmegaConf.select(data, "folder"):
+        raise UserError("No folder is given: name one by data.folder=/path/to/folder.")
+    files = labelled_files(Path(data.folder).expanduser(), data.label_key)
+    for name in data.kinds or {}:
+        if name not in (stems := [path.stem for path in files]):
+            raise UserError(f"data.kinds names {name!r}, which is no file of the folder{nearest(name, stems)}.")
+    return ",".join(QuotedString(str(path), Quote.single).with_quotes() for path in files)
+
+
 def register_resolvers() -> None:
     """Make the settings of all classes known to Hydra, and ``${run_folder:}``, ``${config_hash:}`` ... to OmegaConf."""
     register_settings()
@@ -237,3 +251,5 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(_root_), replace=True)
     OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
     OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)
+    OmegaConf.register_new_resolver("labelled_files", lambda *, _root_: files_to_run(_root_), replace=True)
+    OmegaConf.register_new_resolver("file_name", lambda path: Path(path or "folder").stem, replace=True)

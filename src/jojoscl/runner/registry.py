@@ -27,6 +27,7 @@ SETTINGS = {
     "TrueLabels": "jojoscl.methods.controls",
     "CatalogDataset": "jojoscl.data.datasets",
     "FileDataset": "jojoscl.data.datasets",
+    "FolderDataset": "jojoscl.data.datasets",
     "SimulatedDataset": "jojoscl.data.simulate",
     "Corrupt": "jojoscl.data.corrupt",
     "TrainerSettings": "jojoscl.training.settings",

@@ -65,7 +65,7 @@ def of_system(error: OSError, folder: Path | None) -> str:
 
 def explain(error: Exception) -> str:
     """Return Hydra's and OmegaConf's errors in one sentence that names the nearest valid key or value."""
-    message = str(error)
+    message = str(error).removeprefix("UserError raised while resolving interpolation: ")
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group or 'jojoscl'} has no choice {name!r}{nearest(name, error.options)}."

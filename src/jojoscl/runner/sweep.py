@@ -14,8 +14,11 @@ from typing import Any
 import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from jojoscl.runner.arguments import parse, refuse_empty_sweeps
+from jojoscl.runner.paired import paired, reference_of
+from jojoscl.runner.sentences import sentence
 from jojoscl.runner.streams import Tolerant
 from jojoscl.utils.errors import UserError, stop
 from jojoscl.utils.processes import live_with_parent
@@ -87,17 +90,35 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
+def comparison(runs: pd.DataFrame, wanted: str) -> str:
+    """Return in words how `wanted`, or else the best method, compares with the others by ARI; no labels chose a run."""
+    scored = runs[runs["selection"] == "last"].dropna(subset="ari")
+    means = scored.astype({"ari": float}).pivot_table("ari", "dataset", "method")
+    if len(means.columns) < 2:
+        return "One method was scored: nothing to compare."
+    reference = reference_of(means, wanted)
+    table = paired(means, reference).to_string(float_format=lambda x: f"{x:.3f}")
+    return f"ARI of {reference} minus that of each method, means over seeds, each set one pair:\n{table}"
+
+
 class SweepSummary(Callback):
-    """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed."""
+    """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed.
+
+    With a `reference` it is compared with each other method over the sets.
+    """
+
+    def __init__(self, reference: str | None = None) -> None:
+        self.reference = reference
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         if config.trainer.devices > 1:
             stop("A sweep trains each run on one device: leave out -m, or trainer.devices.", "jojoscl")
-        params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+        params = OmegaConf.select(config, "hydra.sweeper.params") or OmegaConf.create()
         try:
-            refuse_empty_sweeps(parse([f"{key}={value}" for key, value in params.items()]))
-        except UserError as error:
-            stop(str(error), "jojoscl")
+            OmegaConf.resolve(params)  # once: what a folder holds is looked up, and told, here
+            refuse_empty_sweeps(parse([f"{key!s}={value}" for key, value in params.items()]))
+        except (UserError, OmegaConfBaseException) as error:
+            stop(str(sentence(error)), "jojoscl")
         if "joblib" in config.hydra.launcher._target_:
             _tie_workers()
         self.earlier = _failures(Path(config.hydra.sweep.dir))
@@ -105,7 +126,10 @@ class SweepSummary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         try:
-            _print_table(collect(folder))
+            runs = collect(folder)
+            _print_table(runs)
+            if self.reference and not runs.empty:
+                print(f"\n{comparison(runs, self.reference)}")
         except Exception as error:  # which Hydra would swallow together with the failed jobs
             log.warning("The table of %s could not be made (%s: %s)", folder, type(error).__name__, error)
         failed = sorted(_failures(folder).items() - self.earlier.items())
