@@ -18,16 +18,19 @@ def paired(means: pd.DataFrame, reference: str) -> pd.DataFrame:
 
     Returns
     -------
-    A row a method: `sets`, `difference` (mean of `reference` minus the method), `ahead_0.05`, `behind_0.05` (sets that
-    differ by the margin or more), the same for 0.01, and `p` of Wilcoxon's signed-rank test, two-sided.
+    A row a method that shares a set: `sets`, `difference` (mean of `reference` minus the method), `ahead_0.05`,
+    `behind_0.05` (sets that differ by the margin or more), the same for 0.01, and `p` of Wilcoxon's signed-rank test,
+    two-sided.
     """
     rows = {}
     for name in means.columns.drop(reference):
-        differences = (means[reference] - means[name]).dropna()
-        rounded = differences.round(9)  # .8 - .75 is at the margin
+        differences = (means[reference] - means[name]).dropna().round(9)  # so that equal ones tie
+        if differences.empty:
+            continue
         rows[name] = {"sets": len(differences), "difference": differences.mean()}
         for margin in MARGINS:
-            rows[name] |= {f"ahead_{margin}": (rounded >= margin).sum(), f"behind_{margin}": (rounded <= -margin).sum()}
+            rows[name][f"ahead_{margin}"] = (differences >= margin).sum()
+            rows[name][f"behind_{margin}"] = (differences <= -margin).sum()
         rows[name]["p"] = signed_rank(differences)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
