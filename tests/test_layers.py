@@ -158,7 +158,7 @@ def test_every_test_checks_something(path: Path) -> None:
             called = {
                 getattr(n.func, "id", getattr(n.func, "attr", "")) for n in ast.walk(f) if isinstance(n, ast.Call)
             }
-            assert f.name in helpers or called & helpers, f"{path.name}: {f.name} has no check"
+            assert f.name in helpers or called & helpers, f"{path}: {f.name} has no check"
 
 
 def checks(node: ast.AST) -> bool:
