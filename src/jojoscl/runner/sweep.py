@@ -9,13 +9,13 @@ import sys
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.runner.arguments import parse, refuse_empty_sweeps
+from jojoscl.runner.arguments import refuse_empty_sweeps
+from jojoscl.runner.config import Plain, parse
 from jojoscl.runner.streams import Tolerant
 from jojoscl.utils.errors import UserError, stop
 from jojoscl.utils.processes import live_with_parent
@@ -51,21 +51,20 @@ def collect(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(metrics: dict[str, Any]) -> dict[str, Any]:
+def _row(metrics: Plain) -> Plain:
     """Return the scalars of a metrics.json; a ValueError, TypeError or LookupError where it is not one of ours."""
     seconds = metrics["seconds"]
-    numbers = [seconds["total"], metrics["seed"], *(metrics.get(key) for key in SCORES)]
-    words = [metrics["dataset"], metrics["method"]]
-    if not all(number is None or isinstance(number, Real) for number in numbers):
+    numbers = [seconds["total"], metrics["seed"], *(metrics[key] for key in SCORES if metrics.get(key) is not None)]
+    if not all(isinstance(number, Real) for number in numbers):
         raise TypeError("scores and seconds are numbers")
-    if not all(isinstance(word, str) for word in words):
+    if not all(isinstance(metrics[key], str) for key in ("dataset", "method")):
         raise TypeError("names are words")
     row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
     settings = _flat(metrics.get("settings") or {})
     return row | {"seconds": seconds["total"], "seconds_method": seconds.get("method"), "settings": settings}
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in settings.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
@@ -90,19 +89,21 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 class SweepSummary(Callback):
     """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed."""
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if config.trainer.devices > 1:
-            stop("A sweep trains each run on one device: leave out -m, or trainer.devices.", "jojoscl")
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Refuse a sweep that cannot be done."""
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
         try:
+            if config.trainer.devices > 1:
+                raise UserError("A sweep trains each run on one device: leave out -m, or trainer.devices.")
             refuse_empty_sweeps(parse([f"{key}={value}" for key, value in params.items()]))
-        except UserError as error:
+        except UserError as error:  # which Hydra would swallow
             stop(str(error), "jojoscl")
         if "joblib" in config.hydra.launcher._target_:
             _tie_workers()
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Print the table and the failures."""
         folder = Path(config.hydra.sweep.dir)
         try:
             _print_table(collect(folder))
