@@ -49,11 +49,6 @@ def check_arguments(arguments: Sequence[str]) -> Namespace:
     return found
 
 
-def is_sweep(arguments: Sequence[str]) -> bool:
-    """Return whether the command line asks for several runs."""
-    return bool({"-m", "--multirun"} & set(arguments))
-
-
 def quoted(argument: str, *, several: bool) -> str:
     """Return an argument that gives a path with its value quoted, and ``~`` as the home folder; another as it is.
 

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import jojoscl
-from jojoscl.runner.arguments import check_arguments, choices, is_sweep, quoted
+from jojoscl.runner.arguments import check_arguments, choices, quoted
 from jojoscl.runner.config import Plain, check_hydra, conf_dir, parse, register_resolvers
 from jojoscl.runner.sentences import lost_process, sentence
 from jojoscl.runner.streams import tolerant_streams
@@ -64,7 +64,8 @@ def command(arguments: list[str]) -> None:
     # OpenMP threads that wait by spinning make training ten times slower where another process has a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     register_resolvers()
-    arguments = [quoted(argument, several=is_sweep(arguments)) for argument in arguments]
+    several = bool({"-m", "--multirun"} & set(arguments))
+    arguments = [quoted(argument, several=several) for argument in arguments]
     sys.argv = [sys.argv[0], *arguments]  # which Hydra reads
     found = check_arguments(arguments)
     if found.config_dir or any("hydra" in override for override in found.overrides):

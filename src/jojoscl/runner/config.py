@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 import pooch
@@ -22,10 +22,12 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.methods.base import Method
 from jojoscl.runner.registry import build, class_of, refuse_calls, register_settings
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
+
+if TYPE_CHECKING:  # torch takes seconds to import, and a help text needs none
+    from jojoscl.methods.base import Method
 
 Plain = dict[str, Any]
 """Values as JSON and YAML have them."""

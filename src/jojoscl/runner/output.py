@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import logging
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -168,6 +167,8 @@ def result_anndata(cells: AnnData, result: Result, metrics: Plain) -> AnnData:
 
 def peak_memory_mb() -> float:
     """Return the most memory this process has held so far, in 10^6 bytes."""
+    import resource  # Unix only
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
