@@ -297,7 +297,9 @@ def test_settings_that_contradict_the_method_are_refused(overrides: tuple[str, .
 @pytest.mark.parametrize("overrides", [("method=leiden",), ("method=leiden_matched", "n_clusters=5")], ids=str)
 def test_settings_that_go_together_pass(overrides: tuple[str, ...]) -> None:
     cfg = compose(overrides)
-    check_together(cfg, build(cfg.method))
+    method = build(cfg.method)
+    check_together(cfg, method)
+    assert isinstance(cfg.n_clusters, int) is not method.finds_k
 
 
 @pytest.mark.parametrize(
