@@ -160,7 +160,7 @@ def _describe(path: Path) -> str:
     text = path.read_text()
     settings: Any = OmegaConf.create(text)
     about = settings.get("method", settings).get("about")
-    if about:
+    if about and "told_k" in about:
         told = "given K" if about.told_k else "finds K"
         return f"{about.summary} ({about.citation}; {told}; about {about.minutes} min)"
     comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#") and "@package" not in line]
