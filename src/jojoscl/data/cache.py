@@ -23,11 +23,6 @@ def cached(cache: Path, name: str, build: Callable[[Path | None], Store]) -> Sto
     """Return the store `name` of the folder `cache`; `build` makes it there, or elsewhere (None), where there is none.
 
     A damaged one is made anew. A cache that can only be read is read, and nothing is added to it.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be used, or the disk is full.
     """
     path = usable(cache) / name
     if store := intact_store(path):

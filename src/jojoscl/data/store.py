@@ -1,8 +1,4 @@
-"""Preprocessed cells by rows, sparse, in memory or mapped from a folder.
-
-The log-normalised values of the chosen genes are kept. Z-scores are made of the cells that are asked for, where they
-are used.
-"""
+"""Preprocessed cells by rows, sparse, in memory or mapped from a folder; z-scores are made where they are used."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,7 +26,7 @@ class SparseRows(NamedTuple):
     """B cells on their way to a device: CSR of log-normalised values, and how their z-scores are made.
 
     values (nnz,), columns (nnz,), indptr (B + 1,); scale (3, n_genes): mean, sd, and what is taken from the clipped
-    z-score, in double precision where the device has it; limit (): where it is clipped.
+    z-score, in double precision where there is one; limit (): where it is clipped.
     """
 
     values: Tensor
@@ -39,8 +35,8 @@ class SparseRows(NamedTuple):
     scale: Tensor
     limit: Tensor
 
-    def to(self, device: torch.device | str, **_: Any) -> SparseRows:
-        """Called by Lightning."""
+    def to(self, device: torch.device | str, **_: object) -> SparseRows:
+        """Return the same on a device; Lightning calls it."""
         moved: SparseRows = sent(self, device)
         return moved
 
@@ -50,16 +46,16 @@ class SparseRows(NamedTuple):
         return len(self.indptr) - 1, self.scale.shape[1]
 
     def background(self) -> Tensor:
-        """The z-score (n_genes,) of a value of 0."""
+        """Return the z-score (n_genes,) of a value of 0."""
         return self._z(torch.zeros_like(self.scale[0]), slice(None))
 
     def differences(self) -> Tensor:
-        """The z-score of each entry minus that of a 0 of its gene, (nnz,)."""
+        """Return the z-score of each entry minus that of a 0 of its gene, (nnz,)."""
         columns = self.columns.long()
         return self._z(self.values, columns) - self.background()[columns]
 
     def dense(self) -> Tensor:
-        """Z-scores (B, n_genes)."""
+        """Return z-scores (B, n_genes)."""
         n_cells, n_genes = self.shape
         x, columns = self.background().repeat(n_cells, 1), self.columns.long()
         cells = torch.arange(n_cells, device=x.device)
@@ -80,22 +76,11 @@ class Store:
     genes, `size_factors` (n_cells,) total / median total.
     """
 
-    def __init__(
-        self,
-        values: np.ndarray,
-        columns: np.ndarray,
-        *,
-        indptr: np.ndarray,
-        genes: np.ndarray,
-        size_factors: np.ndarray,
-        scale: np.ndarray,
-        limit: np.ndarray,
-    ) -> None:
-        self.values, self.columns, self.indptr, self.scale, self.limit = map(
-            torch.from_numpy, (values, columns, indptr, scale, limit)
-        )
-        self.genes, self.size_factors = genes, size_factors
-        self.shape = len(indptr) - 1, len(genes)
+    def __init__(self, values: np.ndarray, columns: np.ndarray, **rest: np.ndarray) -> None:
+        self.genes, self.size_factors = rest["genes"], rest["size_factors"]
+        parts = (values, columns, rest["indptr"], rest["scale"], rest["limit"])
+        self.values, self.columns, self.indptr, self.scale, self.limit = map(torch.from_numpy, parts)
+        self.shape = len(self.indptr) - 1, len(self.genes)
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -115,7 +100,7 @@ class Store:
         return self.values.nbytes + self.columns.nbytes
 
     def to(self, device: torch.device | str) -> Store:
-        """The same with its values on a device, where `rows` then gathers them; where each row begins stays here."""
+        """Return the same with its values on a device; where each row begins stays here."""
         moved = copy.copy(self)
         moved.values, moved.columns, moved.scale, moved.limit = (
             part.to(device) for part in (self.values, self.columns, self.scale, self.limit)
@@ -123,7 +108,7 @@ class Store:
         return moved
 
     def rows(self, index: Tensor | np.ndarray) -> SparseRows:
-        """The cells of `index` (B,), which is on the CPU, in its order."""
+        """Return the cells of `index` (B,), which is on the CPU, in its order."""
         index, device = torch.as_tensor(index), self.values.device
         start = self.indptr[index]
         length = self.indptr[index + 1] - start
@@ -155,7 +140,7 @@ class Store:
         return self.rows(np.arange(0)).background().numpy()
 
     def centred(self) -> Store:
-        """The same with mean 0 for each gene."""
+        """Return the same with mean 0 for each gene."""
         moved = copy.copy(self)
         total = sum(np.asarray(band.sum(0), np.float64).ravel() for _, band in self._differences())
         mean = self.background + total / len(self)
@@ -163,7 +148,7 @@ class Store:
         return moved
 
     def _differences(self) -> Iterator[tuple[int, sp.csr_matrix]]:
-        """First cell and differences (cells, n_genes) of bands of cells, in order."""
+        """Yield the first cell and the differences (cells, n_genes) of bands of cells, in order."""
         for start in range(0, len(self), _BAND):
             rows = self.rows(np.arange(start, min(start + _BAND, len(self))))
             parts = (rows.differences().numpy(), rows.columns.numpy().astype(np.int32), rows.indptr.numpy())
@@ -171,7 +156,7 @@ class Store:
 
 
 def centred(x: np.ndarray | Store) -> np.ndarray | Store:
-    """Preprocessed cells with mean 0 for each gene: clipping moved the means."""
+    """Return preprocessed cells with mean 0 for each gene: clipping moved the means."""
     return x.centred() if isinstance(x, Store) else x - x.mean(0)
 
 
@@ -199,7 +184,7 @@ def write_store(
                 else:
                     parts[i].append(part)
     mean, variance = moments.mean_variance() if scale else (np.zeros(len(genes)), np.ones(len(genes)))
-    rest: dict[str, Any] = {
+    rest: dict[str, np.ndarray] = {
         "indptr": np.cumsum(np.concatenate(lengths), dtype=np.int64),
         "genes": genes,
         "size_factors": size_factors.astype(np.float32),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from anndata import AnnData
 
-from jojoscl.clustering.graph import match_resolution
+from jojoscl.clustering.graph import ClusterAt, match_resolution
 from jojoscl.data.preprocess import SCANPY, Preprocess
 from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, isolated_and_timed
 from jojoscl.model.anchor import principal_components
@@ -62,16 +62,12 @@ class OnGraph(OnComponents):
 
     def clusters(self, x: np.ndarray, k: int, *, seed: int) -> tuple[np.ndarray, dict[str, float]]:
         """Return the communities at one resolution, or those with k of them, and the resolution."""
-        graph, resolution = self.graph(x, seed=seed), self.resolution
-        if k == 0:
-            return self.communities(graph, resolution, seed=seed), {"resolution": resolution}
-        labels, resolution = match_resolution(lambda r: self.communities(graph, r, seed=seed), k, start=resolution)
+        cluster_at, resolution = self.communities(x, seed=seed), self.resolution
+        if self.finds_k:
+            return cluster_at(resolution), {"resolution": resolution}
+        labels, resolution = match_resolution(cluster_at, k, start=resolution)
         return labels, {"resolution": resolution}
 
     @abstractmethod
-    def graph(self, x: np.ndarray, *, seed: int) -> object:
-        """Return the graph of neighbors of components x (n, d)."""
-
-    @abstractmethod
-    def communities(self, graph: object, resolution: float, *, seed: int) -> np.ndarray:
-        """Return the community (n,) of each cell."""
+    def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
+        """Return what gives the communities (n,) of components x (n, d) at a resolution."""

@@ -18,8 +18,7 @@ from anndata.io import sparse_dataset
 from jojoscl.data.io.guard import check_declared, check_room, reading, sparse_of
 from jojoscl.utils.errors import UserError, nearest
 
-BAND_BYTES = 1 << 26
-"""Dense matrices are read in bands of about 64 MiB."""
+BAND_BYTES = 1 << 26  # dense matrices are read in bands of about 64 MiB
 
 
 def stack_rows(bands: Iterable[Any]) -> sp.csr_matrix:
@@ -41,13 +40,7 @@ def stack_rows(bands: Iterable[Any]) -> sp.csr_matrix:
 
 
 def matrix_in(group: Any, layer: str | None, path: Path) -> Any:
-    """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer.
-
-    Raises
-    ------
-    UserError
-        There is none of this name, or its parts do not fit together.
-    """
+    """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer."""
     layers = {name: f"layers/{name}" for name in group.get("layers", ())}
     names = {None: "X"} | ({"raw": "raw/X"} if "raw/X" in group else {}) | layers
     if names[None] not in group and layer is None:
@@ -127,13 +120,7 @@ def canonical(values: Any) -> sp.csr_matrix:
 
 
 def to_cells(path: Path, x: Any, obs: dict[str, Any], obs_names: Any = None, var_names: Any = None) -> AnnData:
-    """Put cells x genes and their annotation together, once it is seen that they fit; missing names are numbered.
-
-    Raises
-    ------
-    UserError
-        A column of `obs`, or the names, have another length than `x`.
-    """
+    """Put cells x genes and their annotation together, once it is seen that they fit; missing names are numbered."""
     cells, genes = (
         pd.Index([f"{word}{i}" for i in range(size)] if given is None else np.asarray(given).astype(str))
         for word, size, given in (("cell", x.shape[0], obs_names), ("gene", x.shape[1], var_names))
