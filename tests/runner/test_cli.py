@@ -24,7 +24,7 @@ from jojoscl.runner.arguments import known_keys
 from jojoscl.runner.cli import EXAMPLES, help_text
 from jojoscl.runner.config import conf_dir
 from jojoscl.runner.sweep import collect
-from jojoscl.training.callbacks import LastCheckpoint
+from jojoscl.training.checkpoint import LastCheckpoint
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from jojoscl.data import simulate
-from jojoscl.data.preprocess import Preprocess
-from jojoscl.data.store import stored
+from jojoscl.data.preprocess import Preprocess, stored
 from jojoscl.training.datamodule import Batches, CellDataModule
 
 X = np.arange(40.0).reshape(20, 2).astype(np.float32)

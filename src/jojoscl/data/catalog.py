@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from anndata import AnnData
@@ -65,7 +66,14 @@ def conf_dir() -> Path:
     return inside if inside.exists() else Path(__file__).parents[3] / "conf"
 
 
-def _entry(variants: dict[str, dict], files: list | None = None, *, reader: str, label_key: str, **more: str) -> Entry:
+def _entry(
+    variants: dict[str, dict[str, Any]],
+    files: Sequence[dict[str, str]] = (),
+    *,
+    reader: str,
+    label_key: str,
+    **more: str,
+) -> Entry:
     read = READERS[reader]
     made = {}
     for name, own in variants.items():

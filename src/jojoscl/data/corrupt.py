@@ -29,7 +29,7 @@ class Corrupt(Settings):
     subsample: float = setting(1.0, "Fraction of the cells that is kept.", low=1e-6, high=1, neutral=1.0)
     thin: float = setting(1.0, "Share of the depth: each count becomes binomial.", low=1e-6, high=1, neutral=1.0)
     dropout: float = setting(0.0, "Probability that a value becomes zero.", low=0, high=0.999999, neutral=0.0)
-    gaussian: float = setting(0.0, "Noise (sd) added to log-normalised values, at least 0.", low=0, neutral=0.0)
+    gaussian: float = setting(0.0, "Noise (sd) added to log-normalised values.", low=0, neutral=0.0)
 
     def __call__(self, cells: AnnData, *, seed: int) -> AnnData:
         """Return new cells, or `cells` themselves (see :func:`~jojoscl.data.as_cells`) where nothing is to be done.

@@ -175,6 +175,20 @@ def shrink_to_clusters(h: Tensor, labels: Tensor, b: Tensor) -> Tensor:
     return shrunk
 
 
+def shrink_embedding(h: Tensor, labels: Tensor, sigma2: float) -> tuple[Tensor, Shrinkage]:
+    """Return h (N, P) at its posterior means given its clusters (N,), where the noise variance is known.
+
+    sigma2 is that of a coordinate; tau2_k and b_k are those that minimise (B) in each cluster.
+    """
+    sums = ClusterSums(int(labels.max()) + 1, h.shape[1])
+    sums.add(h, labels)
+    stats = sums.stats()
+    noise = torch.full_like(stats.n, sigma2)
+    tau2 = tau2_sure(sigma2_within(stats, h.shape[1]), noise)
+    b = shrinkage_weight(noise, tau2)
+    return shrink_to_clusters(h, labels, b.float()), Shrinkage(stats.n, noise, tau2, b, stats.mean)
+
+
 def loss_released(x: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """S0, the released code's term to the letter: (U) with sigma2 = SS / (P (N - 1)) and tau2 = sigma2 / N.
 

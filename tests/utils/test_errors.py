@@ -1,0 +1,25 @@
+"""What a user can mend is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import pytest
+
+from jojoscl.utils.errors import UserError, nearest, stop
+
+
+def test_the_nearest_name_or_all_of_them() -> None:
+    assert nearest("seruat", ["seurat", "sccl"]) == " (did you mean 'seurat'?)"
+    assert nearest("xyz", ["b", "a"]) == " (there are: a, b)"
+
+
+def test_stop_is_one_line_on_stderr_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        stop("Give another file.", "jojoscl")
+    assert stopped.value.code == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "jojoscl: Give another file.\n")
+
+
+def test_a_user_error_is_its_sentence() -> None:
+    assert str(UserError("Give another file.")) == "Give another file."
+    assert not issubclass(UserError, (ValueError, OSError))
