@@ -35,8 +35,8 @@ class Corrupt(Settings):
         """Return new cells, or `cells` themselves (see :func:`~jojoscl.data.as_cells`) where nothing is to be done.
 
         The same seed gives the same cells; at a higher dropout more of the same values are lost, and a smaller
-        subsample is part of a larger one. Cells that are left without counts are dropped. After `gaussian` the values are
-        log-normalised ones: ``uns["kind"]`` is ``log1p``, and a method that models counts refuses them.
+        subsample is part of a larger one. Cells that are left without counts are dropped. After `gaussian` the values
+        are log-normalised ones: ``uns["kind"]`` is ``log1p``, and a method that models counts refuses them.
         """
         if not self.decisive():
             return cells

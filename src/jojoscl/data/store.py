@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -184,7 +184,7 @@ def write_store(
                 else:
                     parts[i].append(part)
     mean, variance = moments.mean_variance() if scale else (np.zeros(len(genes)), np.ones(len(genes)))
-    rest: dict[str, np.ndarray] = {
+    rest: dict[str, Any] = {
         "indptr": np.cumsum(np.concatenate(lengths), dtype=np.int64),
         "genes": genes,
         "size_factors": size_factors.astype(np.float32),

@@ -11,40 +11,24 @@ import numpy as np
 
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
-State = dict[str, Any]
-"""What a checkpoint, or a callback in it, keeps."""
-Oracle = Callable[[np.ndarray], float]
-"""Scores labels against the truth. Only `selection=oracle` hands one to a method, and its rows are marked."""
+State = dict[str, Any]  # what a checkpoint, or a callback in it, keeps
+Oracle = Callable[[np.ndarray], float]  # scores labels against the truth; only under `selection=oracle`
+_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
 @dataclass(kw_only=True)
 class TrainerSettings(Settings):
     """How networks are trained."""
 
-    max_epochs: int | None = setting(
-        None, "Epochs of each training; None is the method's own number.", low=1, neutral=None
-    )
-    accelerator: str = setting(
-        "auto", "Where to train.", values=("auto", "cpu", "gpu", "cuda", "mps"), neutral=IRRELEVANT
-    )
-    device: int = setting(
-        0, "Which GPU, or the first of several; a number beyond the last counts on from 0.", low=0, neutral=IRRELEVANT
-    )
+    max_epochs: int | None = setting(None, "Epochs of each training; None: the method's own.", low=1, neutral=None)
+    accelerator: str = setting("auto", "Where to train.", values=_ACCELERATORS, neutral=IRRELEVANT)
+    device: int = setting(0, "Which GPU, or the first of several, modulo their number.", low=0, neutral=IRRELEVANT)
     devices: int = setting(1, "How many GPUs, or processes on the CPU, share each batch.", low=1, neutral=1)
     precision: str = setting("32-true", "Any precision of Lightning's.", neutral="32-true")
-    compile: bool = setting(
-        False, "Whether to use torch.compile, which takes its time at the start.", neutral=IRRELEVANT
-    )
-    threads: int = setting(
-        1, "CPU threads of torch, BLAS and OpenMP; another number may give other results.", low=1, neutral=1
-    )
+    compile: bool = setting(False, "Whether to use torch.compile, which is slow to start.", neutral=IRRELEVANT)
+    threads: int = setting(1, "CPU threads of torch, BLAS, OpenMP; another number may change bits.", low=1, neutral=1)
     progress_bar: bool = setting(True, "Whether to show one.", neutral=IRRELEVANT)
-    checkpoint_seconds: float = setting(
-        1.0,
-        "A checkpoint is written at most once in this many seconds; 0 writes one after every epoch.",
-        low=0,
-        neutral=IRRELEVANT,
-    )
+    checkpoint_seconds: float = setting(1.0, "Least time from one checkpoint to the next.", low=0, neutral=IRRELEVANT)
 
 
 @dataclass(frozen=True)
