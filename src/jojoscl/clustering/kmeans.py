@@ -42,7 +42,7 @@ def _threadpools() -> ThreadpoolController:
 
 
 def assign(outputs: dict[str, np.ndarray], on: str, n_clusters: int, *, seed: int, n_init: int) -> np.ndarray:
-    """Return final clusters (n,) of un-augmented cells: K-means on "h" or "z", or the "cluster_head"'s most likely one."""
+    """Return final clusters (n,): K-means on "h" or "z", or the most likely one of the "cluster_head"."""
     if on == "cluster_head":
         return outputs[on].argmax(1)
     return kmeans(outputs[on], n_clusters, seed=seed, n_init=n_init)[0]

@@ -91,7 +91,7 @@ def sigma2_two_views(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int) ->
 
 
 def tau2_sure(within: Tensor, sigma2: Tensor) -> Tensor:
-    """The tau2 that minimises (B), max(0, sigma2_within - sigma2)."""
+    """Return the tau2 that minimises (B), max(0, sigma2_within - sigma2)."""
     return (within - sigma2).clamp(min=0)
 
 
@@ -124,6 +124,7 @@ class ClusterSums:
             self.squares.index_add_(0, of, cells.square().sum(1))
 
     def stats(self) -> ClusterStats:
+        """Return size, mean and sum of squares of each cluster so far."""
         mean = self.total / self.n.clamp(min=1)[:, None]
         return ClusterStats(self.n, mean, (self.squares - self.n * mean.square().sum(1)).clamp(min=0))
 

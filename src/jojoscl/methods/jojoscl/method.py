@@ -82,7 +82,7 @@ class JojoSCL(MethodSettings):
     consensus_micro: int = setting(250, "Groups of cells that the consensus starts from.", low=2)
     consensus_exponent: float = setting(0.2, "The weight of sizes in the consensus.", low=0)
     min_cells: int = setting(3, "A cluster of fewer cells joins another.", low=1)
-    estimate_resolution: float = setting(0.5, "Leiden's resolution where the number of clusters is not given.", low=0)
+    estimate_resolution: float = setting(0.35, "Leiden's resolution where the number of clusters is not given.", low=0)
     sample: int = setting(15_000, "Above this many cells a random subset is clustered and the others join it.", low=2)
 
     def __post_init__(self) -> None:
@@ -102,11 +102,11 @@ class JojoSCL(MethodSettings):
         x = stored(self.preprocess, adata, run.cache if run else None)
         watch.lap("preprocess")
         views = self.views(x, adata, seed=seed)
-        k = told or self._estimate(views.graph, seed=seed)
         watch.lap("positives")
         contrast, loadings = self.encode(views, seed=seed)
         h = x @ loadings
         watch.lap("contrast")
+        k = told or self.estimate(h[views.sample], seed=seed)
         found = self.cluster(h[views.sample], k, seed=seed)
         found = Consensus(*spread(h, views.sample, *found, seed=seed))
         noise = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
@@ -126,12 +126,17 @@ class JojoSCL(MethodSettings):
             },
         )
 
+    def estimate(self, h: np.ndarray, *, seed: int) -> int:
+        """Return K for embeddings h (n, d): how many communities their neighbor graph has."""
+        k = adaptive_neighbors(len(h), self.positives_factor, self.positives)
+        graph = shared_neighbors(h, k, self.prune)
+        return estimate_n_clusters(graph, resolution=self.estimate_resolution, min_cells=self.min_cells, seed=seed)
+
     def n_clusters_of(self, adata: AnnData, *, seed: int, cache: Path | None) -> int:
         """Return the estimate of K, for a method that has none of its own."""
-        return self._estimate(self.views(stored(self.preprocess, adata, cache), adata, seed=seed).graph, seed=seed)
-
-    def _estimate(self, graph: sp.csr_matrix, *, seed: int) -> int:
-        return estimate_n_clusters(graph, resolution=self.estimate_resolution, min_cells=self.min_cells, seed=seed)
+        views = self.views(stored(self.preprocess, adata, cache), adata, seed=seed)
+        _, loadings = self.encode(views, seed=seed)
+        return self.estimate(views.z @ loadings, seed=seed)
 
     def views(self, x: Store, adata: AnnData, *, seed: int) -> Views:
         """Return the two views' graph of positives: the sum of their shared-nearest-neighbor graphs."""
