@@ -53,7 +53,7 @@ def _small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("settings", [
-    {}, {"max_value": None}, {"scale": False}, {"log1p": False}, {"target_sum": 1e4}, {"n_top_genes": None},
+    {}, {"max_value": None}, {"scale": False, "max_value": None}, {"log1p": False}, {"target_sum": 1e4}, {"n_top_genes": None},
     {"min_cells": 2}, {"min_cells": 60}, {"min_cells": 0, "n_top_genes": None}, {"round_counts": False},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("kind", ["counts", "log1p", "rpkm"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from anndata import AnnData
 
 from jojoscl.data.annotation import writable
 from jojoscl.data.io.guard import checked
-from jojoscl.data.io.matrix import check_stored, file_of, is_backed, row_chunks
+from jojoscl.data.io.matrix import Matrix, check_stored, file_of, is_backed, row_chunks
 from jojoscl.data.kind import KINDS, LARGEST_LOG, Kind, kind_of
 from jojoscl.utils.errors import UserError, nearest
 
@@ -72,7 +71,7 @@ def as_cells(
     return cells
 
 
-def _usable(x: Any) -> Any:
+def _usable(x: Matrix) -> Matrix:
     """Return the matrix as float32 CSR, or as it is if it stays in its file by rows."""
     if is_backed(x):
         check_stored(file_of(x), x)
@@ -89,7 +88,7 @@ def _usable(x: Any) -> Any:
         return sp.csr_matrix(x, dtype=np.float32)
 
 
-def _natural(x: Any, chosen: Kind) -> sp.csr_matrix:
+def _natural(x: Matrix, chosen: Kind) -> sp.csr_matrix:
     """Return logarithms of base 2 or 10 as natural ones."""
     if is_backed(x):
         raise UserError(
@@ -116,10 +115,8 @@ def check_cells(adata: AnnData) -> None:
         )
     of_genes, of_cells = (names[:200].str.match(_BARCODE).mean() for names in (adata.var_names, adata.obs_names))
     if of_genes > 0.5 > of_cells:
-        raise UserError(
-            "The columns are named like cells (by barcodes), so the matrix is transposed: give "
-            "data.transpose=true, or adata.T in Python."
-        )
+        words = "give data.transpose=true, or adata.T in Python."
+        raise UserError(f"The columns are named like cells (by barcodes), so the matrix is transposed: {words}")
     if not is_backed(adata.X):
         check_values(adata.X.data, adata.uns["kind"])
         check_totals(_totals(adata), adata.obs_names)
@@ -156,7 +153,7 @@ def check_values(x: np.ndarray, kind: str) -> None:
         )
 
 
-def _values(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame]:
+def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
     there = [name for name in adata.layers if name is not None]  # since anndata 0.13 None is X
     if (parent := getattr(adata, "_adata_ref", None)) is not None:  # of a view, whose rows are taken by compiled code
         _usable(_of(parent, layer, there))
@@ -170,7 +167,7 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame]:
     return x, adata.raw.var if layer == "raw" and layer not in there else adata.var
 
 
-def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Any:
+def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Matrix | None:
     if layer in layers:
         return adata.layers[layer]
     source = adata.raw if layer == "raw" else adata if layer is None else None
@@ -180,7 +177,7 @@ def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Any:
         return None
 
 
-def _types(adata: AnnData, key: str) -> Any:
+def _types(adata: AnnData, key: str) -> pd.Categorical[str]:
     """Return the types as words; numbers keep their order."""
     if key not in adata.obs:
         if key in adata.var:

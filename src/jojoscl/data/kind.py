@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     factor: float = 1.0
 
 
-def kind_of(x: sp.csr_matrix, said: Mapping[str, Any]) -> Kind:
+def kind_of(x: sp.csr_matrix, said: Mapping[str, object]) -> Kind:
     """Return what the values of x (n_cells, n_genes) are, or a :class:`UserError` where they leave a doubt.
 
     Whole numbers are counts. Logarithms of normalised counts show themselves in one of two ways, for base e, 2 or 10:

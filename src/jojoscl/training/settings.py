@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
 
 State = dict[str, Any]  # what a checkpoint, or a callback in it, keeps
 Oracle = Callable[[np.ndarray], float]  # scores labels against the truth; only under `selection=oracle`
@@ -24,7 +27,7 @@ class TrainerSettings(Settings):
     accelerator: str = setting("auto", "Where to train.", values=_ACCELERATORS, neutral=IRRELEVANT)
     device: int = setting(0, "Which GPU, or the first of several, modulo their number.", low=0, neutral=IRRELEVANT)
     devices: int = setting(1, "How many GPUs, or processes on the CPU, share each batch.", low=1, neutral=1)
-    precision: str = setting("32-true", "Any precision of Lightning's.", neutral="32-true")
+    precision: str = setting("32-true", "One of Lightning's precisions.", neutral="32-true")
     compile: bool = setting(False, "Whether to use torch.compile, which is slow to start.", neutral=IRRELEVANT)
     threads: int = setting(1, "CPU threads of torch, BLAS, OpenMP; another number may change bits.", low=1, neutral=1)
     progress_bar: bool = setting(True, "Whether to show one.", neutral=IRRELEVANT)
@@ -42,5 +45,5 @@ class Run:
     folder: Path | None = None
     cache: Path | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
-    loggers: tuple[Any, ...] = ()
+    loggers: tuple[Logger, ...] = ()
     config_hash: str = ""

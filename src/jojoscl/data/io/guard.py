@@ -62,14 +62,14 @@ def reading(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be read ({reason}): it may be damaged, get it again.") from error
 
 
-def checked(x: Any) -> sp.csr_matrix:
+def checked(x: sp.csr_matrix) -> sp.csr_matrix:
     """Return a sparse matrix in memory as CSR, sharing what it can, once compiled code may be given its indices."""
     if x.format not in ("csr", "csc"):
         raise UserError(f"The matrix is stored as {x.format}: give it by cells, for instance by adata.X.tocsr().")
     return sparse_of((x.data, x.indices, x.indptr), x.shape, by_genes=x.format == "csc")
 
 
-def sparse_of(parts: Iterable[Any], shape: tuple[int, ...], *, by_genes: bool = False) -> sp.csr_matrix:
+def sparse_of(parts: Iterable[np.ndarray], shape: tuple[int, ...], *, by_genes: bool = False) -> sp.csr_matrix:
     """Build a CSR matrix of `shape` from data, indices and indptr of one, or of a CSC matrix where they go `by_genes`.
 
     A :class:`UserError` says that the three do not fit together.
@@ -106,7 +106,7 @@ def check_room(path: Path, n_bytes: float, what: str) -> None:
         )
 
 
-def check_declared(path: Path, node: Any) -> float:
+def check_declared(path: Path, node: h5py.Group | h5py.Dataset) -> float:
     """Return the bytes that all datasets below a node of HDF5 or zarr declare; far more than are stored is refused."""
     if hasattr(node, "keys"):
         return sum(check_declared(path, node[key]) for key in node)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,33 +84,34 @@ def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
         if not path.is_dir() and not h5py.is_hdf5(path):
             path.open("rb").close()  # may it be read at all?
             raise UserError(f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr.")
-        return _annotated_matrix(path, _root(path), layer)
+        return _annotated_matrix(path, _root(path), layer, load=False)
 
 
 def _in_memory(path: Path, layer: str | None, transpose: bool) -> AnnData:
     with reading(path):
         root = _root(path)
         try:
-            adata = _annotated_matrix(path, root, layer, loaded)
+            adata = _annotated_matrix(path, root, layer, load=True)
         finally:
             if isinstance(root, h5py.File):
                 root.close()
         return _transposed(adata) if transpose else adata
 
 
-def _root(path: Path) -> Any:
+def _root(path: Path) -> h5py.Group:
     return zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
 
 
-def _annotated_matrix(path: Path, root: Any, layer: str | None, read: Callable[[Any], Any] = lambda x: x) -> AnnData:
-    x = read(matrix_in(root, layer, path))
+def _annotated_matrix(path: Path, root: h5py.Group, layer: str | None, *, load: bool) -> AnnData:
+    x = matrix_in(root, layer, path)
+    x = loaded(x) if load else x
     obs, var = (_table(path, root, key) for key in ("obs", "raw/var" if layer == "raw" else "var"))
     if obs is None and "Y" in root:  # an h5 without annotation but types
         obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
     return AnnData(X=x, obs=obs, var=var)
 
 
-def _table(path: Path, root: Any, key: str) -> pd.DataFrame | None:
+def _table(path: Path, root: h5py.Group, key: str) -> pd.DataFrame | None:
     """Read the annotation of cells or genes; before anndata 0.7 it was one array of records."""
     if key not in root:
         return None
@@ -220,7 +221,7 @@ def _bands(parent: h5py.Group, key: str) -> Iterator[np.ndarray]:
         yield dataset.astype(np.float32)[start : start + step]
 
 
-def _is_text(node: Any) -> bool:
+def _is_text(node: object) -> bool:
     return isinstance(node, h5py.Dataset) and node.ndim == 1 and node.dtype.kind in "SO"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -102,7 +103,7 @@ def _words(table: pd.DataFrame) -> pd.Index:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             inside = [i for i in archive.infolist() if not i.filename.startswith("__MACOSX") and not i.is_dir()]
