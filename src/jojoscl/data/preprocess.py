@@ -26,7 +26,7 @@ from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
 
-CACHE_FORMAT = 2  # goes into every cache key: raise it when the computation changes
+CACHE_FORMAT = 3  # goes into every cache key: raise it when the computation changes
 
 
 @contextmanager

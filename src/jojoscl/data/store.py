@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +25,8 @@ _VALUES, _COLUMNS, _REST, _DIGESTS = "values.bin", "columns.bin", "rest.npz", "d
 class SparseRows(NamedTuple):
     """B cells on their way to a device: CSR of log-normalised values, and how their z-scores are made.
 
-    values (nnz,), columns (nnz,), indptr (B + 1,); scale (3, n_genes): mean, sd, and what is taken from the clipped
-    z-score, in double precision where there is one; limit (): where it is clipped.
+    values (nnz,), columns (nnz,), indptr (B + 1,); scale (2, n_genes): mean and sd, in double precision where the
+    device has it; limit (): where z-scores are clipped.
     """
 
     values: Tensor
@@ -42,7 +42,7 @@ class SparseRows(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(B, n_genes)."""
+        """Return (B, n_genes)."""
         return len(self.indptr) - 1, self.scale.shape[1]
 
     def background(self) -> Tensor:
@@ -64,9 +64,8 @@ class SparseRows(NamedTuple):
         return x
 
     def _z(self, values: Tensor, columns: Tensor | slice) -> Tensor:
-        mean, sd, centre = self.scale[:, columns]
-        z = ((values - mean).float() / sd).float()  # rounded where scanpy rounds
-        return (z.clamp(-self.limit, self.limit) - centre).float()
+        mean, sd = self.scale[:, columns]
+        return ((values - mean).float() / sd).float().clamp(-self.limit, self.limit)  # rounded where scanpy rounds
 
 
 class Store:
@@ -96,7 +95,7 @@ class Store:
 
     @property
     def nbytes(self) -> int:
-        """Of what :meth:`to` moves."""
+        """Return the bytes of what :meth:`to` moves."""
         return self.values.nbytes + self.columns.nbytes
 
     def to(self, device: torch.device | str) -> Store:
@@ -127,37 +126,14 @@ class Store:
         return x
 
     def __matmul__(self, weights: np.ndarray) -> np.ndarray:
-        """Z-scores times weights (n_genes, d): (n_cells, d) float32."""
+        """Return z-scores times weights (n_genes, d): (n_cells, d) float32."""
         result = np.empty((len(self), weights.shape[1]), np.float32)
-        for start, band in self._differences():
-            result[start : start + band.shape[0]] = band @ weights
-        result += self.background @ weights
-        return result
-
-    @property
-    def background(self) -> np.ndarray:
-        """Z-score of a value of 0, (n_genes,)."""
-        return self.rows(np.arange(0)).background().numpy()
-
-    def centred(self) -> Store:
-        """Return the same with mean 0 for each gene."""
-        moved = copy.copy(self)
-        total = sum(np.asarray(band.sum(0), np.float64).ravel() for _, band in self._differences())
-        mean = self.background + total / len(self)
-        moved.scale = self.scale + torch.from_numpy(np.stack([0 * mean, 0 * mean, mean]))
-        return moved
-
-    def _differences(self) -> Iterator[tuple[int, sp.csr_matrix]]:
-        """Yield the first cell and the differences (cells, n_genes) of bands of cells, in order."""
+        result[:] = self.rows(np.arange(0)).background().numpy() @ weights
         for start in range(0, len(self), _BAND):
             rows = self.rows(np.arange(start, min(start + _BAND, len(self))))
             parts = (rows.differences().numpy(), rows.columns.numpy().astype(np.int32), rows.indptr.numpy())
-            yield start, sp.csr_matrix(parts, shape=rows.shape)
-
-
-def centred(x: np.ndarray | Store) -> np.ndarray | Store:
-    """Return preprocessed cells with mean 0 for each gene: clipping moved the means."""
-    return x.centred() if isinstance(x, Store) else x - x.mean(0)
+            result[start : start + _BAND] += sp.csr_matrix(parts, shape=rows.shape) @ weights
+        return result
 
 
 def write_store(
@@ -188,7 +164,7 @@ def write_store(
         "indptr": np.cumsum(np.concatenate(lengths), dtype=np.int64),
         "genes": genes,
         "size_factors": size_factors.astype(np.float32),
-        "scale": np.stack([mean, np.sqrt(variance), 0 * mean]),
+        "scale": np.stack([mean, np.sqrt(variance)]),
         "limit": np.array(max_value if scale and max_value else np.inf, np.float32),
     }
     if folder is None:

@@ -127,7 +127,7 @@ def interruptions_pass(trainer: L.Trainer) -> Iterator[None]:
 
 
 def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
-    """Lightning's trainer; a device or a precision that it does not have is a :class:`UserError`."""
+    """Return Lightning's trainer; a device or a precision that it does not have is a :class:`UserError`."""
     if settings.devices > 1:
         # BatchNorm's statistics, which a broadcast before each step would overwrite, are shared once an epoch.
         kwargs |= {"strategy": DDPStrategy(broadcast_buffers=False), "plugins": [LightningEnvironment()]}

@@ -19,9 +19,7 @@ from anndata.io import sparse_dataset
 from jojoscl.data.io.guard import check_declared, check_room, reading, sparse_of
 from jojoscl.utils.errors import UserError, nearest
 
-Stored: TypeAlias = (
-    CSRDataset | h5py.Dataset
-)  # in its file; zarr is used as h5py is
+Stored: TypeAlias = CSRDataset | h5py.Dataset  # in its file; zarr is used as h5py is
 Matrix: TypeAlias = Stored | sp.csr_matrix
 Column: TypeAlias = np.ndarray | pd.Index | pd.Series
 
