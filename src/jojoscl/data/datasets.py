@@ -11,7 +11,6 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 from anndata import AnnData
@@ -57,7 +56,7 @@ class CatalogDataset(Settings):
         cells.uns["kind_decided_by"] = "catalogue"
         return cells
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, object]:
         """Return what tells these cells from others: the variant, and the checksum of each file, known or recorded."""
         _, entry, variant = find(self.name, self.variant)
         root = data_root(self.root)
@@ -74,13 +73,9 @@ class FileDataset(Settings):
     layer: str | None = setting(None, "Where the values are; None is X, 'raw' is adata.raw.")
     label_key: str | None = setting(None, "Column of obs with the types; None goes without types and scores.")
     kind: str = setting("auto", "What the values are; 'auto' looks.", values=("auto", *KINDS))
-    metadata: str | Path | None = setting(
-        None, "A table with a row for each cell, for formats without annotation.", neutral=IRRELEVANT
-    )
+    metadata: str | Path | None = setting(None, "A table with a row for each cell.", neutral=IRRELEVANT)
     transpose: bool = setting(False, "Whether the file is genes x cells.")
-    backed: bool = setting(
-        False, "Whether the matrix stays in its file (h5ad, h5, zarr), for cells that do not fit in memory."
-    )
+    backed: bool = setting(False, "Whether the matrix stays in its file (h5ad, h5, zarr), to save memory.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,20 +87,16 @@ class FileDataset(Settings):
         if self.path is None:
             raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
         path = Path(self.path).expanduser()
+        metadata = None if self.metadata is None else Path(self.metadata).expanduser()
         if self.backed:
             adata = open_backed(path, layer=self.layer)
         else:
-            metadata = None if self.metadata is None else Path(self.metadata).expanduser()
-            adata = read_file(
-                path, layer=self.layer, metadata=metadata, label_key=self.label_key, transpose=self.transpose
-            )
+            key, turn = self.label_key, self.transpose
+            adata = read_file(path, layer=self.layer, metadata=metadata, label_key=key, transpose=turn)
         return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return what tells the content of the files from another; see :func:`~jojoscl.data.io.download.stamp`.
-
-        A file that is missing or cannot be read is left out: the run reports it.
-        """
+    def fingerprint(self) -> dict[str, object]:
+        """Return the :func:`~jojoscl.data.io.download.stamp` of each file that is there."""
         paths = {"path": self.path, "metadata": self.metadata}
         stamps = {name: stamp(Path(path).expanduser()) for name, path in paths.items() if path is not None}
         return {name: value for name, value in stamps.items() if value}

@@ -146,7 +146,8 @@ def help_text() -> str:
 def _describe(path: Path) -> str:
     text = path.read_text()
     settings = OmegaConf.create(text)
-    if about := OmegaConf.select(settings, "method.about") or OmegaConf.select(settings, "about"):
+    about = OmegaConf.select(settings, "method.about") or OmegaConf.select(settings, "about")
+    if about and "told_k" in about:
         told = "given K" if about.told_k else "finds K"
         return f"{about.summary} ({about.citation}; {told}; about {about.minutes} min)"
     comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#") and "@package" not in line]

@@ -22,6 +22,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from jojoscl.data.catalog import conf_dir as conf_dir
 from jojoscl.data.datasets import labelled_files
 from jojoscl.runner.registry import build, class_of, refuse_calls, register_settings
 from jojoscl.utils.errors import UserError, nearest
@@ -55,12 +56,6 @@ class RunSettings(Settings):
         super().__post_init__()
         if isinstance(self.n_clusters, str) and self.n_clusters != "annotated":
             raise UserError(f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}.")
-
-
-def conf_dir() -> Path:
-    """Return the folder of the YAML files: inside the installed package, or beside `src` in a checkout."""
-    inside = Path(__file__).parents[1] / "conf"
-    return inside if inside.exists() else Path(__file__).parents[3] / "conf"
 
 
 def parse(overrides: Iterable[str]) -> list[Override]:

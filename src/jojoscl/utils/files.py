@@ -138,8 +138,9 @@ def _alive(temporary: Path) -> Iterator[None]:
 
 @contextmanager
 def _new_folder(parent: Path) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
-    with _alive(path):
+    path = parent / f"{_prefix()}{secrets.token_hex(4)}"
+    with _alive(path):  # first: another thread sweeps what it does not know to be alive
+        path.mkdir(mode=0o700)
         yield path
 
 
