@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from jojoscl.runner.config import compose, conf_dir
-from jojoscl.utils.errors import UserError
+from jojoscl.utils.errors import UserError, nearest
 
 _PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir)))")
 _WRITTEN_FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|""")
@@ -46,7 +46,7 @@ def check_arguments(arguments: Sequence[str]) -> Namespace:
             raise UserError(f"{argument!r} holds bytes that are no text: rename the file, or give a link to it.")
     found = parser.parse_args(list(arguments))
     for override in parse(found.overrides):
-        _check(override)
+        _check(override, own_choices=found.config_dir is not None)
     return found
 
 
@@ -78,7 +78,7 @@ def quoted(argument: str, *, several: bool) -> str:
     return f"{key}={','.join(texts)}"
 
 
-def _check(override: Override) -> None:
+def _check(override: Override, *, own_choices: bool) -> None:
     key, line = str(override.key_or_group or ""), override.input_line
     if not key:
         raise UserError(f"{line!r} cannot be read: settings are given as key=value.")
@@ -91,6 +91,9 @@ def _check(override: Override) -> None:
     wrong = not override.is_delete() and any(name is None or isinstance(name, int | float) for name in names)
     if wrong and is_group(key):
         raise UserError(f"{line!r} names no choice: jojoscl --help lists those of each group.")
+    for name in names if is_group(key) and not own_choices else []:  # said by Hydra too, after seconds of imports
+        if isinstance(name, str) and not (conf_dir() / key / f"{name.removesuffix('.yaml')}.yaml").exists():
+            raise UserError(f"{key} has no choice {name!r}{nearest(name, choices(key))}.")
     refuse_empty_sweeps([override])
 
 

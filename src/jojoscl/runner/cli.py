@@ -64,10 +64,10 @@ def command(arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: the words are ours
     # OpenMP threads that wait by spinning make training ten times slower where another process has a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    register_resolvers()
     arguments = [quoted(argument, several=is_sweep(arguments)) for argument in arguments]
     sys.argv = [sys.argv[0], *arguments]  # which Hydra reads
     found = check_arguments(arguments)
+    register_resolvers()  # which imports every method
     if found.config_dir or any("hydra" in override for override in found.overrides):
         check_hydra(found.overrides, multirun=found.multirun, config_dir=found.config_dir)
     if is_search(found):

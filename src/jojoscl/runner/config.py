@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 import pooch
@@ -21,10 +21,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.methods.base import Method
 from jojoscl.runner.registry import build, class_of, refuse_calls, register_settings
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+    from jojoscl.methods.base import Method
 
 
 @dataclass(kw_only=True)

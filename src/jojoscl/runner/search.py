@@ -63,7 +63,7 @@ class Search(Settings):
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Optuna's words for `space`."""
+        """Return Optuna's words for `space`."""
         return {name: _distribution(name, spec) for name, spec in self.space.items()}
 
     @property
@@ -86,7 +86,7 @@ class Worker:
         self.locks.mkdir(parents=True, exist_ok=True)
 
     def open(self) -> optuna.Study:
-        """The study, made by the first process; a :class:`UserError` if it was begun with other settings."""
+        """Return the study, made by the first process; a :class:`UserError` if it was begun with other settings."""
         asked = {**vars(self.search), "overrides": sorted(self.overrides)}
         del asked["n_trials"]  # more may be added to a finished search
         with FileLock(self.locks / "study.lock"):
@@ -120,7 +120,7 @@ class Worker:
             print(_line(study.trials[trial.number], self.search))
 
     def claim(self, study: optuna.Study) -> tuple[optuna.Trial, FileLock] | None:
-        """The next trial with a lock that tells that it is in hand; None if none is left."""
+        """Claim the next trial, with a lock that tells that it is in hand; None if none is left."""
         with FileLock(self.locks / "study.lock"):
             self.requeue_cut_off(study)
             wanted = counted(study)
@@ -146,10 +146,11 @@ class Worker:
                 continue
 
     def lock_of(self, number: int) -> FileLock:
+        """Return the lock of the trial with this number."""
         return FileLock(self.locks / f"trial{number}.lock")
 
     def score(self, trial: optuna.Trial) -> float:
-        """Mean score of the trial's runs."""
+        """Return the mean score of the trial's runs."""
         scores = []
         for cfg in configs(self.search, self.overrides, trial.params):
             score = run(cfg, self.folder / run_folder(cfg)).get(self.search.score)
@@ -188,7 +189,7 @@ def study_told(path: Path) -> Iterator[None]:
 
 
 def configs(settings: Search, overrides: Sequence[str], params: dict[str, Any]) -> list[DictConfig]:
-    """One configuration for each dataset and seed, with a trial's parameters."""
+    """Return one configuration for each dataset and seed, with a trial's parameters."""
     return [
         compose([*overrides, f"data={dataset}", f"seed={seed}", *as_overrides(params)])
         for dataset in settings.datasets
@@ -197,23 +198,23 @@ def configs(settings: Search, overrides: Sequence[str], params: dict[str, Any]) 
 
 
 def as_overrides(params: dict[str, Any]) -> list[str]:
-    """Parameters as Hydra takes them; choices are written so already."""
+    """Return parameters as Hydra takes them; choices are written so already."""
     return [f"{name}={value}" for name, value in params.items()]
 
 
 def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials of the study without those that were cut off and are in the queue, or done, again."""
+    """Return the trials of the study without those that were cut off and are in the queue, or done, again."""
     gone = replaced(study.trials)
     return [trial for trial in study.trials if trial.number not in gone]
 
 
 def replaced(trials: Sequence[optuna.trial.FrozenTrial]) -> set[int]:
-    """Numbers of the trials that others repeat."""
+    """Return the numbers of the trials that others repeat."""
     return {trial.user_attrs["again"] for trial in trials if "again" in trial.user_attrs}
 
 
 def make_sampler(settings: Search, number: int) -> optuna.samplers.BaseSampler:
-    """The sampler of the trial with this number."""
+    """Return the sampler of the trial with this number."""
     seed = int(np.random.SeedSequence((settings.seed, number)).generate_state(1)[0])
     if settings.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
@@ -242,7 +243,7 @@ def report(study: optuna.Study, worker: Worker) -> None:
 
 
 def _reusable(overrides: Sequence[str]) -> list[str]:
-    """The user's overrides without those that make a search of a run."""
+    """Return the user's overrides without those that make a search of a run."""
     return [o for o in overrides if _key(o) not in ("search", "name")]
 
 

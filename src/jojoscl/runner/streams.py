@@ -17,10 +17,12 @@ class Tolerant:
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
+        """Write `text` if that is possible."""
         self._guarded(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
+        """Write what is buffered if that is possible."""
         self._guarded(self._stream.flush)
 
     def _guarded(self, action: Callable[..., object], *args: str) -> None:

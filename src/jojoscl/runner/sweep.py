@@ -91,6 +91,7 @@ class SweepSummary(Callback):
     """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Refuse what cannot be swept, and note which jobs failed earlier."""
         if config.trainer.devices > 1:
             stop("A sweep trains each run on one device: leave out -m, or trainer.devices.", "jojoscl")
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
@@ -103,6 +104,7 @@ class SweepSummary(Callback):
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the table and the failed jobs."""
         folder = Path(config.hydra.sweep.dir)
         try:
             _print_table(collect(folder))

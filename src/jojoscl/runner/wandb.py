@@ -60,20 +60,23 @@ class Wandb(Logger):
 
     @property
     def name(self) -> str:
+        """Return the name that Lightning shows."""
         return "wandb"
 
     @property
     def version(self) -> str:
+        """Return nothing: the run folder is the version."""
         return ""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the configuration holds them."""
+        """Do nothing: the configuration holds them."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Send one row of the history."""
         self._guarded(lambda: self._run.log({"epoch": step, **metrics}))
 
     def log_results(self, folder: Path, metrics: dict[str, Any]) -> None:
-        """The whole of `metrics` as the summary, its scalars as a table of one row, and the pictures in `folder`."""
+        """Send the whole of `metrics` as the summary, its scalars as a table of one row, and the pictures in `folder`."""
         self._guarded(lambda: self._log_results(folder, metrics))
 
     def _log_results(self, folder: Path, metrics: dict[str, Any]) -> None:
