@@ -76,7 +76,7 @@ class Wandb(Logger):
         self._guarded(lambda: self._run.log({"epoch": step, **metrics}))
 
     def log_results(self, folder: Path, metrics: dict[str, Any]) -> None:
-        """Send the whole of `metrics` as the summary, its scalars as a table of one row, and the pictures in `folder`."""
+        """Send the whole of `metrics` as the summary, its scalars as a table, and the pictures in `folder`."""
         self._guarded(lambda: self._log_results(folder, metrics))
 
     def _log_results(self, folder: Path, metrics: dict[str, Any]) -> None:
