@@ -1,4 +1,4 @@
-"""Clusters by smoothing and average linkage, and the consensus of several such partitions."""
+"""Clusters by linkage of small clusters, and the consensus of several partitions."""
 
 from __future__ import annotations
 
@@ -8,63 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.cluster.hierarchy import linkage
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 from sklearn.exceptions import ConvergenceWarning
 
-from jojoscl.clustering.graph import shared_neighbors
 from jojoscl.clustering.kmeans import kmeans
-
-
-def snn_mean(x: np.ndarray, n_neighbors: int, prune: float = 1 / 15) -> np.ndarray:
-    """Each row of x (n, d) moved to the mean of those it shares nearest neighbors with.
-
-    Weights are the Jaccard index of two neighborhoods (Xu & Su, Bioinformatics 2015), 0 below `prune`, 1/15
-    in Seurat; a cell's own weight is the largest of all.
-    """
-    shared = shared_neighbors(x, min(n_neighbors, len(x) - 1), prune)
-    weights = shared + sp.eye(len(x)) * (shared.max() or 1.0)
-    return np.asarray(weights @ x / weights.sum(1), dtype=x.dtype)
-
-
-def average_linkage(distance: np.ndarray, sizes: np.ndarray, n_clusters: int) -> np.ndarray:
-    """UPGMA of items that stand for `sizes` (m,) cells each: labels (m,) in 0 .. n_clusters - 1.
-
-    `distance` (m, m) is the mean over pairs of their cells. Scipy's linkage takes every item for one cell.
-    """
-    d, n = distance.astype(np.float64), sizes.astype(np.float64)
-    labels = np.arange(len(n))
-    np.fill_diagonal(d, np.inf)
-    for _ in range(len(n) - n_clusters):
-        i, j = np.unravel_index(d.argmin(), d.shape)
-        merged = (n[i] * d[i] + n[j] * d[j]) / (n[i] + n[j])
-        merged[[i, j]] = np.inf
-        d[i] = d[:, i] = merged
-        d[j] = d[:, j] = np.inf
-        n[i] += n[j]
-        labels[labels == j] = i
-    return np.unique(labels, return_inverse=True)[1]
-
-
-def mean_square_distances(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ||x_i - x_j||^2 over pairs of cells of two clusters (m, m), and the clusters' sizes (m,)."""
-    sizes = np.bincount(labels)
-    members = one_hot(labels) / sizes
-    mean, square = members.T @ x, members.T @ np.square(x).sum(1)
-    return np.maximum(square[:, None] + square - 2 * mean @ mean.T, 0), sizes
-
-
-def micro_linkage(x: np.ndarray, n_clusters: int, n_micro: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """About `n_micro` K-means clusters of x (n, d), joined by average linkage to `n_clusters`.
-
-    The first of each cell (n,), and the second of each of the first. Fewer where fewer cells differ.
-    """
-    n_micro = max(n_clusters, min(max(4 * n_clusters, n_micro), len(x) // 3))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # smoothing can make cells of a small set equal
-        micro = np.unique(kmeans(x, n_micro, seed=seed, n_init=1)[0], return_inverse=True)[1]
-    return micro, average_linkage(*mean_square_distances(x.astype(np.float64), micro), n_clusters)
 
 
 class Consensus(NamedTuple):
@@ -77,59 +23,116 @@ class Consensus(NamedTuple):
     confidence: np.ndarray
 
 
-def consensus(
-    partitions: Sequence[np.ndarray], n_clusters: int, *, min_cells: int, landmarks: int, seed: int
-) -> Consensus:
-    """Average linkage on co-association, the share of partitions in which two cells are together.
+def size_linkage(distance: np.ndarray, sizes: np.ndarray, exponent: float) -> list[tuple[int, int]]:
+    """Return all merges (i, j) of items that stand for `sizes` (m,) cells each; the joint item goes on as i.
 
-    Fred & Jain, "Combining multiple clusterings using evidence accumulation", IEEE TPAMI 2005. The tree is cut where
-    `n_clusters` clusters hold at least `min_cells` cells each; smaller ones, which would use up K on outliers, join
-    the one they are most together with. Above `landmarks` cells the tree is that of a random sample, whose cells alone
-    count for `min_cells`, and each other cell goes where it is most together.
+    The next two have the least d_ij (n_i n_j / (n_i + n_j))^exponent. With exponent 0 this is UPGMA, which splits off
+    outliers; with 1 the costs are Ward's, which makes clusters of like sizes.
+
+    Parameters
+    ----------
+    distance
+        (m, m), mean over the pairs of their cells.
     """
-    n = len(partitions[0])
-    indicators = sp.hstack([one_hot(labels) for labels in partitions], format="csr")  # (n, clusters of all partitions)
-    sample = np.sort(np.random.default_rng(seed).choice(n, min(n, landmarks), replace=False))
-    together = (indicators[sample] @ indicators[sample].T).toarray() / np.float32(len(partitions))
-    tree = linkage(squareform(1 - together, checks=False), "average")
-    of_sample = join_small(together, cut(tree, n_clusters, min_cells), n_clusters)
-    means = (indicators[sample].T @ (one_hot(of_sample) / np.bincount(of_sample))).toarray()
-    association = (indicators @ means).astype(np.float32) / len(partitions)
-    labels = association.argmax(1)
-    labels[sample] = of_sample
-    return Consensus(labels, np.minimum(association[np.arange(n), labels], 1))
+    d, n = distance.astype(np.float64), sizes.astype(np.float64)
+    cost = d * (n[:, None] * n / (n[:, None] + n)) ** exponent
+    np.fill_diagonal(cost, np.inf)
+    merges, alive = [], np.ones(len(n), bool)
+    for _ in range(len(n) - 1):
+        i, j = map(int, np.unravel_index(cost.argmin(), cost.shape))
+        merges.append((i, j))
+        d[i] = d[:, i] = (n[i] * d[i] + n[j] * d[j]) / (n[i] + n[j])
+        n[i] += n[j]
+        alive[j] = False
+        cost[j] = cost[:, j] = np.inf
+        cost[i] = cost[:, i] = np.where(alive, d[i] * (n[i] * n / (n[i] + n)) ** exponent, np.inf)
+        cost[i, i] = np.inf
+    return merges
 
 
-def cut(tree: np.ndarray, n_clusters: int, min_cells: int) -> np.ndarray:
-    """Labels (n,) of the highest cut with `n_clusters` clusters of at least `min_cells` cells, looking to 5 K."""
-    n = len(tree) + 1
-    for k in range(n_clusters, min(5 * n_clusters, n) + 1):
-        labels = first_merges(tree, n - k)
-        if (np.bincount(labels) >= min_cells).sum() >= n_clusters:
+def cut(merges: Sequence[tuple[int, int]], n_clusters: int) -> np.ndarray:
+    """Return labels (m,) in 0 .. n_clusters - 1 after the first merges of :func:`size_linkage`."""
+    labels = np.arange(len(merges) + 1)
+    for i, j in merges[: max(0, len(labels) - n_clusters)]:
+        labels[labels == j] = i
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def mean_square_distances(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean ||x_i - x_j||^2 over pairs of cells of two clusters (m, m), and the clusters' sizes (m,)."""
+    sizes = np.bincount(labels)
+    members = one_hot(labels) / sizes
+    mean, square = members.T @ x, members.T @ np.square(x).sum(1)
+    return np.maximum(square[:, None] + square - 2 * mean @ mean.T, 0), sizes
+
+
+def micro_linkage(x: np.ndarray, n_clusters: int, n_micro: int, *, exponent: float, seed: int) -> np.ndarray:
+    """Return labels (n,) of about `n_micro` K-means clusters of x (n, d), joined by :func:`size_linkage`.
+
+    There are fewer small clusters where fewer cells differ, and then there may be fewer than `n_clusters`.
+    """
+    n_micro = max(n_clusters, min(max(4 * n_clusters, n_micro), len(x) // 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # smoothing can make cells of a small set equal
+        micro = np.unique(kmeans(x, n_micro, seed=seed, n_init=1)[0], return_inverse=True)[1]
+    distance, sizes = mean_square_distances(x.astype(np.float64), micro)
+    return cut(size_linkage(distance, sizes, exponent), n_clusters)[micro]
+
+
+def consensus(
+    partitions: Sequence[np.ndarray], n_clusters: int, *, exponent: float, n_micro: int, min_cells: int, seed: int
+) -> Consensus:
+    """Return the linkage of cells by co-association, the share of partitions in which two are together.
+
+    Fred & Jain, "Combining multiple clusterings using evidence accumulation", IEEE TPAMI 2005. Cells that all
+    partitions treat alike are one item; where there are more than `n_micro` items, K-means joins them first. The tree
+    is cut where `n_clusters` clusters hold at least `min_cells` cells each, looking to 5 K; a smaller one, which would
+    use up K on outliers, joins the cluster it is most together with.
+    """
+    rows, of_cell = np.unique(np.column_stack(partitions), axis=0, return_inverse=True)
+    of_cell = of_cell.ravel()
+    indicators = sp.hstack([one_hot(column) for column in rows.T], format="csr")  # (items, clusters of all partitions)
+    counts = np.bincount(of_cell)
+    if len(rows) > n_micro:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            micro = kmeans(indicators.toarray(), n_micro, weights=counts, seed=seed, n_init=1)[0]
+        of_cell = np.unique(micro, return_inverse=True)[1][of_cell]
+        counts = np.bincount(of_cell)
+    indicators = sp.hstack([one_hot(labels) for labels in partitions], format="csr")
+    profile = np.asarray((one_hot(of_cell).T @ indicators).todense(), dtype=np.float64) / counts[:, None]
+    together = profile @ profile.T / len(partitions)
+    items = _cut_large(size_linkage(1 - together, counts, exponent), counts, n_clusters, min_cells)
+    items = join_small(together, counts, items, n_clusters)
+    labels = items[of_cell]
+    means = one_hot(labels).T @ indicators / np.bincount(labels)[:, None]
+    share = np.asarray(indicators.multiply(means.tocsr()[labels]).sum(1)).ravel() / len(partitions)
+    return Consensus(labels.astype(np.int64), np.minimum(share, 1).astype(np.float32))
+
+
+def _cut_large(merges: Sequence[tuple[int, int]], sizes: np.ndarray, n_clusters: int, min_cells: int) -> np.ndarray:
+    """Return the labels (m,) of the highest cut with `n_clusters` clusters of `min_cells` or more, looking to 5 K."""
+    for k in range(n_clusters, max(n_clusters, min(5 * n_clusters, len(sizes))) + 1):
+        labels = cut(merges, k)
+        if (np.bincount(labels, sizes) >= min_cells).sum() >= n_clusters:
             break
     return labels
 
 
-def first_merges(tree: np.ndarray, n_merges: int) -> np.ndarray:
-    """Labels (n,) after that many merges of scipy's linkage matrix: n - n_merges clusters, whatever ties there are."""
-    n = len(tree) + 1
-    parent = np.repeat(np.arange(n, n + n_merges), 2)
-    child = tree[:n_merges, :2].astype(int).ravel()
-    graph = sp.coo_matrix((np.ones(len(child)), (parent, child)), (2 * n - 1, 2 * n - 1))
-    return np.unique(connected_components(graph, directed=False)[1][:n], return_inverse=True)[1]
+def join_small(together: np.ndarray, sizes: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Return labels (m,) in which the `n_clusters` largest clusters stay and each other one joins one of them.
 
-
-def join_small(together: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    """The `n_clusters` largest clusters keep their cells; each other cluster joins the one it is most together with."""
-    sizes = np.bincount(labels)
-    kept = np.argsort(-sizes, kind="stable")[:n_clusters]
-    members = (one_hot(labels) / sizes).astype(np.float32)
-    association = members.T @ (members.T @ together).T
+    It joins the one it is most together with, `together` (m, m) being the share of partitions that join two items.
+    """
+    members = one_hot(labels).multiply(sizes[:, None]).tocsr()
+    of_cluster = np.asarray(members.sum(0)).ravel()
+    kept = np.argsort(-of_cluster, kind="stable")[:n_clusters]
+    association = members.T @ (members.T @ together).T / np.outer(of_cluster, of_cluster)
     np.fill_diagonal(association, np.inf)
-    return association[:, kept].argmax(1)[labels]
+    return np.unique(association[:, kept].argmax(1)[labels], return_inverse=True)[1]
 
 
 def one_hot(labels: np.ndarray) -> sp.csr_matrix:
-    """(n, clusters), float32."""
+    """Return (n, clusters), float32."""
     n = len(labels)
     return sp.csr_matrix((np.ones(n, np.float32), (np.arange(n), labels)), (n, labels.max() + 1))

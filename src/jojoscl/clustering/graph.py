@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import igraph
@@ -51,10 +51,50 @@ def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_ma
     return graph
 
 
-def louvain(graph: sp.csr_matrix, resolution: float, *, seed: int, n_starts: int) -> np.ndarray:
-    """Louvain communities (n_cells,), the best modularity of `n_starts` orders (Blondel et al. 2008)."""
+def adaptive_neighbors(n_cells: int, factor: float, bounds: Sequence[int]) -> int:
+    """Return factor * sqrt(n_cells) within bounds (fewest, most): few cells have small types, which many would drown.
+
+    >>> [adaptive_neighbors(n, 0.7, (8, 20)) for n in (90, 420, 12_261)]
+    [8, 14, 20]
+    """
+    return int(min(max(round(factor * n_cells**0.5), bounds[0]), bounds[1], n_cells - 1))
+
+
+def strongest(graph: sp.csr_matrix, n_edges: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs i, j and weights of the `n_edges` strongest edges of each cell, each (m,)."""
+    cells = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
+    order = np.lexsort((graph.indices, -graph.data, cells))
+    rank = np.arange(len(order)) - graph.indptr[cells[order]]
+    kept = order[rank < n_edges]
+    return cells[kept], graph.indices[kept], graph.data[kept]
+
+
+def smooth(x: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
+    """Return each row of x (n, d) moved to the mean of its neighbors in `graph` (n, n), by weight.
+
+    A cell's own weight is the largest of all.
+    """
+    weights = graph + sp.eye(len(x)) * (graph.max() or 1.0)
+    return np.asarray(weights @ x / weights.sum(1), dtype=x.dtype)
+
+
+def _igraph(graph: sp.csr_matrix) -> igraph.Graph:
     upper = sp.triu(graph, k=1).tocoo()
-    g = igraph.Graph(n=graph.shape[0], edges=np.column_stack([upper.row, upper.col]), edge_attrs={"weight": upper.data})
+    edges = np.column_stack([upper.row, upper.col])
+    return igraph.Graph(n=graph.shape[0], edges=edges, edge_attrs={"weight": upper.data})
+
+
+def communities(graph: sp.csr_matrix, resolution: float, *, seed: int) -> np.ndarray:
+    """Return Leiden communities (n,) of a weighted graph, by modularity (Traag et al., Sci Rep 2019)."""
+    g = _igraph(graph)
+    with _igraph_seed(seed):
+        found = g.community_leiden("modularity", weights="weight", resolution=resolution, n_iterations=2)
+    return np.asarray(found.membership, dtype=np.int64)
+
+
+def louvain(graph: sp.csr_matrix, resolution: float, *, seed: int, n_starts: int) -> np.ndarray:
+    """Return Louvain communities (n_cells,), the best modularity of `n_starts` orders (Blondel et al. 2008)."""
+    g = _igraph(graph)
     if not g.ecount():
         return np.arange(g.vcount())
     with _igraph_seed(seed):
@@ -117,19 +157,6 @@ def _igraph_seed(seed: int) -> Iterator[None]:
         igraph.set_random_number_generator(random)
 
 
-def neighbors_within(x: np.ndarray, n_neighbors: int, most: int, *, seed: int) -> np.ndarray:
-    """Nearest neighbors (n, n_neighbors) of each row of x (n, d), itself the first.
-
-    Above `most` rows they are sought within random blocks of at most so many: linear in n.
-    """
-    n_blocks = -(-len(x) // most)
-    order = np.random.default_rng(seed).permutation(len(x)) if n_blocks > 1 else np.arange(len(x))
-    found = np.empty((len(x), min(n_neighbors, len(x) // n_blocks)), np.int64)
-    for block in np.array_split(order, n_blocks):
-        found[block] = block[nearest(x[block], found.shape[1])]
-    return found
-
-
 def neighbor_graph(x: np.ndarray, n_neighbors: int, *, seed: int) -> AnnData:
     """Scanpy's graph of the nearest neighbors of x (n, d), weighted as in UMAP."""
     graph = AnnData(x.astype(np.float32))
@@ -145,14 +172,7 @@ def leiden(graph: AnnData, resolution: float, *, seed: int) -> np.ndarray:
     return np.asarray(graph.obs["leiden"], dtype=np.int64)
 
 
-def estimate_n_clusters(
-    x: np.ndarray, *, n_neighbors: int = 15, resolution: float = 1.0, min_cells: int, seed: int
-) -> int:
-    """K where nobody tells it: how many communities of `min_cells` or more Leiden finds in x (n, d), at least 2.
-
-    The default `n_neighbors` and `resolution` are scanpy's.
-    """
-    if len(x) < 4:  # too few for a graph
-        return 2
-    found = leiden(neighbor_graph(x, n_neighbors, seed=seed), resolution, seed=seed)
-    return max(2, int((np.bincount(found) >= min_cells).sum()))
+def estimate_n_clusters(graph: sp.csr_matrix, *, resolution: float, min_cells: int, seed: int) -> int:
+    """Return K where nobody tells it: the communities of `min_cells` or more in a graph of cells, at least 2."""
+    sizes = np.bincount(communities(graph, resolution, seed=seed))
+    return max(2, int((sizes >= min_cells).sum()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,49 @@ def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np
     score = ((dispersion - centre.mask(alone, 0)) / spread.mask(alone, centre)).to_numpy()
     known = np.sort(score[~np.isnan(score)])
     return np.flatnonzero(score >= known[-min(n_top_genes, len(known))])
+
+
+def robust_v3_genes(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int, n_top_genes: int) -> np.ndarray:
+    """Return the indices of the genes whose counts vary most beyond what their mean lets one expect.
+
+    As scanpy's flavor ``seurat_v3`` (Stuart et al., Cell 2019): counts are divided by the standard deviation that the
+    trend of the variances over the means gives, clipped at sqrt(n_cells), and ranked by their variance. The trend is
+    one of medians and not a loess, which fails on sparse genes.
+
+    Parameters
+    ----------
+    bands
+        Gives all counts, in bands of cells, each time it is called.
+    """
+    moments = Moments(n_genes)
+    for band in bands():
+        moments.add(band, band.data.astype(np.float64))
+    (mean, variance), n = moments.mean_variance(), moments.n_cells
+    varies = variance > 0
+    sd = np.ones(n_genes)
+    sd[varies] = 10 ** (median_trend(np.log10(mean[varies]), np.log10(variance[varies])) / 2)
+    limit, sums = mean + sd * n**0.5, np.zeros((2, n_genes))
+    for band in bands():
+        x = np.minimum(band.data, limit[band.indices])
+        sums += [np.bincount(band.indices, x**power, n_genes) for power in (1, 2)]
+    score = np.where(varies, (sums[1] - 2 * mean * sums[0] + n * mean**2) / ((n - 1) * sd**2), 0)
+    return np.sort(np.argsort(-score, kind="stable")[:n_top_genes])
+
+
+def median_trend(
+    x: np.ndarray, y: np.ndarray, *, n_knots: int = 60, width: float = 0.3, fewest: int = 20
+) -> np.ndarray:
+    """Return a smooth trend of y over x, both (n,), at each x: medians of y within `width` of knots, smoothed.
+
+    Knots are quantiles of x; a median is of at least 2 x `fewest` values where there are so many.
+    """
+    order, knots = np.argsort(x, kind="stable"), np.quantile(x, np.linspace(0, 1, n_knots))
+    x_sorted, y_sorted = x[order], y[order]
+    low = np.minimum(np.searchsorted(x_sorted, knots - width), len(x) - fewest).clip(min=0)
+    high = np.maximum(np.searchsorted(x_sorted, knots + width), low + fewest)
+    medians = np.array([np.median(y_sorted[a:b]) for a, b in zip(low, high, strict=True)])
+    weights = np.exp(-0.5 * ((knots[:, None] - knots) / (width / 2)) ** 2)
+    return np.interp(x, knots, weights @ medians / weights.sum(1))
 
 
 def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:

@@ -8,7 +8,7 @@ chosen genes to a :class:`~jojoscl.data.store.Store`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,8 +20,8 @@ from anndata import AnnData
 
 from jojoscl.data.cache import cached, content
 from jojoscl.data.cells import check_totals, check_values
-from jojoscl.data.genes import Moments, scanpy_genes, seurat_genes, varying
-from jojoscl.data.io.matrix import is_backed, row_chunks, stack_rows
+from jojoscl.data.genes import Moments, robust_v3_genes, scanpy_genes, seurat_genes, varying
+from jojoscl.data.io.matrix import canonical, is_backed, row_chunks, stack_rows
 from jojoscl.data.store import Store, write_store
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import temporary_folder
@@ -57,7 +57,11 @@ class Preprocess(Settings):
     )
     log1p: bool = setting(True, "Take log(1 + x).")
     n_top_genes: int | None = setting(2000, "How many highly variable genes to keep; None keeps all.", low=1)
-    hvg_flavor: str = setting("seurat", "Scanpy's rule to choose them.", values=("seurat", "cell_ranger", "seurat_v3"))
+    hvg_flavor: str = setting(
+        "seurat",
+        "Scanpy's rule to choose them, or robust_v3, seurat_v3 with a trend that never fails.",
+        values=("seurat", "cell_ranger", "seurat_v3", "robust_v3"),
+    )
     scale: bool = setting(True, "Z-score each gene, with n - 1 in the variance.")
     max_value: float | None = setting(None, "Where z-scores are clipped; None does not clip.", low=0)
     dense_gib: float = setting(
@@ -161,8 +165,8 @@ def choose(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, int, np.nd
     A cell is divided by total / unit; the totals of log-normalised values are 1.
     """
     n_top, flavor, logged = settings.n_top_genes or adata.n_vars, settings.hvg_flavor, _is_logged(adata)
-    if flavor != "seurat" and n_top < adata.n_vars and is_backed(adata.X):
-        raise UserError(f"hvg_flavor={flavor} needs all cells in memory: take seurat.")
+    if flavor not in ("seurat", "robust_v3") and n_top < adata.n_vars and is_backed(adata.X):
+        raise UserError(f"hvg_flavor={flavor} needs all cells in memory: take seurat or robust_v3.")
     genes, totals, seen, mean, variance = _without_rare(settings, adata)
     totals = np.ones_like(totals) if logged else totals
     unit = 1.0 if logged else settings.target_sum or np.median(totals)
@@ -172,6 +176,8 @@ def choose(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, int, np.nd
         chosen = np.flatnonzero(varies)
     elif flavor == "seurat":
         chosen = seurat_genes(mean, variance, n_top)
+    elif flavor == "robust_v3":
+        chosen = robust_v3_genes(lambda: map(_as_counts(adata), _rounded(settings, adata, genes)), len(genes), n_top)
     elif flavor != "seurat_v3":
         bands = _normalised(settings, adata, genes, totals / unit, log=True)
         chosen = scanpy_genes(stack_rows(bands), n_top, flavor)
@@ -233,6 +239,20 @@ def _normalised(
             band.data = np.log1p(x) if log else x
         start += band.shape[0]
         yield band
+
+
+def counts_of(settings: Preprocess, adata: AnnData, index: np.ndarray) -> sp.csr_matrix:
+    """Return the counts (m, n_vars) of the cells `index` (m,), in rising order; of log-normalised cells the values."""
+    x = adata.X[index] if len(index) < adata.n_obs else adata.X[:]
+    counts = canonical(sp.csr_matrix(x, dtype=np.float32)).copy()
+    if settings.round_counts and not _is_logged(adata):
+        counts.data = np.ceil(counts.data)
+    return _as_counts(adata)(counts)
+
+
+def _as_counts(adata: AnnData) -> Callable[[sp.csr_matrix], sp.csr_matrix]:
+    """Return what makes counts of a band's values: nothing, or the inverse of log1p."""
+    return (lambda band: band.expm1()) if _is_logged(adata) else (lambda band: band)
 
 
 def _by_entry(of_cells: np.ndarray, band: sp.csr_matrix) -> np.ndarray:

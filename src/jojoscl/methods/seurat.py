@@ -10,7 +10,7 @@ from anndata import AnnData
 from jojoscl.clustering.graph import louvain, match_resolution, merge_singletons, shared_neighbors
 from jojoscl.data.preprocess import SCANPY, Preprocess
 from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, isolated_and_timed
-from jojoscl.model.anchor import principal_components
+from jojoscl.model.components import principal_components
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.settings import setting

@@ -25,6 +25,7 @@ class Encoder(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return h (B, dims[-1]) of cells x (B, dims[0])."""
         return F.normalize(super().forward(x).to(x.dtype))
 
 
@@ -39,28 +40,9 @@ class Head(nn.Sequential):
         self.output = output
 
     def forward(self, h: Tensor) -> Tensor:
+        """Return (B, dims[-1]) for h (B, dims[0])."""
         out = super().forward(h).to(h.dtype)
         return F.normalize(out) if self.output == "unit" else out.softmax(1)
-
-
-class AnchoredEncoder(nn.Module):
-    """A linear map, at first the given loadings (genes, d), plus a hidden layer whose output is at first zero.
-
-    Before training it gives the anchor's scores; (B, genes) -> (B, d), not normalised.
-    """
-
-    def __init__(self, loadings: Tensor, n_hidden: int) -> None:
-        super().__init__()
-        n_genes, n_dims = loadings.shape
-        self.linear = nn.Linear(n_genes, n_dims, bias=False)
-        self.linear.weight.data.copy_(loadings.T)
-        last = nn.Linear(n_hidden, n_dims)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.correction = nn.Sequential(nn.Linear(n_genes, n_hidden), nn.BatchNorm1d(n_hidden), nn.ReLU(), last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (self.linear(x) + self.correction(x)).to(x.dtype)
 
 
 @torch.no_grad()

@@ -91,7 +91,7 @@ def sigma2_two_views(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int) ->
 
 
 def tau2_sure(within: Tensor, sigma2: Tensor) -> Tensor:
-    """The tau2 that minimises (B), max(0, sigma2_within - sigma2)."""
+    """Return the tau2 that minimises (B), max(0, sigma2_within - sigma2)."""
     return (within - sigma2).clamp(min=0)
 
 
@@ -124,6 +124,7 @@ class ClusterSums:
             self.squares.index_add_(0, of, cells.square().sum(1))
 
     def stats(self) -> ClusterStats:
+        """Return size, mean and sum of squares of each cluster so far."""
         mean = self.total / self.n.clamp(min=1)[:, None]
         return ClusterStats(self.n, mean, (self.squares - self.n * mean.square().sum(1)).clamp(min=0))
 
@@ -173,6 +174,20 @@ def shrink_to_clusters(h: Tensor, labels: Tensor, b: Tensor) -> Tensor:
         rows = slice(start, start + _ROWS)
         shrunk[rows] = shrink(h[rows], mean[labels[rows]], b[labels[rows]].to(h))
     return shrunk
+
+
+def shrink_embedding(h: Tensor, labels: Tensor, sigma2: float) -> tuple[Tensor, Shrinkage]:
+    """Return h (N, P) at its posterior means given its clusters (N,), where the noise variance is known.
+
+    sigma2 is that of a coordinate; tau2_k and b_k are those that minimise (B) in each cluster.
+    """
+    sums = ClusterSums(int(labels.max()) + 1, h.shape[1])
+    sums.add(h, labels)
+    stats = sums.stats()
+    noise = torch.full_like(stats.n, sigma2)
+    tau2 = tau2_sure(sigma2_within(stats, h.shape[1]), noise)
+    b = shrinkage_weight(noise, tau2)
+    return shrink_to_clusters(h, labels, b.float()), Shrinkage(stats.n, noise, tau2, b, stats.mean)
 
 
 def loss_released(x: Tensor, labels: Tensor, n_clusters: int) -> Tensor:

@@ -32,7 +32,7 @@ def _random_int16(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _noise(x: Tensor, sd: float, generator: torch.Generator) -> Tensor:
-    """Normals in the shape of x, not to be written to: one of 4 million windows of a table, chosen at random.
+    """Return normals in the shape of x, not to be written to: a random one of 4 million windows of a table.
 
     A GPU draws them: that is fast there, and the window's number would have to come to the CPU in each step.
     """

@@ -1,247 +1,192 @@
-"""The headline method: networks anchored to shrunken principal components, then a consensus of linkages."""
+"""The default method: shrinkage contrast with neighbors as positives, in closed form, and a consensus of partitions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
-from jojoscl.clustering.consensus import Consensus, consensus, micro_linkage, snn_mean
-from jojoscl.clustering.graph import estimate_n_clusters, neighbors_within
-from jojoscl.clustering.kmeans import nearest_mean
-from jojoscl.data.preprocess import Preprocess, preprocessed
-from jojoscl.data.store import Store, centred
-from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, estimated, isolated_and_timed
-from jojoscl.methods.jojoscl.module import JojoSCLModule
-from jojoscl.model.anchor import Anchor, normalise, pca_anchor, principal_axes, softness
-from jojoscl.training.callbacks import History, TemporalClusters
-from jojoscl.training.datamodule import CellDataModule
-from jojoscl.training.fit import fit
+from jojoscl.clustering.consensus import Consensus, consensus, micro_linkage
+from jojoscl.clustering.graph import adaptive_neighbors, estimate_n_clusters, shared_neighbors, smooth, strongest
+from jojoscl.clustering.kmeans import kmeans, spread
+from jojoscl.data.preprocess import Preprocess, counts_of, stored
+from jojoscl.data.store import Store
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, estimated, isolated_and_timed
+from jojoscl.model.components import leading_axes, pearson_residuals, unit_rows, unit_scale
+from jojoscl.model.contrast import Contrast, linear_contrast, pair_variance
+from jojoscl.model.shrinkage import shrink_embedding
 from jojoscl.training.settings import Run
-from jojoscl.training.shrinkage_log import ShrinkageRecord, map_embedding
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.seeding import at_most, derived_seed
+from jojoscl.utils.seeding import at_most
 from jojoscl.utils.settings import setting
 
 
-class Trained(NamedTuple):
-    """A trained network, its cells and their embeddings (n_cells, d), turned to their principal axes."""
+class Views(NamedTuple):
+    """Cells x by rows, and of a sample of them (m,) the z-scores (m, n_genes) and the graph of positives (m, m)."""
 
-    module: JojoSCLModule
-    data: CellDataModule
-    space: np.ndarray
-    history: History
-    record: ShrinkageRecord
+    x: Store
+    sample: np.ndarray
+    z: np.ndarray
+    graph: sp.csr_matrix
 
 
 @dataclass(kw_only=True)
 class JojoSCL(MethodSettings):
     """Shrinkage contrastive learning: what :func:`jojoscl.cluster` runs.
 
-    SURE acts twice: it shrinks the principal components that anchor the networks, and the embeddings of cells toward
-    their centroids. Clusters are the consensus of average linkages of the anchor and of the networks' embeddings.
+    1. Positives: neighbors of a cell in two views, the log-normalised counts and their Pearson residuals.
+    2. Contrast: the linear encoder that spreads cells and keeps positives together, each component shrunk by SURE
+       (:mod:`jojoscl.model.contrast`). It has a closed form: nothing is trained.
+    3. Clusters: the consensus of K-means and of linkages of the embedding, smoothed over its own neighbors.
 
     Examples
     --------
-    >>> method = jojoscl.JojoSCL(epochs=5)  # doctest: +SKIP
+    >>> method = jojoscl.JojoSCL(n_draws=2)  # doctest: +SKIP
     >>> method.fit_predict(adata, n_clusters=8).labels  # doctest: +SKIP
     """
 
     name: str = setting("jojoscl", "What the results call it.")
-    preprocess: Preprocess = setting(Preprocess(max_value=10.0), "From counts to what the networks see.")
-    n_dims: int = setting(40, "Components of the anchor, and width of the embedding h.", low=1)
-    shrink_components: bool = setting(True, "Whether each component of the anchor is shrunk by its reliability.")
-    anchor_draws: int = setting(4, "Random halves of the genes that the reliability is a mean over.", low=1)
-    soft_above: float = setting(
-        0.85, "Soft normalisation where the leading components are at least so reliable, else the cosine.", low=0
+    preprocess: Preprocess = setting(
+        Preprocess(min_cells=2, target_sum=1e4, hvg_flavor="robust_v3"), "From counts to z-scores of variable genes."
     )
-    leading: int = setting(5, "How many components lead.", low=1)
-    n_networks: int = setting(2, "Networks, each from a seed of its own; 0: the anchor alone.", low=0)
-    hidden: int = setting(
-        128, "Width of the hidden layer of the correction to the anchor, which starts at zero.", low=1
-    )
-    instance_dims: list[int] = setting([128, 64], "Widths of the instance head; z is the last.", low=1)
-    mask_rate: float = setting(0.5, "Share of the genes that a view masks.", low=0, high=0.999)
-    noise_sd: float = setting(0.1, "Standard deviation of the noise of a view.", low=0)
-    n_positives: int = setting(5, "The key sees one of this many nearest neighbors; 0: the cell itself.", low=0)
-    neighbor_dims: int = setting(30, "Components of the anchor in which neighbors are sought.", low=1)
-    momentum: float = setting(0.99, "theta_key = momentum theta_key + (1 - momentum) theta_query.", low=0, high=1)
-    alpha: float = setting(0.5, "Weight of the instance loss; that of staying at the anchor is 1.", low=0)
-    beta: float = setting(0.1, "Weight of the cluster loss.", low=0)
-    lambda_: float = setting(0.3, "Weight of SURE.", low=0)
-    temperature: float = setting(0.2, "Temperature of the instance loss.", low=1e-3)
-    cluster_temperature: float = setting(0.5, "Temperature of the cluster loss.", low=1e-3)
-    overcluster: int = setting(4, "SURE shrinks toward this many centroids for each cluster.", low=1)
-    renewals: int = setting(4, "How often in a training these centroids are renewed.", low=1)
-    epochs: int = setting(10, "Epochs of each network.", low=1)
-    min_steps: int = setting(100, "More epochs where these would make fewer steps.", low=0)
-    batch_size: int = setting(256, "Cells in a batch, of all devices together.", low=2)
-    lr: float = setting(0.001, "Peak of AdamW's one cycle.", low=0)
-    weight_decay: float = setting(1e-4, "Weight decay of AdamW.", low=0)
-    anchor_partitions: int = setting(8, "Partitions of the anchor in the consensus.", low=1)
-    network_partitions: int = setting(4, "Partitions of each network's embedding in the consensus.", low=1)
-    min_dims: int = setting(12, "A partition sees the first min_dims to n_dims axes.", low=1)
-    smoothing: list[int] = setting(
-        [10, 20],
-        "A partition averages over the shared nearest neighbors among so many, the fewest and the most.",
-        low=1,
-    )
+    view_dims: int = setting(30, "Components of each view in which positives are sought.", low=1)
+    theta: float = setting(100.0, "The Pearson residuals take mu + mu^2 / theta for the variance of a count.", low=0)
+    positives: list[int] = setting([8, 20], "Fewest and most positives of a cell.", low=1)
+    positives_factor: float = setting(0.7, "Between these, a cell has this many times sqrt(n_cells).", low=0)
     prune: float = setting(1 / 15, "A smaller Jaccard index of two cells' neighbors counts as none.", low=0, high=1)
-    n_micro: int = setting(150, "K-means clusters that linkage starts from.", low=1)
-    min_cells: int = setting(3, "A cluster of fewer cells joins another.", low=1)
-    landmarks: int = setting(6000, "Cells that make the tree of the consensus.", low=2)
-    sample: int = setting(
-        30000,
-        "Above this many cells a random subset makes the components and each partition; steps stop growing.",
-        low=2,
+    contrast: str = setting(
+        "neighbors",
+        "Who is a cell's positive: its neighbors, or nobody, which leaves principal components (an ablation).",
+        values=("neighbors", "none"),
     )
-    estimate_neighbors: int = setting(15, "Neighbors in the graph that estimates an unknown number of clusters.", low=2)
-    estimate_resolution: float = setting(1.0, "Leiden's resolution in that graph.", low=0)
+    n_components: int = setting(100, "Principal components that the encoder starts from.", low=1)
+    n_dims: int = setting(40, "Components of the embedding h.", low=1)
+    ridge: float = setting(0.1, "Share of the mean variance between positives that is added to each direction.", low=0)
+    shrink: bool = setting(True, "Whether SURE shrinks the components of h.")
+    n_draws: int = setting(4, "Random choices of components and neighbors, four partitions each.", low=1)
+    min_dims: int = setting(20, "A draw sees the first min_dims to n_dims components.", low=1)
+    smoothing: list[int] = setting([6, 20], "Fewest and most neighbors that a draw smooths over.", low=1)
+    smoothing_factors: list[float] = setting(
+        [0.5, 0.9], "Between these, it is sqrt(n_cells) times a number from this range.", low=0
+    )
+    n_micro: int = setting(150, "K-means clusters that linkage starts from.", low=1)
+    exponent: float = setting(0.5, "Weight of sizes in linkage: 0 splits off outliers, 1 makes like sizes.", low=0)
+    kmeans_starts: int = setting(3, "Starts of K-means; the best is kept.", low=1)
+    consensus_micro: int = setting(250, "Groups of cells that the consensus starts from.", low=2)
+    consensus_exponent: float = setting(0.2, "The weight of sizes in the consensus.", low=0)
+    min_cells: int = setting(3, "A cluster of fewer cells joins another.", low=1)
+    estimate_resolution: float = setting(0.35, "Leiden's resolution where the number of clusters is not given.", low=0)
+    sample: int = setting(15_000, "Above this many cells a random subset is clustered and the others join it.", low=2)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.instance_dims:
-            raise UserError("instance_dims holds the widths of layers: give one or more numbers of at least 1.")
-        if len(self.smoothing) != 2 or self.smoothing[0] > self.smoothing[1]:
-            raise UserError(f"smoothing is the fewest and the most neighbors, such as [10, 20], not {self.smoothing}.")
+        for name in ("positives", "smoothing", "smoothing_factors"):
+            bounds = getattr(self, name)
+            if len(bounds) != 2 or bounds[0] > bounds[1]:
+                raise UserError(f"{name} is the least and the most, such as {[8, 20]}, not {bounds}.")
         if self.min_dims > self.n_dims:
             raise UserError(f"min_dims={self.min_dims} is more than n_dims={self.n_dims}: lower it.")
 
     @isolated_and_timed
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
-        run = run or Run()
         told = None if n_clusters is None else check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        x = centred(preprocessed(self.preprocess, adata, run.cache))
+        x = stored(self.preprocess, adata, run.cache if run else None)
         watch.lap("preprocess")
-        anchor, loadings, scores = self.start(x, seed=seed)
-        soft = softness(anchor.reliability, self.soft_above, leading=self.leading)
-        k = told or self.estimate(scores, seed=seed)
-        watch.lap("anchor")
-        near = self.neighbors(scores, seed=seed) if self.n_networks else None
-        networks = [
-            self.train_network(x, scores, loadings, near, k, stage=i, seed=seed, run=run)
-            for i in range(self.n_networks)
-        ]
-        spaces = [scores, *(network.space for network in networks)]
-        rows = [row for network in networks for row in network.history.rows]
-        watch.lap("train")
-        found = self.cluster(spaces, soft, k, seed=seed)
-        maps = {"map": map_embedding(*networks[-1][:2], spaces[-1], found.labels)} if networks else {}
+        views = self.views(x, adata, seed=seed)
+        watch.lap("positives")
+        contrast, loadings = self.encode(views, seed=seed)
+        h = x @ loadings
+        watch.lap("contrast")
+        k = told or self.estimate(h[views.sample], seed=seed)
+        found = self.cluster(h[views.sample], k, seed=seed)
+        found = Consensus(*spread(h, views.sample, *found, seed=seed))
+        noise = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
+        shrunk, of_cluster = shrink_embedding(torch.from_numpy(h), torch.from_numpy(found.labels), noise)
         watch.lap("assign")
         return Result(
             found.labels,
-            spaces[-1],
-            watch.seconds | earlier(*(network.history for network in networks)),
-            {"epochs": len(rows), "soft": soft} | estimated(n_clusters, k),
-            rows,
+            h,
+            watch.seconds,
+            estimated(n_clusters, k),
             obs={"confidence": found.confidence},
-            obsm=maps,
-            shrinkage=[row for network in networks for row in network.record.rows],
-            uns={"sigma2": anchor.sigma2, "tau2": anchor.tau2, "reliability": anchor.reliability},
+            obsm={"map": shrunk.numpy()},
+            uns={
+                "ratio": contrast.ratio,
+                "shrinkage": contrast.shrinkage,
+                **{name: getattr(of_cluster, name).numpy() for name in ("sigma2", "tau2", "b")},
+            },
         )
 
-    def start(self, x: np.ndarray | Store, *, seed: int) -> tuple[Anchor, np.ndarray, np.ndarray]:
-        """The anchor of x (n_cells, G), loadings (G, d), and scores x loadings (n_cells, d) of mean square length 1."""
-        anchor = pca_anchor(at_most(x, self.sample, seed=seed), self.n_dims, draws=self.anchor_draws, seed=seed)
-        loadings = self.loadings(anchor)
-        scores = x @ loadings
-        scale = np.float32(max(np.linalg.norm(scores) / len(x) ** 0.5, 1e-12))
-        return anchor, loadings / scale, np.divide(scores, scale, out=scores)
+    def estimate(self, h: np.ndarray, *, seed: int) -> int:
+        """Return K for embeddings h (n, d): how many communities their neighbor graph has."""
+        k = adaptive_neighbors(len(h), self.positives_factor, self.positives)
+        graph = shared_neighbors(h, k, self.prune)
+        return estimate_n_clusters(graph, resolution=self.estimate_resolution, min_cells=self.min_cells, seed=seed)
 
-    def loadings(self, anchor: Anchor) -> np.ndarray:
-        """(genes, d), shrunken ones unless the settings say otherwise."""
-        return anchor.shrunk_loadings if self.shrink_components else anchor.loadings
+    def n_clusters_of(self, adata: AnnData, *, seed: int, cache: Path | None) -> int:
+        """Return the estimate of K, for a method that has none of its own."""
+        views = self.views(stored(self.preprocess, adata, cache), adata, seed=seed)
+        _, loadings = self.encode(views, seed=seed)
+        return self.estimate(views.z @ loadings, seed=seed)
 
-    def neighbors(self, scores: np.ndarray, *, seed: int) -> np.ndarray:
-        """Return the cells (n_cells, n_positives) that may stand in for each, by the angle of scores (n_cells, d).
+    def views(self, x: Store, adata: AnnData, *, seed: int) -> Views:
+        """Return the two views' graph of positives: the sum of their shared-nearest-neighbor graphs."""
+        sample = at_most(np.arange(len(x)), self.sample, seed=seed)
+        z = x[sample]
+        logs = z * x.scale[1].numpy().astype(np.float32)
+        counts = counts_of(self.preprocess, adata, sample)
+        residuals = pearson_residuals(counts[:, x.genes], np.asarray(counts.sum(1)).ravel(), self.theta)
+        k = adaptive_neighbors(len(sample), self.positives_factor, self.positives)
+        graphs = []
+        for view in (logs, residuals):
+            view -= view.mean(0)
+            scores = view @ leading_axes(view, self.view_dims, seed=seed)
+            graphs.append(shared_neighbors(scores, k, self.prune))
+        return Views(x, sample, z, sum(graphs[1:], graphs[0]).tocsr())
 
-        Without positives that is the cell itself, (n_cells, 1). Of many cells they are sought in blocks.
-        """
-        near = normalise(scores[:, : self.neighbor_dims], 0)
-        most = self.sample if len(near) <= self.sample else -(-self.sample // 3)
-        found = neighbors_within(near, self.n_positives + 1, most, seed=seed)
-        return found[:, min(1, self.n_positives) :]  # a cell is its own first neighbor
+    def encode(self, views: Views, *, seed: int) -> tuple[Contrast, np.ndarray]:
+        """Return the contrast and the encoder as loadings (n_genes, d), for z-scores."""
+        axes = leading_axes(views.z, self.n_components, seed=seed)
+        scores = views.z @ axes
+        scale = unit_scale(scores)
+        scores = (scores - scores.mean(0)) / scale
+        if self.contrast == "none":
+            return Contrast(np.eye(axes.shape[1]), np.full(axes.shape[1], np.inf)), axes[:, : self.n_dims] / scale
+        k = adaptive_neighbors(len(scores), self.positives_factor, self.positives)
+        within = pair_variance(scores, *strongest(views.graph, k))
+        contrast = linear_contrast(scores, within, n_dims=self.n_dims, ridge=self.ridge)
+        return contrast, axes @ contrast.encoder(shrink=self.shrink) / scale
 
-    def train_network(
-        self,
-        x: np.ndarray | Store,
-        scores: np.ndarray,
-        loadings: np.ndarray,
-        neighbors: np.ndarray | None,
-        n_clusters: int,
-        *,
-        stage: int,
-        seed: int,
-        run: Run,
-    ) -> Trained:
-        """Train a network on x (n_cells, G) from its own seed; it starts at scores = x loadings (n_cells, d)."""
-        own_seed = derived_seed(seed, stage) % 2**32
-        data = CellDataModule(x, scores, batch_size=self.batch_size, seed=own_seed, neighbors=neighbors)
-        enough = max(1, round(self.epochs * min(1.0, self.sample / len(x))))  # steps do not grow with the cells
-        epochs = run.trainer.max_epochs or max(enough, -(-self.min_steps // data.n_batches))
-        module = self.module(loadings, len(x), n_clusters, seed=own_seed, epochs=epochs)
-        record = ShrinkageRecord(stage * epochs)
-        callbacks = [TemporalClusters(max(1, epochs // self.renewals)), record]
-        history = fit(
-            module,
-            data,
-            run,
-            max_epochs=epochs,
-            stage=f"network{stage}",
-            callbacks=callbacks,
-            first_epoch=stage * epochs,
-        )
-        return Trained(module, data, principal_axes(data.embed(module)["h"]), history, record)
-
-    def module(self, loadings: np.ndarray, n_cells: int, n_clusters: int, *, seed: int, epochs: int) -> JojoSCLModule:
-        """Return the LightningModule with these settings."""
-        return JojoSCLModule(self, torch.from_numpy(loadings), n_cells, n_clusters, seed=seed, max_epochs=epochs)
-
-    def n_clusters_of(self, x: np.ndarray | Store, *, seed: int) -> int:
-        """The estimate of K for a method without an anchor, from its preprocessed cells x (n_cells, G)."""
-        some = at_most(x, self.sample, seed=seed)
-        some = some - some.mean(0)
-        anchor = pca_anchor(some, self.n_dims, draws=self.anchor_draws, seed=seed)
-        return self.estimate(some @ self.loadings(anchor), seed=seed)
-
-    def estimate(self, scores: np.ndarray, *, seed: int) -> int:
-        """K from scores (n_cells, d) of the anchor."""
-        return estimate_n_clusters(
-            at_most(scores, self.sample, seed=seed),
-            n_neighbors=self.estimate_neighbors,
-            resolution=self.estimate_resolution,
+    def cluster(self, h: np.ndarray, n_clusters: int, *, seed: int) -> Consensus:
+        """Return the consensus of `n_draws` times four partitions of h (n, d)."""
+        partitions = [p for draw in range(self.n_draws) for p in self.partitions(h, n_clusters, [seed, draw])]
+        return consensus(
+            partitions,
+            n_clusters,
+            exponent=self.consensus_exponent,
+            n_micro=self.consensus_micro,
             min_cells=self.min_cells,
             seed=seed,
         )
 
-    def cluster(self, spaces: list[np.ndarray], soft: float, n_clusters: int, *, seed: int) -> Consensus:
-        """The consensus of random partitions of the anchor's scores, spaces[0], and of the networks' embeddings."""
-        rng = np.random.default_rng(seed)
-        repeats = [self.anchor_partitions] + [self.network_partitions] * (len(spaces) - 1)
-        partitions = [
-            self.partition(space, soft, n_clusters, rng)
-            for space, times in zip(spaces, repeats, strict=True)
-            for _ in range(times)
-        ]
-        return consensus(partitions, n_clusters, min_cells=self.min_cells, landmarks=self.landmarks, seed=seed)
-
-    def partition(self, space: np.ndarray, soft: float, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
-        """Average linkage (n_cells,) of a random number of axes after a random amount of smoothing.
-
-        Of many cells a sample is smoothed and linked, and each cell joins the nearest of its small clusters.
-        """
-        n_dims = int(rng.integers(min(self.min_dims, space.shape[1]), space.shape[1] + 1))
-        n_neighbors = int(rng.integers(self.smoothing[0], self.smoothing[1] + 1))
+    def partitions(self, h: np.ndarray, n_clusters: int, seeds: list[int]) -> Iterator[np.ndarray]:
+        """Yield K-means and linkage (n,) of h (n, d), by distance and by angle, after a random amount of smoothing."""
+        rng = np.random.default_rng(seeds)
+        n_dims = int(rng.integers(min(self.min_dims, h.shape[1]), h.shape[1] + 1))
+        low, high = self.smoothing_factors
+        k = adaptive_neighbors(len(h), rng.uniform(low, high), self.smoothing)
         seed = int(rng.integers(2**20))
-        points = normalise(space[:, :n_dims], soft)
-        sample = at_most(points, self.sample, seed=seed)
-        x = snn_mean(sample, n_neighbors, self.prune)
-        x = x if soft else normalise(x, 0)  # a mean of unit vectors is shorter
-        micro, cluster_of = micro_linkage(x, n_clusters, self.n_micro, seed=seed)
-        return cluster_of[micro if len(sample) == len(points) else nearest_mean(points, sample, micro)]
+        points = np.ascontiguousarray(h[:, :n_dims])
+        graph = shared_neighbors(points, k, self.prune)
+        for x in (smooth(points, graph), unit_rows(smooth(unit_rows(points), graph))):
+            yield kmeans(x, n_clusters, seed=seed, n_init=self.kmeans_starts)[0]
+            yield micro_linkage(x, n_clusters, self.n_micro, exponent=self.exponent, seed=seed)

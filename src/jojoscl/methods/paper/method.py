@@ -98,7 +98,7 @@ class PaperJojoSCL(MethodSettings):
         watch = Stopwatch()
         x = preprocessed(self.preprocess, adata, run.cache)
         watch.lap("preprocess")
-        k = told or JojoSCL().n_clusters_of(x, seed=seed)
+        k = told or JojoSCL().n_clusters_of(adata, seed=seed, cache=run.cache)
         watch.lap("anchor")
         data = CellDataModule(x, batch_size=self.batch_size, seed=seed)
         epochs = run.trainer.max_epochs or self.epochs
