@@ -47,9 +47,9 @@ class RunSettings(Settings):
     outermost = True
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.n_clusters, str) and self.n_clusters != "annotated":
+        if self.n_clusters not in (None, "annotated") and type(self.n_clusters) is not int:
             raise UserError(f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}.")
+        super().__post_init__()
 
 
 def conf_dir() -> Path:
