@@ -10,6 +10,7 @@ from jojoscl.utils.errors import UserError, stop
 
 COMMANDS = {
     "collect": "finished runs as one table, a row each",
+    "collection": "your own sets: means and paired statistics, from runs of experiment=collection",
     "tables": "Table I and its statistics, from results/table1.csv",
     "figures": "scores and times of Table I; UMAPs where its runs are here",
     "studies": "table and figure of each study that changes settings",

@@ -12,6 +12,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from experiments.runs import OURS
+from jojoscl.runner.paired import signed_rank
 
 LEAST = 3  # methods and sets below which there is nothing to compare
 ALPHA = 0.05
@@ -23,7 +24,7 @@ class Comparison:
     """What :func:`compare` finds.
 
     means: a row a set and a column a method, without gaps.
-    table: a row a method by mean rank: `rank` (1 is best), `difference` (mean of `jojoscl` minus the method),
+    table: a row a method by mean rank: `rank` (1 is best), `difference` (mean of `reference` minus the method),
         `ahead` and `behind` (sets), `p` (Wilcoxon), `p_holm`, `p_nemenyi`. Empty where there is nothing to compare.
     friedman: statistic and p.
     left_out: sentences.
@@ -33,20 +34,21 @@ class Comparison:
     left_out: str
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     friedman: tuple[float, float] = (float("nan"), float("nan"))
+    reference: str = OURS
 
     def note(self, metric: str) -> str:
         """Say what was compared and what was not, Friedman's test, and how small a p these sets allow."""
         n, k = self.means.shape
         what = f"Per-set means of {metric}, label-free rows only, of {k} methods on {n} sets. {self.left_out}"
         if self.table.empty:
-            return f"{what} No comparison: it takes {OURS}, {LEAST} methods and {LEAST} sets."
+            return f"{what} No comparison: it takes {self.reference}, {LEAST} methods and {LEAST} sets."
         least = 2.0 ** (1 - n)  # all n differences of one sign, two-sided
         return (
             f"{what} Friedman χ² = {self.friedman[0]:.1f} ({k - 1} df), p = {self.friedman[1]:.2g}; differences of "
             f"mean ranks below {self.critical:.2f} are not significant (Nemenyi, 5%). Difference, ahead / behind "
-            f"(sets) and Wilcoxon's signed-rank test: {OURS} against the method. With {n} sets the smallest possible p "
-            f"is {least:.2g}, and {min(1, (k - 1) * least):.2g} after Holm's correction for {k - 1} comparisons. "
-            f"{TUNED}"
+            f"(sets) and Wilcoxon's signed-rank test: {self.reference} against the method. With {n} sets the smallest "
+            f"possible p is {least:.2g}, and {min(1, (k - 1) * least):.2g} after Holm's correction for {k - 1} "
+            f"comparisons. {TUNED}"
         )
 
     def diagram(self, metric: str) -> Figure | None:
@@ -64,7 +66,7 @@ class Comparison:
             label_fmt_left="{label} ({rank:.1f})",
             label_fmt_right="({rank:.1f}) {label}",
             text_h_margin=0.03 * (ranks.max() - ranks.min()),
-            color_palette={name: "tab:red" if name == OURS else "0.35" for name in ranks.index},
+            color_palette={name: "tab:red" if name == self.reference else "0.35" for name in ranks.index},
             elbow_props={"linewidth": 1},
             crossbar_props={"linewidth": 3, "solid_capstyle": "butt"},
         )
@@ -79,28 +81,23 @@ class Comparison:
         return float(stats.studentized_range.ppf(1 - ALPHA, k, inf) / sqrt(2) * sqrt(k * (k + 1) / (6 * n)))
 
 
-def compare(means: pd.DataFrame) -> Comparison:
-    """Compare the methods on `means`, a row a set and a column a method, NaN where no run finished."""
+def compare(means: pd.DataFrame, reference: str = OURS) -> Comparison:
+    """Compare the methods on `means`, a row a set and a column a method, NaN where no run finished, by `reference`."""
     means, left_out = complete(means)
-    if OURS not in means or min(means.shape) < LEAST:
-        return Comparison(means, left_out)
+    if reference not in means or min(means.shape) < LEAST:
+        return Comparison(means, left_out, reference=reference)
     ranks = means.rank(axis=1, ascending=False).mean().sort_values()
-    differences = -means.sub(means[OURS], axis=0)
+    differences = -means.sub(means[reference], axis=0)
     table = pd.DataFrame({
         "rank": ranks, "difference": differences.mean(), "ahead": (differences > 0).sum(),
-        "behind": (differences < 0).sum(), "p_nemenyi": scikit_posthocs.posthoc_nemenyi_friedman(means)[OURS],
+        "behind": (differences < 0).sum(), "p_nemenyi": scikit_posthocs.posthoc_nemenyi_friedman(means)[reference],
     }).loc[ranks.index]  # fmt: skip
-    table.loc[OURS, "p_nemenyi"] = float("nan")
-    table["p"] = differences.drop(columns=OURS).apply(signed_rank)
+    table.loc[reference, "p_nemenyi"] = float("nan")
+    table["p"] = differences.drop(columns=reference).apply(signed_rank)
     tested = table["p"].dropna()
     table["p_holm"] = pd.Series(multipletests(tested, method="holm")[1], tested.index)
     friedman = stats.friedmanchisquare(*means.to_numpy().T)
-    return Comparison(means, left_out, table, (friedman.statistic, friedman.pvalue))
-
-
-def signed_rank(differences: pd.Series) -> float:
-    """Return Wilcoxon's two-sided p; 1 where nothing differs, for which scipy has none."""
-    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
+    return Comparison(means, left_out, table, (friedman.statistic, friedman.pvalue), reference)
 
 
 def complete(means: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments import assumptions, confidence, cosine_gap, fidelity, figures, report, studies, tables
+from experiments import assumptions, collection, confidence, cosine_gap, fidelity, figures, report, studies, tables
 from experiments.pages import filled, pages
 from experiments.text import HERE, parser, write
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     of_tables: list[tuple[str, Command]] = [
         ("table1", tables.main), ("table1", figures.main), ("fidelity", fidelity.main),
         ("confidence", confidence.main), ("cosine_gap", cosine_gap.main),
+        (collection.NAME, collection.main),
     ]  # fmt: skip
     for name, command in of_tables:
         if (results / f"{name}.csv").exists():

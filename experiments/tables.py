@@ -71,7 +71,11 @@ def scored(path: Path) -> pd.DataFrame:
     UserError
         Not such a table, nothing scored in it, or a run that stands in it twice.
     """
-    runs = read(path, (*RUN, "seed", *METRICS))
+    return check_scored(read(path, (*RUN, "seed", *METRICS)), path)
+
+
+def check_scored(runs: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return `runs`, of `path`, if something is scored in them and none stands twice; see :func:`scored`."""
     if any(runs[name].dtype == object for name in METRICS) or runs[list(METRICS)].isna().all(axis=None):
         raise UserError(f"{path} has no scored run: ari, nmi and acc must be numbers.")
     twice = runs[runs.duplicated([name for name in KEYS[1:] if name in runs])]
@@ -275,16 +279,19 @@ PAPER_NOTE = (
 )
 
 
-def to_markdown(shown: list[Section], source: str, figure: str) -> str:
-    """`figure`: link to the diagram, or "". A note that the next section shares stands once, below the last of them."""
-    parts = [f"# Results of `{source}`", "Made by `python -m experiments tables`; do not edit."]
+def page(shown: list[Section], table: Path, command: str, figure: tuple[Path, str] | None = None) -> str:
+    """Return the sections as Markdown; `figure` is a picture and what it shows.
+
+    A note that the next section shares stands once, below the last of them.
+    """
+    parts = [f"# Results of `{table.name}`", f"Made by `python -m experiments {command}`; do not edit."]
     for section, following in zip(shown, [*shown[1:], None], strict=True):
         parts += [
             f"## {section.title}",
             "" if section.table.empty else grid(section.table.columns, section.table.to_numpy()),
         ]
         parts += [section.note] if following is None or following.note != section.note else []
-    parts += [f"![Mean ranks by ARI; methods joined by a bar are not told apart]({figure})"] if figure else []
+    parts += [f"![{figure[1]}]({os.path.relpath(figure[0], table.parent)})"] if figure else []
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -304,8 +311,8 @@ def write_all(table: Path, figure: Path) -> None:
     """Write everything that is made from the runs in `table`."""
     summary = summarise(scored(table))
     diagram = compare(label_free(summary, "ari")).diagram("ARI")
-    link = os.path.relpath(figure, table.parent) if diagram else ""
-    write(table.with_suffix(".md"), to_markdown(sections(summary, MARKDOWN), table.name, link))
+    shows = (figure, "Mean ranks by ARI; methods joined by a bar are not told apart") if diagram else None
+    write(table.with_suffix(".md"), page(sections(summary, MARKDOWN), table, "tables", shows))
     write(table.with_suffix(".tex"), to_latex(sections(summary, LATEX)))
     write(table.with_name(f"{table.stem}_summary.csv"), summary[SUMMARY].round(4).to_csv(index=False))
     if diagram:

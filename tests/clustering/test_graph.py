@@ -8,8 +8,22 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from jojoscl.clustering.graph import louvain, match_resolution, merge_singletons, shared_neighbors
-from jojoscl.model.anchor import principal_components
+from sklearn.metrics import adjusted_rand_score
+
+from jojoscl.clustering.graph import (
+    adaptive_neighbors,
+    communities,
+    estimate_n_clusters,
+    leiden,
+    louvain,
+    match_resolution,
+    merge_singletons,
+    nearest,
+    neighbor_graph,
+    shared_neighbors,
+    smooth,
+    strongest,
+)
 
 
 def blobs(n_each: int = 30, n_blobs: int = 5) -> np.ndarray:
@@ -95,10 +109,87 @@ def test_matching_comes_as_near_as_it_can() -> None:
     assert len(np.unique(labels)) == 2
 
 
-def test_principal_components_equal_the_svd() -> None:
-    x = np.random.default_rng(0).standard_normal((30, 12)).astype(np.float32)
-    centred = x - x.mean(0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    found = principal_components(x, 4, seed=0)
-    np.testing.assert_allclose(np.abs(found), np.abs(u[:, :4] * s[:4]), atol=1e-4)
-    assert principal_components(x, 50, seed=0).shape == (30, 11)
+# ---- nearest neighbors and what is made of them ----------------------------------------------------------------
+
+
+def test_the_nearest_are_exact_and_the_cell_is_the_first() -> None:
+    x = np.random.default_rng(0).standard_normal((60, 4))
+    expected = np.linalg.norm(x[:, None] - x, axis=2).argsort(1)[:, :5]
+    np.testing.assert_array_equal(nearest(x, 5), expected)
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "factor", "expected"), [(90, 0.7, 8), (420, 0.7, 14), (12_261, 0.7, 20), (5, 0.7, 4), (2, 0.0, 1)]
+)
+def test_neighbors_by_the_number_of_cells(n_cells: int, factor: float, expected: int) -> None:
+    assert adaptive_neighbors(n_cells, factor, [8, 20]) == expected
+
+
+def rough_graph(n: int = 40) -> sp.csr_matrix:
+    return shared_neighbors(np.random.default_rng(2).standard_normal((n, 3)), 7, 0.0)
+
+
+@pytest.mark.parametrize("n_edges", [1, 4, 100])
+def test_the_strongest_edges_by_a_dense_loop(n_edges: int) -> None:
+    graph = rough_graph()
+    dense, expected = graph.toarray(), []
+    for cell in range(40):
+        order = sorted(np.flatnonzero(dense[cell]), key=lambda other: (-dense[cell, other], other))  # noqa: B023
+        expected += [(cell, other, dense[cell, other]) for other in order[:n_edges]]
+    assert list(zip(*strongest(graph, n_edges), strict=True)) == expected
+
+
+def test_smoothing_by_a_dense_loop() -> None:
+    graph, x = rough_graph(), np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
+    weights = graph.toarray()
+    np.fill_diagonal(weights, weights.max())
+    found = smooth(x, graph)
+    np.testing.assert_allclose(found, weights @ x / weights.sum(1, keepdims=True), rtol=1e-5, atol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_smoothing_draws_blobs_together_and_mixes_none() -> None:
+    x, truth = blobs(), np.repeat(np.arange(5), 30)
+    found = smooth(x, shared_neighbors(x, 10, 1 / 15))
+    for k in range(5):
+        assert (found[truth == k].std(0) < 0.8 * x[truth == k].std(0)).all()
+        np.testing.assert_allclose(found[truth == k].mean(0), x[truth == k].mean(0), atol=0.3)
+
+
+def test_a_cell_without_neighbors_stays() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    np.testing.assert_allclose(smooth(x, sp.csr_matrix((4, 4))), x)
+    np.testing.assert_allclose(smooth(x, shared_neighbors(x, 1, 0.0)), x)
+
+
+# ---- communities, and their number -----------------------------------------------------------------------------
+
+
+def test_communities_are_the_blobs_by_either_graph() -> None:
+    x, truth = blobs(), np.repeat(np.arange(5), 30)
+    assert adjusted_rand_score(truth, communities(shared_neighbors(x, 10, 1 / 15), 0.5, seed=0)) == 1
+    assert adjusted_rand_score(truth, leiden(neighbor_graph(x, 15, seed=0), 1.0, seed=0)) == 1
+
+
+def test_communities_repeat_themselves_and_leave_the_users_random_numbers_alone() -> None:
+    random.seed(5)
+    expected = random.random()
+    random.seed(5)
+    one, two = (communities(rough_graph(200), 2.0, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    assert random.random() == expected
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 9])
+def test_the_number_of_blobs_is_estimated(k: int) -> None:
+    graph = shared_neighbors(blobs(n_blobs=k), 10, 1 / 15)
+    assert estimate_n_clusters(graph, resolution=0.5, min_cells=3, seed=0) == k
+    assert estimate_n_clusters(graph, resolution=0.5, min_cells=31, seed=0) == 2, (
+        "small ones do not count; never below 2"
+    )
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 6])
+def test_few_cells_have_a_number_of_communities(n: int) -> None:
+    graph = shared_neighbors(np.random.default_rng(0).standard_normal((n, 3)), n - 1, 0.0)
+    assert 2 <= estimate_n_clusters(graph, resolution=0.5, min_cells=1, seed=0) <= n

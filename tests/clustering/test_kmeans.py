@@ -1,4 +1,4 @@
-"""From embeddings to clusters, and to their number."""
+"""K-means, and the labels of a sample that spread to all cells."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.clustering.graph import estimate_n_clusters, leiden, neighbor_graph, neighbors_within
-from jojoscl.clustering.kmeans import kmeans, nearest_mean
+from jojoscl.clustering.kmeans import kmeans, spread
 
 
 def blobs(k: int, size: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -15,11 +14,6 @@ def blobs(k: int, size: int = 60) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(k)
     types = np.repeat(np.arange(k), size)
     return (10 * rng.standard_normal((k, 12))[types] + rng.standard_normal((k * size, 12))), types
-
-
-@pytest.mark.parametrize("k", [2, 3, 5, 9])
-def test_the_number_of_blobs_is_estimated(k: int) -> None:
-    assert estimate_n_clusters(blobs(k)[0], min_cells=3, seed=0) == k
 
 
 @pytest.mark.parametrize("start", [None, "means"])
@@ -35,42 +29,54 @@ def test_many_cells_are_clustered_by_batches(monkeypatch: pytest.MonkeyPatch, st
         np.testing.assert_array_equal(labels, types)
 
 
-def test_neighbors_within_blocks_are_the_nearest_of_the_block() -> None:
-    x = blobs(3, 20)[0]
-    whole = neighbors_within(x, 4, 60, seed=0)
-    distance = np.linalg.norm(x[:, None] - x, axis=2)
-    np.testing.assert_array_equal(whole, distance.argsort(1)[:, :4])
-    some = neighbors_within(x, 4, 31, seed=0)
-    np.testing.assert_array_equal(some[:, 0], np.arange(60))
-    block = {frozenset(np.flatnonzero(connected)) for connected in _reached(some)}
-    assert sorted(map(len, block)) == [30, 30] or max(map(len, block)) <= 30
-    assert neighbors_within(x, 4, 2, seed=0).shape == (60, 2), "no more than a block has"
+def test_a_row_that_weighs_three_counts_as_three() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    weights, start = np.arange(40) % 3 + 1, x[:3]
+    labels, centroids = kmeans(x, 3, seed=0, start=start, weights=weights)
+    repeated = kmeans(np.repeat(x, weights, axis=0), 3, seed=0, start=start)
+    np.testing.assert_allclose(centroids, repeated[1])
+    np.testing.assert_array_equal(np.repeat(labels, weights), repeated[0])
 
 
-def _reached(neighbors: np.ndarray) -> np.ndarray:
-    """Which cells (n, n) can be reached from which."""
-    joined = np.eye(len(neighbors), dtype=bool)
-    joined[np.arange(len(neighbors))[:, None], neighbors] = True
-    for _ in range(6):
-        joined = (joined | joined.T) @ joined
-    return joined
+def test_equal_rows_make_fewer_clusters_without_a_warning() -> None:
+    x = np.repeat(np.eye(2), 5, axis=0)
+    labels = kmeans(x, 4, seed=0)[0]
+    assert adjusted_rand_score(np.repeat([0, 1], 5), labels) == 1
 
 
-def test_cells_join_the_nearest_mean() -> None:
-    x, types = blobs(5)
-    np.testing.assert_array_equal(nearest_mean(x, x[::2], types[::2]), types)
+# ---- from a sample to all --------------------------------------------------------------------------------------
 
 
-def test_communities_are_the_blobs() -> None:
+def test_the_sample_keeps_its_labels_and_the_others_join_their_type() -> None:
     x, types = blobs(4)
-    assert adjusted_rand_score(types, leiden(neighbor_graph(x, 15, seed=0), 1.0, seed=0)) == 1
+    sample = np.arange(0, 240, 3)
+    confidence = np.random.default_rng(0).random(80).astype(np.float32)
+    labels, trust = spread(x, sample, types[sample], confidence, seed=0)
+    np.testing.assert_array_equal(labels, types)
+    np.testing.assert_array_equal(trust[sample], confidence)
+    assert trust.dtype == np.float32
+    assert ((trust >= confidence.min()) & (trust <= confidence.max())).all()
 
 
-def test_communities_below_the_least_size_do_not_count() -> None:
-    x, _ = blobs(4)
-    assert estimate_n_clusters(x, min_cells=61, seed=0) == 2  # never below two
+def test_labels_of_the_sample_stay_even_if_all_around_have_another() -> None:
+    x, types = blobs(2)
+    sample = np.arange(0, 120, 2)
+    odd = types[sample].copy()
+    odd[3] = 1
+    labels, _ = spread(x, sample, odd, np.ones(60, np.float32), seed=0)
+    np.testing.assert_array_equal(labels[sample], odd)
+    np.testing.assert_array_equal(np.delete(labels, sample), np.delete(types, sample))
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 6])
-def test_few_cells(n: int) -> None:
-    assert 2 <= estimate_n_clusters(np.random.default_rng(0).standard_normal((n, 3)), min_cells=1, seed=0) <= n
+def test_where_all_are_the_sample_nothing_is_spread() -> None:
+    x, types = blobs(2, 5)
+    confidence = np.ones(10, np.float32)
+    assert spread(x, np.arange(10), types, confidence, seed=0) == (types, confidence)
+
+
+@pytest.mark.parametrize("n_sample", [2, 4])
+def test_a_sample_of_a_few_cells(n_sample: int) -> None:
+    x, types = blobs(2, 20)
+    sample = np.array([0, 1, 20, 21])[:: 4 // n_sample]
+    labels, _ = spread(x, sample, types[sample], np.ones(n_sample, np.float32), seed=0)
+    np.testing.assert_array_equal(labels, types)

@@ -228,9 +228,10 @@ def test_what_a_killed_process_left_is_done_again_and_nothing_else(
     assert ran == [cut_off.params["n_clusters"]]
     table = trials(tmp_path)
     assert set(table["state"]) == {"complete"}
-    assert list(table["trial"]) == [1, 2, 3, 4]
+    assert list(table["trial"]) == [0, 1, 2, 3]
+    assert list(table["n_clusters"]) == proposed
     assert in_process(*arguments).code == 0
-    assert len(study(tmp_path).trials) == 5
+    assert len(study(tmp_path).trials) == 4
 
 
 def test_the_same_run_in_two_trials_is_done_once(in_process: InProcess, tmp_path: Path) -> None:

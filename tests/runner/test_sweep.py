@@ -110,8 +110,8 @@ def test_every_failed_job_is_named_when_the_table_fails(in_process: InProcess, m
 def test_two_files_and_two_numbers_of_clusters_are_four_rows(
     in_process: InProcess, tmp_path: Path, cells: AnnData
 ) -> None:
-    cells.write_h5ad(tmp_path / "easy.h5ad")
-    cells[1:].write_h5ad(tmp_path / "hard.h5ad")  # equal files are one run
+    for name, n in (("easy.h5ad", 120), ("hard.h5ad", 100)):  # two files of one content would be one run
+        cells[:n].copy().write_h5ad(tmp_path / name)
     own = ("data=h5ad", "data.path=easy.h5ad,hard.h5ad", "data.label_key=cell_type", "n_clusters=2,4", "seed=0,1")
     done = in_process("-m", *RANDOM[:2], *own)
     assert (done.code, done.err) == (0, "")

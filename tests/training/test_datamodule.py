@@ -1,11 +1,10 @@
-"""Batches: cells by index, what comes with them, and neighbors drawn by seed and epoch alone."""
+"""Batches: cells by index and what comes with them, drawn by seed and epoch alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from jojoscl.data import simulate
@@ -13,50 +12,35 @@ from jojoscl.data.preprocess import Preprocess, stored
 from jojoscl.training.datamodule import Batches, CellDataModule
 
 X = np.arange(40.0).reshape(20, 2).astype(np.float32)
-NEIGHBORS = (np.arange(20)[:, None] + [1, 2, 3]) % 20
 
 
-@pytest.mark.parametrize("n_drawn", [1, 2])
-def test_neighbors_come_with_the_batch(n_drawn: int) -> None:
-    data = CellDataModule(X, X[:, :1], batch_size=8, neighbors=NEIGHBORS, n_drawn=n_drawn)
-    drawn = np.zeros((20, 3), int)
-    for epoch in range(30):
-        loader = data.train_dataloader()
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-        for x, index, more, *near in loader:
-            np.testing.assert_array_equal(x, X[index])
-            np.testing.assert_array_equal(more, X[index, :1])
-            assert len(near) == n_drawn
-            for cells in near:
-                which = (cells[:, 0] / 2 - index).numpy() % 20
-                assert set(which) <= {1, 2, 3}
-                np.add.at(drawn, (index.numpy(), which.astype(int) - 1), 1)
-    assert drawn.sum() == 30 * 20 * n_drawn
-    assert (drawn > 0).all(), "each neighbor has its turn"
+def test_what_belongs_to_a_cell_comes_with_it() -> None:
+    data = CellDataModule(X, X[:, :1], batch_size=8)
+    drawn = []
+    for x, index, more in data.train_dataloader():
+        np.testing.assert_array_equal(x, X[index])
+        np.testing.assert_array_equal(more, X[index, :1])
+        drawn += index.tolist()
+    assert sorted(drawn) == list(range(20))
 
 
-def test_neighbors_depend_on_seed_and_epoch_alone() -> None:
-    def drawn(seed: int, epoch: int) -> np.ndarray:
-        batches = Batches(20, 8, seed=seed, neighbors=NEIGHBORS)
+def test_batches_depend_on_seed_and_epoch_alone() -> None:
+    def drawn(seed: int, epoch: int) -> list[int]:
+        batches = Batches(20, 8, seed=seed)
         batches.set_epoch(epoch)
-        return torch.cat(list(batches)).numpy()
+        return torch.cat(list(batches)).tolist()
 
-    np.testing.assert_array_equal(drawn(0, 0), drawn(0, 0))
-    assert (drawn(0, 0) != drawn(0, 1)).any()
-    assert (drawn(0, 0) != drawn(1, 0)).any()
-    plain = Batches(20, 8, seed=0)
-    np.testing.assert_array_equal(torch.cat(list(plain)), drawn(0, 0)[:, 0]), "with neighbors the cells are the same"
+    assert drawn(0, 0) == drawn(0, 0)
+    assert drawn(0, 0) != drawn(0, 1)
+    assert drawn(0, 0) != drawn(1, 0)
 
 
-def test_neighbors_of_a_store_are_made_dense(tmp_path: Path) -> None:
-    cells = simulate(n_cells=20, n_genes=60, n_types=2, seed=1)
-    cells.uns["kind"] = "counts"
-    store = stored(Preprocess(), cells, tmp_path)
-    data = CellDataModule(store, batch_size=8, neighbors=NEIGHBORS)
+def test_cells_of_a_store_are_made_dense(tmp_path: Path) -> None:
+    store = stored(Preprocess(), simulate(n_cells=20, n_genes=60, n_types=2, seed=1), tmp_path)
+    data = CellDataModule(store, batch_size=8)
     for batch in data.train_dataloader():
-        x, index, near = data.on_after_batch_transfer(batch, 0)
+        x, index = data.on_after_batch_transfer(batch, 0)
         np.testing.assert_array_equal(x, store[index.numpy()])
-        assert near.shape == x.shape
 
 
 def test_no_loader_draws_from_torchs_global_generator() -> None:
@@ -66,4 +50,3 @@ def test_no_loader_draws_from_torchs_global_generator() -> None:
     for loader in (data.train_dataloader(), data.predict_dataloader()):
         list(loader)
     assert torch.equal(torch.get_rng_state(), before)
-    assert data.n_batches == 3

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.exceptions import ConvergenceWarning
 
 from jojoscl.clustering.kmeans import kmeans
 
@@ -27,7 +25,7 @@ def size_linkage(distance: np.ndarray, sizes: np.ndarray, exponent: float) -> li
     """Return all merges (i, j) of items that stand for `sizes` (m,) cells each; the joint item goes on as i.
 
     The next two have the least d_ij (n_i n_j / (n_i + n_j))^exponent. With exponent 0 this is UPGMA, which splits off
-    outliers; with 1 the costs are Ward's, which makes clusters of like sizes.
+    outliers; with 1 costs grow by size as Ward's do, which makes clusters of like sizes.
 
     Parameters
     ----------
@@ -72,9 +70,7 @@ def micro_linkage(x: np.ndarray, n_clusters: int, n_micro: int, *, exponent: flo
     There are fewer small clusters where fewer cells differ, and then there may be fewer than `n_clusters`.
     """
     n_micro = max(n_clusters, min(max(4 * n_clusters, n_micro), len(x) // 3))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # smoothing can make cells of a small set equal
-        micro = np.unique(kmeans(x, n_micro, seed=seed, n_init=1)[0], return_inverse=True)[1]
+    micro = np.unique(kmeans(x, n_micro, seed=seed, n_init=1)[0], return_inverse=True)[1]
     distance, sizes = mean_square_distances(x.astype(np.float64), micro)
     return cut(size_linkage(distance, sizes, exponent), n_clusters)[micro]
 
@@ -87,16 +83,15 @@ def consensus(
     Fred & Jain, "Combining multiple clusterings using evidence accumulation", IEEE TPAMI 2005. Cells that all
     partitions treat alike are one item; where there are more than `n_micro` items, K-means joins them first. The tree
     is cut where `n_clusters` clusters hold at least `min_cells` cells each, looking to 5 K; a smaller one, which would
-    use up K on outliers, joins the cluster it is most together with.
+    use up K on outliers, joins the cluster it is most together with. There are fewer than `n_clusters` clusters where
+    all partitions together tell fewer apart.
     """
     rows, of_cell = np.unique(np.column_stack(partitions), axis=0, return_inverse=True)
     of_cell = of_cell.ravel()
     indicators = sp.hstack([one_hot(column) for column in rows.T], format="csr")  # (items, clusters of all partitions)
     counts = np.bincount(of_cell)
     if len(rows) > n_micro:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            micro = kmeans(indicators.toarray(), n_micro, weights=counts, seed=seed, n_init=1)[0]
+        micro = kmeans(indicators.toarray(), n_micro, weights=counts, seed=seed, n_init=1)[0]
         of_cell = np.unique(micro, return_inverse=True)[1][of_cell]
         counts = np.bincount(of_cell)
     indicators = sp.hstack([one_hot(labels) for labels in partitions], format="csr")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import warnings
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.metrics.cluster import contingency_matrix
 from threadpoolctl import ThreadpoolController
@@ -24,13 +26,15 @@ def kmeans(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return K-means of x (n, d): labels (n,) int64 and centroids (K, d). `start` (K, d) warm-starts a single run.
 
-    A row counts `weights` (n,) times. Above 50,000 cells by random batches of them (Sculley, WWW 2010).
+    A row counts `weights` (n,) times. Above 50,000 cells by random batches of them (Sculley, WWW 2010). There are fewer
+    clusters where fewer rows differ.
     """
     begin = {"init": start, "n_init": 1} if start is not None else {"n_init": n_init}
     begin |= {"n_clusters": n_clusters, "random_state": seed}
     model = KMeans(**begin) if len(x) <= _BATCHES_ABOVE else MiniBatchKMeans(batch_size=4096, **begin)
     # Threads add up in the order they finish: with one, the same seed gives the same bits.
-    with _threadpools().limit(limits=1, user_api="openmp"):
+    with _threadpools().limit(limits=1, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what it says of rows that are equal is told above
         fitted = model.fit(x, sample_weight=weights)
     return fitted.labels_.astype(np.int64), fitted.cluster_centers_
 
@@ -58,7 +62,8 @@ def spread(
     """
     if len(sample) == len(x):
         return labels, confidence
-    micro, centroids = kmeans(x[sample], min(1000, len(sample) // 5), seed=seed, n_init=1)
+    n_micro = max(len(np.unique(labels)), min(1000, len(sample) // 5))
+    micro, centroids = kmeans(x[sample], n_micro, seed=seed, n_init=1)
     votes = contingency_matrix(micro, labels)
     occupied, names = np.unique(micro), np.unique(labels)
     trust = np.bincount(micro, confidence)[occupied] / np.bincount(micro)[occupied]

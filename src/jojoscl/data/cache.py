@@ -7,11 +7,10 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jojoscl.data.io.matrix import canonical, is_backed
+from jojoscl.data.io.matrix import Matrix, canonical, is_backed
 from jojoscl.data.store import Store, intact_store
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import delete, sweep_temporaries, whole_folder
@@ -23,11 +22,6 @@ def cached(cache: Path, name: str, build: Callable[[Path | None], Store]) -> Sto
     """Return the store `name` of the folder `cache`; `build` makes it there, or elsewhere (None), where there is none.
 
     A damaged one is made anew. A cache that can only be read is read, and nothing is added to it.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be used, or the disk is full.
     """
     path = usable(cache) / name
     if store := intact_store(path):
@@ -55,7 +49,7 @@ def usable(cache: Path) -> Path:
     return cache
 
 
-def content(x: Any, what: str) -> str:
+def content(x: Matrix, what: str) -> str:
     """Return a name for the values of a matrix x, or for the file (path, size, time) they are in, and for `what`."""
     state = hashlib.sha256(what.encode())
     if is_backed(x):
@@ -67,7 +61,7 @@ def content(x: Any, what: str) -> str:
     return state.hexdigest()[:24]
 
 
-def _files(x: Any) -> list[Any]:
+def _files(x: Matrix) -> list[object]:
     """Return the name of a matrix in its file, and path, size and time of that file, or of each in a folder of zarr."""
     if hasattr(x, "numblocks"):  # dask's, whose name says all that
         return [x.name]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
 import warnings
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,17 +12,14 @@ from anndata import AnnData
 
 from jojoscl.data.annotation import writable
 from jojoscl.data.io.guard import checked
-from jojoscl.data.io.matrix import check_stored, file_of, is_backed, row_chunks
+from jojoscl.data.io.matrix import Matrix, check_stored, file_of, is_backed, row_chunks
 from jojoscl.data.kind import KINDS, LARGEST_LOG, Kind, kind_of
 from jojoscl.utils.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
 
-
 LABELS = "cell_type"
-
-
-_BARCODE = re.compile(r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$")
+_BARCODE = r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$"
 
 
 def as_cells(
@@ -38,8 +33,8 @@ def as_cells(
 ) -> AnnData:
     """Return a new AnnData as every method takes it: checked, X float32 CSR, types (if any) in ``obs["cell_type"]``.
 
-    A matrix that stays in its file is not read: its values are checked as preprocessing goes through them. Names that
-    are missing are numbered, and annotation that no file could hold becomes words.
+    A matrix that stays in its file is not read: its values are checked as preprocessing goes through them. Missing
+    names are numbered, and annotation that no file could hold becomes words. A :class:`UserError` says what is wrong.
 
     Parameters
     ----------
@@ -49,12 +44,7 @@ def as_cells(
         Column of obs with the types. None: there are none, and a column ``cell_type`` is left out.
     kind
         ``counts``, ``rpkm``, ``log1p`` (natural logarithms), or ``auto``: see :func:`~jojoscl.data.kind.kind_of`. What
-        was decided is in ``uns["kind"]``, and by what in ``uns["kind_decided_by"]``.
-
-    Raises
-    ------
-    UserError
-        See :func:`check_cells`; or the layer or the column of types is not there.
+        was decided, and by what, is in ``uns["kind"]`` and ``uns["kind_decided_by"]``.
     """
     if kind not in ("auto", *KINDS):
         raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
@@ -62,8 +52,8 @@ def as_cells(
         raise UserError("adata is read lazily: give adata.to_memory(), or open it by anndata.read_h5ad(backed='r').")
     if adata.is_view and adata.isbacked:
         raise UserError("adata is a view of cells in a file: give adata.to_memory(), or all cells of the file.")
-    x, var = _values(adata, layer)
-    x = _usable(x)
+    values, var = _values(adata, layer)
+    x = _usable(values)
     obs = adata.obs.drop(columns=[LABELS] if LABELS in adata.obs else [])
     if label_key is not None:
         obs[LABELS] = _types(adata, label_key)
@@ -81,7 +71,7 @@ def as_cells(
     return cells
 
 
-def _usable(x: Any) -> Any:
+def _usable(x: Matrix) -> Matrix:
     """Return the matrix as float32 CSR, or as it is if it stays in its file by rows."""
     if is_backed(x):
         check_stored(file_of(x), x)
@@ -98,7 +88,7 @@ def _usable(x: Any) -> Any:
         return sp.csr_matrix(x, dtype=np.float32)
 
 
-def _natural(x: Any, chosen: Kind) -> sp.csr_matrix:
+def _natural(x: Matrix, chosen: Kind) -> sp.csr_matrix:
     """Return logarithms of base 2 or 10 as natural ones."""
     if is_backed(x):
         raise UserError(
@@ -110,14 +100,10 @@ def _natural(x: Any, chosen: Kind) -> sp.csr_matrix:
 
 
 def check_cells(adata: AnnData) -> None:
-    """Refuse what no method could make sense of.
+    """Refuse by a :class:`UserError` what no method could make sense of.
 
-    Raises
-    ------
-    UserError
-        Fewer than two cells or no genes; names of cells that repeat; a matrix that looks transposed; values
-        that are missing, infinite, negative, or not whole where ``uns["kind"]`` says counts; cells without
-        any count.
+    That is fewer than two cells or no genes; names of cells that repeat; a matrix that looks transposed; cells without
+    any count; and what :func:`check_values` refuses.
     """
     if adata.n_obs < 2 or adata.n_vars < 1:
         raise UserError(f"There are {adata.n_obs} cells and {adata.n_vars} genes: give at least 2 cells and 1 gene.")
@@ -127,11 +113,10 @@ def check_cells(adata: AnnData) -> None:
             f"{len(repeated)} cells have the name of another (such as {repeated[0]!r}): make them unique, "
             "for instance by adata.obs_names_make_unique()."
         )
-    if _share_of_barcodes(adata.var_names) > 0.5 > _share_of_barcodes(adata.obs_names):
-        raise UserError(
-            "The columns are named like cells (by barcodes), so the matrix is transposed: give "
-            "data.transpose=true, or adata.T in Python."
-        )
+    of_genes, of_cells = (names[:200].str.match(_BARCODE).mean() for names in (adata.var_names, adata.obs_names))
+    if of_genes > 0.5 > of_cells:
+        words = "give data.transpose=true, or adata.T in Python."
+        raise UserError(f"The columns are named like cells (by barcodes), so the matrix is transposed: {words}")
     if not is_backed(adata.X):
         check_values(adata.X.data, adata.uns["kind"])
         check_totals(_totals(adata), adata.obs_names)
@@ -168,7 +153,7 @@ def check_values(x: np.ndarray, kind: str) -> None:
         )
 
 
-def _values(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame]:
+def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
     there = [name for name in adata.layers if name is not None]  # since anndata 0.13 None is X
     if (parent := getattr(adata, "_adata_ref", None)) is not None:  # of a view, whose rows are taken by compiled code
         _usable(_of(parent, layer, there))
@@ -182,7 +167,7 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Any, pd.DataFrame]:
     return x, adata.raw.var if layer == "raw" and layer not in there else adata.var
 
 
-def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Any:
+def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Matrix | None:
     if layer in layers:
         return adata.layers[layer]
     source = adata.raw if layer == "raw" else adata if layer is None else None
@@ -192,7 +177,7 @@ def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Any:
         return None
 
 
-def _types(adata: AnnData, key: str) -> Any:
+def _types(adata: AnnData, key: str) -> pd.Categorical[str]:
     """Return the types as words; numbers keep their order."""
     if key not in adata.obs:
         if key in adata.var:
@@ -216,11 +201,6 @@ def _types(adata: AnnData, key: str) -> Any:
 
 def _totals(adata: AnnData) -> np.ndarray:
     return np.asarray(adata.X.sum(axis=1)).ravel()
-
-
-def _share_of_barcodes(names: pd.Index) -> float:
-    sample = names[:200]
-    return sum(bool(_BARCODE.match(name)) for name in sample) / len(sample)
 
 
 def without_labels(adata: AnnData) -> AnnData:

@@ -16,8 +16,7 @@ from jojoscl.utils.settings import Settings, setting
 
 log = logging.getLogger(__name__)
 
-BAND_VALUES = 1 << 22
-"""Noise is drawn in dense bands of about four million values."""
+BAND_VALUES = 1 << 22  # noise is drawn in dense bands of about four million values
 
 
 @dataclass(kw_only=True)
@@ -28,43 +27,16 @@ class Corrupt(Settings):
         True, "Whether `subsample` takes the same share of every type, and at least one cell.", neutral=True
     )
     subsample: float = setting(1.0, "Fraction of the cells that is kept.", low=1e-6, high=1, neutral=1.0)
-    thin: float = setting(
-        1.0,
-        "Fraction of the depth: each count becomes a binomial number of so many trials.",
-        low=1e-6,
-        high=1,
-        neutral=1.0,
-    )
-    dropout: float = setting(
-        0.0, "Probability that a value that is not zero becomes zero.", low=0, high=0.999999, neutral=0.0
-    )
-    gaussian: float = setting(
-        0.0,
-        "Standard deviation of the noise added to each log-normalised value; what falls below zero is zero.",
-        low=0,
-        neutral=0.0,
-    )
+    thin: float = setting(1.0, "Share of the depth: each count becomes binomial.", low=1e-6, high=1, neutral=1.0)
+    dropout: float = setting(0.0, "Probability that a value becomes zero.", low=0, high=0.999999, neutral=0.0)
+    gaussian: float = setting(0.0, "Noise (sd) added to log-normalised values.", low=0, neutral=0.0)
 
     def __call__(self, cells: AnnData, *, seed: int) -> AnnData:
-        """Return new cells; `cells` stay as they are, and are what is returned where nothing is to be done.
+        """Return new cells, or `cells` themselves (see :func:`~jojoscl.data.as_cells`) where nothing is to be done.
 
-        Parameters
-        ----------
-        cells
-            As :func:`~jojoscl.data.as_cells` makes them.
-        seed
-            The same seed gives the same cells; at a higher dropout more of the same values are lost, and a smaller
-            subsample is part of a larger one.
-
-        Returns
-        -------
-        Cells that are left without counts are dropped, as the reader of a public set does. After `gaussian` the values
+        The same seed gives the same cells; at a higher dropout more of the same values are lost, and a smaller
+        subsample is part of a larger one. Cells that are left without counts are dropped. After `gaussian` the values
         are log-normalised ones: ``uns["kind"]`` is ``log1p``, and a method that models counts refuses them.
-
-        Raises
-        ------
-        UserError
-            `thin` of log-normalised values, or nothing that can be clustered is left.
         """
         if not self.decisive():
             return cells
@@ -73,7 +45,9 @@ class Corrupt(Settings):
         of_cells, of_counts, of_dropout, of_noise = (np.random.default_rng((seed, step)) for step in range(1, 5))
         # By type, so that rare ones stay. That makes another set of cells to cluster: its labels are no more told to
         # the method than those of the whole set.
-        cells = cells[subsample(self._types(cells), self.subsample, of_cells)].copy()
+        by_type = self.stratify and LABELS in cells.obs
+        types = np.asarray(cells.obs[LABELS].astype(str)) if by_type else np.zeros(cells.n_obs)
+        cells = cells[subsample(types, self.subsample, of_cells)].copy()
         x = sp.csr_matrix(cells.X)
         if self.thin < 1:
             x = thin(x, self.thin, of_counts, kind=cells.uns["kind"])
@@ -87,10 +61,6 @@ class Corrupt(Settings):
             cells.uns["kind"] = "log1p"
         check_cells(cells)
         return cells
-
-    def _types(self, cells: AnnData) -> np.ndarray:
-        by_type = self.stratify and LABELS in cells.obs
-        return np.asarray(cells.obs[LABELS].astype(str)) if by_type else np.zeros(cells.n_obs)
 
 
 def subsample(types: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:

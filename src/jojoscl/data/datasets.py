@@ -11,8 +11,8 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import h5py
 from anndata import AnnData
 
 from jojoscl.data.catalog import find
@@ -20,7 +20,7 @@ from jojoscl.data.cells import LABELS, _totals, as_cells
 from jojoscl.data.io.download import data_root, fetch, recorded, stamp
 from jojoscl.data.io.readers import open_backed, read_file
 from jojoscl.data.kind import KINDS
-from jojoscl.utils.errors import UserError
+from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class CatalogDataset(Settings):
         cells.uns["kind_decided_by"] = "catalogue"
         return cells
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, object]:
         """Return what tells these cells from others: the variant, and the checksum of each file, known or recorded."""
         _, entry, variant = find(self.name, self.variant)
         root = data_root(self.root)
@@ -73,13 +73,9 @@ class FileDataset(Settings):
     layer: str | None = setting(None, "Where the values are; None is X, 'raw' is adata.raw.")
     label_key: str | None = setting(None, "Column of obs with the types; None goes without types and scores.")
     kind: str = setting("auto", "What the values are; 'auto' looks.", values=("auto", *KINDS))
-    metadata: str | Path | None = setting(
-        None, "A table with a row for each cell, for formats without annotation.", neutral=IRRELEVANT
-    )
+    metadata: str | Path | None = setting(None, "A table with a row for each cell.", neutral=IRRELEVANT)
     transpose: bool = setting(False, "Whether the file is genes x cells.")
-    backed: bool = setting(
-        False, "Whether the matrix stays in its file (h5ad, h5, zarr), for cells that do not fit in memory."
-    )
+    backed: bool = setting(False, "Whether the matrix stays in its file (h5ad, h5, zarr), to save memory.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,23 +87,75 @@ class FileDataset(Settings):
         if self.path is None:
             raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
         path = Path(self.path).expanduser()
+        metadata = None if self.metadata is None else Path(self.metadata).expanduser()
         if self.backed:
             adata = open_backed(path, layer=self.layer)
         else:
-            metadata = None if self.metadata is None else Path(self.metadata).expanduser()
-            adata = read_file(
-                path, layer=self.layer, metadata=metadata, label_key=self.label_key, transpose=self.transpose
-            )
+            key, turn = self.label_key, self.transpose
+            adata = read_file(path, layer=self.layer, metadata=metadata, label_key=key, transpose=turn)
         return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return what tells the content of the files from another; see :func:`~jojoscl.data.io.download.stamp`.
-
-        A file that is missing or cannot be read is left out: the run reports it.
-        """
+    def fingerprint(self) -> dict[str, object]:
+        """Return the :func:`~jojoscl.data.io.download.stamp` of each file that is there."""
         paths = {"path": self.path, "metadata": self.metadata}
         stamps = {name: stamp(Path(path).expanduser()) for name, path in paths.items() if path is not None}
         return {name: value for name, value in stamps.items() if value}
+
+
+@dataclass(kw_only=True)
+class FolderDataset(FileDataset, label_key="cell_type"):
+    """One file of a folder of labelled cells, called by its name; a sweep goes through them."""
+
+    folder: str | Path | None = setting(None, "The folder; must be given.", neutral=IRRELEVANT)
+    kinds: dict[str, str] | None = setting(
+        None, "What the values of single files are, such as {yan: rpkm}; `kind` for the others.", neutral=IRRELEVANT
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for kind in (self.kinds or {}).values():
+            if kind not in ("auto", *KINDS):
+                raise UserError(f"data.kinds has no value {kind!r}{nearest(str(kind), ('auto', *KINDS))}.")
+        self.kind = (self.kinds or {}).get(self.name, self.kind)
+
+    def load(self) -> AnnData:
+        """Read the file and check what it holds."""
+        if self.path is None:
+            raise UserError("A folder is run file by file: jojoscl -m experiment=collection data.folder=/path/to/it.")
+        return super().load()
+
+
+def labelled_files(folder: Path, label_key: str) -> list[Path]:
+    """Return the h5ad files of a folder that have types in ``obs[label_key]``, by name; others are told in the log.
+
+    A file that cannot be read stays: its run says what is wrong with it.
+
+    Raises
+    ------
+    UserError
+        There is no such folder, no h5ad in it, or none with types.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: name one by data.folder=/path/to/folder.")
+    files = sorted(path for path in folder.glob("*.h5ad") if not path.name.startswith("."))
+    if not files:
+        raise UserError(f"{folder} holds no h5ad: name another folder by data.folder=, or write your cells there.")
+    labelled = [path for path in files if _may_have_types(path, label_key)]
+    if not labelled:
+        raise UserError(f"No h5ad of {folder} has types in obs[{label_key!r}]: name their column by data.label_key=.")
+    for path in files:
+        if path not in labelled:
+            log.warning("%s has no types in obs[%r]: it is left out", path, label_key)
+    return labelled
+
+
+def _may_have_types(path: Path, label_key: str) -> bool:
+    try:
+        with h5py.File(path) as file:
+            obs = file["obs"]
+            return label_key in (obs if isinstance(obs, h5py.Group) else obs.dtype.names or ())
+    except (OSError, KeyError):
+        return True
 
 
 def load_dataset(name: str, root: str | os.PathLike[str] | None = None, variant: str | None = None) -> AnnData:

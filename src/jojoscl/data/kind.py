@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,10 +13,8 @@ from jojoscl.utils.errors import UserError
 
 KINDS = ("counts", "rpkm", "log1p")
 
-LARGEST = 1e9
-"""No normalised value is larger."""
+LARGEST = 1e9  # no normalised value is larger
 LARGEST_LOG = math.log2(LARGEST)
-
 _BASES = {"log1p": 1.0, "log2": math.log(2), "log10": math.log(10)}
 _SAMPLE = 500  # cells that are looked at for logarithms
 
@@ -29,23 +27,13 @@ class Kind(NamedTuple):
     factor: float = 1.0
 
 
-def kind_of(x: sp.csr_matrix, said: Mapping[str, Any]) -> Kind:
-    """Return what the values of x (n_cells, n_genes) are.
+def kind_of(x: sp.csr_matrix, said: Mapping[str, object]) -> Kind:
+    """Return what the values of x (n_cells, n_genes) are, or a :class:`UserError` where they leave a doubt.
 
     Whole numbers are counts. Logarithms of normalised counts show themselves in one of two ways, for base e, 2 or 10:
     undone, the values of each cell have equal sums (no gene was left out since), or they are whole multiples of the
-    smallest one, a single count (whichever genes are left).
-
-    Parameters
-    ----------
-    said
-        What :func:`~jojoscl.data.as_cells` noted when it made these cells (in ``uns``); it holds where the values do
-        not contradict it. A `kind` without ``kind_decided_by`` is not of this package, and nothing is taken from it.
-
-    Raises
-    ------
-    UserError
-        The values leave a doubt.
+    smallest one, a single count (whichever genes are left). `said`, what :func:`~jojoscl.data.as_cells` noted in
+    ``uns``, holds where the values do not contradict it; without ``kind_decided_by`` it is not of this package.
     """
     values = x.data
     if not np.isfinite(values).all() or (values < 0).any() or (values == np.floor(values)).all():

@@ -1,8 +1,7 @@
 """From counts to what networks see: log-normalised, reduced to variable genes, z-scored.
 
-There is one way for a matrix in memory and one in its file: both come in bands of cells. The first pass checks the
-values and takes the totals of the cells and the moments of the genes, the second gives the log-normalised values of the
-chosen genes to a :class:`~jojoscl.data.store.Store`.
+A matrix in memory and one in its file go the same way, in bands of cells. The first pass checks the values and takes
+totals and moments, the second gives the log-normalised values of the chosen genes to a store.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
 
-CACHE_FORMAT = 2  # goes into every cache key: raise it when the computation changes
+CACHE_FORMAT = 3  # goes into every cache key: raise it when the computation changes
 
 
 @contextmanager
@@ -35,10 +34,8 @@ def _enough_memory() -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise UserError(
-            "There is not enough memory to preprocess these cells: leave them in their file (data.backed=true), or "
-            "lower dense_gib or n_top_genes of preprocess."
-        ) from error
+        words = "leave them in their file (data.backed=true), or lower dense_gib or n_top_genes of preprocess."
+        raise UserError(f"There is not enough memory to preprocess these cells: {words}") from error
 
 
 @dataclass(kw_only=True)
@@ -52,9 +49,7 @@ class Preprocess(Settings):
 
     round_counts: bool = setting(True, "Round up to whole numbers: RPKM become pseudo-counts.")
     min_cells: int = setting(1, "A gene seen in fewer cells is dropped.", low=0)
-    target_sum: float | None = setting(
-        None, "Total of each cell after normalisation; None is the median of the totals.", low=1
-    )
+    target_sum: float | None = setting(None, "Total of each cell, normalised; None is the median total.", low=1)
     log1p: bool = setting(True, "Take log(1 + x).")
     n_top_genes: int | None = setting(2000, "How many highly variable genes to keep; None keeps all.", low=1)
     hvg_flavor: str = setting(
@@ -64,9 +59,7 @@ class Preprocess(Settings):
     )
     scale: bool = setting(True, "Z-score each gene, with n - 1 in the variance.")
     max_value: float | None = setting(None, "Where z-scores are clipped; None does not clip.", low=0)
-    dense_gib: float = setting(
-        0.5, "A dense matrix of the chosen genes larger than this, in GiB, stays in a file.", low=0
-    )
+    dense_gib: float = setting(0.5, "A larger dense matrix (in GiB) of the chosen genes stays in a file.", low=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,24 +68,11 @@ class Preprocess(Settings):
 
     @_enough_memory()
     def __call__(self, adata: AnnData, cache: str | os.PathLike[str] | None = None) -> AnnData:
-        """Preprocess, or take the result of an earlier call from the folder `cache`.
+        """Preprocess checked cells (:func:`~jojoscl.data.as_cells`), or take the result from the folder `cache`.
 
-        Parameters
-        ----------
-        adata
-            Checked cells (:func:`~jojoscl.data.as_cells`): X CSR, ``uns["kind"]``.
-        cache
-            A folder; None computes anew.
-
-        Returns
-        -------
-        The same cells in the same order, (n_cells, n_genes_kept): X dense float32, ``layers["counts"]`` CSR
-        (not for log1p data), ``obs["size_factors"]`` total / median total.
-
-        Raises
-        ------
-        UserError
-            No gene is left, the cache folder cannot be used, or the cells stay in their file.
+        The same cells come back in the same order, (n_cells, n_genes_kept): X dense float32, ``layers["counts"]`` CSR
+        (not for log1p data), ``obs["size_factors"]`` total / median total. A :class:`UserError` says that no gene is
+        left, that the cache cannot be used, or that the cells stay in their file.
         """
         if is_backed(adata.X):
             raise UserError("These cells stay in their file, and this method needs them in memory: take jojoscl.")
@@ -118,18 +98,8 @@ SCANPY = Preprocess(min_cells=3, target_sum=1e4, max_value=10.0)
 def preprocessed(settings: Preprocess, adata: AnnData, cache: Path | None) -> np.ndarray | Store:
     """Return cells (n_cells, n_genes) as a network sees them: an array or, if large or in a file, a store.
 
-    Parameters
-    ----------
-    adata
-        As :func:`~jojoscl.data.as_cells` makes it.
-    cache
-        As for :class:`Preprocess`; a large store without a cache is in a folder of its own, deleted with it.
-
-    Raises
-    ------
-    UserError
-        As :class:`Preprocess`; what :func:`~jojoscl.data.check_cells` says of values that stay in a file; or such
-        cells with another rule for genes than ``seurat``.
+    `adata` is as :func:`~jojoscl.data.as_cells` makes it, `cache` as for :class:`Preprocess`; a large store without a
+    cache is in a folder of its own, deleted with it. Of values in a file this is where they are checked.
     """
     store = stored(settings, adata, cache)
     large = 4 * store.shape[0] * store.shape[1] > settings.dense_gib * 2**30

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +21,7 @@ from jojoscl.data.io.matrix import stack_rows
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
-BAND_VALUES = 1 << 22
-"""Counts are drawn in dense bands of about four million."""
+BAND_VALUES = 1 << 22  # counts are drawn in dense bands of about four million
 
 
 @dataclass(kw_only=True)
@@ -35,9 +33,7 @@ class SimulatedDataset(Settings):
     n_genes: int = setting(1000, "Number of genes.", low=1)
     n_types: int = setting(6, "Number of types.", low=1)
     type_sizes: list[float] | None = setting(None, "Relative sizes of the types, such as [5, 3, 1]; None draws them.")
-    concentration: float = setting(
-        2.0, "Of the Dirichlet distribution that sizes are drawn from; larger is more even.", low=0.01
-    )
+    concentration: float = setting(2.0, "Of the sizes' Dirichlet distribution; larger is more even.", low=0.01)
     library_size: float = setting(1500.0, "Median of the counts of a cell, before dropout.", low=1)
     library_sd: float = setting(0.4, "Standard deviation of its logarithm.", low=0)
     dispersion: float = setting(0.5, "Of the negative binomial: variance = mean + dispersion mean^2.", low=0)
@@ -52,48 +48,29 @@ class SimulatedDataset(Settings):
             raise UserError(f"Simulated data cannot be called {self.name!r}: start the name with 'simulated'.")
 
     def load(self) -> AnnData:
-        """Draw the cells.
+        """Draw the cells: X (n_cells, n_genes) CSR float32, ``obs["cell_type"]``, ``obs["library_size"]``.
 
-        Returns
-        -------
-        X (n_cells, n_genes) CSR float32; ``obs["cell_type"]``, ``obs["library_size"]``; the true parameters
-        in ``uns["simulated"]``: `profiles` (n_types, n_genes), `dispersion`, `dropout`. A cell that would
+        The truth is in ``uns["simulated"]``: `profiles` (n_types, n_genes), `dispersion`, `dropout`. A cell that would
         have no count at all gets one, on a gene drawn from its profile.
-
-        Raises
-        ------
-        UserError
-            The sizes of the types make no sense.
         """
         rng = np.random.default_rng(self.seed)
         types = self._types(rng)
         profiles = self._profiles(rng)
         library = self.library_size * np.exp(self.library_sd * rng.standard_normal(self.n_cells))
-        words = [f"type{k + 1}" for k in range(self.n_types)]
-        obs = pd.DataFrame(
-            {
-                "cell_type": pd.Categorical.from_codes(types, categories=pd.Index(words)),
-                "library_size": library,
-            },
-            index=[f"cell{i}" for i in range(self.n_cells)],
-        )
+        words = pd.Index([f"type{k + 1}" for k in range(self.n_types)])
+        notes = {"cell_type": pd.Categorical.from_codes(types, categories=words), "library_size": library}
+        obs = pd.DataFrame(notes, index=[f"cell{i}" for i in range(self.n_cells)])
         var = pd.DataFrame(index=[f"gene{j}" for j in range(self.n_genes)])
         truth = {"profiles": profiles, "dispersion": self.dispersion, "dropout": self.dropout}
-        uns = {
-            "kind": "counts",
-            "kind_decided_by": "simulation",
-            "name": self.name,
-            "variant": "default",
-            "simulated": truth,
-        }
-        return AnnData(X=self._counts(types, library, profiles), obs=obs, var=var, uns=uns)
+        uns = {"kind": "counts", "kind_decided_by": "simulation", "name": self.name, "variant": "default"}
+        return AnnData(self._counts(types, library, profiles), obs=obs, var=var, uns=uns | {"simulated": truth})
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, object]:
         """Return nothing: the settings say all."""
         return {}
 
     def _types(self, rng: np.random.Generator) -> np.ndarray:
-        """The type of each cell, (n_cells,), in random order; each type has at least one cell."""
+        """Return the type of each cell, (n_cells,), in random order; each type has at least one cell."""
         sizes = rng.dirichlet(np.full(self.n_types, self.concentration))
         if self.type_sizes is not None:
             sizes = np.asarray(self.type_sizes, float)
@@ -109,7 +86,7 @@ class SimulatedDataset(Settings):
         return rng.permutation(np.repeat(np.arange(self.n_types), counts))
 
     def _profiles(self, rng: np.random.Generator) -> np.ndarray:
-        """Expected share of each gene in each type, (n_types, n_genes); each row sums to 1."""
+        """Return the expected share of each gene in each type, (n_types, n_genes); each row sums to 1."""
         base = np.exp(rng.standard_normal(self.n_genes))
         markers = rng.random((self.n_types, self.n_genes)) < self.marker_fraction
         folds = np.exp(self.fold_change_sd * rng.standard_normal((self.n_types, self.n_genes)))
@@ -117,7 +94,7 @@ class SimulatedDataset(Settings):
         return np.asarray(profiles / profiles.sum(axis=1, keepdims=True))
 
     def _counts(self, types: np.ndarray, library: np.ndarray, profiles: np.ndarray) -> sp.csr_matrix:
-        """Bands of rows, each with a generator of its own, so that they can be drawn side by side."""
+        """Draw bands of rows, each with a generator of its own, so that they can be drawn side by side."""
         step = max(1, BAND_VALUES // self.n_genes)
         starts = range(0, self.n_cells, step)
         seeds = np.random.SeedSequence(self.seed).spawn(len(starts))
@@ -132,7 +109,7 @@ class SimulatedDataset(Settings):
     def draw(
         self, rng: np.random.Generator, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
     ) -> sp.csr_matrix:
-        """Counts of cells of these types (n,) and library sizes (n,), given profiles (n_types, n_genes)."""
+        """Draw counts of cells of these types (n,) and library sizes (n,), given profiles (n_types, n_genes)."""
         rate = profiles.astype(np.float32)[types] * library[:, None].astype(np.float32)
         if self.dispersion > 0:  # a negative binomial is a Poisson with a gamma rate
             rate *= rng.standard_gamma(1 / self.dispersion, rate.shape, dtype=np.float32) * np.float32(self.dispersion)
@@ -144,7 +121,7 @@ class SimulatedDataset(Settings):
         return sp.csr_matrix(counts, dtype=np.float32)
 
 
-def simulate(n_cells: int = 1000, n_genes: int = 1000, n_types: int = 6, **settings: Any) -> AnnData:
+def simulate(n_cells: int = 1000, n_genes: int = 1000, n_types: int = 6, **settings: object) -> AnnData:
     """Draw cells; `settings` are those of :class:`SimulatedDataset`.
 
     Examples
@@ -152,4 +129,5 @@ def simulate(n_cells: int = 1000, n_genes: int = 1000, n_types: int = 6, **setti
     >>> simulate(100, 50, 3, dropout=0.5, seed=1).shape
     (100, 50)
     """
-    return SimulatedDataset(n_cells=n_cells, n_genes=n_genes, n_types=n_types, **settings).load()
+    sizes = {"n_cells": n_cells, "n_genes": n_genes, "n_types": n_types}
+    return SimulatedDataset.of(sizes | settings).load()

@@ -1,14 +1,10 @@
-"""Preprocessed cells by rows, sparse, in memory or mapped from a folder.
-
-The log-normalised values of the chosen genes are kept. Z-scores are made of the cells that are asked for, where they
-are used.
-"""
+"""Preprocessed cells by rows, sparse, in memory or mapped from a folder; z-scores are made where they are used."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +25,8 @@ _VALUES, _COLUMNS, _REST, _DIGESTS = "values.bin", "columns.bin", "rest.npz", "d
 class SparseRows(NamedTuple):
     """B cells on their way to a device: CSR of log-normalised values, and how their z-scores are made.
 
-    values (nnz,), columns (nnz,), indptr (B + 1,); scale (3, n_genes): mean, sd, and what is taken from the clipped
-    z-score, in double precision where the device has it; limit (): where it is clipped.
+    values (nnz,), columns (nnz,), indptr (B + 1,); scale (2, n_genes): mean and sd, in double precision where the
+    device has it; limit (): where z-scores are clipped.
     """
 
     values: Tensor
@@ -39,27 +35,27 @@ class SparseRows(NamedTuple):
     scale: Tensor
     limit: Tensor
 
-    def to(self, device: torch.device | str, **_: Any) -> SparseRows:
-        """Called by Lightning."""
+    def to(self, device: torch.device | str, **_: object) -> SparseRows:
+        """Return the same on a device; Lightning calls it."""
         moved: SparseRows = sent(self, device)
         return moved
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(B, n_genes)."""
+        """Return (B, n_genes)."""
         return len(self.indptr) - 1, self.scale.shape[1]
 
     def background(self) -> Tensor:
-        """The z-score (n_genes,) of a value of 0."""
+        """Return the z-score (n_genes,) of a value of 0."""
         return self._z(torch.zeros_like(self.scale[0]), slice(None))
 
     def differences(self) -> Tensor:
-        """The z-score of each entry minus that of a 0 of its gene, (nnz,)."""
+        """Return the z-score of each entry minus that of a 0 of its gene, (nnz,)."""
         columns = self.columns.long()
         return self._z(self.values, columns) - self.background()[columns]
 
     def dense(self) -> Tensor:
-        """Z-scores (B, n_genes)."""
+        """Return z-scores (B, n_genes)."""
         n_cells, n_genes = self.shape
         x, columns = self.background().repeat(n_cells, 1), self.columns.long()
         cells = torch.arange(n_cells, device=x.device)
@@ -68,9 +64,8 @@ class SparseRows(NamedTuple):
         return x
 
     def _z(self, values: Tensor, columns: Tensor | slice) -> Tensor:
-        mean, sd, centre = self.scale[:, columns]
-        z = ((values - mean).float() / sd).float()  # rounded where scanpy rounds
-        return (z.clamp(-self.limit, self.limit) - centre).float()
+        mean, sd = self.scale[:, columns]
+        return ((values - mean).float() / sd).float().clamp(-self.limit, self.limit)  # rounded where scanpy rounds
 
 
 class Store:
@@ -80,22 +75,11 @@ class Store:
     genes, `size_factors` (n_cells,) total / median total.
     """
 
-    def __init__(
-        self,
-        values: np.ndarray,
-        columns: np.ndarray,
-        *,
-        indptr: np.ndarray,
-        genes: np.ndarray,
-        size_factors: np.ndarray,
-        scale: np.ndarray,
-        limit: np.ndarray,
-    ) -> None:
-        self.values, self.columns, self.indptr, self.scale, self.limit = map(
-            torch.from_numpy, (values, columns, indptr, scale, limit)
-        )
-        self.genes, self.size_factors = genes, size_factors
-        self.shape = len(indptr) - 1, len(genes)
+    def __init__(self, values: np.ndarray, columns: np.ndarray, **rest: np.ndarray) -> None:
+        self.genes, self.size_factors = rest["genes"], rest["size_factors"]
+        parts = (values, columns, rest["indptr"], rest["scale"], rest["limit"])
+        self.values, self.columns, self.indptr, self.scale, self.limit = map(torch.from_numpy, parts)
+        self.shape = len(self.indptr) - 1, len(self.genes)
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -111,11 +95,11 @@ class Store:
 
     @property
     def nbytes(self) -> int:
-        """Of what :meth:`to` moves."""
+        """Return the bytes of what :meth:`to` moves."""
         return self.values.nbytes + self.columns.nbytes
 
     def to(self, device: torch.device | str) -> Store:
-        """The same with its values on a device, where `rows` then gathers them; where each row begins stays here."""
+        """Return the same with its values on a device; where each row begins stays here."""
         moved = copy.copy(self)
         moved.values, moved.columns, moved.scale, moved.limit = (
             part.to(device) for part in (self.values, self.columns, self.scale, self.limit)
@@ -123,7 +107,7 @@ class Store:
         return moved
 
     def rows(self, index: Tensor | np.ndarray) -> SparseRows:
-        """The cells of `index` (B,), which is on the CPU, in its order."""
+        """Return the cells of `index` (B,), which is on the CPU, in its order."""
         index, device = torch.as_tensor(index), self.values.device
         start = self.indptr[index]
         length = self.indptr[index + 1] - start
@@ -142,37 +126,14 @@ class Store:
         return x
 
     def __matmul__(self, weights: np.ndarray) -> np.ndarray:
-        """Z-scores times weights (n_genes, d): (n_cells, d) float32."""
+        """Return z-scores times weights (n_genes, d): (n_cells, d) float32."""
         result = np.empty((len(self), weights.shape[1]), np.float32)
-        for start, band in self._differences():
-            result[start : start + band.shape[0]] = band @ weights
-        result += self.background @ weights
-        return result
-
-    @property
-    def background(self) -> np.ndarray:
-        """Z-score of a value of 0, (n_genes,)."""
-        return self.rows(np.arange(0)).background().numpy()
-
-    def centred(self) -> Store:
-        """The same with mean 0 for each gene."""
-        moved = copy.copy(self)
-        total = sum(np.asarray(band.sum(0), np.float64).ravel() for _, band in self._differences())
-        mean = self.background + total / len(self)
-        moved.scale = self.scale + torch.from_numpy(np.stack([0 * mean, 0 * mean, mean]))
-        return moved
-
-    def _differences(self) -> Iterator[tuple[int, sp.csr_matrix]]:
-        """First cell and differences (cells, n_genes) of bands of cells, in order."""
+        result[:] = self.rows(np.arange(0)).background().numpy() @ weights
         for start in range(0, len(self), _BAND):
             rows = self.rows(np.arange(start, min(start + _BAND, len(self))))
             parts = (rows.differences().numpy(), rows.columns.numpy().astype(np.int32), rows.indptr.numpy())
-            yield start, sp.csr_matrix(parts, shape=rows.shape)
-
-
-def centred(x: np.ndarray | Store) -> np.ndarray | Store:
-    """Preprocessed cells with mean 0 for each gene: clipping moved the means."""
-    return x.centred() if isinstance(x, Store) else x - x.mean(0)
+            result[start : start + _BAND] += sp.csr_matrix(parts, shape=rows.shape) @ weights
+        return result
 
 
 def write_store(
@@ -203,7 +164,7 @@ def write_store(
         "indptr": np.cumsum(np.concatenate(lengths), dtype=np.int64),
         "genes": genes,
         "size_factors": size_factors.astype(np.float32),
-        "scale": np.stack([mean, np.sqrt(variance), 0 * mean]),
+        "scale": np.stack([mean, np.sqrt(variance)]),
         "limit": np.array(max_value if scale and max_value else np.inf, np.float32),
     }
     if folder is None:

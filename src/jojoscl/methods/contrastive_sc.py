@@ -61,9 +61,7 @@ class ContrastiveSC(MethodSettings):
 
     name: str = setting("contrastive_sc", "What the results call it.")
     preprocess: Preprocess = setting(Preprocess(n_top_genes=500), "From counts to what the network sees.")
-    encoder_dims: list[int] = setting(
-        [200, 40, 60], "Widths of the encoder, Linear-BatchNorm-ReLU, the last Linear only.", low=1
-    )
+    encoder_dims: list[int] = setting([200, 40, 60], "Widths of the encoder's layers, the last plain.", low=1)
     mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
     temperature: float = setting(0.07, "Temperature of the contrast.", low=1e-3)
     epochs: int = setting(30, "Epochs of the training.", low=1)

@@ -8,35 +8,22 @@ import numpy as np
 from anndata import AnnData
 
 from jojoscl.clustering.kmeans import kmeans
-from jojoscl.data.preprocess import SCANPY, Preprocess
 from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, isolated_and_timed
-from jojoscl.model.components import principal_components
+from jojoscl.methods.components import OnComponents
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.settings import setting
 
 
 @dataclass(kw_only=True)
-class PCAKMeans(MethodSettings):
+class PCAKMeans(OnComponents, name="pca_kmeans", n_pcs=32):
     """K-means on the leading principal components."""
 
-    name: str = setting("pca_kmeans", "What the results call it.")
-    preprocess: Preprocess = setting(SCANPY, "From counts to what the components are made of.")
-    n_pcs: int = setting(32, "Principal components.", low=1)
     n_init: int = setting(10, "Starts of K-means; the best is kept.", low=1)
 
-    @isolated_and_timed
-    def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
-        """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
-        k = check_n_clusters(n_clusters, adata.n_obs)
-        watch = Stopwatch()
-        cells = self.preprocess(adata, run.cache if run else None)
-        watch.lap("preprocess")
-        x = principal_components(cells.X, self.n_pcs, seed=seed)
-        watch.lap("train")
-        labels, _ = kmeans(x, k, seed=seed, n_init=self.n_init)
-        watch.lap("assign")
-        return Result(labels, x, watch.seconds)
+    def clusters(self, x: np.ndarray, k: int, *, seed: int) -> tuple[np.ndarray, dict[str, float]]:
+        """Return the clusters of K-means."""
+        return kmeans(x, k, seed=seed, n_init=self.n_init)[0], {}
 
 
 @dataclass(kw_only=True)

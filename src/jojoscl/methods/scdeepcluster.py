@@ -14,13 +14,13 @@ from jojoscl.utils.settings import setting
 
 
 def student_t_assignment(z: Tensor, centroids: Tensor) -> Tensor:
-    """q_ik proportional to 1 / (1 + ||z_i - mu_k||^2), rows sum to 1: (n, K) of z (n, d), mu (K, d)."""
+    """Return q_ik proportional to 1 / (1 + ||z_i - mu_k||^2), rows sum to 1: (n, K) of z (n, d), mu (K, d)."""
     kernel = 1 / (1 + squared_distances(z, centroids))
     return kernel / kernel.sum(1, keepdim=True)
 
 
 def target_distribution(q: Tensor) -> Tensor:
-    """p_ik proportional to q_ik^2 / sum_j q_jk, rows sum to 1: surer than q, fair to small clusters."""
+    """Return p_ik proportional to q_ik^2 / sum_j q_jk, rows sum to 1: surer than q, fair to small clusters."""
     weight = q.square() / q.sum(0)
     return weight / weight.sum(1, keepdim=True)
 

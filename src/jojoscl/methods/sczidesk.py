@@ -15,7 +15,7 @@ from jojoscl.utils.settings import setting
 
 
 def soft_kmeans(z: Tensor, centroids: Tensor) -> Tensor:
-    """mean_i sum_k w_ik ||z_i - c_k||^2 for z (B, d), centroids (K, d).
+    """Return mean_i sum_k w_ik ||z_i - c_k||^2 for z (B, d), centroids (K, d).
 
     w is the square of softmax_k(-||z_i - c_k||^2), its rows scaled to sum 1: a softmax of twice that.
     """
@@ -24,7 +24,7 @@ def soft_kmeans(z: Tensor, centroids: Tensor) -> Tensor:
 
 
 def affinity_divergence(z: Tensor) -> Tensor:
-    """sum_ij q_ij log(q_ij / p_ij) over pairs of different cells of the batch z (B, d).
+    """Return sum_ij q_ij log(q_ij / p_ij) over pairs of different cells of the batch z (B, d).
 
     p_ij is proportional to 1 / (1 + ||z_i - z_j||^2) and q_ij to p_ij^2, rows sum to 1. Both carry a
     gradient, as in the released code.

@@ -19,7 +19,6 @@ from jojoscl.clustering.kmeans import kmeans
 from jojoscl.data.preprocess import Preprocess
 from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, earlier, isolated_and_timed
 from jojoscl.model.views import random_view
-from jojoscl.training.callbacks import History
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.isolation import weights_from
@@ -33,20 +32,12 @@ from jojoscl.utils.settings import setting
 
 
 def zinb_nll(counts: Tensor, mu: Tensor, theta: Tensor, pi_logit: Tensor, ridge: float = 0.0) -> Tensor:
-    """Mean negative log-likelihood of counts under a zero-inflated negative binomial, + ridge * mean(pi^2).
+    """Return the mean negative log-likelihood of counts under a zero-inflated negative binomial, + ridge * mean(pi^2).
 
     P(x) = pi [x = 0] + (1 - pi) NB(x; mu, theta), with variance mu + mu^2 / theta and pi = sigmoid(pi_logit)
     (Eraslan et al., Nat Commun 2019). No clamp and no epsilon is needed: all is done on logarithms.
-
-    Parameters
-    ----------
-    counts
-        (B, G), whole numbers of at least 0. Most of single-cell counts are 0, and only the others, about a
-        tenth of them, need the gamma function: that is what makes this fast.
-    mu, theta, pi_logit
-        (B, G), mean > 0, dispersion > 0, logit of the share of excess zeros.
-    ridge
-        Weight of the squared share of excess zeros.
+    All arguments are (B, G): whole counts, mean, dispersion, logit of the share of excess zeros. Most counts are 0, and
+    only the others need the gamma function: that is what makes this fast.
     """
     log_nb0 = -theta * torch.log1p(mu / theta)
     # log(pi + (1 - pi) NB(0)), by softplus(-l) = -log(pi) and NB(0) (1 - pi) / pi = exp(log_nb0 - l)
@@ -61,7 +52,7 @@ def zinb_nll(counts: Tensor, mu: Tensor, theta: Tensor, pi_logit: Tensor, ridge:
 
 
 def _log_binomial(x: Tensor, theta: Tensor) -> Tensor:
-    """Log of Gamma(x + theta) / (Gamma(theta) x!)."""
+    """Return the log of Gamma(x + theta) / (Gamma(theta) x!)."""
     # Log-gammas of a large theta cancel: float32 would leave nothing. Apple's GPUs have nothing wider.
     wide = torch.float32 if x.device.type == "mps" else torch.float64
     x64, t64 = x.to(wide), theta.to(wide)
@@ -69,7 +60,7 @@ def _log_binomial(x: Tensor, theta: Tensor) -> Tensor:
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """||a_i - b_j||^2, (n, m), of a (n, d) and b (m, d)."""
+    """Return ||a_i - b_j||^2, (n, m), of a (n, d) and b (m, d)."""
     return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T).clamp(min=0)
 
 
@@ -94,10 +85,8 @@ class ZINBAutoencoder(SeededModule, ABC):
         self.centroids = nn.Parameter(torch.zeros(n_clusters, dims[-1]))
         self.clustering, self.rate = False, "pretrain_lr"
 
-    # ---- the network ---------------------------------------------------------------------------------
-
     def encode(self, x: Tensor, noise_sd: float = 0.0) -> Tensor:
-        """Latent z (B, d) of cells x (B, G)."""
+        """Return the latent z (B, d) of cells x (B, G)."""
         h = self._noisy(x, noise_sd)
         *hidden, last = self.encoder
         for layer in hidden:
@@ -105,7 +94,7 @@ class ZINBAutoencoder(SeededModule, ABC):
         return torch.as_tensor(last(h))
 
     def decode(self, z: Tensor, size_factors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """mu, theta and the logit of pi, each (B, G), for z (B, d) and size factors (B,)."""
+        """Return mu, theta and the logit of pi, each (B, G), for z (B, d) and size factors (B,)."""
         h = z
         for layer in self.decoder:
             h = layer(h).relu()
@@ -119,10 +108,8 @@ class ZINBAutoencoder(SeededModule, ABC):
     def _noisy(self, h: Tensor, noise_sd: float) -> Tensor:
         return random_view(h, 0.0, noise_sd, self.generator) if noise_sd else h
 
-    # ---- training ------------------------------------------------------------------------------------
-
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
-        x, index, counts, size_factors = batch
+        x, index, counts, size_factors = batch  # (B, G), (B,), (B, G), (B,)
         z = self.encode(x, self.settings.noise_sd)
         zinb = zinb_nll(counts, *self.decode(z, size_factors), self.settings.ridge)
         if not self.clustering:
@@ -133,7 +120,7 @@ class ZINBAutoencoder(SeededModule, ABC):
         return zinb + cluster
 
     def start_clustering(self, centroids: np.ndarray) -> None:
-        """From now on train with :meth:`cluster_loss`, beginning at centroids (K, d)."""
+        """Train from now on with :meth:`cluster_loss`, beginning at centroids (K, d)."""
         self.clustering, self.rate = True, "lr"
         self.seed = derived_seed(self.seed, 1)  # not the noise of pretraining again
         with torch.no_grad():
@@ -141,11 +128,11 @@ class ZINBAutoencoder(SeededModule, ABC):
 
     @abstractmethod
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
-        """What clustering adds to the loss, for cells x (B, G), index (B,) and their latent z under noise."""
+        """Return what clustering adds to the loss, for cells x (B, G), index (B,) and their latent z under noise."""
 
     @abstractmethod
     def renew_clusters(self, z: np.ndarray) -> Tensor:
-        """Clusters (n,) of all cells, given their latent z (n, d) without noise."""
+        """Return clusters (n,) of all cells, given their latent z (n, d) without noise."""
 
 
 @dataclass(kw_only=True)
@@ -159,9 +146,7 @@ class ZINBClustering(MethodSettings):
     ridge: float = setting(0.0, "Weight of pi^2.", low=0)
     batch_size: int = setting(256, "Cells in a batch.", low=2)
     pretrain_epochs: int = setting(400, "Epochs of the autoencoder alone.", low=1)
-    pretrain_patience: int | None = setting(
-        None, "Pretraining stops after so many steps in which the loss never fell by pretrain_gain; None: never.", low=1
-    )
+    pretrain_patience: int | None = setting(None, "Steps without such a gain that end pretraining.", low=1)
     pretrain_gain: float = setting(0.01, "Share of its best by which the loss must fall.", low=0, high=1)
     pretrain_lr: float = setting(0.001, "Learning rate of the pretraining.", low=0)
     kmeans_starts: int = setting(20, "Starts of the K-means that begins the clustering; the best is kept.", low=1)
@@ -184,10 +169,20 @@ class ZINBClustering(MethodSettings):
 
         data = self._data(cells, seed)
         module = self.module_class(self, cells.n_vars, k, seed=seed)
-        pretrained = self._pretrain(module, data, run)
+        epochs = run.trainer.max_epochs or self.pretrain_epochs
+        stops = [Plateau(self.pretrain_patience, self.pretrain_gain)] if self.pretrain_patience else []
+        pretrained = fit(module, data, run, max_epochs=epochs, stage="pretrain", callbacks=stops)
         watch.lap("pretrain")
         module.start_clustering(kmeans(data.embed(module)["z"], k, seed=seed, n_init=self.kmeans_starts)[1])
-        trained = self._cluster(module, data, run, first_epoch=len(pretrained.rows))
+        trained = fit(
+            module,
+            data,
+            run,
+            max_epochs=run.trainer.max_epochs or self.epochs,
+            stage="cluster",
+            callbacks=[SettledLabels(self.check_every, self.tolerance)],
+            first_epoch=len(pretrained.rows),
+        )
         watch.lap("train")
         z = data.embed(module)["z"]
         labels = module.renew_clusters(z).cpu().numpy()
@@ -195,16 +190,6 @@ class ZINBClustering(MethodSettings):
         seconds = watch.seconds | earlier(pretrained, trained)
         info = {"pretrain_epochs": len(pretrained.rows), "epochs": len(trained.rows)}
         return Result(labels, z, seconds, info, pretrained.rows + trained.rows)
-
-    def _pretrain(self, module: ZINBAutoencoder, data: CellDataModule, run: Run) -> History:
-        epochs = run.trainer.max_epochs or self.pretrain_epochs
-        callbacks = [Plateau(self.pretrain_patience, self.pretrain_gain)] if self.pretrain_patience else []
-        return fit(module, data, run, max_epochs=epochs, stage="pretrain", callbacks=callbacks)
-
-    def _cluster(self, module: ZINBAutoencoder, data: CellDataModule, run: Run, *, first_epoch: int) -> History:
-        epochs = run.trainer.max_epochs or self.epochs
-        callbacks = [SettledLabels(self.check_every, self.tolerance)]
-        return fit(module, data, run, max_epochs=epochs, stage="cluster", callbacks=callbacks, first_epoch=first_epoch)
 
     def _data(self, cells: AnnData, seed: int) -> CellDataModule:
         if "counts" not in cells.layers:
@@ -214,7 +199,7 @@ class ZINBClustering(MethodSettings):
 
 
 def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:
-    """Linear layers with Glorot's uniform weights and no bias to begin with, as Keras makes them."""
+    """Return linear layers with Glorot's uniform weights and no bias to begin with, as Keras makes them."""
     layers = [nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
     for layer in layers:
         nn.init.xavier_uniform_(layer.weight)

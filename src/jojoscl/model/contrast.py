@@ -34,18 +34,25 @@ class Contrast(NamedTuple):
 
     @property
     def shrinkage(self) -> np.ndarray:
-        """1 - 1 / lambda_k (d,), in [0, 1]."""
-        return np.maximum(1 - 1 / np.maximum(self.ratio, 1e-12), 0)
+        """1 - 1 / lambda_k (d,), in [0, 1]; all 1 where none is left, as for a few cells, whose neighbors tell nothing."""
+        kept = np.maximum(1 - 1 / np.maximum(self.ratio, 1e-12), 0)
+        return kept if kept.any() else np.ones_like(kept)
 
     def encoder(self, *, shrink: bool = True) -> np.ndarray:
         """Return what centred scores (n, D) are multiplied by, (D, d) float32."""
         return np.asarray(self.axes * self.shrinkage if shrink else self.axes, dtype=np.float32)
 
 
+def no_contrast(n_components: int, n_dims: int) -> Contrast:
+    """Return the encoder that takes the first components as they are: without noise nothing is shrunk."""
+    n_dims = min(n_dims, n_components)
+    return Contrast(np.eye(n_components, n_dims), np.full(n_dims, np.inf))
+
+
 def pair_variance(z: np.ndarray, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return W (D, D), the weighted variance of z (n, D) between the pairs i, j (m,)."""
+    """Return W (D, D), the weighted variance of z (n, D) between the pairs i, j (m,); 0 where there are none."""
     difference = (z[i] - z[j]).astype(np.float64)
-    return (difference * weights[:, None]).T @ difference / (2 * weights.sum())
+    return (difference * weights[:, None]).T @ difference / max(2 * weights.sum(), 1e-12)
 
 
 def linear_contrast(z: np.ndarray, within: np.ndarray, *, n_dims: int, ridge: float) -> Contrast:

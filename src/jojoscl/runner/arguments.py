@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.runner.config import compose, conf_dir
-from jojoscl.utils.errors import UserError, nearest
+from jojoscl.runner.config import compose, conf_dir, parse
+from jojoscl.utils.errors import UserError
 
-_PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir)))")
+_PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir)))")
 _WRITTEN_FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|""")
 _OLD_PRESETS = {"default": "jojoscl", "paper": "jojoscl_paper", "released": "jojoscl_released"}
 _OLD_GROUPS = {  # what commands of earlier versions are now
@@ -39,25 +38,15 @@ def check_arguments(arguments: Sequence[str]) -> Namespace:
     def refuse(message: str) -> NoReturn:
         raise UserError(f"{message[0].upper()}{message[1:]}: see jojoscl --help.")
 
-    parser = get_args_parser()
-    parser.error = refuse
     for argument in arguments:
         if re.search(r"[\udc80-\udcff]", argument):
             raise UserError(f"{argument!r} holds bytes that are no text: rename the file, or give a link to it.")
+    parser = get_args_parser()
+    parser.error = refuse
     found = parser.parse_args(list(arguments))
     for override in parse(found.overrides):
-        _check(override, own_choices=found.config_dir is not None)
+        _check(override)
     return found
-
-
-def is_sweep(arguments: Sequence[str]) -> bool:
-    """Whether the command line asks for several runs."""
-    return bool({"-m", "--multirun"} & set(arguments))
-
-
-def parse(overrides: Sequence[str]) -> list[Override]:
-    """Return overrides as Hydra reads them."""
-    return OverridesParser.create().parse_overrides(list(overrides))
 
 
 def quoted(argument: str, *, several: bool) -> str:
@@ -78,7 +67,7 @@ def quoted(argument: str, *, several: bool) -> str:
     return f"{key}={','.join(texts)}"
 
 
-def _check(override: Override, *, own_choices: bool) -> None:
+def _check(override: Override) -> None:
     key, line = str(override.key_or_group or ""), override.input_line
     if not key:
         raise UserError(f"{line!r} cannot be read: settings are given as key=value.")
@@ -88,12 +77,8 @@ def _check(override: Override, *, own_choices: bool) -> None:
         new = f"write method={_OLD_PRESETS[value]}" if value in _OLD_PRESETS else _OLD_GROUPS[group]  # type: ignore[index]
         raise UserError(f"There is no {group}= any more: {new}.")
     names = value.list if isinstance(value, ChoiceSweep) else [value]
-    wrong = not override.is_delete() and any(name is None or isinstance(name, int | float) for name in names)
-    if wrong and is_group(key):
+    if is_group(key) and not override.is_delete() and any(x is None or isinstance(x, int | float) for x in names):
         raise UserError(f"{line!r} names no choice: jojoscl --help lists those of each group.")
-    for name in names if is_group(key) and not own_choices else []:  # said by Hydra too, after seconds of imports
-        if isinstance(name, str) and not (conf_dir() / key / f"{name.removesuffix('.yaml')}.yaml").exists():
-            raise UserError(f"{key} has no choice {name!r}{nearest(name, choices(key))}.")
     refuse_empty_sweeps([override])
 
 
@@ -102,13 +87,10 @@ def refuse_empty_sweeps(overrides: Iterable[Override]) -> None:
     for override in overrides:
         value = override.value()
         if isinstance(value, Glob):
-            names = value.filter(choices(str(override.key_or_group)))
-        elif override.is_discrete_sweep():
-            names = list(override.sweep_string_iterator())
+            found, what = bool(value.filter(choices(str(override.key_or_group)))), "choice"
         else:
-            continue
-        if not names:
-            what = "choice" if isinstance(value, Glob) else "value"
+            found, what = not override.is_discrete_sweep() or any(override.sweep_string_iterator()), "value"
+        if not found:
             raise UserError(
                 f"{override.input_line!r} matches no {what}, so there is nothing to run: give at least one."
             )
@@ -120,7 +102,7 @@ def choices(group: str) -> list[str]:
 
 
 def is_group(key: str) -> bool:
-    """Whether `key` names a folder of `conf/`."""
+    """Return whether `key` names a folder of `conf/`."""
     return (conf_dir() / key).is_dir()
 
 
@@ -132,13 +114,11 @@ def known_keys(arguments: Sequence[str]) -> list[str]:
         cfg = compose([f"{o.key_or_group}={o.value()}" for o in chosen])
     except (HydraException, OmegaConfBaseException):
         cfg = compose()
-    keys = ["hydra.run.dir", "hydra.sweep.dir", *(path.name for path in conf_dir().iterdir() if path.is_dir())]
+    groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
+    return ["hydra.run.dir", "hydra.sweep.dir", *groups, *_keys(OmegaConf.to_container(cfg, resolve=False))]
 
-    def walk(node: DictConfig, prefix: str) -> None:
-        for key in map(str, node):
-            keys.append(f"{prefix}{key}")
-            if isinstance(node._get_node(key), DictConfig):
-                walk(node[key], f"{prefix}{key}.")
 
-    walk(cfg, "")
-    return keys
+def _keys(node: object, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from _keys(value, f"{prefix}{key}.")

@@ -7,9 +7,8 @@ import os
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,8 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import jojoscl
-from jojoscl.runner.arguments import check_arguments, choices, is_sweep, parse, quoted
-from jojoscl.runner.config import check_hydra, conf_dir, register_resolvers
+from jojoscl.runner.arguments import check_arguments, choices, quoted
+from jojoscl.runner.config import Plain, check_hydra, conf_dir, parse, register_resolvers
 from jojoscl.runner.sentences import lost_process, sentence
 from jojoscl.runner.streams import tolerant_streams
 from jojoscl.runner.sweep import FAILED
@@ -50,7 +49,7 @@ def main() -> None:
             sys.argv = arguments
         stdout.flush()
         if stdout.error and not isinstance(stdout.error, BrokenPipeError):  # a reader that left has seen enough
-            _stop(f"The output cannot be written ({stdout.error.strerror}): write it elsewhere.")
+            stop(f"The output cannot be written ({stdout.error.strerror}): write it elsewhere.", "jojoscl")
 
 
 def command(arguments: list[str]) -> None:
@@ -64,13 +63,18 @@ def command(arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: the words are ours
     # OpenMP threads that wait by spinning make training ten times slower where another process has a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    arguments = [quoted(argument, several=is_sweep(arguments)) for argument in arguments]
+    register_resolvers()
+    several = bool({"-m", "--multirun"} & set(arguments))
+    arguments = [quoted(argument, several=several) for argument in arguments]
     sys.argv = [sys.argv[0], *arguments]  # which Hydra reads
     found = check_arguments(arguments)
-    register_resolvers()  # which imports every method
     if found.config_dir or any("hydra" in override for override in found.overrides):
         check_hydra(found.overrides, multirun=found.multirun, config_dir=found.config_dir)
     if is_search(found):
+        try:
+            from jojoscl.runner.search import search
+        except ModuleNotFoundError as error:  # Optuna is an extra
+            raise UserError(f"A search needs {error.name}: pip install 'jojoscl[sweep]'.") from error
         search(found.overrides)
         return
     hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
@@ -104,13 +108,13 @@ def job(cfg: DictConfig) -> None:
             return
         _remove_if_empty(folder)
         if words:
-            _stop(words)  # from here: Hydra would add lines of its own
+            stop(words, "jojoscl")  # from here: Hydra would add lines of its own
         raise
     failed.unlink(missing_ok=True)
     print(result_line(metrics), f"  {folder}", sep="\n")
 
 
-def result_line(metrics: Mapping[str, Any]) -> str:
+def result_line(metrics: Plain) -> str:
     """Return a run and its scores in one line."""
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in ("ari", "nmi", "acc") if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:
@@ -120,7 +124,7 @@ def result_line(metrics: Mapping[str, Any]) -> str:
 
 
 def is_search(arguments: Namespace) -> bool:
-    """Whether to search for settings, not to run with those given; a :class:`UserError` for a sweep of searches."""
+    """Return whether to search for settings, not to run with those given; a sweep of searches is refused."""
     overrides = parse(arguments.overrides)
     if arguments.cfg or not any(o.key_or_group == "search" and o.value() is not None for o in overrides):
         return False
@@ -129,38 +133,21 @@ def is_search(arguments: Namespace) -> bool:
     return True
 
 
-def search(overrides: list[str]) -> None:
-    """Hand over to :mod:`jojoscl.runner.search`, whose Optuna is an extra."""
-    try:
-        from jojoscl.runner.search import search as run_search
-    except ModuleNotFoundError as error:
-        raise UserError(f"A search needs {error.name}: pip install 'jojoscl[sweep]'.") from error
-    run_search(overrides)
-
-
 def help_text() -> str:
     """Return datasets, methods and experiments as they stand in `conf/`, and examples."""
-    lines = [
-        "jojoscl: shrinkage contrastive learning for single-cell RNA-seq clustering",
-        "",
-        "Examples",
-        EXAMPLES,
-    ]
+    lines = ["jojoscl: shrinkage contrastive learning for single-cell RNA-seq clustering", "", "Examples", EXAMPLES]
     for group in ("data", "method", "experiment", "search"):
         lines += ["", f"{group}="]
         lines += [f"  {name:<18} {_describe(conf_dir() / group / f'{name}.yaml')}" for name in choices(group)]
-    lines += [
-        "",
-        "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/.",
-    ]
+    lines += ["", "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."]
     return "\n".join(lines)
 
 
 def _describe(path: Path) -> str:
     text = path.read_text()
-    settings: Any = OmegaConf.create(text)
-    about = settings.get("method", settings).get("about")
-    if about:
+    settings = OmegaConf.create(text)
+    about = OmegaConf.select(settings, "method.about") or OmegaConf.select(settings, "about")
+    if about and "told_k" in about:
         told = "given K" if about.told_k else "finds K"
         return f"{about.summary} ({about.citation}; {told}; about {about.minutes} min)"
     comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#") and "@package" not in line]
@@ -174,7 +161,3 @@ def _remove_if_empty(folder: Path) -> None:
             path.rmdir()
         except OSError:
             return
-
-
-def _stop(words: str) -> NoReturn:
-    stop(words, "jojoscl")

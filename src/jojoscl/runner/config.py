@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +18,21 @@ from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from jojoscl.data.catalog import conf_dir as conf_dir
+from jojoscl.data.datasets import labelled_files
 from jojoscl.runner.registry import build, class_of, refuse_calls, register_settings
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
-if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none of it
+if TYPE_CHECKING:  # torch takes seconds to import, and a help text needs none
     from jojoscl.methods.base import Method
+
+Plain = dict[str, Any]
+"""Values as JSON and YAML have them."""
 
 
 @dataclass(kw_only=True)
@@ -52,14 +58,13 @@ class RunSettings(Settings):
         super().__post_init__()
 
 
-def conf_dir() -> Path:
-    """Folder of the YAML files: inside the installed package, or beside `src` in a checkout."""
-    inside = Path(__file__).parents[1] / "conf"
-    return inside if inside.exists() else Path(__file__).parents[3] / "conf"
+def parse(overrides: Iterable[str]) -> list[Override]:
+    """Return overrides as Hydra reads them."""
+    return OverridesParser.create().parse_overrides(list(overrides))
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
-    """`conf/train.yaml` with Hydra overrides, for use from Python; a Hydra application around it is left alone."""
+    """Return `conf/train.yaml` with Hydra overrides; a Hydra application around this call is left alone."""
     with _own_hydra():
         return hydra.compose("train", overrides=list(overrides))
 
@@ -79,19 +84,14 @@ def _own_hydra() -> Iterator[Hydra]:
 
 
 def check_hydra(overrides: Sequence[str], *, multirun: bool, config_dir: str | None = None) -> None:
-    """Refuse a command whose configuration of Hydra itself would call what is not Hydra's, before Hydra does it.
-
-    Parameters
-    ----------
-    overrides, multirun, config_dir
-        What the command line says.
+    """Refuse a command line whose configuration of Hydra would call what :mod:`~jojoscl.runner.registry` does not list.
 
     Raises
     ------
     UserError
-        A callback, launcher, sweeper or logging handler that is not on the list of :mod:`~jojoscl.runner.registry`.
+        Names the callback, launcher, sweeper or logging handler.
     """
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    for override in parse(overrides):
         key = str(override.key_or_group)
         if key.startswith("hydra") and (override.is_sweep_override() or "searchpath" in key):
             raise UserError(f"{key} cannot be set in this way: leave it out.")
@@ -106,8 +106,8 @@ def check_hydra(overrides: Sequence[str], *, multirun: bool, config_dir: str | N
             raise UserError(f"{key} cannot be swept over: leave it out.")
 
 
-def with_settings(node: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
-    """`node` with `settings` in place of its own values; an unknown name is a :class:`UserError`."""
+def with_settings(node: DictConfig, settings: Mapping[str, object]) -> DictConfig:
+    """Return `node` with `settings` in place of its values; an unknown name is a :class:`UserError`."""
     for name in settings:
         if name not in node:
             known = [str(key) for key in node if not str(key).startswith("_")]
@@ -116,14 +116,9 @@ def with_settings(node: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
 
 
 def varied(cfg: DictConfig) -> DictConfig:
-    """`cfg` with the changes that its `vary` lists, {dotted key: value}; twice is as once.
+    """Return `cfg` with the changes that its `vary` lists, {dotted key: value}; twice is as once.
 
     A sweep of `vary` changes one setting, or a few together, at a time, where Hydra's own sweeps make a full grid.
-
-    Raises
-    ------
-    UserError
-        A setting that is not there.
     """
     changes = changes_of(cfg)
     cfg = copy.deepcopy(cfg) if changes else cfg
@@ -136,7 +131,7 @@ def varied(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def changes_of(cfg: DictConfig) -> dict[str, Any]:
+def changes_of(cfg: DictConfig) -> Plain:
     """Return what `vary` lists, as plain values."""
     changes = OmegaConf.select(cfg, "vary")
     if changes is None:
@@ -146,8 +141,8 @@ def changes_of(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in OmegaConf.to_container(changes, resolve=True).items()}  # type: ignore
 
 
-def study_point(cfg: DictConfig) -> dict[str, Any]:
-    """Where a run stands in a study: the `setting` that is changed and its value, the `strength`; or None, None.
+def study_point(cfg: DictConfig) -> Plain:
+    """Return the `setting` that a study changes in this run and its value, the `strength`; or None, None.
 
     Of several the last is the setting, and the others stand before it: "mask_rate=0.5, noise_sd" at 0.1.
     """
@@ -176,34 +171,27 @@ def check_together(cfg: DictConfig, method: Method) -> None:
         )
 
 
-def decisive(cfg: DictConfig) -> dict[str, object]:
+def decisive(cfg: DictConfig) -> Plain:
     """Return what decides a run's result: names and settings, not classes, and the data's content, not where it is.
 
     A setting at its neutral value is not named, so that one that is added later leaves finished runs finished.
     """
     cfg = varied(cfg)
     # Other nodes ask for the folder that this names: they are not resolved here.
-    dataset, method, trainer, corrupt = (
-        build(OmegaConf.select(cfg, node)) for node in ("data", "method", "trainer", "corrupt")
-    )
-    return {
-        **run_settings(cfg).decisive(),
-        "data": dataset.decisive() | {"content": dataset.fingerprint()},
-        "method": method.decisive(),
-        "trainer": trainer.decisive(),
-        "corrupt": corrupt.decisive(),
-    }
+    parts = {node: build(OmegaConf.select(cfg, node)) for node in ("data", "method", "trainer", "corrupt")}
+    settings = {node: part.decisive() for node, part in parts.items()}
+    settings["data"]["content"] = parts["data"].fingerprint()
+    return run_settings(cfg).decisive() | settings
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Every setting, resolved, without those of Hydra itself."""
+def plain(cfg: DictConfig) -> Plain:
+    """Return every setting, resolved, without those of Hydra itself."""
     nodes = {str(key): value for key, value in cfg.items() if key != "hydra"}
-    resolved: Any = OmegaConf.to_container(OmegaConf.create(nodes), resolve=True)
-    return dict(resolved)
+    return OmegaConf.to_container(OmegaConf.create(nodes), resolve=True)  # type: ignore[return-value]
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """Eight hexadecimal digits that differ where the result may."""
+    """Return eight hexadecimal digits that differ where the result may."""
     return _digits(json.dumps(decisive(cfg), sort_keys=True))
 
 
@@ -212,7 +200,7 @@ def _digits(text: str) -> str:
 
 
 def run_folder(cfg: DictConfig) -> str:
-    """Such as ``bladder/jojoscl-last/seed0-1a2b3c4d``."""
+    """Return a run's folder, such as ``bladder/jojoscl-last/seed0-1a2b3c4d``."""
     try:
         cfg, digits = varied(cfg), config_hash(cfg)
     except UserError:  # said by the run itself, or by a sweep beside its other runs; a folder is needed for that
@@ -222,13 +210,25 @@ def run_folder(cfg: DictConfig) -> str:
 
 
 def cache_folder() -> str:
-    """JOJOSCL_CACHE, or the user's cache folder."""
+    """Return JOJOSCL_CACHE, or the user's cache folder."""
     return os.environ.get("JOJOSCL_CACHE") or str(pooch.os_cache("jojoscl") / "preprocessed")
 
 
 def oracle_if_possible(cfg: DictConfig) -> str:
     """Return the `selection` of a study that shows both protocols: an oracle's run also scores its last epoch."""
     return "oracle" if class_of(cfg.method._target_).takes_oracle else "last"
+
+
+def files_to_run(cfg: DictConfig) -> str:
+    """Return the labelled files of `data.folder`, quoted and with commas between, as a sweep takes them."""
+    data = cfg.data
+    if not OmegaConf.select(data, "folder"):
+        raise UserError("No folder is given: name one by data.folder=/path/to/folder.")
+    files = labelled_files(Path(data.folder).expanduser(), data.label_key)
+    for name in data.kinds or {}:
+        if name not in (stems := [path.stem for path in files]):
+            raise UserError(f"data.kinds names {name!r}, which is no file of the folder{nearest(name, stems)}.")
+    return ",".join(QuotedString(str(path), Quote.single).with_quotes() for path in files)
 
 
 def register_resolvers() -> None:
@@ -239,3 +239,5 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(_root_), replace=True)
     OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
     OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)
+    OmegaConf.register_new_resolver("labelled_files", lambda *, _root_: files_to_run(_root_), replace=True)
+    OmegaConf.register_new_resolver("file_name", lambda path: Path(path or "folder").stem, replace=True)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import datetime
 import importlib.metadata
-import io
 import json
 import logging
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -28,23 +24,13 @@ from omegaconf import DictConfig, OmegaConf
 from jojoscl.methods.annotate import annotate
 from jojoscl.methods.base import Result
 from jojoscl.runner import plots
-from jojoscl.runner.config import config_hash, decisive, plain
+from jojoscl.runner.config import Plain, config_hash, decisive, plain
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import sweep_temporaries, whole_file
 
 log = logging.getLogger(__name__)
 
-_VERSIONS = (
-    "jojoscl",
-    "torch",
-    "lightning",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scanpy",
-    "anndata",
-    "hydra-core",
-)
+_VERSIONS = ["jojoscl", "torch", "lightning", "numpy", "scipy", "scikit-learn", "scanpy", "anndata", "hydra-core"]
 
 
 @contextlib.contextmanager
@@ -69,7 +55,7 @@ def owned(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def read_metrics(folder: Path, wanted_hash: str) -> dict[str, Any] | None:
+def read_metrics(folder: Path, wanted_hash: str) -> Plain | None:
     """Return the metrics of a finished run, None if there is none.
 
     Raises
@@ -81,7 +67,7 @@ def read_metrics(folder: Path, wanted_hash: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        metrics: dict[str, Any] = dict(json.loads(path.read_text()))
+        metrics: Plain = dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != wanted_hash:
@@ -92,18 +78,12 @@ def read_metrics(folder: Path, wanted_hash: str) -> dict[str, Any] | None:
 
 def mend_log(path: Path) -> None:
     """Keep the last row of each epoch in a CSV log that two commands have written."""
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         return
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        rows = [row for row in reader if row.get("epoch") != "epoch"]  # the header again
-    last = {row.get("epoch"): row for row in rows}
-    if len(last) < len(rows):
-        text = io.StringIO()
-        writer = csv.DictWriter(text, reader.fieldnames or [], extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(last.values())
-        _write(path, text.getvalue())
+    log = pd.read_csv(path, dtype=str, keep_default_na=False, on_bad_lines="skip")
+    last = log[log["epoch"] != "epoch"].drop_duplicates("epoch", keep="last")  # without a second header
+    if len(last) < len(log):
+        _write(path, last.to_csv(index=False))
 
 
 def clear(folder: Path) -> None:
@@ -112,7 +92,7 @@ def clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def describe(cfg: DictConfig, cells: AnnData, result: Result) -> dict[str, Any]:
+def describe(cfg: DictConfig, cells: AnnData, result: Result) -> Plain:
     """Return what was run, on what, and with which versions."""
     return {
         "experiment": cfg.name,
@@ -140,23 +120,17 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> dict[str, Any]:
 
 
 def write(
-    folder: Path,
-    cfg: DictConfig,
-    cells: AnnData,
-    truth: np.ndarray | None,
-    result: Result,
-    metrics: dict[str, Any],
+    folder: Path, cfg: DictConfig, cells: AnnData, truth: np.ndarray | None, result: Result, metrics: Plain
 ) -> None:
     """Write everything else first, metrics.json last: where it stands, the run is finished."""
-    labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels})
-    if truth is not None:
-        labels["cell_type"] = truth
+    known = {} if truth is None else {"cell_type": truth}
+    labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
     _write(folder / "labels.csv", labels.to_csv(index=False))
     record = pd.DataFrame(result.shrinkage)
     if not record.empty:
         _write(folder / "shrinkage.csv", record.to_csv(index=False))
     _write(folder / "config.yaml", OmegaConf.to_yaml(plain(cfg)))
-    _write(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics, decisive(cfg))))
+    _write(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics)))
     mend_log(folder / "csv" / "metrics.csv")
     if cfg.pictures:
         pictures = {
@@ -183,16 +157,18 @@ def h5ad_bytes(adata: AnnData) -> bytes:
         return bytes(file.id.get_file_image())
 
 
-def result_anndata(cells: AnnData, result: Result, metrics: dict[str, Any], settings: dict[str, Any]) -> AnnData:
+def result_anndata(cells: AnnData, result: Result, metrics: Plain) -> AnnData:
     """Return clusters and embedding with the cells' names and annotations, without the matrix."""
     adata = AnnData(obs=cells.obs.copy())
-    annotate(adata, "jojoscl", result, settings, cells)
+    annotate(adata, "jojoscl", result, metrics["settings"], cells)
     adata.uns["jojoscl"]["metrics"] = json.dumps(metrics)
     return adata
 
 
 def peak_memory_mb() -> float:
     """Return the most memory this process has held so far, in 10^6 bytes."""
+    import resource  # Unix only
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from jojoscl.clustering.graph import neighbor_graph
 from jojoscl.utils.seeding import at_most
@@ -29,9 +28,9 @@ def loss_curves(history: list[dict[str, float]]) -> bytes | None:
     table = pd.DataFrame(history)
     if table.empty:
         return None
-    names = [name for name in table.columns if name != "epoch"]
+    names = table.columns.drop("epoch")
     figure = Figure(figsize=(3 * len(names), 2.6), layout="constrained")
-    for axis, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+    for axis, name in zip(_axes(figure, len(names)), names, strict=True):
         axis.plot(table["epoch"], table[name], color="C0")
         axis.set(title=name, xlabel="epoch")
     return _png(figure)
@@ -45,11 +44,12 @@ def shrinkage(record: pd.DataFrame) -> bytes | None:
     """
     if record.empty:
         return None
-    curves = [name for name in ("sigma2", "tau2", "b", "movement", "cosine_gap") if (record["quantity"] == name).any()]
-    distances: list[tuple[Any, pd.DataFrame]] = list(record[record["quantity"] == "distance"].groupby("epoch"))
-    figure = Figure(figsize=(3 * len(curves), 2.6 * (1 + bool(distances))), layout="constrained")
-    rows = figure.subfigures(1 + bool(distances), 1, squeeze=False)[:, 0]
-    for axis, name in zip(np.atleast_1d(rows[0].subplots(1, len(curves))), curves, strict=True):
+    curves = [name for name in _SYMBOLS if (record["quantity"] == name).any()]
+    distances = dict(list(record[record["quantity"] == "distance"].groupby("epoch")))
+    n_rows = 2 if distances else 1
+    figure = Figure(figsize=(3 * len(curves), 2.6 * n_rows), layout="constrained")
+    rows = figure.subfigures(n_rows, 1, squeeze=False)[:, 0]
+    for axis, name in zip(_axes(rows[0], len(curves)), curves, strict=True):
         chosen = record[record["quantity"] == name]
         values = chosen.assign(cluster=chosen["cluster"].astype(float).fillna(0)).pivot_table(
             "value", "epoch", "cluster"
@@ -59,11 +59,12 @@ def shrinkage(record: pd.DataFrame) -> bytes | None:
         axis.set(title=_SYMBOLS[name], xlabel="epoch")
     if not distances:
         return _png(figure)
-    top = max(group["value"].max() for _, group in distances)
-    axes = np.atleast_1d(rows[1].subplots(1, len(distances)))
-    for axis, (epoch, group) in zip(axes, distances, strict=True):
+    top = max(group["value"].max() for group in distances.values())
+    axes = _axes(rows[1], len(distances))
+    for axis, (epoch, group) in zip(axes, distances.items(), strict=True):
         image = axis.imshow(_symmetric(group), vmin=0, vmax=top, cmap="viridis")
-        axis.set(title=f"centroids after {epoch + 1} epochs", xlabel="cluster", ylabel="cluster")
+        title = f"centroids after {epoch + 1} epochs"  # type: ignore[operator]
+        axis.set(title=title, xlabel="cluster", ylabel="cluster")
     rows[1].colorbar(image, ax=axes, label="distance")
     return _png(figure)
 
@@ -85,26 +86,17 @@ def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, *,
     points = umap_coordinates(embedding[shown], seed)
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
     figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")
-    for axis, (title, group) in zip(np.atleast_1d(figure.subplots(1, len(groups))), groups.items(), strict=True):
+    for axis, (title, group) in zip(_axes(figure, len(groups)), groups.items(), strict=True):
         names = sorted(set(group), key=lambda name: (int(name) if name.isdigit() else -1, name))
         colours = sc.pl.palettes.default_20 if len(names) <= 20 else sc.pl.palettes.default_102
         for name, colour in zip(names, colours * (1 + len(names) // len(colours)), strict=False):
-            axis.scatter(
-                *points[group == name].T,
-                s=max(1.0, 4000 / len(points)),
-                color=colour,
-                label=name,
-                linewidths=0,
-            )
+            size = max(1.0, 4000 / len(points))
+            axis.scatter(*points[group == name].T, s=size, color=colour, label=name, linewidths=0)
         axis.set(title=title, xlabel="UMAP 1", ylabel="UMAP 2", xticks=[], yticks=[])
         axis.legend(
-            loc="center left",
-            bbox_to_anchor=(1, 0.5),
-            frameon=False,
-            fontsize=7,
-            markerscale=2,
+            loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=7, markerscale=2,
             ncols=1 + len(names) // 21,
-        )
+        )  # fmt: skip
     return _png(figure)
 
 
@@ -115,6 +107,10 @@ def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
         warnings.simplefilter("ignore")  # as there
         sc.tl.umap(adata, random_state=seed)
     return np.asarray(adata.obsm["X_umap"])
+
+
+def _axes(figure: FigureBase, n: int) -> np.ndarray:
+    return np.atleast_1d(figure.subplots(1, n))
 
 
 def _png(figure: Figure) -> bytes:

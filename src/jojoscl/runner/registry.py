@@ -27,6 +27,7 @@ SETTINGS = {
     "TrueLabels": "jojoscl.methods.controls",
     "CatalogDataset": "jojoscl.data.datasets",
     "FileDataset": "jojoscl.data.datasets",
+    "FolderDataset": "jojoscl.data.datasets",
     "SimulatedDataset": "jojoscl.data.simulate",
     "Corrupt": "jojoscl.data.corrupt",
     "TrainerSettings": "jojoscl.training.settings",
@@ -36,19 +37,19 @@ SETTINGS = {
 
 LOGGERS = {"TensorBoardLogger": "lightning.pytorch.loggers", "Wandb": "jojoscl.runner.wandb"}
 
-_OF_HYDRA = {
+_OF_HYDRA = (
     "jojoscl.runner.sweep.SweepSummary",
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
     "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
-}
+)
 _OF_LOGGING = {  # what `logging.config` would call
-    "()": {"colorlog.ColoredFormatter"},
-    "class": {"logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter"},
+    "()": ("colorlog.ColoredFormatter",),
+    "class": ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter"),
 }
-_STREAMS = {"ext://sys.stdout", "ext://sys.stderr"}
+_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 
 
 def class_of(name: object) -> Any:
@@ -92,21 +93,19 @@ def refuse_calls(node: object, *, hydra: bool = False) -> None:
         A `_target_`, or a factory or class in a configuration of logging, that is not on the list.
     """
     for key, value in _entries(node):
-        allowed: set[str] | None = None
+        text, allowed = str(value) if isinstance(value, str) else "", tuple[str, ...]()
         if key == "_target_":
-            allowed = _OF_HYDRA if hydra else set()
-        elif isinstance(value, str) and "_target_:" in value.replace(" ", ""):  # as text, where a path belongs
-            allowed = set()
-        elif hydra and key in _OF_LOGGING:
-            allowed = _OF_LOGGING[key]
-        elif hydra and isinstance(value, str) and value.startswith("ext://"):
-            allowed = _STREAMS
-        if allowed is not None and not (isinstance(value, str) and value in allowed):
+            allowed = _OF_HYDRA if hydra else ()
+        elif hydra and (key in _OF_LOGGING or text.startswith("ext://")):
+            allowed = _OF_LOGGING.get(key, _STREAMS)
+        elif "_target_:" not in text.replace(" ", ""):  # as text, where a path belongs
+            continue
+        if text not in allowed:
             raise UserError(f"A configuration cannot run {value!r} ({key}=): leave it out.")
 
 
 def _entries(node: object) -> Iterator[tuple[str, object]]:
-    """Every key and value at any depth; entries of a list have the key ''."""
+    """Yield every key and value at any depth; entries of a list have the key ''."""
     of_list = [("", item) for item in node] if isinstance(node, list) else []
     for key, value in node.items() if isinstance(node, Mapping) else of_list:
         yield str(key), value

@@ -7,10 +7,9 @@ import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig
 
 from jojoscl.clustering.metrics import scores, silhouette
@@ -18,6 +17,7 @@ from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Method, Result
 from jojoscl.runner import output
 from jojoscl.runner.config import (
+    Plain,
     check_together,
     config_hash,
     plain,
@@ -25,14 +25,14 @@ from jojoscl.runner.config import (
     study_point,
     varied,
     with_settings,
-)
+)  # fmt: skip
 from jojoscl.runner.registry import build
 from jojoscl.runner.wandb import Wandb
 from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError
 
 
-def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def run(cfg: DictConfig, folder: Path) -> Plain:
     """Do the run that `cfg` describes in `folder` and return its metrics; a finished run is read, not done again."""
     cfg = varied(cfg)
     if finished := _finished(cfg, folder):
@@ -42,11 +42,11 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         return _finished(cfg, folder) or _run(cfg, folder)  # another command may have finished it meanwhile
 
 
-def _finished(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
+def _finished(cfg: DictConfig, folder: Path) -> Plain | None:
     return None if cfg.force is True else output.read_metrics(folder, config_hash(cfg))
 
 
-def _run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def _run(cfg: DictConfig, folder: Path) -> Plain:
     method, dataset, trainer, corrupt = (build(cfg[node]) for node in ("method", "data", "trainer", "corrupt"))
     check_together(cfg, method)
     forget_peak_memory()
@@ -90,7 +90,7 @@ def forget_peak_memory() -> None:
 
 
 def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> int | None:
-    """K: a number as it is; "annotated" is how many types there are, the one thing a method is told of the labels."""
+    """Return K: "annotated" is how many types there are, the one thing a method is told of the labels."""
     if not isinstance(wanted, str):
         return wanted
     if truth is None:
@@ -98,7 +98,7 @@ def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> in
     return len(np.unique(truth))
 
 
-def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> dict[str, Any]:
+def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> Plain:
     """Return what `method` is handed of the true labels: nothing, but for two kinds of runs that are marked.
 
     With selection=oracle it is a scorer, ARI + NMI, as in the released code. The ceiling, which says so by
@@ -106,10 +106,10 @@ def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> d
     """
     if selection != "oracle" and not method.takes_truth:
         return {}
+    if truth is None and method.takes_truth:
+        raise UserError(f"method={method.name} needs annotated types, and these cells have none: choose another.")
     if truth is None:
-        asked = f"method={method.name}" if method.takes_truth else "selection=oracle"
-        instead = "choose another method" if method.takes_truth else "use selection=last"
-        raise UserError(f"{asked} needs annotated types, and these cells have none: {instead}.")
+        raise UserError("selection=oracle needs annotated types, and these cells have none: use selection=last.")
     return {"truth": truth} if method.takes_truth else {"oracle": functools.partial(_ari_and_nmi, truth)}
 
 
@@ -119,7 +119,7 @@ def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
 
 
 def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
-    """ARI, NMI and ACC; where an oracle chose the epoch, also those of the last, label-free one (`last_ari` ...)."""
+    """Return ARI, NMI and ACC; where an oracle chose the epoch, also those of the last one (`last_ari` ...)."""
     if truth is None:
         return {}
     last = {} if result.last_labels is None else scores(truth, result.last_labels)
@@ -127,9 +127,9 @@ def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[Any, ...]]:
+def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[Logger, ...]]:
     """Yield the CSV logger, and the one that `logger` names; all is written out after the block."""
-    loggers = [CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)]
+    loggers: list[Logger] = [CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)]
     if cfg.get("logger"):
         loggers.append(build(with_settings(cfg.logger, {"save_dir": str(folder)})))
     try:

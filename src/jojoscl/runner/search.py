@@ -1,8 +1,8 @@
 """A search for settings by Optuna: `jojoscl search=<name>`. Processes with the same command share its trials.
 
-A trial is one run on every dataset and seed, in ordinary run folders beside the study's `study.db`; what is finished
-is not run again. A process holds a file lock on its trial, and the system lets go of the lock when the process dies:
-a running trial whose lock is free was cut off, and is done again.
+A trial is one run on every dataset and seed, in ordinary run folders beside the study's `study.db`; a finished run is
+not repeated. A process holds a file lock on its trial, which the system frees when the process dies: a running trial
+whose lock is free was cut off, and another process does it again.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import json
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -53,7 +52,7 @@ class Search(Settings):
     seed: int = setting(0, "Seed of the sampler.", low=0, high=2**32 - 1)
     datasets: list[str] = setting([], "A trial is one run on each of them,")
     seeds: list[int] = setting([0], "and with each seed; its score is the mean.", low=0, high=2**32 - 1)
-    space: dict[str, Any] = setting({}, "Settings by their dotted names, as Optuna's distributions.")
+    space: dict[str, object] = setting({}, "Settings by their dotted names, as Optuna's distributions.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,13 +62,27 @@ class Search(Settings):
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return Optuna's words for `space`."""
+        """The space as Optuna's distributions."""
         return {name: _distribution(name, spec) for name, spec in self.space.items()}
 
     @property
     def oracle(self) -> bool:
         """Whether the true labels judge the trials."""
         return self.score in ORACLE
+
+
+def _distribution(name: str, spec: object) -> BaseDistribution:
+    values = dict(spec) if isinstance(spec, Mapping) else {}
+    kind = str(values.pop("type", None))
+    if kind not in _KINDS:
+        raise UserError(f"search.space: {name} needs a type{nearest(kind, _KINDS)}.")
+    try:
+        if kind == "categorical":  # as Hydra reads them: Optuna keeps no lists
+            values["choices"] = [c if isinstance(c, str) else json.dumps(c) for c in values["choices"]]
+        return _KINDS[kind](**values)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"search.space: {name} makes no {kind} parameter ({reason}).") from error
 
 
 @dataclass(frozen=True)
@@ -79,17 +92,13 @@ class Worker:
     search: Search
     overrides: tuple[str, ...]
     folder: Path
-    locks: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "locks", self.folder / ".locks")
-        self.locks.mkdir(parents=True, exist_ok=True)
 
     def open(self) -> optuna.Study:
-        """Return the study, made by the first process; a :class:`UserError` if it was begun with other settings."""
+        """Return the study, made by the first process; a :class:`UserError` if it began with other settings."""
         asked = {**vars(self.search), "overrides": sorted(self.overrides)}
         del asked["n_trials"]  # more may be added to a finished search
-        with FileLock(self.locks / "study.lock"):
+        (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
+        with self.lock("study"):
             study = optuna.create_study(
                 storage=optuna.storages.RDBStorage(
                     f"sqlite:///{self.folder.absolute() / 'study.db'}",
@@ -105,49 +114,49 @@ class Worker:
             study.set_user_attr("oracle", self.search.oracle)
         return study
 
+    def lock(self, name: str) -> FileLock:
+        """Return the lock of the study, its table or a trial."""
+        return FileLock(self.folder / ".locks" / f"{name}.lock")
+
     def work(self, study: optuna.Study) -> None:
-        """Trial after trial until all are taken."""
+        """Do trial after trial until all are taken."""
         while claimed := self.claim(study):
             trial, lock = claimed
             try:
-                study.tell(trial, self.score(trial))
+                value = self.score(trial)
+                study.tell(trial, value)
+                found = f"{self.search.score} {value:.4f}"
             except Exception as error:  # a trial that fails is a result too, and the next may not
-                reason = str(error) if isinstance(error, UserError) else traceback.format_exc()
-                trial.set_user_attr("reason", reason.strip())
+                reason = (str(error) if isinstance(error, UserError) else traceback.format_exc()).strip()
+                trial.set_user_attr("reason", reason)
                 study.tell(trial, state=TrialState.FAIL)
+                found = f"failed: {reason.splitlines()[-1]}"
             finally:
                 lock.release()
-            print(_line(study.trials[trial.number], self.search))
+            print(f"trial {trial.number}: {found}  {shlex.join(as_overrides(trial.params))}")
 
     def claim(self, study: optuna.Study) -> tuple[optuna.Trial, FileLock] | None:
-        """Claim the next trial, with a lock that tells that it is in hand; None if none is left."""
-        with FileLock(self.locks / "study.lock"):
-            self.requeue_cut_off(study)
-            wanted = counted(study)
-            if len(wanted) >= self.search.n_trials and not any(t.state == TrialState.WAITING for t in wanted):
+        """Return the next trial, one that was cut off first, and its lock, held; None if none is left."""
+        with self.lock("study"):
+            trials = study.trials
+            for known in trials:
+                with suppress(Timeout):
+                    if known.state == TrialState.RUNNING:
+                        lock = self.lock(f"trial{known.number}").acquire(blocking=False).lock
+                        return self.proposed(study, known.number, optuna.Trial(study, known._trial_id)), lock
+            if len(trials) >= self.search.n_trials:
                 return None
-            # A seed for each trial: processes that share one would propose the same, and so would a resumed search.
-            study.sampler = make_sampler(self.search, len(study.trials))
-            trial = study.ask(self.search.distributions)
-            lock = self.lock_of(trial.number)
-            lock.acquire()
-            return trial, lock
+            lock = self.lock(f"trial{len(trials)}").acquire().lock
+            return self.proposed(study, len(trials)), lock
 
-    def requeue_cut_off(self, study: optuna.Study) -> None:
-        """Put the parameters of trials whose process is gone back into the queue."""
-        again = replaced(study.trials)
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):
-            try:
-                with self.lock_of(trial.number).acquire(blocking=False):
-                    if trial.number not in again:
-                        study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-                    study.tell(trial.number, state=TrialState.FAIL)
-            except Timeout:
-                continue
-
-    def lock_of(self, number: int) -> FileLock:
-        """Return the lock of the trial with this number."""
-        return FileLock(self.locks / f"trial{number}.lock")
+    def proposed(self, study: optuna.Study, number: int, trial: optuna.Trial | None = None) -> optuna.Trial:
+        """Return a trial with all its parameters; of one that was cut off, those that it has stay."""
+        # A seed for each trial: processes that share one would propose the same, and so would a resumed search.
+        study.sampler = make_sampler(self.search, number)
+        trial = trial or study.ask()
+        for name, distribution in self.search.distributions.items():
+            trial._suggest(name, distribution)  # as `study.ask` does
+        return trial
 
     def score(self, trial: optuna.Trial) -> float:
         """Return the mean score of the trial's runs."""
@@ -158,6 +167,34 @@ class Worker:
                 raise UserError(f"{cfg.data.name}, seed {cfg.seed}: the run has no {self.search.score}.")
             scores.append(score)
         return float(np.mean(scores))
+
+    def report(self, study: optuna.Study) -> None:
+        """Write trials.csv, and print the best settings as overrides."""
+        search, trials = self.search, study.trials
+        rows = [
+            {"trial": t.number, "state": t.state.name.lower(), "score": search.score,
+             "by_true_labels": search.oracle, "value": t.value, **t.params, "reason": t.user_attrs.get("reason")}
+            for t in trials
+        ]  # fmt: skip
+        with self.lock("table"), whole_file(self.folder / "trials.csv") as path:
+            pd.DataFrame(rows).to_csv(path, index=False)
+        running = sum(trial.state == TrialState.RUNNING for trial in trials)
+        print(f"\n{len(trials) - running} of {search.n_trials} trials are done, {running} run in other processes:")
+        print(f"  {self.folder / 'trials.csv'}")
+        if not any(trial.state == TrialState.COMPLETE for trial in trials):
+            sys.exit(0 if running else 1)
+        best, mark = study.best_trial, " (ORACLE: the true labels judged; to compare only)" if search.oracle else ""
+        print(f"\nBest, trial {best.number}, {search.score} {best.value:.4f}{mark}:")
+        reusable = [o for o in self.overrides if _key(o) not in ("search", "name")]
+        print("  jojoscl " + shlex.join([*reusable, *as_overrides(best.params)]))
+
+
+def make_sampler(settings: Search, number: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler of the trial with this number."""
+    seed = int(np.random.SeedSequence((settings.seed, number)).generate_state(1)[0])
+    if settings.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # keeps away from what other processes try
 
 
 def search(overrides: Sequence[str]) -> None:
@@ -173,7 +210,7 @@ def search(overrides: Sequence[str]) -> None:
     with study_told(worker.folder / "study.db"):
         study = worker.open()
         worker.work(study)
-        report(study, worker)
+        worker.report(study)
 
 
 @contextmanager
@@ -188,7 +225,7 @@ def study_told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def configs(settings: Search, overrides: Sequence[str], params: dict[str, Any]) -> list[DictConfig]:
+def configs(settings: Search, overrides: Sequence[str], params: Mapping[str, object]) -> list[DictConfig]:
     """Return one configuration for each dataset and seed, with a trial's parameters."""
     return [
         compose([*overrides, f"data={dataset}", f"seed={seed}", *as_overrides(params)])
@@ -197,81 +234,13 @@ def configs(settings: Search, overrides: Sequence[str], params: dict[str, Any]) 
     ]
 
 
-def as_overrides(params: dict[str, Any]) -> list[str]:
+def as_overrides(params: Mapping[str, object]) -> list[str]:
     """Return parameters as Hydra takes them; choices are written so already."""
     return [f"{name}={value}" for name, value in params.items()]
 
 
-def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials of the study without those that were cut off and are in the queue, or done, again."""
-    gone = replaced(study.trials)
-    return [trial for trial in study.trials if trial.number not in gone]
-
-
-def replaced(trials: Sequence[optuna.trial.FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials that others repeat."""
-    return {trial.user_attrs["again"] for trial in trials if "again" in trial.user_attrs}
-
-
-def make_sampler(settings: Search, number: int) -> optuna.samplers.BaseSampler:
-    """Return the sampler of the trial with this number."""
-    seed = int(np.random.SeedSequence((settings.seed, number)).generate_state(1)[0])
-    if settings.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # keeps away from what other processes try
-
-
-def report(study: optuna.Study, worker: Worker) -> None:
-    """Write trials.csv, and print the best settings as overrides."""
-    trials = counted(study)
-    rows = [
-        {"trial": t.number, "state": t.state.name.lower(), "score": worker.search.score,
-         "by_true_labels": worker.search.oracle, "value": t.value, **t.params, "reason": t.user_attrs.get("reason")}
-        for t in trials
-    ]  # fmt: skip
-    with FileLock(worker.locks / "table.lock"), whole_file(worker.folder / "trials.csv") as path:
-        pd.DataFrame(rows).to_csv(path, index=False)
-    running = sum(trial.state == TrialState.RUNNING for trial in trials)
-    print(f"\n{len(trials) - running} of {worker.search.n_trials} trials are done, {running} run in other processes:")
-    print(f"  {worker.folder / 'trials.csv'}")
-    if not any(trial.state == TrialState.COMPLETE for trial in trials):
-        sys.exit(0 if running else 1)
-    best, settings = study.best_trial, worker.search
-    mark = " (ORACLE: the true labels judged; to compare only)" if settings.oracle else ""
-    print(f"\nBest, trial {best.number}, {settings.score} {best.value:.4f}{mark}:")
-    print("  jojoscl " + shlex.join([*_reusable(worker.overrides), *as_overrides(best.params)]))
-
-
-def _reusable(overrides: Sequence[str]) -> list[str]:
-    """Return the user's overrides without those that make a search of a run."""
-    return [o for o in overrides if _key(o) not in ("search", "name")]
-
-
 def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
-
-
-def _line(trial: optuna.trial.FrozenTrial, settings: Search) -> str:
-    found = f"{settings.score} {trial.value:.4f}" if trial.value is not None else "failed: " + _last_line(trial)
-    return f"trial {trial.number}: {found}  {shlex.join(as_overrides(trial.params))}"
-
-
-def _last_line(trial: optuna.trial.FrozenTrial) -> str:
-    return str(trial.user_attrs.get("reason", "")).splitlines()[-1]
-
-
-def _distribution(name: str, spec: Any) -> BaseDistribution:
-    kind = spec.get("type") if isinstance(spec, dict) else None
-    if kind not in _KINDS:
-        raise UserError(f"search.space: {name} needs a type{nearest(str(kind), _KINDS)}.")
-    values = {key: value for key, value in spec.items() if key != "type"}
-    try:
-        if kind == "categorical":  # as Hydra reads them: Optuna keeps no lists
-            values["choices"] = [c if isinstance(c, str) else json.dumps(c) for c in values["choices"]]
-        return _KINDS[kind](**values)
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"search.space: {name} makes no {kind} parameter ({reason}).") from error
 
 
 def _check(settings: Search, overrides: Sequence[str]) -> None:
@@ -281,7 +250,6 @@ def _check(settings: Search, overrides: Sequence[str]) -> None:
             raise UserError(f"In a search {key}= is given as search.{instead}=[...]: a trial is a run on each.")
     if any(_key(o).startswith(("launcher", "hydra")) for o in overrides):
         raise UserError("A search uses no launcher: start the same command several times, they share the trials.")
-    random = optuna.samplers.RandomSampler(seed=0)
-    params = optuna.create_study(sampler=random).ask(settings.distributions).params
-    for cfg in configs(settings, overrides, params):
+    random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for cfg in configs(settings, overrides, random.ask(settings.distributions).params):
         build(cfg.data), build(cfg.trainer)

@@ -37,14 +37,14 @@ def sentence(error: BaseException, folder: Path | None = None) -> str | None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, as Python, numpy, torch, CUDA or the loader of libraries says it."""
+    """Return whether memory ran out, as Python, numpy, torch, CUDA or the loader of libraries says it."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     return isinstance(error, RuntimeError | ImportError) and bool(_NO_MEMORY.search(str(error)))
 
 
 def lost_process(error: BaseException) -> bool:
-    """Whether a process that this one had started was killed."""
+    """Return whether a process that this one had started was killed."""
     return type(error).__name__ in _LOST_PROCESS
 
 
@@ -65,17 +65,16 @@ def of_system(error: OSError, folder: Path | None) -> str:
 
 def explain(error: Exception) -> str:
     """Return Hydra's and OmegaConf's errors in one sentence that names the nearest valid key or value."""
-    message = str(error)
+    message = str(error).removeprefix("UserError raised while resolving interpolation: ")
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group or 'jojoscl'} has no choice {name!r}{nearest(name, error.options)}."
     if isinstance(error, OverrideParseException):
         key, equals, value = error.override.partition("=")
+        way = "settings are given as key=value"
         if key and equals and value.count("[") == value.count("]"):
-            return f"{error.override!r} cannot be read: quote the value for jojoscl and all for the shell, " + (
-                f'''as in "{key}='{value}'".'''
-            )
-        return f"{error.override!r} cannot be read: settings are given as key=value."
+            way = f"""quote the value for jojoscl and all for the shell, as in "{key}='{value}'\""""
+        return f"{error.override!r} cannot be read: {way}."
     if found := re.search(r"Could not (?:override|append to|delete|delete from config\.) '([^'@]+)", message):
         near = nearest(found[1], known_keys(sys.argv[1:]))
         return f"There is no setting {found[1]!r}{near if 'did you mean' in near else ': jojoscl --cfg job shows all'}."

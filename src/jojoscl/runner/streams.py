@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 
 class Tolerant:
@@ -17,12 +17,12 @@ class Tolerant:
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write `text` if that is possible."""
+        """Write what can be written."""
         self._guarded(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered if that is possible."""
+        """Pass on what is in the buffer."""
         self._guarded(self._stream.flush)
 
     def _guarded(self, action: Callable[..., object], *args: str) -> None:
@@ -36,7 +36,7 @@ class Tolerant:
             with contextlib.suppress(OSError, ValueError):  # the rest goes nowhere, also what is still in a buffer
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 

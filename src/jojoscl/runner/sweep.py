@@ -9,13 +9,16 @@ import sys
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.runner.arguments import parse, refuse_empty_sweeps
+from jojoscl.runner.arguments import refuse_empty_sweeps
+from jojoscl.runner.config import Plain, parse
+from jojoscl.runner.paired import paired, reference_of
+from jojoscl.runner.sentences import sentence
 from jojoscl.runner.streams import Tolerant
 from jojoscl.utils.errors import UserError, stop
 from jojoscl.utils.processes import live_with_parent
@@ -51,21 +54,20 @@ def collect(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(metrics: dict[str, Any]) -> dict[str, Any]:
+def _row(metrics: Plain) -> Plain:
     """Return the scalars of a metrics.json; a ValueError, TypeError or LookupError where it is not one of ours."""
     seconds = metrics["seconds"]
-    numbers = [seconds["total"], metrics["seed"], *(metrics.get(key) for key in SCORES)]
-    words = [metrics["dataset"], metrics["method"]]
-    if not all(number is None or isinstance(number, Real) for number in numbers):
+    numbers = [seconds["total"], metrics["seed"], *(metrics[key] for key in SCORES if metrics.get(key) is not None)]
+    if not all(isinstance(number, Real) for number in numbers):
         raise TypeError("scores and seconds are numbers")
-    if not all(isinstance(word, str) for word in words):
+    if not all(isinstance(metrics[key], str) for key in ("dataset", "method")):
         raise TypeError("names are words")
     row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
     settings = _flat(metrics.get("settings") or {})
     return row | {"seconds": seconds["total"], "seconds_method": seconds.get("method"), "settings": settings}
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in settings.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
@@ -87,27 +89,48 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-class SweepSummary(Callback):
-    """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed."""
+def comparison(runs: pd.DataFrame, wanted: str) -> str:
+    """Return in words how `wanted`, or else the best method, compares with the others by ARI; no labels chose a run."""
+    scored = runs[runs["selection"] == "last"].dropna(subset="ari")
+    means = scored.astype({"ari": float}).pivot_table("ari", "dataset", "method")
+    if len(means.columns) < 2:
+        return "One method was scored: nothing to compare."
+    reference = reference_of(means, wanted)
+    table = paired(means, reference).to_string(float_format=lambda x: f"{x:.3f}")
+    return f"ARI of {reference} minus that of each method, means over seeds, each set one pair:\n{table}"
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse what cannot be swept, and note which jobs failed earlier."""
-        if config.trainer.devices > 1:
-            stop("A sweep trains each run on one device: leave out -m, or trainer.devices.", "jojoscl")
-        params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+
+class SweepSummary(Callback):
+    """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed.
+
+    With a `reference` it is compared with each other method over the sets.
+    """
+
+    def __init__(self, reference: str | None = None) -> None:
+        self.reference = reference
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Refuse a sweep that cannot be done."""
+        params = OmegaConf.select(config, "hydra.sweeper.params") or OmegaConf.create()
         try:
-            refuse_empty_sweeps(parse([f"{key}={value}" for key, value in params.items()]))
-        except UserError as error:
-            stop(str(error), "jojoscl")
+            if config.trainer.devices > 1:
+                raise UserError("A sweep trains each run on one device: leave out -m, or trainer.devices.")
+            OmegaConf.resolve(params)  # once: what a folder holds is looked up, and told, here
+            refuse_empty_sweeps(parse([f"{key!s}={value}" for key, value in params.items()]))
+        except (UserError, OmegaConfBaseException) as error:  # which Hydra would swallow
+            stop(str(sentence(error)), "jojoscl")
         if "joblib" in config.hydra.launcher._target_:
             _tie_workers()
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the table and the failed jobs."""
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Print the table and the failures."""
         folder = Path(config.hydra.sweep.dir)
         try:
-            _print_table(collect(folder))
+            runs = collect(folder)
+            _print_table(runs)
+            if self.reference and not runs.empty:
+                print(f"\n{comparison(runs, self.reference)}")
         except Exception as error:  # which Hydra would swallow together with the failed jobs
             log.warning("The table of %s could not be made (%s: %s)", folder, type(error).__name__, error)
         failed = sorted(_failures(folder).items() - self.earlier.items())

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning.pytorch.loggers import Logger
 
+from jojoscl.runner.config import Plain
 from jojoscl.utils.errors import UserError
 
 log = logging.getLogger(__name__)
+Action = TypeVar("Action", bound=Callable[..., None])
 
-PICTURES = ("losses", "umap", "shrinkage")
+
+def _guarded(action: Action) -> Action:
+    """Make an error of W&B one warning, after which nothing more is sent."""
+
+    @functools.wraps(action)
+    def wrapped(self: Wandb, *args: object, **kwargs: object) -> None:
+        if self._dead:
+            return
+        try:
+            action(self, *args, **kwargs)
+        except Exception as error:  # a mirror is worth no run
+            self._dead = True
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            log.warning("W&B has nothing more of this run (%s); metrics.json has it all.", reason)
+
+    return wrapped  # type: ignore[return-value]
 
 
 class Wandb(Logger):
@@ -34,15 +52,12 @@ class Wandb(Logger):
         self._run: Any = None
         self._dead = self._done = False
 
-    def start(self, config: Mapping[str, Any]) -> None:
+    @_guarded
+    def start(self, config: Mapping[str, object]) -> None:
         """Begin the W&B run of a job with this configuration."""
-        self._guarded(lambda: self._start(config))
-
-    def _start(self, config: Mapping[str, Any]) -> None:
         import wandb
 
         Path(self.folder).mkdir(parents=True, exist_ok=True)
-        seconds = self.timeout
         self._run = wandb.init(
             id=self.id,
             dir=self.folder,
@@ -51,7 +66,9 @@ class Wandb(Logger):
             resume="allow",
             reinit="create_new",  # another job's run in this process is left alone
             settings=wandb.Settings(
-                init_timeout=seconds, login_timeout=seconds, finish_timeout=seconds, console="off", silent=True
+                console="off",
+                silent=True,
+                **dict.fromkeys(("init_timeout", "login_timeout", "finish_timeout"), self.timeout),
             ),
             **self.names,
         )
@@ -60,46 +77,35 @@ class Wandb(Logger):
 
     @property
     def name(self) -> str:
-        """Return the name that Lightning shows."""
+        """Return what Lightning calls this logger."""
         return "wandb"
 
     @property
     def version(self) -> str:
-        """Return nothing: the run folder is the version."""
+        """Return nothing: the run has an id."""
         return ""
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, *args: object, **kwargs: object) -> None:
         """Do nothing: the configuration holds them."""
 
+    @_guarded
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Send one row of the history."""
-        self._guarded(lambda: self._run.log({"epoch": step, **metrics}))
+        """Send the losses of an epoch."""
+        self._run.log({"epoch": step, **metrics})
 
-    def log_results(self, folder: Path, metrics: dict[str, Any]) -> None:
-        """Send the whole of `metrics` as the summary, its scalars as a table, and the pictures in `folder`."""
-        self._guarded(lambda: self._log_results(folder, metrics))
-
-    def _log_results(self, folder: Path, metrics: dict[str, Any]) -> None:
+    @_guarded
+    def log_results(self, folder: Path, metrics: Plain) -> None:
+        """Send all of `metrics` as the summary, its scalars as a table of one row, and the pictures in `folder`."""
         import wandb
 
         row = {name: value for name, value in metrics.items() if not isinstance(value, dict | list)}
-        pictures = {name: folder / f"{name}.png" for name in PICTURES}
-        images = {name: wandb.Image(str(path)) for name, path in pictures.items() if path.exists()}
+        images = {path.stem: wandb.Image(str(path)) for path in folder.glob("*.png")}
         self._run.log({"results": wandb.Table(columns=list(row), data=[list(row.values())]), **images})
         self._run.summary.update(metrics)
         self._done = True
 
+    @_guarded
     def close(self) -> None:
         """End the W&B run; as failed, if it has no results. Not in `finalize`, which ends each stage of a training."""
-        self._guarded(lambda: self._run.finish(exit_code=0 if self._done else 1))
+        self._run.finish(exit_code=0 if self._done else 1)
         self._dead = True
-
-    def _guarded(self, action: Callable[[], None]) -> None:
-        if self._dead:
-            return
-        try:
-            action()
-        except Exception as error:  # a mirror is worth no run
-            self._dead = True
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            log.warning("W&B has nothing more of this run (%s); metrics.json has it all.", reason)

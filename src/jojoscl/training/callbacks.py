@@ -36,23 +36,32 @@ class TemporalClusters(L.Callback):
             renewed_clusters(trainer, module)
 
 
-class History(L.Callback):
+class Kept(L.Callback):
+    """A callback whose attributes of the names `kept` go into the checkpoint, and come back from it."""
+
+    kept: tuple[str, ...] = ()
+
+    def state_dict(self) -> State:
+        return {name: getattr(self, name) for name in self.kept}
+
+    def load_state_dict(self, state_dict: State) -> None:
+        for name in self.kept:
+            setattr(self, name, state_dict[name])
+
+
+class History(Kept):
     """Losses and seconds of every epoch. Kept in the checkpoint: a resumed run's log is an unbroken one's.
 
     `first_epoch` numbers the first of them, in a method that trains in several stages. `seconds` are those of all
     epochs; `earlier` those of calls that were cut off, and which this one continues.
     """
 
+    kept = ("rows", "seconds")
+
     def __init__(self, first_epoch: int = 0) -> None:
         self.first_epoch = first_epoch
         self.rows: list[dict[str, float]] = []
         self.seconds = self.earlier = 0.0
-
-    def state_dict(self) -> State:
-        return {"rows": self.rows, "seconds": self.seconds}
-
-    def load_state_dict(self, state_dict: State) -> None:
-        self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         # Also where nothing is left to train.
@@ -80,13 +89,8 @@ class Progress(L.Callback):
     """One bar over all epochs, with the losses of the last."""
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.bar = tqdm(
-            total=trainer.max_epochs,
-            initial=trainer.current_epoch,
-            unit="epoch",
-            desc="Training",
-            disable=not trainer.is_global_zero,
-        )
+        done, total, quiet = trainer.current_epoch, trainer.max_epochs, not trainer.is_global_zero
+        self.bar = tqdm(total=total, initial=done, unit="epoch", desc="Training", disable=quiet)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in trainer.callback_metrics.items()}, refresh=False)
@@ -97,28 +101,19 @@ class Progress(L.Callback):
             self.bar.close()
 
 
-class OracleSelection(L.Callback):
-    """Keep the epoch whose labels the oracle scores best, as the released code does. **Uses the true labels.**"""
+class OracleSelection(Kept):
+    """Keep the epoch whose labels the oracle scores best, as the released code does: **the true labels are used**."""
+
+    kept = ("best",)
 
     def __init__(self, oracle: Oracle, on: str, n_init: int) -> None:
         self.oracle, self.on, self.n_init = oracle, on, n_init
         self.best: State = {"score": -float("inf"), "epoch": -1}
 
-    def state_dict(self) -> State:
-        return self.best
-
-    def load_state_dict(self, state_dict: State) -> None:
-        self.best = state_dict
-
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         outputs = trainer.datamodule.embed(module)
         labels = assign(outputs, self.on, module.n_clusters, seed=module.seed, n_init=self.n_init)
-        score = self.oracle(labels)
-        if score > self.best["score"]:
-            tensors: dict[str, Tensor] = {name: torch.from_numpy(x) for name, x in outputs.items()}
-            self.best = {
-                "score": score,
-                "epoch": trainer.current_epoch,
-                "labels": torch.from_numpy(labels),
-                "outputs": tensors,
-            }
+        if (score := self.oracle(labels)) > self.best["score"]:
+            tensors = {name: torch.from_numpy(x) for name, x in outputs.items()}
+            found = {"labels": torch.from_numpy(labels), "outputs": tensors}
+            self.best = {"score": score, "epoch": trainer.current_epoch, **found}

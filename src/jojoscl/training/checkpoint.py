@@ -53,13 +53,7 @@ def seal(path: Path) -> None:
 
 
 def load_sealed(path: Path) -> State:
-    """Return what a checkpoint holds, tensors on the CPU.
-
-    Raises
-    ------
-    UserError
-        It is no checkpoint, or its bytes are not those that were written.
-    """
+    """Return what a checkpoint holds, tensors on the CPU; a byte that has changed is a :class:`UserError`."""
     try:
         content = path.read_bytes()
         whole = hashlib.sha256(content[:-_DIGITS]).hexdigest().encode() == content[-_DIGITS:]

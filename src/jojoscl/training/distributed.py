@@ -29,7 +29,7 @@ _IMPORTED = 77  # exit code of a process that never came to its work
 
 
 def rank_and_world() -> tuple[int, int]:
-    """The number of this process and how many there are: (0, 1) where nothing is distributed."""
+    """Return the number of this process and how many there are: (0, 1) where nothing is distributed."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
@@ -47,7 +47,7 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(x: Tensor) -> Tensor:
-    """Rows x (b, ...) of all processes, (b * world, ...), in the order of the batch; each must have as many.
+    """Return the rows x (b, ...) of all processes, (b * world, ...), in the order of the batch; each must have as many.
 
     Every process must go on to the same loss. Its gradient in x is multiplied by their number, since DDP averages the
     gradients of weights over the processes where their sum is that of the whole batch.
@@ -56,14 +56,14 @@ def gather(x: Tensor) -> Tensor:
 
 
 def own_share(batch: Tensor) -> Tensor:
-    """This process's rows of a batch (B, ...); those that do not divide, fewer than processes, sit out."""
+    """Return the own rows of a batch (B, ...); those that do not divide, fewer than processes, sit out."""
     rank, world = rank_and_world()
     share = len(batch) // world
     return batch[rank * share : (rank + 1) * share]
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What `make` returns in the first process; the others wait for it, and do not call theirs."""
+    """Return what `make` returns in the first process; the others wait for it, and do not call theirs."""
     rank, world = rank_and_world()
     box = [make() if rank == 0 else None]
     if world > 1:
@@ -84,10 +84,7 @@ class SharedBatchNorm(L.Callback):
 def launch(work: Callable[..., None], n_processes: int, module: L.LightningModule, *args: object) -> None:
     """Call ``work(module, *args)`` in processes of their own; tensors in `args` are shared, the module is copied.
 
-    Raises
-    ------
-    UserError
-        What one of them raised, the processes were started from outside, or they import a script that calls this.
+    What :class:`UserError` one of them raises is raised here.
     """
     if "LOCAL_RANK" in os.environ:
         raise UserError("Training on several devices starts its own processes: leave out torchrun.")

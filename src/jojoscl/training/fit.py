@@ -53,14 +53,8 @@ def fit(
 
     `stage` names the checkpoint and `first_epoch` numbers its first epoch, in methods of several stages. On several
     devices all but the training stays in this process, which takes the module's and the callbacks' state from the
-    last checkpoint.
-
-    Raises
-    ------
-    UserError
-        The checkpoint is damaged, or belongs to other settings; there are not so many devices; training diverged.
-    KeyboardInterrupt
-        Ctrl-C, which Lightning alone would turn into an end of the process.
+    last checkpoint. A :class:`UserError` says that the checkpoint does not fit, that there are not so many devices, or
+    that training diverged.
     """
     settings, history = run.trainer, History(first_epoch)
     checkpoint = run.folder / f"{stage}.ckpt" if run.folder else None
@@ -96,11 +90,8 @@ def _train(
 ) -> None:
     """Do what :func:`fit` does in each process."""
     settings = run.trainer
-    extra: list[L.Callback] = []
-    if checkpoint:
-        extra.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash))
-    if settings.progress_bar:
-        extra.append(Progress())
+    last = [LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash)] if checkpoint else []
+    bar = [Progress()] if settings.progress_bar else []
     with isolated(settings.threads):
         for words in _NOT_FOR_USERS:
             warnings.filterwarnings("ignore", words)
@@ -110,7 +101,7 @@ def _train(
         trainer = make_trainer(
             settings,
             max_epochs=max_epochs,
-            callbacks=[*callbacks, *extra],
+            callbacks=[*callbacks, *last, *bar],
             logger=list(run.loggers),
             enable_checkpointing=checkpoint is not None,
             default_root_dir=run.folder,
@@ -136,7 +127,7 @@ def interruptions_pass(trainer: L.Trainer) -> Iterator[None]:
 
 
 def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
-    """Lightning's trainer; a device or a precision that it does not have is a :class:`UserError`."""
+    """Return Lightning's trainer; a device or a precision that it does not have is a :class:`UserError`."""
     if settings.devices > 1:
         # BatchNorm's statistics, which a broadcast before each step would overwrite, are shared once an epoch.
         kwargs |= {"strategy": DDPStrategy(broadcast_buffers=False), "plugins": [LightningEnvironment()]}
@@ -165,7 +156,7 @@ def on_gpu(settings: TrainerSettings) -> bool:
 
 
 def devices(settings: TrainerSettings) -> int | list[int]:
-    """What Lightning takes: how many CPU processes, or which GPUs, beginning with number `settings.device`."""
+    """Return what Lightning takes: how many CPU processes, or which GPUs, beginning with number `settings.device`."""
     n_gpus = torch.cuda.device_count()
     if not on_gpu(settings) or n_gpus == 1:
         return settings.devices
@@ -173,7 +164,7 @@ def devices(settings: TrainerSettings) -> int | list[int]:
 
 
 def check_devices(settings: TrainerSettings, module: L.LightningModule, data: CellDataModule) -> None:
-    """A :class:`UserError` unless there are so many devices, and two cells of each batch for every one."""
+    """Raise a :class:`UserError` unless there are so many devices, and two cells of each batch for every one."""
     n, n_gpus = settings.devices, torch.cuda.device_count()
     if not getattr(module, "splits_batches", False):
         raise UserError("This method trains on one device: set trainer.devices=1.")

@@ -27,8 +27,7 @@ def isolated(threads: int) -> Iterator[None]:
     """
     with (
         _ALONE,
-        _numbers_kept(),
-        _settings_kept(),
+        _global_state_kept(),
         warnings.catch_warnings(),
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -42,25 +41,17 @@ def isolated(threads: int) -> Iterator[None]:
 
 
 @contextmanager
-def _numbers_kept() -> Iterator[None]:
-    """Restore the global generators of Python, numpy and torch."""
+def _global_state_kept() -> Iterator[None]:
+    """Restore the generators of Python, numpy and torch, torch's threads and dtype, Lightning's levels of logging."""
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the user's, to be put back)
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    levels = {name: logging.getLogger(name).level for name in _NOISY}
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         random.setstate(of_python)
         np.random.set_state(of_numpy)  # noqa: NPY002
-
-
-@contextmanager
-def _settings_kept() -> Iterator[None]:
-    """Restore torch's number of threads and default dtype, and Lightning's levels of logging."""
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    levels = {name: logging.getLogger(name).level for name in _NOISY}
-    try:
-        yield
-    finally:
         torch.set_num_threads(threads)
         torch.set_default_dtype(dtype)
         for name, level in levels.items():

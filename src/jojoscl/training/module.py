@@ -72,7 +72,6 @@ class MomentumModule(SeededModule):
     max_epochs: int
     splits_batches = True
     updates = 0
-    shrinks_mean = False  # whether SURE shrinks the first view or the mean of both
     two_views: Callable[[Tensor], dict[str, Tensor]]
     views: tuple[Tensor, Tensor, Tensor] | None = None  # of the last batch: two embeddings (B, P) and the cells' index
 

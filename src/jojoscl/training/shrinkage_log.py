@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -13,16 +12,16 @@ from torch.nn.functional import normalize
 
 from jojoscl.clustering.metrics import cosine_gap
 from jojoscl.model.shrinkage import ShrinkageSums, estimate_shrinkage, shrink_to_clusters
+from jojoscl.training.callbacks import Kept
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.module import MomentumModule
-from jojoscl.training.settings import State
 from jojoscl.utils.seeding import at_most, derived_seed
 
 _MOST_CELLS = 100_000
 _DISTANCES_AFTER = (10, 50, 100)  # epochs, and after the last
 
 
-class ShrinkageRecord(L.Callback):
+class ShrinkageRecord(Kept):
     """A tidy record of each epoch, from the views it trained on: nothing is drawn or computed twice.
 
     Of an epoch of more than 100,000 cells the views of the last so many.
@@ -33,17 +32,13 @@ class ShrinkageRecord(L.Callback):
     follows its centroid. Kept in the checkpoint, as :class:`~jojoscl.training.callbacks.History` is.
     """
 
-    def __init__(self, first_epoch: int = 0, *, clusters: bool = True) -> None:
-        self.first_epoch, self.clusters = first_epoch, clusters
+    kept = ("rows", "centroids")
+
+    def __init__(self, *, clusters: bool = True) -> None:
+        self.clusters = clusters
         self.rows: list[dict[str, float | str | None]] = []
         self.centroids: Tensor | None = None
         self.views: list[Tensor] = []
-
-    def state_dict(self) -> State:
-        return {"rows": self.rows, "centroids": self.centroids}
-
-    def load_state_dict(self, state_dict: State) -> None:
-        self.rows, self.centroids = state_dict["rows"], state_dict["centroids"]
 
     def on_train_epoch_start(self, trainer: object, module: object) -> None:
         self.n_seen = 0
@@ -59,11 +54,11 @@ class ShrinkageRecord(L.Callback):
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         x1, x2, index = (kept[: self.n_seen] for kept in self.views)
-        epoch = self.first_epoch + trainer.current_epoch
+        epoch = trainer.current_epoch
         self.add(epoch, "cosine_gap", cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2))))
         if not self.clusters:
             return
-        found = estimate_shrinkage(x1, x2, module.labels[index], len(module.centroids), of_mean=module.shrinks_mean)
+        found = estimate_shrinkage(x1, x2, module.labels[index], len(module.centroids))
         mean, order = self.follow(found.mean)
         for name in ("n", "sigma2", "tau2", "b"):
             self.add_each(epoch, name, getattr(found, name)[order])
@@ -76,7 +71,7 @@ class ShrinkageRecord(L.Callback):
                     self.add(epoch, "distance", row[other], cluster, other)
 
     def follow(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """Centroids (K, P) in the order of those of the epoch before, nearest to nearest, and that order (K,)."""
+        """Return centroids (K, P) in the order of the epoch before, nearest to nearest, and that order (K,)."""
         order = torch.arange(len(mean))
         if self.centroids is not None:
             order = torch.from_numpy(linear_sum_assignment(torch.cdist(self.centroids, mean))[1])
@@ -93,14 +88,14 @@ class ShrinkageRecord(L.Callback):
 
 
 def map_embedding(module: MomentumModule, data: CellDataModule, h: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Embeddings h (n_cells, P) of a trained module at their posterior means given their clusters `labels` (n_cells,).
+    """Return h (n_cells, P) of a trained module at its posterior means given the clusters `labels` (n_cells,).
 
     b_k is that of two views of each cell, or of 100,000 of them, drawn anew from the module's seed: see `shrinkage`.
     """
     module.generator = torch.Generator(module.device)
     module.generator.manual_seed(derived_seed(module.seed, module.max_epochs))
     clusters = torch.from_numpy(labels)
-    sums = ShrinkageSums(int(labels.max()) + 1, h.shape[1], of_mean=module.shrinks_mean)
+    sums = ShrinkageSums(int(labels.max()) + 1, h.shape[1], of_mean=False)
     module.eval()
     with torch.no_grad():
         for index in torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed)).split(4096):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +14,7 @@ class UserError(Exception):
 
 
 def nearest(word: str, options: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)``, or the list of what there is when nothing is near.
+    """Return `` (did you mean 'x'?)``, or the list of what there is when nothing is near.
 
     >>> nearest("blader", ["bladder", "yan"])
     " (did you mean 'bladder'?)"
@@ -29,16 +28,3 @@ def stop(sentence: str, program: str = "", code: int = 2) -> NoReturn:
     """Say what is wrong and what to do, and end with exit code 2, or another."""
     print(f"{program or Path(sys.argv[0]).name}: {sentence}", file=sys.stderr)
     sys.exit(code)
-
-
-def told_in_a_sentence(main: Callable[[], None]) -> Callable[[], None]:
-    """Make a script's `main` end by :func:`stop` where it raises a :class:`UserError`."""
-
-    @functools.wraps(main)
-    def wrapped() -> None:
-        try:
-            main()
-        except UserError as error:
-            stop(str(error))
-
-    return wrapped

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from jojoscl.utils.errors import UserError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_WRONG = {getattr(errno, name) for name in (
+_FULL = ("ENOSPC", "EDQUOT", "EFBIG")
+_WRONG = (
     "EACCES", "EROFS", "ENOTDIR", "EEXIST", "EISDIR", "EPERM", "EIO", "ELOOP", "ESTALE", "EINVAL", "EBUSY", "ENOTEMPTY",
-)}  # fmt: skip
+)  # fmt: skip
 _TEMPORARY = re.compile(r"\.jojoscl-(?P<where>[0-9a-f]{8})-(?P<pid>\d+)-")
 _STALE_SECONDS = 7 * 24 * 3600.0  # of a temporary whose process cannot be asked for, on another machine
 _live: set[Path] = set()  # the temporaries of this process
@@ -39,7 +39,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.parent / f"{_prefix()}{secrets.token_hex(4)}-{path.stem[:30]}{path.suffix}"
-    with told(path), _alive(temporary):
+    with _told(path), _alive(temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             path.lstat()  # a name that is too long is told before the work
@@ -51,7 +51,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """As :func:`whole_file` for a folder; one that is there already, made by another process meanwhile, stays."""
-    with told(path), _new_folder(path.parent) as outer:
+    with _told(path), _new_folder(path.parent) as outer:
         temporary = outer / path.name
         temporary.mkdir()
         yield temporary
@@ -70,24 +70,18 @@ def temporary_folder() -> Iterator[Path]:
     except FileNotFoundError as error:
         raise UserError("No folder for temporary files can be written: name one by TMPDIR.") from error
     sweep_temporaries(parent)
-    with told(parent), _new_folder(parent) as path:
+    with _told(parent), _new_folder(parent) as path:
         yield path
 
 
 def sweep_temporaries(folder: Path) -> None:
     """Delete what killed processes of ours left half-written in `folder`; what a live one writes stays.
 
-    A temporary name tells the machine and the process. Here it is seen whether the process is gone; a temporary of
-    another machine has to be a week old.
+    A temporary of another machine, whose processes cannot be asked for, has to be a week old.
     """
-    try:
-        names = os.listdir(folder)
-    except OSError:  # no such folder, or not ours to see
-        return
-    for name in filter(None, map(_TEMPORARY.match, names)):
-        path = folder / name.string
-        with suppress(FileNotFoundError):  # another process sweeps too
-            if _is_stale(path, name["where"], int(name["pid"])):
+    with suppress(OSError):  # no such folder, not ours to see, or another process sweeps too
+        for path in folder.iterdir():
+            if (name := _TEMPORARY.match(path.name)) and _is_stale(path, name["where"], int(name["pid"])):
                 delete(path)
 
 
@@ -107,7 +101,7 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
-def told(path: str | os.PathLike[str]) -> Iterator[None]:
+def _told(path: str | os.PathLike[str]) -> Iterator[None]:
     """Raise what :func:`unwritable` says of an error that is met in the block, which writes `path`."""
     try:
         yield
@@ -119,13 +113,14 @@ def told(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def unwritable(path: str | os.PathLike[str], error: OSError) -> UserError | None:
     """Return what to say of `error`, met in writing `path`, if a full disk or a wrong name or folder is its cause."""
-    if error.errno in _FULL:
+    code = errno.errorcode.get(error.errno or 0)
+    if code in _FULL:
         return UserError(f"No space left to write {path}: free some disk or choose another folder.")
-    if error.errno == errno.ENAMETOOLONG:
+    if code == "ENAMETOOLONG":
         return UserError(f"{path} cannot be written, as its name is too long: choose a shorter one.")
-    if error.errno == errno.ENOENT and path and not Path(path).absolute().parent.is_dir():
+    if code == "ENOENT" and path and not Path(path).absolute().parent.is_dir():
         return UserError(f"{path} cannot be written, as its folder is gone: make it, or choose another.")
-    if error.errno in _WRONG:
+    if code in _WRONG:
         return UserError(f"{path} cannot be written ({error.strerror}): choose another folder.")
     return None
 
@@ -143,8 +138,9 @@ def _alive(temporary: Path) -> Iterator[None]:
 
 @contextmanager
 def _new_folder(parent: Path) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
-    with _alive(path):
+    path = parent / f"{_prefix()}{secrets.token_hex(4)}"
+    with _alive(path):  # first: another thread sweeps what it does not know to be alive
+        path.mkdir(mode=0o700)
         yield path
 
 
@@ -153,7 +149,7 @@ def _prefix() -> str:
 
 
 def _where() -> str:
-    """Return a name for the processes that a number stands for: this machine's, or this container's."""
+    """Return a name for the machine, or the container, whose processes the numbers stand for."""
     numbers = Path("/proc/self/ns/pid")
     inside = os.readlink(numbers) if numbers.is_symlink() else ""
     return f"{zlib.crc32(f'{socket.gethostname()} {inside}'.encode()):08x}"

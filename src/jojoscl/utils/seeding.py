@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+
+
+class Rows(Protocol):
+    """An array, or a file that is read like one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: np.ndarray | slice, /) -> np.ndarray: ...
 
 
 def derived_seed(*parts: int) -> int:
@@ -12,7 +20,7 @@ def derived_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def at_most(x: Any, limit: int, *, seed: int) -> Any:
+def at_most(x: Rows, limit: int, *, seed: int) -> np.ndarray:
     """Return all rows of x or, where they are more than `limit`, a random sample of that many, in their order."""
     some = len(x) > limit
     return x[np.sort(np.random.default_rng(seed).choice(len(x), limit, replace=False)) if some else slice(None)]

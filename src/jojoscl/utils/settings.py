@@ -16,7 +16,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class _Irrelevant:
 
 IRRELEVANT = _Irrelevant()
 _DECISIVE = object()  # no value is neutral
+_TAKEN = {bool: bool | np.bool_, int: Integral, float: Real, str: str}
 
 
 def setting(
@@ -62,9 +63,7 @@ def setting(
         The value at which everything is as it was before there was this setting: a run at it is known by the same
         name as an older one without it. :data:`IRRELEVANT`: no result depends on the setting.
     """
-    if not meaning:
-        raise TypeError("a setting needs a meaning")
-    about = {"meaning": meaning, "range": (low, high), "values": tuple(values), "neutral": neutral, "default": default}
+    about = {"meaning": meaning, "low": low, "high": high, "values": values, "neutral": neutral, "default": default}
     if isinstance(default, list | dict | Settings):  # each object has its own
         return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=about)
     return dataclasses.field(default=default, metadata=about)
@@ -82,20 +81,17 @@ class Settings:
     def __init_subclass__(cls, **defaults: object) -> None:
         super().__init_subclass__()
         inherited = {field.name: field for field in dataclasses.fields(cls)}  # of the bases: cls is no dataclass yet
-        hints = dict(inspect.get_annotations(cls))
         for name, default in defaults.items():
-            hints[name] = inherited[name].type
-            setattr(cls, name, _with_default(inherited[name], default))
-        if defaults:
-            cls.__annotations__ = hints
+            setattr(cls, name, setting(**{**inherited[name].metadata, "default": default}))
+        cls.__annotations__ = inspect.get_annotations(cls) | {name: inherited[name].type for name in defaults}
         own = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
-        cls.__doc__ = _documented(cls, inherited | own, hints)
+        cls.__doc__ = _documented(cls, inherited | own)
 
     def __post_init__(self) -> None:
         hints = _hints(type(self))  # type: ignore[arg-type]  # mypy takes the class for one of its objects
         for field in dataclasses.fields(self):
             value = self._converted(field, getattr(self, field.name), hints[field.name])
-            _check_value(self, field, value)
+            self._check(field, value)
             setattr(self, field.name, value)
 
     @classmethod
@@ -124,7 +120,7 @@ class Settings:
 
     def decisive(self) -> dict[str, object]:
         """Return the settings that may change a result, as plain values: those not at their neutral value."""
-        neutral = {f.name: f.metadata.get("neutral", _DECISIVE) for f in dataclasses.fields(self)}
+        neutral = {f.name: f.metadata["neutral"] for f in dataclasses.fields(self)}
         return {
             name: value.decisive() if isinstance(value, Settings) else str(value) if isinstance(value, Path) else value
             for name, value in self._items()
@@ -139,12 +135,12 @@ class Settings:
         allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         for kind in allowed:
             within = typing.get_args(kind)
-            if kind is Any or (kind is types.NoneType and value is None):
+            if kind is types.NoneType and value is None:
                 return value
             if isinstance(kind, type) and issubclass(kind, Settings):
                 if isinstance(value, Mapping):  # what it names is changed in the default
                     kind.check_names(value)
-                    return dataclasses.replace(field.metadata.get("default") or kind(), **value)
+                    return dataclasses.replace(field.metadata["default"] or kind(), **value)
                 if isinstance(value, kind):
                     return value
             elif typing.get_origin(kind) is list and isinstance(value, list | tuple | np.ndarray):
@@ -154,7 +150,18 @@ class Settings:
             elif (plain := _plain(value, kind)) is not None:
                 return plain
         words = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in allowed)
-        raise UserError(f"{_label(self, field.name)} must be {words}, not {value!r}.")
+        raise UserError(f"{self._label(field)} must be {words}, not {value!r}.")
+
+    def _check(self, field: Field, value: object) -> None:
+        options, low, high = (field.metadata[key] for key in ("values", "low", "high"))
+        if options and value not in options:
+            raise UserError(f"{self._label(field)} has no value {value!r}{nearest(str(value), map(str, options))}.")
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not (low <= number <= high and math.isfinite(number)):
+                raise UserError(f"{self._label(field)} must be {_bounds(low, high)}, not {value!r}.")
+
+    def _label(self, field: Field) -> str:
+        return field.name if self.outermost else f"{type(self).__name__}.{field.name}"
 
 
 @functools.cache
@@ -165,24 +172,10 @@ def _hints(kind: type[Settings]) -> dict[str, object]:
 
 def _plain(value: object, kind: type) -> object:
     """Return `value` as a bool, int, float, str or what else `kind` is; None if it is none."""
-    if kind is bool or isinstance(value, bool | np.bool_):
-        return bool(value) if kind is bool and isinstance(value, bool | np.bool_) else None
-    if kind is int and isinstance(value, Integral):
-        return int(value)
-    if kind is float and isinstance(value, Real):
-        return float(value)
-    if kind is str and isinstance(value, str):
-        return str(value)
-    return value if isinstance(kind, type) and kind not in (int, float, str) and isinstance(value, kind) else None
-
-
-def _check_value(owner: Settings, field: Field, value: object) -> None:
-    options, (low, high) = field.metadata.get("values"), field.metadata.get("range", (-math.inf, math.inf))
-    if options and value not in options:
-        raise UserError(f"{_label(owner, field.name)} has no value {value!r}{nearest(str(value), map(str, options))}.")
-    for number in value if isinstance(value, list) else [value]:
-        if isinstance(number, int | float) and not (low <= number <= high and math.isfinite(number)):
-            raise UserError(f"{_label(owner, field.name)} must be {_bounds(low, high)}, not {value!r}.")
+    if kind not in _TAKEN:
+        return value if isinstance(kind, type) and isinstance(value, kind) else None
+    fits = isinstance(value, _TAKEN[kind]) and isinstance(value, bool | np.bool_) is (kind is bool)
+    return kind(value) if fits else None
 
 
 def _bounds(low: float, high: float) -> str:
@@ -191,29 +184,18 @@ def _bounds(low: float, high: float) -> str:
     return f"between {low} and {high}"
 
 
-def _with_default(field: Field, default: object) -> object:
-    """Return the same setting with another default."""
-    about = field.metadata
-    (low, high), values = about["range"], about["values"]
-    return setting(default, about["meaning"], low=low, high=high, values=values, neutral=about["neutral"])
-
-
-def _documented(cls: type[Settings], fields: dict[str, Field], hints: dict[str, object]) -> str:
-    """Return the docstring of `cls` with a numpydoc section on its fields; `hints` are the types of its own."""
+def _documented(cls: type[Settings], fields: dict[str, Field]) -> str:
+    """Return the docstring of `cls` with a numpydoc section on its fields."""
     lines = ["", "Parameters", "----------"]
     for name, field in fields.items():
-        about, kind = field.metadata, hints.get(name) or field.type
-        default = about.get("default")
-        shown = f"{type(default).__name__}(...)" if isinstance(default, Settings) else repr(default)
-        if any(map(math.isfinite, about.get("range", ()))):
-            kind = f"{kind}, {_bounds(*about['range'])}"
-        if about.get("values"):
+        about, default = field.metadata, field.metadata["default"]
+        kind = str(cls.__annotations__.get(name) or field.type)
+        if about["values"]:
             kind = "{" + ", ".join(map(repr, about["values"])) + "}"
-        lines += [f"{name} : {kind}, default {shown}", f"    {about.get('meaning', '')}"]
+        elif (bounds := _bounds(about["low"], about["high"])) != "a number":
+            kind += f", {bounds}"
+        shown = f"{type(default).__name__}(...)" if isinstance(default, Settings) else repr(default)
+        lines += [f"{name} : {kind}, default {shown}", f"    {about['meaning']}"]
     text = inspect.cleandoc(vars(cls).get("__doc__") or f"{cls.__name__}.")
     before, examples, after = text.partition("\nExamples\n")
     return before.rstrip() + "\n" + "\n".join(lines) + "\n" + examples + after
-
-
-def _label(owner: Settings, name: str) -> str:
-    return name if owner.outermost else f"{type(owner).__name__}.{name}"

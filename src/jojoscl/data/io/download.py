@@ -11,7 +11,6 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pooch
 
@@ -22,17 +21,15 @@ from jojoscl.utils.files import whole_file
 log = logging.getLogger(__name__)
 
 ROOT_VARIABLE = "JOJOSCL_DATA_ROOT"
-HUGE = 1 << 31
-"""Bytes from which on a file is told by its size and time, not by what is in it."""
+HUGE = 1 << 31  # bytes from which on a file is told by its size and time, not by what is in it
 
 
 @dataclass(frozen=True)
 class RemoteFile:
     """One public file.
 
-    name: its name in the data folder. url: where it comes from, at a fixed version.
-    checksum: ``sha256:...``, ``git:...`` (a git blob id), or None when its source publishes none: then the
-    checksum of the first copy seen is kept beside the file, as ``<name>.sha256``, and holds from then on.
+    name: its name in the data folder. url: where it comes from, at a fixed version. checksum: ``sha256:...``, or
+    ``git:...`` (a blob's id), or None where there is none: that of the first copy is then kept in ``<name>.sha256``.
     """
 
     name: str
@@ -41,18 +38,15 @@ class RemoteFile:
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """The data folder: `root`, else what JOJOSCL_DATA_ROOT says, else the user's cache."""
+    """Return the data folder: `root`, else what JOJOSCL_DATA_ROOT says, else the user's cache."""
     return Path(root or os.environ.get(ROOT_VARIABLE) or pooch.os_cache("jojoscl")).expanduser()
 
 
 def fetch(file: RemoteFile, root: Path) -> Path:
     """Return the path of `file` in `root`; it is downloaded only when it is not there, and verified in both cases.
 
-    Raises
-    ------
-    UserError
-        The download failed, or the content is not the published one, or not the one that was recorded. No bad
-        download is left behind.
+    A :class:`UserError` says that the download failed, or that the content is not the published or recorded one. No bad
+    download is left behind.
     """
     path = root / file.name
     if path.exists():
@@ -64,12 +58,12 @@ def fetch(file: RemoteFile, root: Path) -> Path:
                 )
     else:
         _download(file, path)
-    if file.checksum is None:
-        _trust(path)
+    if file.checksum is None and not (record := _record(path)).exists():
+        _trust(path, record)
     return path
 
 
-def stamp(path: Path) -> dict[str, Any]:
+def stamp(path: Path) -> dict[str, object]:
     """Return what tells the content of a file, or of the folder of a zarr, from another; nothing where it is missing.
 
     Size and SHA-256 of a file, size and time of a very large one; of a folder the digest of names, sizes and times.
@@ -93,21 +87,11 @@ def _sha256(path: Path, size: int, time: int) -> str:
     return digest(path, "sha256")
 
 
-def matches(path: Path, checksum: str | None) -> bool:
-    """Whether the file has this ``sha256:`` or ``git:`` checksum (None matches anything)."""
-    if checksum is None:
-        return True
-    scheme, _, expected = checksum.partition(":")
-    return digest(path, scheme) == expected
-
-
 def digest(path: Path, scheme: str) -> str:
-    """The checksum of a file by `scheme`: ``sha256``, or ``git``, the id that git gives to its content."""
+    """Return the checksum of a file: ``sha256``, or ``git``, the id that git gives to its content."""
     state = hashlib.sha256() if scheme == "sha256" else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as handle:
-        while block := handle.read(1 << 20):
-            state.update(block)
-    return state.hexdigest()
+        return hashlib.file_digest(handle, lambda: state).hexdigest()
 
 
 def _download(file: RemoteFile, path: Path) -> None:
@@ -121,22 +105,15 @@ def _download(file: RemoteFile, path: Path) -> None:
             if (response := getattr(error, "response", None)) is not None:
                 response.close()  # pooch leaves the connection of a refused request open
             raise UserError(
-                f"{file.url} could not be downloaded ({type(error).__name__}): connect and try again, or get "
-                f"it by other means and save it as {path}, or name a folder that holds {file.name} by "
-                f"data.root or {ROOT_VARIABLE}."
+                f"{file.url} could not be downloaded ({type(error).__name__}): connect and try again, or get it by "
+                f"other means and save it as {path}, or name a folder that holds it by data.root or {ROOT_VARIABLE}."
             ) from error
         if problem := _problem(file, path, temporary):
             raise UserError(f"What {file.url} sent {problem}: try again, or save a good copy as {path}.")
 
 
 def recorded(file: RemoteFile, path: Path) -> str | None:
-    """Return the checksum of a file: the published one, else that of the first copy seen; None before there was one.
-
-    Raises
-    ------
-    UserError
-        The record of the first copy is damaged.
-    """
+    """Return the checksum of a file: the published one, else that of the first copy seen; None before there was one."""
     record = _record(path)
     if file.checksum is not None or not record.exists():
         return file.checksum
@@ -149,10 +126,10 @@ def recorded(file: RemoteFile, path: Path) -> str | None:
 
 def _problem(file: RemoteFile, path: Path, copy: Path) -> str | None:
     """Return what is wrong with a copy of the file that is, or will be, at `path`."""
-    expected = recorded(file, path)
-    if expected is None:
+    if (expected := recorded(file, path)) is None:
         return _unsound(copy, path.name)
-    if matches(copy, expected):
+    scheme, _, value = expected.partition(":")
+    if digest(copy, scheme) == value:
         return None
     if file.checksum is not None:
         return f"is not the published file ({expected} does not match)"
@@ -180,11 +157,8 @@ def _unsound(path: Path, name: str) -> str | None:
     return None
 
 
-def _trust(path: Path) -> None:
+def _trust(path: Path, record: Path) -> None:
     """Keep the checksum of the first copy seen of a file whose source publishes none."""
-    record = _record(path)
-    if record.exists():
-        return
     value = digest(path, "sha256")
     log.warning("%s: its source publishes no checksum; trusting this copy, sha256 %s", path.name, value)
     try:

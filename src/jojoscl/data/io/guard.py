@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,16 +12,14 @@ from typing import IO, Any
 
 import h5py
 import numpy as np
+import psutil
 import scipy.sparse as sp
 
 from jojoscl.utils.errors import UserError
 
-MAX_RATIO = 500
-"""No table or matrix of cells is packed tighter than this."""
-ALWAYS_FINE = 1 << 28
-"""Bytes that are unpacked whatever their ratio."""
-LONGEST_LINE = 1 << 25
-"""Bytes; a million names of cells fit."""
+MAX_RATIO = 500  # no table or matrix of cells is packed tighter than this
+ALWAYS_FINE = 1 << 28  # bytes that are unpacked whatever their ratio
+LONGEST_LINE = 1 << 25  # bytes; a million names of cells fit
 
 
 def is_zarr(path: Path) -> bool:
@@ -65,26 +62,17 @@ def reading(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be read ({reason}): it may be damaged, get it again.") from error
 
 
-def checked(x: Any) -> sp.csr_matrix:
-    """Return a sparse matrix in memory as CSR, sharing what it can, once compiled code may be given its indices.
-
-    Raises
-    ------
-    UserError
-        The matrix is neither CSR nor CSC, or its three arrays do not fit together.
-    """
+def checked(x: sp.csr_matrix) -> sp.csr_matrix:
+    """Return a sparse matrix in memory as CSR, sharing what it can, once compiled code may be given its indices."""
     if x.format not in ("csr", "csc"):
         raise UserError(f"The matrix is stored as {x.format}: give it by cells, for instance by adata.X.tocsr().")
     return sparse_of((x.data, x.indices, x.indptr), x.shape, by_genes=x.format == "csc")
 
 
-def sparse_of(parts: Iterable[Any], shape: tuple[int, ...], *, by_genes: bool = False) -> sp.csr_matrix:
+def sparse_of(parts: Iterable[np.ndarray], shape: tuple[int, ...], *, by_genes: bool = False) -> sp.csr_matrix:
     """Build a CSR matrix of `shape` from data, indices and indptr of one, or of a CSC matrix where they go `by_genes`.
 
-    Raises
-    ------
-    UserError
-        As for :func:`checked`.
+    A :class:`UserError` says that the three do not fit together.
     """
     build = sp.csc_matrix if by_genes else sp.csr_matrix
     data, indices, indptr = map(np.asarray, parts)
@@ -101,17 +89,11 @@ def sparse_of(parts: Iterable[Any], shape: tuple[int, ...], *, by_genes: bool = 
 
 
 def available_memory() -> float:
-    """Return how many bytes can still be had; infinity where the system does not say."""
-    found = [math.inf]
-    with suppress(OSError, ValueError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    """Return how many bytes can still be had, here or in this container."""
+    found = [psutil.virtual_memory().available]
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):  # "max" is no number
             found.append(int(Path(limit).read_text()))
-    if len(found) == 1 and hasattr(os, "sysconf"):
-        with suppress(OSError, ValueError):
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(found)
 
 
@@ -124,14 +106,8 @@ def check_room(path: Path, n_bytes: float, what: str) -> None:
         )
 
 
-def check_declared(path: Path, node: Any) -> float:
-    """Return the bytes that all datasets below a node of HDF5 or zarr declare.
-
-    Raises
-    ------
-    UserError
-        One declares far more than its file holds.
-    """
+def check_declared(path: Path, node: h5py.Group | h5py.Dataset) -> float:
+    """Return the bytes that all datasets below a node of HDF5 or zarr declare; far more than are stored is refused."""
     if hasattr(node, "keys"):
         return sum(check_declared(path, node[key]) for key in node)
     declared = math.prod(node.shape or ()) * node.dtype.itemsize

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import h5py
 import numpy as np
@@ -13,16 +13,20 @@ import pandas as pd
 import scipy.sparse as sp
 import zarr
 from anndata import AnnData
+from anndata.abc import CSRDataset
 from anndata.io import sparse_dataset
 
 from jojoscl.data.io.guard import check_declared, check_room, reading, sparse_of
 from jojoscl.utils.errors import UserError, nearest
 
-BAND_BYTES = 1 << 26
-"""Dense matrices are read in bands of about 64 MiB."""
+Stored: TypeAlias = CSRDataset | h5py.Dataset  # in its file; zarr is used as h5py is
+Matrix: TypeAlias = Stored | sp.csr_matrix
+Column: TypeAlias = np.ndarray | pd.Index | pd.Series
+
+BAND_BYTES = 1 << 26  # dense matrices are read in bands of about 64 MiB
 
 
-def stack_rows(bands: Iterable[Any]) -> sp.csr_matrix:
+def stack_rows(bands: Iterable[np.ndarray | sp.csr_matrix]) -> sp.csr_matrix:
     """Put bands of rows, dense or sparse, one below the other as float32 CSR, holding little memory twice."""
     data, indices, lengths, width = [], [], [np.zeros(1, np.int64)], 0
     for band in map(sp.csr_matrix, bands):
@@ -36,18 +40,12 @@ def stack_rows(bands: Iterable[Any]) -> sp.csr_matrix:
     columns = np.concatenate(indices or [np.empty(0, np.int32)])
     indices.clear()
     kind = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64  # scipy wants one type for both
-    parts: Any = (values, columns.astype(kind, copy=False), indptr.astype(kind))
+    parts = (values, columns.astype(kind, copy=False), indptr.astype(kind))
     return sp.csr_matrix(parts, shape=(len(indptr) - 1, width))
 
 
-def matrix_in(group: Any, layer: str | None, path: Path) -> Any:
-    """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer.
-
-    Raises
-    ------
-    UserError
-        There is none of this name, or its parts do not fit together.
-    """
+def matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:
+    """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer."""
     layers = {name: f"layers/{name}" for name in group.get("layers", ())}
     names = {None: "X"} | ({"raw": "raw/X"} if "raw/X" in group else {}) | layers
     if names[None] not in group and layer is None:
@@ -61,18 +59,18 @@ def matrix_in(group: Any, layer: str | None, path: Path) -> Any:
     return x
 
 
-def is_backed(x: Any) -> bool:
+def is_backed(x: object) -> bool:
     """Return whether the matrix x stays in its file: anndata's sparse dataset, or a dense one of h5py or zarr."""
     return hasattr(x, "group") or isinstance(x, h5py.Dataset | zarr.Array)
 
 
-def file_of(x: Any) -> Path:
+def file_of(x: Stored) -> Path:
     """Return the file, or the folder of zarr, that the matrix x is in."""
     node = getattr(x, "group", x)
     return Path(node.file.filename if hasattr(node, "file") else node.store.root)
 
 
-def check_stored(path: Path, x: Any) -> None:
+def check_stored(path: Path, x: Stored) -> None:
     """Refuse a matrix in a file that declares more than is there, before anything of it is read."""
     if len(x.shape) != 2 or min(x.shape) < 0 or x.dtype.kind not in "biuf":
         raise UserError(f"{path} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, cells x genes.")
@@ -84,7 +82,7 @@ def check_stored(path: Path, x: Any) -> None:
     check_room(path, 8 * x.shape[1], "one row")
 
 
-def loaded(x: Any) -> sp.csr_matrix:
+def loaded(x: Stored) -> sp.csr_matrix:
     """Read a matrix that is in its file into memory, as float32 CSR."""
     path, group = file_of(x), getattr(x, "group", None)
     if group is None:
@@ -95,7 +93,7 @@ def loaded(x: Any) -> sp.csr_matrix:
     return sparse_of(parts, x.shape, by_genes=by_genes).astype(np.float32)
 
 
-def row_chunks(x: Any) -> Iterator[sp.csr_matrix]:
+def row_chunks(x: Matrix) -> Iterator[sp.csr_matrix]:
     """Yield bands of rows, about BAND_BYTES each, of a matrix in memory or in its file, as float32 CSR."""
     entry = 1 if hasattr(x, "format") else 4  # bytes: of a sparse matrix an eighth is there, at 8 bytes each
     step = max(1, BAND_BYTES // (entry * max(1, x.shape[1])))
@@ -105,7 +103,7 @@ def row_chunks(x: Any) -> Iterator[sp.csr_matrix]:
         yield band
 
 
-def _rows(x: Any, start: int, stop: int) -> Any:
+def _rows(x: Matrix, start: int, stop: int) -> np.ndarray | sp.csr_matrix:
     group = getattr(x, "group", None)
     if group is None:
         return x[start:stop]
@@ -117,7 +115,7 @@ def _rows(x: Any, start: int, stop: int) -> Any:
     return sparse_of(parts, (stop - start, x.shape[1]))
 
 
-def canonical(values: Any) -> sp.csr_matrix:
+def canonical(values: Matrix) -> sp.csr_matrix:
     """Return CSR with sorted indices and no entry twice; a copy only where it is not so yet."""
     x: sp.csr_matrix = sp.csr_matrix(values)
     if not x.has_canonical_format:
@@ -126,14 +124,14 @@ def canonical(values: Any) -> sp.csr_matrix:
     return x
 
 
-def to_cells(path: Path, x: Any, obs: dict[str, Any], obs_names: Any = None, var_names: Any = None) -> AnnData:
-    """Put cells x genes and their annotation together, once it is seen that they fit; missing names are numbered.
-
-    Raises
-    ------
-    UserError
-        A column of `obs`, or the names, have another length than `x`.
-    """
+def to_cells(
+    path: Path,
+    x: sp.csr_matrix,
+    obs: Mapping[str, Column],
+    obs_names: Column | None = None,
+    var_names: Column | None = None,
+) -> AnnData:
+    """Put cells x genes and their annotation together, once it is seen that they fit; missing names are numbered."""
     cells, genes = (
         pd.Index([f"{word}{i}" for i in range(size)] if given is None else np.asarray(given).astype(str))
         for word, size, given in (("cell", x.shape[0], obs_names), ("gene", x.shape[1], var_names))

@@ -1,9 +1,7 @@
 """Readers of the formats that public single-cell data come in.
 
-Each gives an AnnData of cells x genes: X a float32 CSR matrix of the values as they stand in the file,
-`obs` the annotation found in or beside it, under the file's own column names. Matrices stored dense are
-read in bands of rows, so that no dense copy of all genes is ever in memory. A file that cannot be read is a
-:class:`~jojoscl.utils.errors.UserError` that names it.
+Each gives an AnnData of cells x genes: X float32 CSR, `obs` the annotation in or beside the file. Dense matrices are
+read in bands of rows. A file that cannot be read is a :class:`~jojoscl.utils.errors.UserError` that names it.
 """
 
 from __future__ import annotations
@@ -30,12 +28,8 @@ from jojoscl.data.io.tables import annotated, read_table
 from jojoscl.utils.errors import UserError
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
-_ELSEWHERE = {
-    ".loom": "anndata.io.read_loom(path)",
-    ".mtx": "scanpy.read_10x_mtx(folder)",
-}
-_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
-"""What opens an R data file that starts with these bytes."""
+_ELSEWHERE = {".loom": "anndata.io.read_loom(path)", ".mtx": "scanpy.read_10x_mtx(folder)"}
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # R data, by first bytes
 
 
 def read_file(
@@ -48,17 +42,9 @@ def read_file(
 ) -> AnnData:
     """Read any known format, told by the suffix.
 
-    Parameters
-    ----------
-    layer
-        Of an h5ad or zarr: what becomes X; None is X, ``raw`` is raw.X.
-    metadata
-        A table with a row per cell, added to `obs`.
-    label_key
-        Where the types are; it matters only in a csv table whose types are numbers, like the genes beside
-        them.
-    transpose
-        The file is genes x cells (an R data file always is: there it means cells x genes).
+    `layer` of an h5ad or zarr becomes X (None is X, ``raw`` is raw.X). `metadata` is a table with a row per cell.
+    `label_key` matters in a table whose types are numbers, like the genes beside them. `transpose`: the file is
+    genes x cells (an R data file always is: there it means cells x genes).
     """
     suffix = _known_suffix(path)
     if suffix in (".h5ad", ".zarr"):
@@ -93,40 +79,39 @@ def _known_suffix(path: Path) -> str:
 
 
 def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
-    """Open an h5ad, h5 or zarr; its X, which is `layer`, ``raw`` or X there, stays in its file; obs and var are read.
-
-    Raises
-    ------
-    UserError
-        The file cannot be read, or has no such matrix.
-    """
+    """Open an h5ad, h5 or zarr; X, which is `layer`, ``raw`` or X there, stays in its file; obs and var are read."""
     with reading(path):
         if not path.is_dir() and not h5py.is_hdf5(path):
-            with path.open("rb"):
-                pass  # may it be read at all?
+            path.open("rb").close()  # may it be read at all?
             raise UserError(f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr.")
-        root: Any = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
-        x = matrix_in(root, layer, path)
-        obs, var = (_table(path, root, key) for key in ("obs", "raw/var" if layer == "raw" else "var"))
-        if obs is None and "Y" in root:  # an h5 without annotation but types
-            obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
-        return AnnData(X=x, obs=obs, var=var)
+        return _annotated_matrix(path, _root(path), layer, load=False)
 
 
 def _in_memory(path: Path, layer: str | None, transpose: bool) -> AnnData:
     with reading(path):
-        root: Any = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
+        root = _root(path)
         try:
-            x = loaded(matrix_in(root, layer, path))
-            obs, var = (_table(path, root, key) for key in ("obs", "raw/var" if layer == "raw" else "var"))
-            adata = AnnData(X=x, obs=obs, var=var)
+            adata = _annotated_matrix(path, root, layer, load=True)
         finally:
             if isinstance(root, h5py.File):
                 root.close()
         return _transposed(adata) if transpose else adata
 
 
-def _table(path: Path, root: Any, key: str) -> pd.DataFrame | None:
+def _root(path: Path) -> h5py.Group:
+    return zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
+
+
+def _annotated_matrix(path: Path, root: h5py.Group, layer: str | None, *, load: bool) -> AnnData:
+    x = matrix_in(root, layer, path)
+    x = loaded(x) if load else x
+    obs, var = (_table(path, root, key) for key in ("obs", "raw/var" if layer == "raw" else "var"))
+    if obs is None and "Y" in root:  # an h5 without annotation but types
+        obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
+    return AnnData(X=x, obs=obs, var=var)
+
+
+def _table(path: Path, root: h5py.Group, key: str) -> pd.DataFrame | None:
     """Read the annotation of cells or genes; before anndata 0.7 it was one array of records."""
     if key not in root:
         return None
@@ -170,12 +155,11 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
 def _tenx(path: Path, node: h5py.Group, transpose: bool) -> AnnData:
     """Read what Cell Ranger 3 and later (`matrix`) or 2 (a genome) writes; of several kinds of features, genes only."""
     n_genes, n_cells = map(int, node["shape"][()])
-    x = sparse_of((node[name][()] for name in ("data", "indices", "indptr")), (n_cells, n_genes))
+    x = sparse_of((node[name][()] for name in ("data", "indices", "indptr")), (n_cells, n_genes)).astype(np.float32)
     features = node.get("features", node)
     names = _values(features["name" if "name" in features else "gene_names"])
     kinds = _values(features["feature_type"]) if "feature_type" in features else np.full(n_genes, "Gene Expression")
     genes = kinds == "Gene Expression"
-    x = x.astype(np.float32)
     cells = to_cells(path, x, {}, _values(node["barcodes"]), names)
     cells = cells if genes.all() else cells[:, genes].copy()
     return _transposed(cells) if transpose else cells
@@ -225,8 +209,7 @@ def _bands(parent: h5py.Group, key: str) -> Iterator[np.ndarray]:
     HDF5 takes the size of the cache at the first opening only: hence the dataset is closed in between.
     """
     dataset = parent[key]
-    n_rows, n_columns = dataset.shape
-    row_bytes = max(1, n_columns * dataset.dtype.itemsize)
+    n_rows, row_bytes = dataset.shape[0], max(1, dataset.shape[1] * dataset.dtype.itemsize)
     chunk = dataset.chunks[0] if dataset.chunks else 1
     del dataset
     step = max(1, BAND_BYTES // row_bytes)
@@ -238,7 +221,7 @@ def _bands(parent: h5py.Group, key: str) -> Iterator[np.ndarray]:
         yield dataset.astype(np.float32)[start : start + step]
 
 
-def _is_text(node: Any) -> bool:
+def _is_text(node: object) -> bool:
     return isinstance(node, h5py.Dataset) and node.ndim == 1 and node.dtype.kind in "SO"
 
 
@@ -249,10 +232,8 @@ def _values(node: h5py.Dataset) -> np.ndarray:
 def _column(obs: h5py.Group, name: str) -> np.ndarray:
     """Read a column of annotation: values, or codes with categories beside them (-1: none)."""
     node = obs[name]
-    if isinstance(node, h5py.Group):
-        codes, categories = _values(node["codes"]), node["categories"]
-    else:
-        codes, categories = _values(node), obs.get(f"__categories/{name}")
-    if categories is None:
+    grouped = isinstance(node, h5py.Group)
+    codes = _values(node["codes"] if grouped else node)
+    if (categories := node["categories"] if grouped else obs.get(f"__categories/{name}")) is None:
         return codes
     return np.asarray(pd.Categorical.from_codes(codes.tolist(), categories=_values(categories).tolist()))

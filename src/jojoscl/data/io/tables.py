@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,8 @@ from jojoscl.data.io.guard import ALWAYS_FINE, MAX_RATIO, reading, unpacked
 from jojoscl.data.io.matrix import BAND_BYTES, stack_rows, to_cells
 from jojoscl.utils.errors import UserError
 
+# summary rows that HTSeq appends to its table of genes; some versions put ``__`` before the names
 HTSEQ_ROWS = {"no_feature", "ambiguous", "too_low_aQual", "not_aligned", "alignment_not_unique"}
-"""Summary rows that HTSeq appends to its table of genes; some versions put ``__`` before the names."""
 MOST_COLUMNS = 1 << 21
 
 
@@ -28,19 +29,8 @@ def read_table(
 ) -> AnnData:
     """Read one table of cells x genes, or several with the same genes. The first column names the rows.
 
-    Parameters
-    ----------
-    metadata
-        A table with a row per cell; the column that names the cells is found by its content.
-    text
-        Columns that are annotation although they hold numbers. A column without any number is so anyway.
-    transpose
-        The tables are genes x cells.
-
-    Raises
-    ------
-    UserError
-        A table is missing, damaged, not of numbers, or has other genes than the first.
+    `metadata` is a table with a row per cell; the column that names the cells is found by its content. `text` names
+    columns that are annotation although they hold numbers. `transpose`: the tables are genes x cells.
     """
     parts = [_read_one(path, set(text)) for path in paths]
     for path, part in zip(paths, parts, strict=True):
@@ -94,11 +84,12 @@ def _read_one(path: Path, text: set[str]) -> _Part:
             for band in pd.read_csv(handle, sep=separator, index_col=0, chunksize=rows, low_memory=False):
                 if not notes:
                     text = text | {name for name in _words(band) if _has_no_number(band[name])}
-                aside = [name for name in band if name in text]
                 band.index = band.index.astype(str)
-                notes.append(band[aside])
-                numbers = band.drop(columns=aside)
-                values.append(sp.csr_matrix(_numbers(path, numbers)))
+                notes.append(band[[name for name in band if name in text]])
+                numbers = band.drop(columns=notes[-1].columns)
+                for name in _words(numbers):
+                    raise UserError(f"{path}: column {name!r} holds words among numbers: give a table of numbers.")
+                values.append(sp.csr_matrix(numbers.to_numpy(np.float32)))
                 names = numbers.columns.astype(str)
         return _Part(stack_rows(values), pd.concat(notes), names)
 
@@ -111,14 +102,8 @@ def _words(table: pd.DataFrame) -> pd.Index:
     return table.select_dtypes(exclude="number").columns
 
 
-def _numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
-    for name in _words(table):
-        raise UserError(f"{path}: column {name!r} holds words among numbers: give a table of numbers.")
-    return table.to_numpy(np.float32)
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             inside = [i for i in archive.infolist() if not i.filename.startswith("__MACOSX") and not i.is_dir()]

@@ -19,7 +19,7 @@ from jojoscl.data.preprocess import Preprocess, counts_of, stored
 from jojoscl.data.store import Store
 from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, estimated, isolated_and_timed
 from jojoscl.model.components import leading_axes, pearson_residuals, unit_rows, unit_scale
-from jojoscl.model.contrast import Contrast, linear_contrast, pair_variance
+from jojoscl.model.contrast import Contrast, linear_contrast, no_contrast, pair_variance
 from jojoscl.model.shrinkage import shrink_embedding
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
@@ -57,7 +57,7 @@ class JojoSCL(MethodSettings):
         Preprocess(min_cells=2, target_sum=1e4, hvg_flavor="robust_v3"), "From counts to z-scores of variable genes."
     )
     view_dims: int = setting(30, "Components of each view in which positives are sought.", low=1)
-    theta: float = setting(100.0, "The Pearson residuals take mu + mu^2 / theta for the variance of a count.", low=0)
+    theta: float = setting(100.0, "The Pearson residuals take mu + mu^2 / theta for the variance of a count.", low=1e-3)
     positives: list[int] = setting([8, 20], "Fewest and most positives of a cell.", low=1)
     positives_factor: float = setting(0.7, "Between these, a cell has this many times sqrt(n_cells).", low=0)
     prune: float = setting(1 / 15, "A smaller Jaccard index of two cells' neighbors counts as none.", low=0, high=1)
@@ -98,6 +98,8 @@ class JojoSCL(MethodSettings):
     def fit_predict(self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None) -> Result:
         """Cluster the cells of `adata` (see :class:`~jojoscl.methods.base.Method`)."""
         told = None if n_clusters is None else check_n_clusters(n_clusters, adata.n_obs)
+        if told and told > self.sample:
+            raise UserError(f"sample={self.sample} cells cannot make {told} clusters: raise it.")
         watch = Stopwatch()
         x = stored(self.preprocess, adata, run.cache if run else None)
         watch.lap("preprocess")
@@ -160,10 +162,11 @@ class JojoSCL(MethodSettings):
         scale = unit_scale(scores)
         scores = (scores - scores.mean(0)) / scale
         if self.contrast == "none":
-            return Contrast(np.eye(axes.shape[1]), np.full(axes.shape[1], np.inf)), axes[:, : self.n_dims] / scale
-        k = adaptive_neighbors(len(scores), self.positives_factor, self.positives)
-        within = pair_variance(scores, *strongest(views.graph, k))
-        contrast = linear_contrast(scores, within, n_dims=self.n_dims, ridge=self.ridge)
+            contrast = no_contrast(axes.shape[1], self.n_dims)
+        else:
+            k = adaptive_neighbors(len(scores), self.positives_factor, self.positives)
+            within = pair_variance(scores, *strongest(views.graph, k))
+            contrast = linear_contrast(scores, within, n_dims=self.n_dims, ridge=self.ridge)
         return contrast, axes @ contrast.encoder(shrink=self.shrink) / scale
 
     def cluster(self, h: np.ndarray, n_clusters: int, *, seed: int) -> Consensus:
@@ -184,6 +187,7 @@ class JojoSCL(MethodSettings):
         n_dims = int(rng.integers(min(self.min_dims, h.shape[1]), h.shape[1] + 1))
         low, high = self.smoothing_factors
         k = adaptive_neighbors(len(h), rng.uniform(low, high), self.smoothing)
+        k = min(k, len(h) // n_clusters)  # more would mix the clusters of a few cells
         seed = int(rng.integers(2**20))
         points = np.ascontiguousarray(h[:, :n_dims])
         graph = shared_neighbors(points, k, self.prune)

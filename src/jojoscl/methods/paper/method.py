@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from anndata import AnnData
@@ -22,6 +22,8 @@ from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import setting
 
+_SURE = ("none", "released", "centroid", "two_view")
+
 
 @dataclass(kw_only=True)
 class PaperJojoSCL(MethodSettings):
@@ -35,9 +37,7 @@ class PaperJojoSCL(MethodSettings):
 
     name: str = setting("jojoscl_paper", "What the results call it.")
     preprocess: Preprocess = setting(Preprocess(), "From counts to what the networks see.")
-    encoder_dims: list[int] = setting(
-        [512, 256, 128], "Widths of the encoder, Linear-BatchNorm-ReLU; h is the last.", low=1
-    )
+    encoder_dims: list[int] = setting([512, 256, 128], "Widths of the encoder's layers; h is the last.", low=1)
     instance_dims: list[int] = setting([192, 192], "Widths of the instance head; z is the last.", low=1)
     cluster_dims: list[int] = setting([64], "Hidden widths of the cluster head, which ends in K and softmax.", low=1)
     mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
@@ -48,22 +48,10 @@ class PaperJojoSCL(MethodSettings):
     lambda_: float = setting(10.0, "Weight of SURE, for each coordinate of h.", low=0)
     temperature: float = setting(0.07, "Temperature of the instance loss.", low=1e-3)
     cluster_temperature: float = setting(0.07, "Temperature of the cluster loss.", low=1e-3)
-    cluster_similarity: str = setting(
-        "cosine", "How columns of the cluster head are compared.", values=("cosine", "dot")
-    )
-    entropy: str = setting(
-        "true_axis",
-        "Entropy term over clusters, or the released code's, which is zero.",
-        values=("true_axis", "released"),
-    )
-    sure: str = setting(
-        "two_view",
-        "Form of the shrinkage term; 'released' is zero.",
-        values=("none", "released", "centroid", "two_view"),
-    )
-    temporal_labels: str = setting(
-        "epoch", "When K-means renews the clusters that SURE shrinks toward.", values=("epoch", "batch")
-    )
+    cluster_similarity: str = setting("cosine", "How columns of soft clusters are compared.", values=("cosine", "dot"))
+    entropy: str = setting("true_axis", "Entropy term; 'released' is zero.", values=("true_axis", "released"))
+    sure: str = setting("two_view", "Form of the shrinkage term; 'released' is zero.", values=_SURE)
+    temporal_labels: str = setting("epoch", "When K-means renews SURE's clusters.", values=("epoch", "batch"))
     assign_on: str = setting("h", "What makes the clusters, temporal and final.", values=("h", "z", "cluster_head"))
     kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
     epochs: int = setting(200, "Epochs of the training.", low=1)
@@ -112,7 +100,7 @@ class PaperJojoSCL(MethodSettings):
         outputs = data.embed(module, only=(self.assign_on, module.clusters_on))
         labels = last = assign(outputs, self.assign_on, k, seed=seed, n_init=self.kmeans_starts)
         obsm: dict[str, np.ndarray] = {}
-        info: dict[str, Any] = {"epochs": epochs} | estimated(n_clusters, k)
+        info: dict[str, object] = {"epochs": epochs, **estimated(n_clusters, k)}
         if selection:
             best = selection[0].best
             labels, outputs = best["labels"].numpy(), best["outputs"]

@@ -60,17 +60,13 @@ class PaperModule(MomentumModule):
         self.register_buffer("centroids", torch.zeros(n_clusters, n_dims))
         self.register_buffer("labels", torch.zeros(n_cells, dtype=torch.long), persistent=False)
 
-    # ---- representations -------------------------------------------------------------------------------------
-
     def heads(self, h: Tensor) -> dict[str, Tensor]:
-        """H (B, P), z (B, d) on the unit sphere, and soft assignments (B, K) under the names of `assign_on`."""
+        """Return h (B, P), z (B, d) on the unit sphere, and soft assignments (B, K) under the names of `assign_on`."""
         return {"h": h, "z": self.instance_head(h), "cluster_head": self.cluster_head(h)}
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Representations of un-augmented cells x (B, G)."""
+        """Return these of un-augmented cells x (B, G)."""
         return self.heads(self.query(x))
-
-    # ---- training --------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of B cells."""
@@ -94,7 +90,7 @@ class PaperModule(MomentumModule):
         return random_view(x, self.settings.mask_rate, self.settings.noise_sd, self.generator)
 
     def two_views(self, x: Tensor) -> dict[str, Tensor]:
-        """Embeddings (B, P) of cells x (B, G) as training sees them: one view by the query, one by the key."""
+        """Return embeddings (B, P) of cells x (B, G) as training sees them: one view by the query, one by the key."""
         on = self.clusters_on
         return {"a": self(self.view(x))[on], "b": self.heads(self.key(self.view(x)))[on]}
 
@@ -105,7 +101,7 @@ class PaperModule(MomentumModule):
         return contrast + entropy_regulariser(p_a, s.entropy) + entropy_regulariser(p_b, s.entropy)
 
     def sure_loss(self, a: dict[str, Tensor], b: dict[str, Tensor], index: Tensor) -> Tensor:
-        """The `sure` form of the risk of the batch, given its temporal clusters."""
+        """Return the `sure` form of the risk of the batch, given its temporal clusters."""
         kind, epoch_level = self.settings.sure, self.settings.temporal_labels == "epoch"
         if kind == "none":
             return a["h"].new_zeros(())
@@ -122,7 +118,7 @@ class PaperModule(MomentumModule):
         return loss_centroid(x1, labels, self.centroids if epoch_level else stats.mean, sigma2, tau2)
 
     def batch_labels(self, a: dict[str, Tensor]) -> Tensor:
-        """Clusters (B,) of the cells of this batch alone."""
+        """Return clusters (B,) of the cells of this batch alone."""
         x = a[self.settings.assign_on].detach()
         self.check_finite(x)
         if self.settings.assign_on == "cluster_head":

@@ -1,0 +1,164 @@
+"""Methods on a folder of your own sets: means, paired statistics and a picture.
+
+    jojoscl -m experiment=collection data.folder=DIR
+    python -m experiments collection runs/collection
+
+writes results/collection.csv, one row a run, collection.md beside it and figures/collection.png. Without the folder of
+the runs the last two are made from the CSV. Each set is one observation: its mean over seeds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from experiments.collect import tidy
+from experiments.compare import compare
+from experiments.figures import OTHER, STYLE
+from experiments.runs import KEYS, OURS
+from experiments.tables import (
+    MARKDOWN,
+    METRICS,
+    Section,
+    check_scored,
+    label_free,
+    number,
+    page,
+    probability,
+    scored,
+    scores,
+    summarise,
+)
+from experiments.text import parser, save, write
+from jojoscl.runner.paired import MARGINS, paired, reference_of
+from jojoscl.runner.sweep import FAILED, collect
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import whole_file
+
+NAME = "collection"
+SHOWN = {name: METRICS[name] for name in ("ari", "nmi")}
+
+
+def gather(folder: Path) -> pd.DataFrame:
+    """Return the runs below `folder` that nothing was changed in and no label chose, with the versions that made them.
+
+    Raises
+    ------
+    UserError
+        There is none.
+    """
+    runs = collect(folder)
+    if runs.empty:
+        raise UserError(f"There is no finished run below {folder}: jojoscl -m experiment={NAME} makes them.")
+    made_by = [json.loads((Path(run) / "metrics.json").read_text()).get("versions", {}) for run in runs["folder"]]
+    versions = [", ".join(map(" ".join, each.items())) for each in made_by]
+    table = tidy(runs).assign(versions=versions)
+    table = table[table["setting"].isna() & (table["selection"] == "last")]
+    return table.sort_values(KEYS, ignore_index=True).round(4)
+
+
+def failures(folder: Path) -> list[str]:
+    """Return what each job that failed said, after the name of its folder."""
+    files = sorted(path for path in folder.rglob(FAILED) if path.is_file())
+    return [f"Failed: {path.parent.relative_to(folder)}: {path.read_text(errors='replace').strip()}" for path in files]
+
+
+def by_set(summary: pd.DataFrame, metric: str) -> Section:
+    """Return the means of a metric, a row a set and a column a method; the best of a set is bold."""
+    usual = int(summary["n"].mode().max())
+    table = scores(summary[summary["metric"] == metric], usual, MARKDOWN)
+    table = table.drop(columns=["Selected by", "K"]).set_index("Method").T.reset_index(names="Set")
+    note = (
+        f"Mean ± sd over {usual} seeds; another number of seeds is raised (n=...). Best bold, second underlined. "
+        "– failed or not run; an average over fewer sets says so and does not compete."
+    )
+    return Section(METRICS[metric], table, note)
+
+
+def over_sets(means: pd.DataFrame, metric: str, reference: str) -> Section:
+    """Return how the reference compares with each other method, over the sets that both have."""
+    title = f"{METRICS[metric]} of {reference} against each method"
+    if len(means.columns) < 2:
+        return Section(title, pd.DataFrame(), "One method was scored: nothing to compare.")
+    table = paired(means, reference)
+    shown = pd.DataFrame({"Method": table.index, "Sets": table["sets"].astype(int).astype(str)})
+    shown["Difference"] = [number(value, signed=True) for value in table["difference"]]
+    for margin in MARGINS:
+        counts = zip(table[f"ahead_{margin}"], table[f"behind_{margin}"], strict=True)
+        shown[f"Ahead / behind by {number(margin).rstrip('0')}"] = [f"{a:.0f} / {b:.0f}" for a, b in counts]
+    shown["Wilcoxon p"] = [probability(value) for value in table["p"]]
+    note = (
+        f"{reference} minus the method, paired by set (means over seeds), over the sets that both have; Wilcoxon's "
+        "signed-rank test, two-sided, not corrected for the number of methods."
+    )
+    result = compare(means, reference)
+    if not result.table.empty:
+        ranks = result.table["rank"]
+        shown["Mean rank"] = [f"{ranks[name]:.2f}" if name in ranks else "–" for name in table.index]
+        shown["Nemenyi p"] = [probability(value) for value in result.table["p_nemenyi"].reindex(table.index)]
+        note += (
+            f" Mean ranks (1 is best; {reference}: {ranks[reference]:.2f}) are of the {len(result.means)} sets that "
+            f"all {len(ranks)} methods have: Friedman χ² = {result.friedman[0]:.1f}, p = {result.friedman[1]:.2g}; "
+            f"differences of ranks below {result.critical:.2f} are not significant (Nemenyi, 5%). {result.left_out}"
+        )
+    return Section(title, shown, note)
+
+
+def made_with(runs: pd.DataFrame) -> Section:
+    """Return the commits, the Python and the versions that made the runs."""
+    shown = {"git_commit": "Commit", "python": "Python", "versions": "Versions"}
+    counted = runs.reindex(columns=list(shown)).fillna("unknown").value_counts().reset_index(name="Runs")
+    return Section("Made with", counted.rename(columns=shown).astype(str), "A + after a commit: changed since.")
+
+
+def draw(means: dict[str, pd.DataFrame], reference: str) -> Figure:
+    """Draw a line a set, a dot a method, sorted by the reference's score; a panel a metric."""
+    first = next(iter(means.values()))
+    order = first.sort_values(reference, na_position="first").index
+    figure = Figure(figsize=(9, 1.4 + 0.25 * len(order)), layout="constrained")
+    axes = figure.subplots(1, len(means), sharey=True, squeeze=False)[0]
+    for axis, (metric, table) in zip(axes, means.items(), strict=True):
+        table = table.reindex(order)
+        axis.hlines(range(len(table)), table.min(axis=1), table.max(axis=1), color="0.8", linewidth=1.5, zorder=1)
+        for name in table:
+            colour, marker = STYLE.get(name, OTHER)
+            size = 60 if name == reference else 30
+            axis.scatter(table[name], range(len(table)), s=size, color=colour, marker=marker, edgecolors="k", lw=0.3)
+        axis.set_yticks(range(len(table)), table.index)
+        axis.set_xlabel(f"{METRICS[metric]}, mean over seeds")
+        axis.grid(axis="x", color="0.9", linewidth=0.6)
+        axis.set_axisbelow(True)
+    styles = {name: STYLE.get(name, OTHER) for name in first}
+    handles = [Line2D([], [], linestyle="", color=c, marker=m, label=name) for name, (c, m) in styles.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write table, statistics and picture."""
+    options = parser(NAME, __doc__)
+    options.add_argument("runs", type=Path, nargs="?", help=f"folder of the runs; results/{NAME}.csv if not given")
+    options.add_argument("--reference", help=f"method that the others are compared with; {OURS}, or else the best")
+    chosen = options.parse_args(arguments)
+    table = chosen.results / f"{NAME}.csv"
+    if chosen.runs:
+        runs = check_scored(gather(chosen.runs), table)
+        with whole_file(table) as temporary:
+            runs.to_csv(temporary, index=False)
+        print("\n".join([str(table), *failures(chosen.runs)]))
+    runs = scored(table)
+    summary = summarise(runs)
+    means = {metric: label_free(summary, metric) for metric in SHOWN}
+    reference = reference_of(means["ari"], chosen.reference or OURS)
+    if chosen.reference and reference != chosen.reference:
+        raise UserError(f"No run of {chosen.reference} was scored: --reference is one of {', '.join(means['ari'])}.")
+    shown = [over_sets(means[metric], metric, reference) for metric in SHOWN]
+    shown += [by_set(summary, metric) for metric in SHOWN]
+    figure = chosen.figures / f"{NAME}.png"
+    save(draw(means, reference), figure)
+    write(table.with_suffix(".md"), page([*shown, made_with(runs)], table, NAME, (figure, "ARI and NMI of each set")))

@@ -1,0 +1,168 @@
+"""A user's own benchmark: a folder of sets by several methods, and the statistics of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from experiments import collection
+from experiments.__main__ import main
+from jojoscl.data import simulate
+from jojoscl.data.datasets import FolderDataset, labelled_files
+from jojoscl.utils.errors import UserError
+
+if TYPE_CHECKING:  # several folders have a conftest
+    from conftest import InProcess
+
+FAST = ("-m", "experiment=collection", "method=pca_kmeans,random", "seed=0,1")
+SCORES = {  # of seeds 0 and 1
+    "w": {"jojoscl": (0.8, 0.9), "sccl": (0.70, 0.80), "leiden": (0.9, 0.9)},
+    "x": {"jojoscl": (0.6, 0.6), "sccl": (0.59, 0.57), "leiden": (0.5, 0.5)},
+    "y": {"jojoscl": (0.4, 0.5), "sccl": (0.50, 0.60), "leiden": (0.2, 0.2)},
+    "z": {"jojoscl": (0.3, 0.3), "sccl": (0.10, 0.10)},
+}
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> Path:
+    folder = tmp_path / "my sets"
+    folder.mkdir()
+    for seed, name in enumerate(("easy.v2", "hard, or so")):
+        simulate(n_cells=60, n_genes=50, n_types=3, seed=seed).write_h5ad(folder / f"{name}.h5ad")
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """The folders that a sweep would leave."""
+    for dataset, methods in SCORES.items():
+        for method, scores in methods.items():
+            for seed, ari in enumerate(scores):
+                folder = tmp_path / "runs" / dataset / method / f"seed{seed}"
+                folder.mkdir(parents=True)
+                metrics = {"experiment": "collection", "dataset": dataset, "variant": "default", "method": method,
+                           "seed": seed, "selection": "last", "ari": ari, "nmi": ari, "acc": ari,
+                           "seconds": {"total": 1.0}, "git_commit": "abc", "versions": {"numpy": "2.0"}}  # fmt: skip
+                (folder / "metrics.json").write_text(json.dumps(metrics))
+    failed = tmp_path / "runs" / "z" / "leiden" / "seed0"
+    failed.mkdir(parents=True)
+    (failed / "failed.txt").write_text("There is not enough memory.\n")
+    return tmp_path / "runs"
+
+
+def command(folder: Path, *arguments: str) -> str:
+    main(["collection", *arguments, "--results", str(folder), "--figures", str(folder)])
+    return (folder / "collection.md").read_text()
+
+
+def test_a_folder_is_run_named_compared_and_resumed(in_process: InProcess, tmp_path: Path, sets: Path) -> None:
+    (sets / "broken.h5ad").write_text("no h5ad")
+    unlabelled = simulate(n_cells=60, n_genes=50, seed=3)
+    del unlabelled.obs["cell_type"]
+    unlabelled.write_h5ad(sets / "unlabelled.h5ad")
+    done = in_process(*FAST, f"data.folder={sets}")
+    assert (done.code, done.err) == (1, "")
+    assert "unlabelled.h5ad has no types in obs['cell_type']: it is left out" in done.out
+    for method in ("pca_kmeans", "random"):
+        assert f"Failed: runs/collection/broken/{method}-last/seed1-" in done.out
+    assert "ARI of pca_kmeans minus that of each method" in done.out
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
+    assert {path.parents[1].parent.name for path in finished} == {"easy.v2", "hard, or so"}
+    assert {json.loads(path.read_text())["dataset"] for path in finished} == {"easy.v2", "hard, or so"}
+    assert len(finished) == 8
+
+    (sets / "broken.h5ad").unlink()
+    done = in_process(*FAST, f"data.folder={sets}")
+    assert (done.code, done.err) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+    text = command(tmp_path, "runs/collection")
+    assert "## ARI of pca_kmeans against each method" in text
+    assert "| random | 2 |" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "No folder is given"),
+        (("data.folder=nowhere",), "There is no folder nowhere"),
+        (("data.folder=.",), ". holds no h5ad"),
+        (("data.folder=my sets", "data.label_key=typ"), "has types in obs['typ']"),
+        (("data.folder=my sets", "data.kinds={easy:rpkm}"), "data.kinds names 'easy', which is no file"),
+    ],
+)
+def test_a_folder_that_cannot_be_run(
+    in_process: InProcess, tmp_path: Path, sets: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = in_process(*FAST, *arguments)
+    assert done.code == 2
+    assert words in done.err
+    assert done.err.count("\n") == 1
+    assert not list((tmp_path / "runs").rglob("seed*"))
+
+
+def test_a_folder_without_a_sweep_says_how(in_process: InProcess, sets: Path) -> None:
+    done = in_process("experiment=collection", f"data.folder={sets}")
+    assert done.code == 2
+    assert "jojoscl -m experiment=collection" in done.err
+
+
+def test_files_that_are_no_sets_are_not_run(sets: Path) -> None:
+    (sets / ".hidden.h5ad").write_text("")
+    (sets / "notes.txt").write_text("")
+    assert [path.name for path in labelled_files(sets, "cell_type")] == ["easy.v2.h5ad", "hard, or so.h5ad"]
+
+
+def test_the_kind_of_one_file_decides_its_runs_only() -> None:
+    kinds = {"yan": "rpkm"}
+    assert FolderDataset(name="yan", kinds=kinds).kind == "rpkm"
+    assert FolderDataset(name="other", kinds=kinds).decisive() == FolderDataset(name="other").decisive()
+    with pytest.raises(UserError, match="did you mean 'rpkm'"):
+        FolderDataset(name="yan", kinds={"yan": "rpk"})
+
+
+def test_statistics_by_hand(runs: Path, tmp_path: Path) -> None:
+    """Differences of the means: to sccl .1, .02, -.1, .2; to leiden, on three sets, -.05, .1, .25."""
+    text = command(tmp_path, str(runs))
+    p = stats.wilcoxon([0.1, 0.02, -0.1, 0.2]).pvalue
+    assert f"| sccl | 4 | +.055 | 2 / 1 | 3 / 1 | {p:.3f}".replace("0.", ".") in text
+    assert "| leiden | 3 | +.100 | 2 / 1 | 2 / 1 | .500 |" in text
+    assert "of the 3 sets that all 3 methods have" in text
+    assert "Left out: z (no result of leiden)." in text
+
+
+def test_means_of_each_set_with_the_best_marked(runs: Path, tmp_path: Path) -> None:
+    text = command(tmp_path, str(runs))
+    assert "| Set | jojoscl | sccl | leiden |" in text
+    assert "| w | <u>.850 ± .071</u> | .750 ± .071 | **.900 ± .000** |" in text
+    assert "| z | **.300 ± .000** | <u>.100 ± .000</u> | – |" in text
+    assert "| abc |" in text
+    assert "| numpy 2.0 | 22 |" in text
+    assert (tmp_path / "collection.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_failures_are_named_and_the_csv_makes_the_same_page(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = command(tmp_path, str(runs))
+    assert "Failed: z/leiden/seed0: There is not enough memory." in capsys.readouterr().out
+    assert command(tmp_path) == text
+    assert len(pd.read_csv(tmp_path / "collection.csv")) == 22
+
+
+def test_another_reference(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "| jojoscl | 4 | −.055 | 1 / 2 | 1 / 3 |" in command(tmp_path, str(runs), "--reference", "sccl")
+    with pytest.raises(SystemExit) as stop:
+        command(tmp_path, str(runs), "--reference", "seurat")
+    assert stop.value.code == 2
+    assert "No run of seurat was scored" in capsys.readouterr().err
+
+
+def test_no_runs_are_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no finished run"):
+        collection.gather(tmp_path)
