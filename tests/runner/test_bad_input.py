@@ -414,8 +414,8 @@ FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
     "negative seed": (user_cells(), {"seed": -1}, "seed must be a whole number between 0 and 4294967295, not -1"),
     "seed in words": (user_cells(), {"seed": "zero"}, "seed must be a whole number .* not 'zero'"),
     "an old preset": (user_cells(), {"preset": "papper"}, "preset= is gone"),
-    "unknown setting": (user_cells(), {"n_drws": 2}, "did you mean 'n_draws'"),
-    "out of range": (user_cells(), {"prune": 2}, "prune must be between 0 and 1, not 2"),
+    "unknown setting": (user_cells(), {"momentun": 0.5}, "did you mean 'momentum'"),
+    "out of range": (user_cells(), {"momentum": 2}, "momentum must be between 0 and 1, not 2"),
     "wrong type": (user_cells(), {"n_draws": "few"}, "n_draws must be int, not 'few'"),
     "unknown accelerator": (user_cells(), {"accelerator": "gpuu"}, "did you mean 'gpu'"),
 }

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from jojoscl.methods.jojoscl.module import JojoSCLModule
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException
@@ -25,7 +26,6 @@ from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.contrastive_sc import ContrastiveSC
 from jojoscl.methods.jojoscl.method import JojoSCL
-from jojoscl.methods.jojoscl.module import JojoSCLModule
 from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.methods.paper.module import PaperModule
 from jojoscl.methods.scdeepcluster import ScDeepCluster

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig
 
 from jojoscl.clustering.metrics import scores, silhouette
@@ -28,6 +27,7 @@ from jojoscl.runner.config import (
 )  # fmt: skip
 from jojoscl.runner.registry import build
 from jojoscl.runner.wandb import Wandb
+from jojoscl.training.loggers import Logger, csv_log
 from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError
 
@@ -129,7 +129,7 @@ def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
 @contextlib.contextmanager
 def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[Logger, ...]]:
     """Yield the CSV logger, and the one that `logger` names; all is written out after the block."""
-    loggers: list[Logger] = [CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)]
+    loggers: list[Logger] = [csv_log(folder)]
     if cfg.get("logger"):
         loggers.append(build(with_settings(cfg.logger, {"save_dir": str(folder)})))
     try:

@@ -12,6 +12,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
+from jojoscl.methods.jojoscl.module import JojoSCLModule
+from jojoscl.model.anchor import pca_anchor
 from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_rand_score
 
@@ -20,9 +22,7 @@ from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Result
 from jojoscl.methods.jojoscl.method import JojoSCL
-from jojoscl.methods.jojoscl.module import JojoSCLModule
 from jojoscl.methods.paper.method import PaperJojoSCL
-from jojoscl.model.anchor import pca_anchor
 from jojoscl.model.networks import AnchoredEncoder
 from jojoscl.runner.config import compose
 from jojoscl.runner.run import run as run_configured
