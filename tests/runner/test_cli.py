@@ -98,7 +98,7 @@ def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: 
 def test_known_keys_are_those_of_the_chosen_group() -> None:
     assert "data.path" in known_keys(["data=h5ad"])
     assert "data.path" not in known_keys(["data=yan"])
-    assert "method.momentum" in known_keys(["data=nowhere"]), "of the defaults, where the choice is wrong too"
+    assert "method.n_draws" in known_keys(["data=nowhere"]), "of the defaults, where the choice is wrong too"
 
 
 # ---- one run ---------------------------------------------------------------------------------------------------
