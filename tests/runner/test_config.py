@@ -386,8 +386,8 @@ def test_a_sweep_over_what_hydra_calls_is_refused() -> None:
 
 
 def test_what_users_set_of_hydra_passes() -> None:
-    check_hydra(["hydra.run.dir=here", "data=yan"], multirun=False)
-    check_hydra(["hydra.sweep.dir=there", "seed=0,1", "hydra.verbose=true"], multirun=True)
+    assert check_hydra(["hydra.run.dir=here", "data=yan"], multirun=False) is None
+    assert check_hydra(["hydra.sweep.dir=there", "seed=0,1", "hydra.verbose=true"], multirun=True) is None
 
 
 @pytest.mark.parametrize(

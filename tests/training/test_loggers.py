@@ -1,13 +1,15 @@
-"""The log of the losses."""
+"""The loggers of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from jojoscl.training.loggers import csv_log
+from jojoscl.training.loggers import CSVLogger, Logger
 
 
-def test_each_epoch_is_on_disk_at_once(tmp_path: Path) -> None:
-    log = csv_log(tmp_path)
-    log.log_metrics({"loss": 0.5}, step=0)
-    assert (tmp_path / "csv" / "metrics.csv").read_text().splitlines() == ["loss,step", "0.5,0"]
+def test_losses_of_an_epoch_are_a_row_of_a_table(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, name="csv", version="")
+    logger.log_metrics({"epoch": 0, "loss": 1.5}, step=0)
+    logger.save()
+    assert isinstance(logger, Logger)
+    assert "1.5" in (tmp_path / "csv" / "metrics.csv").read_text()

@@ -27,7 +27,7 @@ from jojoscl.runner.config import (
 )  # fmt: skip
 from jojoscl.runner.registry import build
 from jojoscl.runner.wandb import Wandb
-from jojoscl.training.loggers import Logger, csv_log
+from jojoscl.training.loggers import CSVLogger, Logger
 from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError
 
@@ -129,7 +129,7 @@ def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
 @contextlib.contextmanager
 def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[Logger, ...]]:
     """Yield the CSV logger, and the one that `logger` names; all is written out after the block."""
-    loggers: list[Logger] = [csv_log(folder)]
+    loggers: list[Logger] = [CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)]
     if cfg.get("logger"):
         loggers.append(build(with_settings(cfg.logger, {"save_dir": str(folder)})))
     try:

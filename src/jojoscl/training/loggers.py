@@ -1,13 +1,7 @@
-"""Where the losses of each epoch go."""
+"""The loggers that a run writes to: Lightning's, under a name that the runner may import."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from lightning.pytorch.loggers import CSVLogger, Logger
 
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.loggers import Logger as Logger
-
-
-def csv_log(folder: Path) -> Logger:
-    """Return the logger that writes ``csv/metrics.csv`` in `folder`, a row an epoch."""
-    return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
+__all__ = ["CSVLogger", "Logger"]
