@@ -13,7 +13,6 @@ import hashlib
 import logging
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -218,9 +217,11 @@ def started(folder: Path, arguments: Iterable[str]) -> subprocess.Popen[bytes]:
 
 
 def run_whole(folder: Path, arguments: Iterable[str]) -> float:
-    """Run the command to its end; return the seconds that it took."""
+    """Run the command to its end; return the seconds from the making of its run folder on."""
+    process = started(folder, arguments)
+    wait_until(lambda: (folder / "run").exists() or process.poll() is not None, SECONDS)
     start = time.monotonic()
-    if code := started(folder, arguments).wait():
+    if code := process.wait():
         raise SystemExit(f"{folder.name}: exit code {code}")
     return time.monotonic() - start
 
@@ -228,25 +229,30 @@ def run_whole(folder: Path, arguments: Iterable[str]) -> float:
 def kill_and_go_on(method: str, n_kills: int, place: Path) -> bool:
     """Kill a run at random times and go on; return whether a result differs from an unbroken run's."""
     arguments = [f"method={method}", f"trainer.max_epochs={METHODS[method]}", *SIMULATED, *QUICK]
-    seconds = run_whole(place / "whole", arguments)
+    seconds = min(run_whole(place / name, arguments) for name in ("cold", "whole"))
     found, rng = Counter[str](), random.Random(method)
-    for i in range(n_kills):
-        folder = place / f"broken{i}"
+    while found["killed"] < n_kills and found.total() < 4 * n_kills + 10:
+        folder = place / f"broken{found.total()}"
         process = started(folder, arguments)
-        time.sleep(rng.uniform(0.2, 1) * seconds)  # before that there is nothing but imports
+        wait_until((folder / "run").exists, SECONDS)
+        time.sleep(rng.uniform(0, seconds))
         process.kill()
-        ended = process.wait() != -signal.SIGKILL
-        half = (folder / "run" / "last.ckpt").exists()
+        if process.wait() == 0:
+            found["ended before"] += 1
+            continue
+        found["killed"] += 1
+        found["of them with a checkpoint"] += (folder / "run" / "last.ckpt").exists()
         run_whole(folder, arguments)
-        found["ended before" if ended else "with a checkpoint" if half else "without one"] += 1
         for name in ("labels.csv", "csv/metrics.csv"):
             whole, broken = (at / "run" / name for at in (place / "whole", folder))
-            if whole.exists() and not (broken.exists() and filecmp.cmp(whole, broken, shallow=False)):
-                found[f"DIFFERENT {name}"] += 1
+            found[f"DIFFERENT {name}"] += whole.exists() and not same_file(whole, broken)
         found["LEFT"] += sum(path.name.startswith(".jojoscl-") for path in folder.rglob("*"))
-        shutil.rmtree(folder)
-    print(f"{n_kills} kills of {method} ({seconds:.0f} s): {dict(found)}", flush=True)
-    return any(number for what, number in found.items() if re.match("DIFFERENT|LEFT", what))
+    print(f"{method} ({seconds:.1f} s): {dict(found)}", flush=True)
+    return found["killed"] < n_kills or any(n for what, n in found.items() if what.startswith(("DIFFERENT", "LEFT")))
+
+
+def same_file(whole: Path, broken: Path) -> bool:
+    return broken.exists() and filecmp.cmp(whole, broken, shallow=False)
 
 
 def sweep_killed(place: Path) -> bool:
