@@ -50,7 +50,7 @@ def test_layer_and_settings(cells: AnnData) -> None:
 
 def test_embedded_dataset_needs_no_settings() -> None:
     adata = jojoscl.load_dataset("pbmc68k_reduced")
-    jojoscl.cluster(adata, n_clusters=10, n_networks=1, min_steps=0, epochs=2)
+    jojoscl.cluster(adata, n_clusters=10)
     assert adata.obs["jojoscl"].nunique() == 10
     assert adata.obs["jojoscl_confidence"].between(0, 1).all()
 
@@ -61,10 +61,10 @@ def test_embedded_dataset_needs_no_settings() -> None:
         ({"preset": "paper"}, r"preset= is gone: give method=jojoscl.PaperJojoSCL\(\)"),
         ({"preset": "default"}, r"give method=jojoscl.JojoSCL\(\)"),
         ({"preset": None}, "preset= is gone"),
-        ({"epochs": np.float64(2)}, "JojoSCL.epochs must be int, not "),
-        ({"epochs": None}, "JojoSCL.epochs must be int, not None"),
-        ({"epoch": 2}, "JojoSCL has no setting 'epoch' .did you mean 'epochs'"),
-        ({"method": jojoscl.PaperJojoSCL(), "epochs": 2}, "method= and epochs= are given"),
+        ({"n_draws": np.float64(2)}, "JojoSCL.n_draws must be int, not "),
+        ({"n_draws": None}, "JojoSCL.n_draws must be int, not None"),
+        ({"n_draw": 2}, "JojoSCL has no setting 'n_draw' .did you mean 'n_draws'"),
+        ({"method": jojoscl.PaperJojoSCL(), "n_draws": 2}, "method= and n_draws= are given"),
         ({"method": "paper"}, "method must be a method such as jojoscl.PaperJojoSCL"),
         ({"preprocess": {"n_top": 3}}, "Preprocess has no setting 'n_top'"),
         ({"seed": 1.5}, "seed must be a whole number"),
@@ -80,26 +80,32 @@ def test_wrong_settings_are_refused_before_anything_is_done(
     assert "jojoscl" not in cells.uns
 
 
+def test_settings_of_the_networks_of_0_1_are_named_and_without_effect(cells: AnnData) -> None:
+    with pytest.warns(FutureWarning, match="epochs, lr: no effect since 0.2"):
+        found = jojoscl.cluster(cells, 3, copy=True, epochs=2, lr=1e4)
+    assert list(found.obs["jojoscl"]) == list(jojoscl.cluster(cells, 3, copy=True).obs["jojoscl"])
+
+
 def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
-    small = {"n_networks": np.int64(1), "min_steps": np.uint8(0), "n_dims": 8, "min_dims": 4, "hidden": 8}
     found = jojoscl.cluster(
-        cells, np.int64(3), copy=True, seed=np.int64(1), epochs=np.int64(2), lr=np.float32(0.5),
-        smoothing=np.array([5, 10]), preprocess={"n_top_genes": np.int32(50)}, **small,
+        cells, np.int64(3), copy=True, seed=np.int64(1), n_draws=np.int64(2), ridge=np.float32(0.5),
+        min_dims=np.uint8(4), n_dims=8, smoothing=np.array([5, 10]), shrink=np.True_,
+        preprocess={"n_top_genes": np.int32(50)},
     )  # fmt: skip
     params = json.loads(found.uns["jojoscl"]["params"])
-    assert (params["seed"], params["n_clusters"], params["settings"]["epochs"]) == (1, 3, 2)
+    assert (params["seed"], params["n_clusters"], params["settings"]["n_draws"]) == (1, 3, 2)
     assert params["settings"]["preprocess"]["n_top_genes"] == 50
-    assert params["settings"]["preprocess"]["max_value"] == 10  # the method's own, as before
+    assert params["settings"]["preprocess"]["target_sum"] == 1e4  # the method's own, as before
 
 
 def test_the_call_needs_nothing_of_the_command() -> None:
     """Neither Hydra nor OmegaConf, nor what only Unix has."""
     code = (
         "import sys\n"
-        "sys.modules |= dict.fromkeys(('hydra', 'omegaconf', 'fcntl', 'resource'))\n"
+        "sys.modules |= dict.fromkeys(('hydra', 'omegaconf', 'fcntl'))\n"
         "import jojoscl\n"
         "cells = jojoscl.simulate(40, 50, 2)\n"
-        "jojoscl.cluster(cells, 2, n_networks=1, epochs=1, min_steps=0)\n"
+        "jojoscl.cluster(cells, 2)\n"
         "assert not [name for name in sys.modules if name.startswith('jojoscl.runner')]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

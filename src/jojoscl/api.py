@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from jojoscl.utils.errors import UserError
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
 
     from jojoscl.methods.base import Method
 
+_TRAINED = {
+    *("n_networks", "hidden", "instance_dims", "mask_rate", "noise_sd", "n_positives", "momentum", "alpha", "beta"),
+    *("lambda_", "temperature", "cluster_temperature", "overcluster", "renewals", "epochs", "min_steps", "batch_size"),
+    *("lr", "anchor_partitions", "network_partitions"),
+}
+"""Settings of the default until 0.1, which trained networks."""
 _PRESETS = {"default": "JojoSCL", "paper": "PaperJojoSCL", "released": "ReleasedJojoSCL"}
 
 
@@ -35,9 +42,7 @@ def cluster(
     Parameters
     ----------
     adata
-        Cells x genes with raw counts in `X`, or in `layer`; also one that was opened with ``backed="r"``. Those, and
-        cells in memory whose dense matrix of variable genes would be larger than 0.5 GiB, are trained on from a
-        temporary file.
+        Cells x genes with raw counts in `X`, or in `layer`; also one that was opened with ``backed="r"``.
     n_clusters
         Number of clusters, 2 to the number of cells; None: estimated from the cells, see ``uns``.
     method
@@ -51,16 +56,16 @@ def cluster(
     seed
         The same seed gives the same clusters on the same machine.
     accelerator
-        "auto", "cpu", "gpu", "cuda" or "mps".
+        "auto", "cpu", "gpu", "cuda" or "mps": where a method that trains a network does so.
     devices
-        How many GPUs, or processes on the CPU, share each batch. Of several, in a script, call this below
-        ``if __name__ == "__main__":``, for they import it.
+        How many GPUs, or processes on the CPU, share each batch of such a method. With several, in a script, call this
+        below ``if __name__ == "__main__":``, for they import it.
     progress_bar
         Whether to show one.
     copy
         Return a copy in place of writing to `adata`.
     **settings
-        Any setting of :class:`jojoscl.JojoSCL`, such as ``epochs=50`` or ``preprocess={"n_top_genes": 1000}``; its
+        Any setting of :class:`jojoscl.JojoSCL`, such as ``n_draws=8`` or ``preprocess={"n_top_genes": 1000}``; its
         help text lists them.
 
     Returns
@@ -114,7 +119,13 @@ def _method(method: Method | None, settings: dict[str, object]) -> Method:
     if method is None:
         from jojoscl.methods.jojoscl.method import JojoSCL
 
-        return JojoSCL.of(settings)
+        if gone := sorted(settings.keys() & _TRAINED):
+            warnings.warn(
+                f"{', '.join(gone)}: no effect since 0.2, as the default method trains no network (PaperJojoSCL does).",
+                FutureWarning,
+                stacklevel=3,
+            )
+        return JojoSCL.of({name: value for name, value in settings.items() if name not in _TRAINED})
     if settings:
         raise UserError(f"method= and {next(iter(settings))}= are given: put all settings into the method's brackets.")
     if not hasattr(method, "fit_predict"):

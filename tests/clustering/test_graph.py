@@ -7,7 +7,6 @@ import random
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
 from sklearn.metrics import adjusted_rand_score
 
 from jojoscl.clustering.graph import (
@@ -134,7 +133,7 @@ def test_the_strongest_edges_by_a_dense_loop(n_edges: int) -> None:
     graph = rough_graph()
     dense, expected = graph.toarray(), []
     for cell in range(40):
-        order = sorted(np.flatnonzero(dense[cell]), key=lambda other: (-dense[cell, other], other))  # noqa: B023
+        order = sorted(np.flatnonzero(dense[cell]), key=lambda other: (-dense[cell, other], other))
         expected += [(cell, other, dense[cell, other]) for other in order[:n_edges]]
     assert list(zip(*strongest(graph, n_edges), strict=True)) == expected
 

@@ -7,6 +7,7 @@ import pytest
 
 from jojoscl.data import CATALOG, CatalogDataset, FileDataset, SimulatedDataset, load_dataset
 from jojoscl.data.catalog import ALIASES, find
+from jojoscl.data.datasets import FolderDataset
 from jojoscl.data.io.download import data_root
 from jojoscl.runner.config import compose
 from jojoscl.runner.registry import build
@@ -19,7 +20,7 @@ FILES = [
     for variant, chosen in entry.variants.items()
     for file in chosen.files
 ]
-OWN = {"simulated": SimulatedDataset, "h5ad": FileDataset}
+OWN = {"simulated": SimulatedDataset, "h5ad": FileDataset, "folder": FolderDataset}
 
 
 def test_the_ten_datasets_of_the_paper_and_two_more():

@@ -17,7 +17,7 @@ from jojoscl.methods.annotate import annotate
 from jojoscl.methods.base import Result, check_n_clusters, check_seed
 from jojoscl.utils.errors import UserError
 
-QUICK: dict[str, Any] = {"epochs": 1, "min_steps": 1, "n_networks": 1}
+QUICK: dict[str, Any] = {"n_draws": 1}
 
 
 def result(**changes: Any) -> Result:

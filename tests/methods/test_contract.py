@@ -25,12 +25,11 @@ from jojoscl.utils.errors import UserError
 
 NAMES = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 QUICK: dict[str, Any] = {  # where the method has such a setting
-    "epochs": 2, "pretrain_epochs": 2, "min_steps": 0, "n_networks": 1, "kmeans_starts": 2, "batch_size": 32,
-    "encoder_dims": [16, 8], "hidden": 8, "n_dims": 8, "min_dims": 4, "n_micro": 20, "anchor_partitions": 2,
-    "network_partitions": 2,
+    "epochs": 2, "pretrain_epochs": 2, "kmeans_starts": 2, "batch_size": 32,
+    "encoder_dims": [16, 8], "n_dims": 8, "min_dims": 4, "n_micro": 20, "n_components": 20,
 }  # fmt: skip
-DIMS = {"jojoscl": {"instance_dims": [8, 8]}, "jojoscl_paper": {"instance_dims": [8, 8], "cluster_dims": [8]}}
-TRAINED = [n for n in NAMES if n.startswith("jojoscl") or n in ("sccl", "contrastive_sc", "scdeepcluster", "sczidesk")]
+DIMS = {"jojoscl_paper": {"instance_dims": [8, 8], "cluster_dims": [8]}}
+TRAINED = [n for n in NAMES if n.startswith("jojoscl_") or n in ("sccl", "contrastive_sc", "scdeepcluster", "sczidesk")]
 
 
 @pytest.fixture(scope="module")
@@ -184,22 +183,21 @@ def test_the_floor_and_the_ceiling(types: AnnData) -> None:
 # ---- every setting acts --------------------------------------------------------------------------------------------
 
 OTHER: dict[str, Any] = {  # where twice the value, the opposite or the next choice is no other legal or telling one
-    "mask_rate": 0.3, "momentum": 0.1, "min_dims": 6, "smoothing": [2, 3], "prune": 0.4, "soft_above": 0.0, "rho": 0.5,
+    "mask_rate": 0.3, "momentum": 0.1, "min_dims": 6, "smoothing": [2, 3], "prune": 0.4, "rho": 0.5,
     "instance_dims": [8, 4], "encoder_dims": [12, 8], "cluster_dims": [6], "min_cells": 30, "n_micro": 4, "sample": 40,
-    "landmarks": 3, "pretrain_patience": 1, "pretrain_gain": 1.0, "lr_period": 3, "tolerance": 1.0, "n_pcs": 3,
-    "noise_sd": 1.0, "check_every": 1, "ridge": 5.0, "resolution": 4.0, "estimate_resolution": 9.0, "renewals": 1,
-    "min_steps": 20, "leading": 1, "neighbor_dims": 2, "estimate_neighbors": 2,
-    "n_neighbors": 4, "overcluster": 2, "n_positives": 1, "weight_decay": 10.0,
+    "pretrain_patience": 1, "pretrain_gain": 1.0, "lr_period": 3, "tolerance": 1.0, "n_pcs": 3,
+    "noise_sd": 1.0, "check_every": 1, "ridge": 5.0, "resolution": 4.0, "estimate_resolution": 9.0,
+    "n_neighbors": 4, "weight_decay": 10.0, "positives": [3, 4], "contrast": "none", "n_components": 9,
+    "smoothing_factors": [0.8, 2.0], "consensus_micro": 4, "consensus_exponent": 1.0,
 }  # fmt: skip
 WITH: dict[str, dict[str, Any]] = {  # settings that act only beside others
     "pretrain_gain": {"pretrain_patience": 2, "pretrain_epochs": 9}, "pretrain_patience": {"pretrain_epochs": 9},
-    "leading": {"soft_above": 0.54}, "tolerance": {"epochs": 4}, "check_every": {"epochs": 4, "tolerance": 1.0},
-    "renewals": {"epochs": 4},
+    "tolerance": {"epochs": 4}, "check_every": {"epochs": 4, "tolerance": 1.0},
+    "smoothing_factors": {"smoothing": [2, 30]},
 }  # fmt: skip
-UNKNOWN_K = ("estimate_neighbors", "estimate_resolution")
+UNKNOWN_K = ("estimate_resolution",)
 NO_EFFECT = {
     "name": "what the results call it",
-    "landmarks": "acts above so many cells: tests/clustering/test_consensus.py",
     "n_starts": "the best of several starts is the first one on clear types",
     "n_init": "the best of several starts is the first one on clear types",
     "kmeans_starts": "the best of several starts is the first one on clear types",

@@ -14,14 +14,14 @@ from jojoscl.model.shrinkage import risk_sample_mean
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(200, 6)) @ RNG.normal(size=(6, 6))
 Z -= Z.mean(0)
-I, J = RNG.integers(200, size=(2, 500))
+FIRST, SECOND = RNG.integers(200, size=(2, 500))
 WEIGHTS = RNG.random(500)
-WITHIN = pair_variance(Z, I, J, WEIGHTS)
+WITHIN = pair_variance(Z, FIRST, SECOND, WEIGHTS)
 
 
 def test_pair_variance_by_a_loop() -> None:
     total = np.zeros((6, 6))
-    for i, j, weight in zip(I, J, WEIGHTS, strict=True):
+    for i, j, weight in zip(FIRST, SECOND, WEIGHTS, strict=True):
         total += weight * np.outer(Z[i] - Z[j], Z[i] - Z[j])
     np.testing.assert_allclose(WITHIN, total / (2 * WEIGHTS.sum()))
 

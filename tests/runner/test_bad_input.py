@@ -416,7 +416,7 @@ FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
     "an old preset": (user_cells(), {"preset": "papper"}, "preset= is gone"),
     "unknown setting": (user_cells(), {"momentun": 0.5}, "did you mean 'momentum'"),
     "out of range": (user_cells(), {"momentum": 2}, "momentum must be between 0 and 1, not 2"),
-    "wrong type": (user_cells(), {"epochs": "few"}, "epochs must be int, not 'few'"),
+    "wrong type": (user_cells(), {"n_draws": "few"}, "n_draws must be int, not 'few'"),
     "unknown accelerator": (user_cells(), {"accelerator": "gpuu"}, "did you mean 'gpu'"),
 }
 
@@ -427,7 +427,7 @@ def test_cluster_refuses_and_changes_nothing(case: str) -> None:
     adata, settings, words = FROM_PYTHON[case]
     before = adata.copy()
     with pytest.raises(UserError, match=words) as error:
-        jojoscl.cluster(adata, **{"n_clusters": 3, "epochs": 1, **settings})
+        jojoscl.cluster(adata, **{"n_clusters": 3, "n_draws": 1, **settings})
     assert "\n" not in str(error.value)
     np.testing.assert_array_equal(adata.X.toarray(), before.X.toarray())
     pd.testing.assert_frame_equal(adata.obs, before.obs)

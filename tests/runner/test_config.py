@@ -114,7 +114,7 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
 def test_preprocessing_is_each_method_s_own() -> None:
     cfg = compose(["method=leiden", "method.preprocess.n_top_genes=500"])
     assert (build(cfg.method).preprocess.n_top_genes, build(cfg.method).preprocess.target_sum) == (500, 1e4)
-    assert build(compose().method).preprocess == Preprocess(max_value=10.0)
+    assert build(compose().method).preprocess == Preprocess(min_cells=2, target_sum=1e4, hvg_flavor="robust_v3")
     assert build(compose(["method=jojoscl_released"]).method).preprocess == Preprocess()
 
 
@@ -142,7 +142,7 @@ def test_compose_leaves_an_application_around_it_alone() -> None:
     ("override", "same"),
     [
         ("seed=1", False),
-        ("method.momentum=0.3", False),
+        ("method.ridge=0.3", False),
         ("trainer.max_epochs=3", False),
         ("data=yan", False),
         ("data.root=/elsewhere", True),
@@ -152,12 +152,12 @@ def test_compose_leaves_an_application_around_it_alone() -> None:
         ("pictures=false", True),
         ("corrupt.dropout=0.3", False),
         ("corrupt.dropout=0", True),
-        ("vary={method.alpha:0}", False),
-        ("vary={method.alpha:0.5}", True),
-        ("method.shrink_components=false", False),
+        ("vary={method.exponent:0}", False),
+        ("vary={method.exponent:0.5}", True),
+        ("method.shrink=false", False),
         ("method=jojoscl_paper", False),
         ("method.preprocess.n_top_genes=500", False),
-        ("method.lr=1e-3", True),
+        ("method.ridge=1e-1", True),
         ("n_clusters=3", False),
         ("trainer.threads=1", True),
         ("trainer.threads=2", False),
@@ -178,9 +178,11 @@ def test_run_folder_tells_dataset_method_selection_and_seed() -> None:
 
 
 def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
-    cfg = compose(["vary={method.alpha:0,corrupt.thin:0.5}"])
-    assert config_hash(cfg) == config_hash(varied(cfg)) == config_hash(compose(["method.alpha=0", "corrupt.thin=0.5"]))
-    assert (cfg.method.alpha, varied(cfg).method.alpha) == (0.5, 0)
+    cfg = compose(["vary={method.exponent:0,corrupt.thin:0.5}"])
+    assert (
+        config_hash(cfg) == config_hash(varied(cfg)) == config_hash(compose(["method.exponent=0", "corrupt.thin=0.5"]))
+    )
+    assert (cfg.method.exponent, varied(cfg).method.exponent) == (0.5, 0)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
         ("seed=0", None, None),
         ("corrupt.dropout=0.3", "dropout", 0.3),
         ("vary={method.preprocess.n_top_genes:500}", "preprocess.n_top_genes", 500),
-        ("vary={method.n_networks:0,method.anchor_partitions:1}", "n_networks=0, anchor_partitions", 1),
+        ("vary={method.shrink:false,method.n_draws:1}", "shrink=False, n_draws", 1),
         ("vary={method.smoothing:[1,1]}", "smoothing", "[1, 1]"),
     ],
 )
@@ -200,8 +202,8 @@ def test_metrics_say_what_a_study_changed(override: str, setting: str | None, st
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("vary={method.alpa:0}", "no setting 'alpa' .did you mean 'alpha'"),
-        ("vary={metod.alpha:0}", "there is no 'metod'"),
+        ("vary={method.rigde:0}", "no setting 'rigde' .did you mean 'ridge'"),
+        ("vary={metod.ridge:0}", "there is no 'metod'"),
         ("vary=3", "vary lists settings"),
     ],
 )
@@ -266,13 +268,13 @@ def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(tmp_path: 
 
 def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: AnnData) -> None:
     """Not even in one folder: the checkpoint holds the run's name."""
-    own = ["data=h5ad", f"data.path={tmp_path / 'x.h5ad'}", "n_clusters=3", "method.epochs=1", "method.min_steps=0",
-           "method.n_networks=1", "pictures=false", "trainer.progress_bar=false"]  # fmt: skip
+    own = ["data=h5ad", f"data.path={tmp_path / 'x.h5ad'}", "n_clusters=3", "method=jojoscl_paper", "method.epochs=1",
+           "pictures=false", "trainer.progress_bar=false"]  # fmt: skip
     cells.write_h5ad(tmp_path / "x.h5ad")
     run(compose(own), tmp_path / "run")
     (tmp_path / "run" / "metrics.json").unlink()  # as if it had been killed before the end
     cells[:100].copy().write_h5ad(tmp_path / "x.h5ad")
-    with pytest.raises(UserError, match="other settings of the data"):
+    with pytest.raises(UserError, match="was made with other settings"):
         run(compose(own), tmp_path / "run")
 
 
@@ -306,13 +308,18 @@ def test_settings_that_go_together_pass(overrides: tuple[str, ...]) -> None:
     ("override", "words"),
     [
         ("method.min_dims=41", "min_dims=41 is more than n_dims=40"),
-        ("method.preprocess.scale=false", "max_value clips z-scores, and scale=false makes none"),
-        ("method.smoothing=[20,10]", "the fewest and the most"),
+        ("method.preprocess.scale=false", "starts from z-scores: leave preprocess.scale=true"),
+        ("method.smoothing=[20,10]", "smoothing is the least and the most"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(override: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         build(compose([override]).method)
+
+
+def test_z_scores_that_are_not_made_cannot_be_clipped() -> None:
+    with pytest.raises(UserError, match="max_value clips z-scores, and scale=false makes none"):
+        build(compose(["method=leiden", "method.preprocess.scale=false"]).method)
 
 
 @pytest.mark.parametrize("override", ["n_clusters=many", "n_clusters=2.5", "n_clusters=true", "seed=-1", "selection=x"])
@@ -332,7 +339,7 @@ def test_settings_of_a_run_are_checked(override: str) -> None:
         "data.root='[{_target_: pandas.read_pickle, filepath_or_buffer: payload}]'",
         "method._target_=os.system",
         "+method.preprocess._target_=subprocess.run",
-        "method.instance_dims=[{_target_: builtins.eval, _args_: [1]}]",
+        "method.smoothing=[{_target_: builtins.eval, _args_: [1]}]",
         "+method.about.more=[[{deep: {_target_: builtins.exec}}]]",
         "data._target_=jojoscl.utils.errors.stop",
         "method._target_=[1]",
@@ -379,8 +386,8 @@ def test_a_sweep_over_what_hydra_calls_is_refused() -> None:
 
 
 def test_what_users_set_of_hydra_passes() -> None:
-    check_hydra(["hydra.run.dir=here", "data=yan"], multirun=False)
-    check_hydra(["hydra.sweep.dir=there", "seed=0,1", "hydra.verbose=true"], multirun=True)
+    assert check_hydra(["hydra.run.dir=here", "data=yan"], multirun=False) is None
+    assert check_hydra(["hydra.sweep.dir=there", "seed=0,1", "hydra.verbose=true"], multirun=True) is None
 
 
 @pytest.mark.parametrize(

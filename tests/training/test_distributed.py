@@ -24,8 +24,6 @@ from torch.nn.parallel import DistributedDataParallel
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.contrastive_sc import ContrastiveSC
-from jojoscl.methods.jojoscl.method import JojoSCL
-from jojoscl.methods.jojoscl.module import JojoSCLModule
 from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.methods.paper.module import PaperModule
 from jojoscl.methods.scdeepcluster import ScDeepCluster
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 
 N_CELLS, N_GENES, K = 12, 10, 3
 PAPER: dict[str, Any] = {"encoder_dims": [8, 6], "instance_dims": [6], "cluster_dims": [6]}
-ANCHORED: dict[str, Any] = {"n_dims": 4, "min_dims": 2, "hidden": 8, "instance_dims": [6]}
 
 
 def settings(n_devices: int = 2, **more: Any) -> TrainerSettings:
@@ -64,9 +61,7 @@ class FixedViews(nn.Module):
         self.n_views = 0
         module.view = self.view
         module.record = lambda _, **losses: self.losses.update(losses)
-        if isinstance(module, JojoSCLModule):
-            module.renew_clusters(module.query(x).detach().numpy())
-        elif isinstance(module, PaperModule):
+        if isinstance(module, PaperModule):
             module.labels.copy_(torch.arange(len(x)) % K)
             module.centroids.normal_()
 
@@ -82,13 +77,8 @@ def one_step(kind: str) -> dict[str, Tensor]:
     """Losses and gradients of a step on this process's share of the cells."""
     torch.manual_seed(0)
     x = torch.randn(N_CELLS, N_GENES, dtype=torch.float64)
-    scores = x[:, :4]
     preset, _, sure = kind.partition("-")
-    if preset == "default":
-        module = JojoSCL(**ANCHORED).module(np.eye(N_GENES, 4), N_CELLS, K, seed=0, epochs=1)
-        for parameter in module.query.correction.parameters():
-            nn.init.normal_(parameter, std=0.1)
-    elif preset == "contrastive_sc":
+    if preset == "contrastive_sc":
         module = ContrastiveSC(encoder_dims=[8, 6], mask_rate=0.0).module(N_GENES, seed=0)
         module.generator = None
     else:
@@ -101,8 +91,7 @@ def one_step(kind: str) -> dict[str, Tensor]:
     if dist.is_initialized():
         step = DistributedDataParallel(step)
     index = torch.randperm(N_CELLS)[:10]
-    batch = (x[index], index, scores[index], x[index.flip(0)])
-    step(tuple(map(own_share, batch[: 4 if preset == "default" else 2]))).backward()
+    step(tuple(map(own_share, (x[index], index)))).backward()
     found = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
     losses = (step.module if dist.is_initialized() else step).losses
     return found | losses
@@ -117,7 +106,7 @@ def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> 
 
 
 def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
-    kinds = ["default", "paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
+    kinds = ["paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
     launch(steps_of_rank, 2, L.LightningModule(), kinds, tmp_path)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt")
@@ -197,15 +186,12 @@ def test_interrupted_processes_go_on_and_end_as_unbroken_ones(tmp_path: Path) ->
     assert whole["h"] != trained(None, n_devices=1)["h"]
 
 
-def test_the_default_preset_finds_the_types_with_two_processes(tmp_path: Path) -> None:
+def test_two_processes_find_the_types_that_one_finds(tmp_path: Path) -> None:
     cells = simulate(n_cells=120, n_genes=1000, n_types=3, seed=1)
-    method = JojoSCL(**ANCHORED | {"n_dims": 8, "n_micro": 30, "batch_size": 32, "epochs": 3},
-                         min_steps=0)  # fmt: skip
+    method = PaperJojoSCL(encoder_dims=[64, 16], batch_size=32, epochs=8)
     found = method.fit_predict(without_labels(cells), 3, run=Run(tmp_path, trainer=settings()))
-    alone = method.fit_predict(without_labels(cells), 3, run=Run(trainer=settings(1)))
     assert adjusted_rand_score(cells.obs["cell_type"], found.labels) > 0.9
-    assert adjusted_rand_score(alone.labels, found.labels) > 0.9
-    assert [row["epoch"] for row in found.history] == list(range(6))
+    assert [row["epoch"] for row in found.history] == list(range(8))
     assert found.obsm["map"].shape == found.embedding.shape
 
 
@@ -222,7 +208,14 @@ def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_trains_on_two_processes(command: Command, tmp_path: Path) -> None:
-    done = command("trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=2", "data=simulated", "pictures=false")
+    done = command(
+        "method=jojoscl_paper",
+        "trainer=ddp",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=2",
+        "data=simulated",
+        "pictures=false",
+    )
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr.lower()
     assert done.stdout.count("ARI") == 1
@@ -258,7 +251,7 @@ def test_an_error_of_a_process_is_one_sentence() -> None:
 SCRIPT = """
 import jojoscl
 cells = jojoscl.simulate(n_cells=40, n_genes=50, n_types=2, seed=1)
-jojoscl.cluster(cells, 2, devices=2, accelerator="cpu", epochs=1, min_steps=1)
+jojoscl.cluster(cells, 2, devices=2, accelerator="cpu", method=jojoscl.PaperJojoSCL(epochs=1))
 print("done")
 """
 

@@ -18,7 +18,6 @@ from anndata import AnnData
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.contrastive_sc import ContrastiveSC
-from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.methods.scdeepcluster import ScDeepCluster
 from jojoscl.training.datamodule import CellDataModule
@@ -115,7 +114,6 @@ def test_a_signal_to_end_ends_a_program_that_does_not_handle_it(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("method", "rate"),
     [
-        (JojoSCL(lr=1e30, n_dims=8, min_dims=4, hidden=8), "lr, which is 1e.30"),
         (PaperJojoSCL(lr=1e30, epochs=3, **SMALL), "lr, which is 1e.30"),
         (ReleasedJojoSCL(lr=1e30, epochs=3, **SMALL), "lr, which is 1e.30"),
         (PaperJojoSCL(lambda_=1e38, epochs=3, **SMALL), "the weights of the losses"),
@@ -132,7 +130,7 @@ def test_a_training_that_diverges_is_one_sentence(method: Any, rate: str, cells:
 
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")  # where all cells end at one point
-@pytest.mark.parametrize("method", [JojoSCL, PaperJojoSCL, ReleasedJojoSCL, ContrastiveSC, ScDeepCluster])
+@pytest.mark.parametrize("method", [PaperJojoSCL, ReleasedJojoSCL, ContrastiveSC, ScDeepCluster])
 def test_a_rate_of_ten_thousand_gives_clusters_or_a_sentence(method: Any, cells: AnnData) -> None:
     short = {"pretrain_epochs": 3} if method is ScDeepCluster else {}
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
-import numpy as np
 import pytest
 import torch
 from anndata import AnnData
@@ -14,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 import jojoscl
 from jojoscl.data import simulate
 from jojoscl.data.preprocess import stored
-from jojoscl.methods.jojoscl.method import JojoSCL
+from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.fit import fit
 from jojoscl.training.settings import Run, TrainerSettings
@@ -30,7 +29,7 @@ def cells() -> AnnData:
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("settings", [{}, {"preprocess": {"dense_gib": 0}}], ids=["matrix", "store"])
 def test_a_gpu_finds_the_types_that_a_cpu_finds(cells: AnnData, settings: dict[str, Any], precision: str) -> None:
-    method = JojoSCL(**settings)
+    method = PaperJojoSCL(epochs=20, **settings)
     found = []
     for accelerator, how in (("cpu", "32-true"), ("gpu", precision)):
         run = Run(trainer=TrainerSettings(accelerator=accelerator, precision=how, progress_bar=False))
@@ -52,12 +51,10 @@ class NoWaiting(L.Callback):
 
 @pytest.mark.parametrize("backed", [False, True], ids=["matrix", "store"])
 def test_no_step_waits_for_the_gpu_that_holds_the_cells(cells: AnnData, backed: bool, tmp_path: Any) -> None:
-    method = JojoSCL()
+    method = PaperJojoSCL()
     x = stored(method.preprocess, cells, tmp_path) if backed else method.preprocess(cells).X
-    loadings = np.eye(x.shape[1], 10, dtype=np.float32)
-    scores = np.asarray(x @ loadings)
-    data = CellDataModule(x, scores, batch_size=128, neighbors=method.neighbors(scores, seed=0))
-    module = method.module(loadings, len(x), 4, seed=0, epochs=3)
+    data = CellDataModule(x, batch_size=128)
+    module = method.module(x.shape[1], 4, len(x), seed=0, epochs=3)
     settings = TrainerSettings(accelerator="gpu", progress_bar=False)
     try:
         fit(module, data, Run(trainer=settings), max_epochs=3, callbacks=[NoWaiting()])

@@ -31,8 +31,7 @@ from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 
 QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
-SMALL: dict[str, Any] = {"n_dims": 8, "min_dims": 4, "hidden": 8, "instance_dims": [8], "n_micro": 30, "epochs": 1,
-                         "min_steps": 2, "batch_size": 64}  # fmt: skip
+SMALL: dict[str, Any] = {"n_dims": 8, "min_dims": 4, "n_micro": 30, "n_draws": 1}
 METHODS: dict[str, Callable[[], Any]] = {
     "jojoscl": lambda: JojoSCL(**SMALL),
     "paper": lambda: PaperJojoSCL(encoder_dims=[16, 8], epochs=2),

@@ -16,7 +16,6 @@ import jojoscl
 from jojoscl.data import simulate
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Result
-from jojoscl.methods.jojoscl.method import JojoSCL
 from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.model.shrinkage import estimate_shrinkage, shrink_to_clusters
 from jojoscl.runner.config import compose
@@ -24,12 +23,7 @@ from jojoscl.runner.run import run as run_configured
 from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.training.shrinkage_log import ShrinkageRecord
 
-ANCHORED: dict[str, Any] = {
-    "n_dims": 8, "min_dims": 4, "hidden": 8, "instance_dims": [8, 8], "n_micro": 30,
-    "batch_size": 32, "epochs": 4, "min_steps": 0,
-}  # fmt: skip
 PAPER: dict[str, Any] = {"encoder_dims": [16, 8], "instance_dims": [8, 8], "batch_size": 32, "epochs": 4}
-PRESETS = {"default": ANCHORED, "paper": PAPER}
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +31,9 @@ def cells() -> AnnData:
     return without_labels(simulate(n_cells=90, n_genes=200, n_types=3, seed=1))
 
 
-def fitted(preset: str, cells: AnnData, folder: Path | None = None, **settings: Any) -> Result:
+def fitted(cells: AnnData, folder: Path | None = None, **settings: Any) -> Result:
     run = Run(folder, trainer=TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0))
-    method = JojoSCL if preset == "default" else PaperJojoSCL
-    return method(**(PRESETS[preset] | settings)).fit_predict(cells, 3, run=run)
+    return PaperJojoSCL(**(PAPER | settings)).fit_predict(cells, 3, run=run)
 
 
 # ---- the record ------------------------------------------------------------------------------------------------
@@ -56,7 +49,6 @@ class Trainer:
 class Module:
     """Four cells in two clusters."""
 
-    shrinks_mean = False
     centroids = torch.zeros(2, 2)
     labels = torch.tensor([0, 0, 1, 1])
     x1 = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 5.0], [0.0, 7.0]])
@@ -114,27 +106,24 @@ def test_the_cosine_gap_is_that_of_pairs() -> None:
     assert recorded().query("quantity == 'cosine_gap'")["value"].iloc[0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_what_is_recorded(preset: str, cells: AnnData) -> None:
-    table = pd.DataFrame(fitted(preset, cells).shrinkage)
-    n_epochs = {"default": 8, "paper": 4}[preset]
-    assert sorted(table["epoch"].unique()) == list(range(n_epochs))
+def test_what_is_recorded(cells: AnnData) -> None:
+    table = pd.DataFrame(fitted(cells).shrinkage)
+    assert sorted(table["epoch"].unique()) == list(range(4))
     assert set(table["quantity"]) == {"cosine_gap", "n", "sigma2", "tau2", "b", "movement", "distance"}
     assert (table.query("quantity == 'n'").groupby("epoch")["value"].sum() == 90).all()
     assert table.query("quantity == 'b'")["value"].between(0, 1).all()
 
 
 def test_without_temporal_clusters_the_gap_alone_is_recorded(cells: AnnData) -> None:
-    assert {row["quantity"] for row in fitted("paper", cells, sure="none").shrinkage} == {"cosine_gap"}
+    assert {row["quantity"] for row in fitted(cells, sure="none").shrinkage} == {"cosine_gap"}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_recording_changes_nothing(preset: str, cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched = fitted(preset, cells)
+def test_recording_changes_nothing(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = fitted(cells)
     with monkeypatch.context() as patched:
         for hook in ("on_train_batch_end", "on_train_epoch_end"):
             patched.setattr(ShrinkageRecord, hook, lambda *_: None)
-        alone = fitted(preset, cells)
+        alone = fitted(cells)
     assert watched.shrinkage
     assert not alone.shrinkage
     np.testing.assert_array_equal(watched.labels, alone.labels)
@@ -146,11 +135,8 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_a_resumed_record_is_unbroken(
-    preset: str, cells: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, epoch_start = fitted(preset, cells), ShrinkageRecord.on_train_epoch_start
+def test_a_resumed_record_is_unbroken(cells: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, epoch_start = fitted(cells), ShrinkageRecord.on_train_epoch_start
 
     def dying(record: ShrinkageRecord, trainer: Any, module: Any) -> None:
         if trainer.current_epoch == 2:
@@ -160,10 +146,10 @@ def test_a_resumed_record_is_unbroken(
     with monkeypatch.context() as patched:
         patched.setattr(ShrinkageRecord, "on_train_epoch_start", dying)
         with pytest.raises(Killed):
-            fitted(preset, cells, tmp_path)
+            fitted(cells, tmp_path)
     L.seed_everything(99, verbose=False)
     for _ in ("resumed", "finished"):
-        again = fitted(preset, cells, tmp_path)
+        again = fitted(cells, tmp_path)
         assert again.shrinkage == whole.shrinkage
         np.testing.assert_array_equal(again.obsm["map"], whole.obsm["map"])
 
@@ -200,9 +186,8 @@ def test_cells_go_to_their_posterior_mean() -> None:
         torch.testing.assert_close(found[i], mu + (1 - b[labels[i]]) * (h[i] - mu))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_map_embedding_shrinks_each_cluster_by_one_factor(preset: str, cells: AnnData) -> None:
-    result = fitted(preset, cells)
+def test_the_map_embedding_shrinks_each_cluster_by_one_factor(cells: AnnData) -> None:
+    result = fitted(cells)
     for k in range(3):
         h, shrunk = (x[result.labels == k].astype(np.float64) for x in (result.embedding, result.obsm["map"]))
         mu = h.mean(0)
@@ -212,6 +197,6 @@ def test_the_map_embedding_shrinks_each_cluster_by_one_factor(preset: str, cells
 
 
 def test_the_scanpy_call_adds_the_map_embedding(cells: AnnData) -> None:
-    found = jojoscl.cluster(cells, 3, copy=True, accelerator="cpu", **ANCHORED)
+    found = jojoscl.cluster(cells, 3, copy=True, accelerator="cpu", method=PaperJojoSCL(**PAPER))
     assert found is not None
     assert found.obsm["X_jojoscl_map"].shape == found.obsm["X_jojoscl"].shape == (90, 8)

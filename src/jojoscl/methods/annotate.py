@@ -21,7 +21,7 @@ def check_key(key: str) -> str:
     return key
 
 
-def annotate(adata: AnnData, key: str, result: Result, settings: dict[str, Any], cells: AnnData) -> None:
+def annotate(adata: AnnData, key: str, result: Result, settings: dict[str, object], cells: AnnData) -> None:
     """Add obs[key] and what else the method says of a cell, obsm["X_" + key] (and more) and uns[key] in place.
 
     Parameters
@@ -37,7 +37,7 @@ def annotate(adata: AnnData, key: str, result: Result, settings: dict[str, Any],
         Whatever the assignment raises; `adata` is then as it was before.
     """
     names = pd.Index(sorted(map(str, set(result.labels)), key=int), dtype=object)  # written by every anndata
-    obs: dict[str, Any] = {key: pd.Categorical(result.labels.astype(str), names)}
+    obs: dict[str, object] = {key: pd.Categorical(result.labels.astype(str), names)}
     obs |= {f"{key}_{name}": values for name, values in result.obs.items()}
     obsm = {f"X_{key}": result.embedding} | {f"X_{key}_{name}": x for name, x in result.obsm.items()}
     told = {name: cells.uns[name] for name in ("kind", "kind_decided_by") if name in cells.uns}
@@ -61,6 +61,6 @@ def _drop(store: Any, name: str) -> None:
         del store[name]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return a number or an array of numpy as JSON knows it, and anything else in words."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)

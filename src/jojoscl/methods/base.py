@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, ParamSpec, Protocol
+from typing import ClassVar, ParamSpec, Protocol
 
 import numpy as np
 from anndata import AnnData
@@ -37,12 +37,12 @@ class Result:
     labels: np.ndarray
     embedding: np.ndarray
     seconds: dict[str, float]
-    info: dict[str, Any] = field(default_factory=dict)
+    info: Mapping[str, object] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     last_labels: np.ndarray | None = None
     obs: dict[str, np.ndarray] = field(default_factory=dict)
     obsm: dict[str, np.ndarray] = field(default_factory=dict)
-    shrinkage: list[dict[str, Any]] = field(default_factory=list)
+    shrinkage: Sequence[Mapping[str, object]] = field(default_factory=list)
     uns: dict[str, np.ndarray] = field(default_factory=dict)
 
 

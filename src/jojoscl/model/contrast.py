@@ -34,7 +34,7 @@ class Contrast(NamedTuple):
 
     @property
     def shrinkage(self) -> np.ndarray:
-        """1 - 1 / lambda_k (d,), in [0, 1]; all 1 where none is left, as for a few cells, whose neighbors tell nothing."""
+        """1 - 1 / lambda_k (d,), in [0, 1]; all 1 where that leaves nothing, as for very few cells."""
         kept = np.maximum(1 - 1 / np.maximum(self.ratio, 1e-12), 0)
         return kept if kept.any() else np.ones_like(kept)
 

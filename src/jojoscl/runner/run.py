@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig
 
 from jojoscl.clustering.metrics import scores, silhouette
@@ -28,6 +27,7 @@ from jojoscl.runner.config import (
 )  # fmt: skip
 from jojoscl.runner.registry import build
 from jojoscl.runner.wandb import Wandb
+from jojoscl.training.loggers import CSVLogger, Logger
 from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError
 

@@ -10,9 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lightning.pytorch.loggers import Logger
-
 from jojoscl.runner.config import Plain
+from jojoscl.training.loggers import Logger
 from jojoscl.utils.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import lightning as L
 import torch
@@ -13,10 +12,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from jojoscl.clustering.kmeans import assign
-from jojoscl.training.settings import Oracle, State
+from jojoscl.training.settings import Hooked, Oracle, State
 
 
-def renewed_clusters(trainer: Any, module: Any) -> Tensor:
+def renewed_clusters(trainer: Hooked, module: Hooked) -> Tensor:
     """Let `module` renew its clusters from the embeddings of all cells that it names, and return them (n_cells,).
 
     The module has ``clusters_on``, the name of one of its outputs (n_cells, P), and ``renew_clusters(output)``.
@@ -31,7 +30,7 @@ class TemporalClusters(L.Callback):
     def __init__(self, every: int = 1) -> None:
         self.every = every
 
-    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+    def on_train_epoch_start(self, trainer: Hooked, module: Hooked) -> None:
         if trainer.current_epoch % self.every == 0:
             renewed_clusters(trainer, module)
 
@@ -110,7 +109,7 @@ class OracleSelection(Kept):
         self.oracle, self.on, self.n_init = oracle, on, n_init
         self.best: State = {"score": -float("inf"), "epoch": -1}
 
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
         outputs = trainer.datamodule.embed(module)
         labels = assign(outputs, self.on, module.n_clusters, seed=module.seed, n_init=self.n_init)
         if (score := self.oracle(labels)) > self.best["score"]:

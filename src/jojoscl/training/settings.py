@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
 State = dict[str, Any]  # what a checkpoint, or a callback in it, keeps
+Hooked = Any  # a trainer or a module, as Lightning's hooks get them: each callback knows which attributes it needs
 Oracle = Callable[[np.ndarray], float]  # scores labels against the truth; only under `selection=oracle`
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 

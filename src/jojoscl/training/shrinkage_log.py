@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -15,6 +13,7 @@ from jojoscl.model.shrinkage import ShrinkageSums, estimate_shrinkage, shrink_to
 from jojoscl.training.callbacks import Kept
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.module import MomentumModule
+from jojoscl.training.settings import Hooked
 from jojoscl.utils.seeding import at_most, derived_seed
 
 _MOST_CELLS = 100_000
@@ -43,7 +42,7 @@ class ShrinkageRecord(Kept):
     def on_train_epoch_start(self, trainer: object, module: object) -> None:
         self.n_seen = 0
 
-    def on_train_batch_end(self, trainer: Any, module: Any, *args: object) -> None:
+    def on_train_batch_end(self, trainer: Hooked, module: Hooked, *args: object) -> None:
         most = min(len(module.labels), _MOST_CELLS)
         if not self.views:  # one place for all: parts kept from each batch would leave holes in the memory around them
             self.views = [view.new_empty(most, *view.shape[1:]) for view in module.views]
@@ -52,7 +51,7 @@ class ShrinkageRecord(Kept):
             kept[slots.to(kept.device)] = view
         self.n_seen += len(slots)
 
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
         x1, x2, index = (kept[: self.n_seen] for kept in self.views)
         epoch = trainer.current_epoch
         self.add(epoch, "cosine_gap", cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2))))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
 
 from jojoscl.training.callbacks import Kept, renewed_clusters
+from jojoscl.training.settings import Hooked
 
 
 class _Stop(Kept):
@@ -52,11 +52,11 @@ class SettledLabels(_Stop):
         self.every, self.tolerance = every, tolerance
         self.labels: Tensor | None = None
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
+    def on_train_start(self, trainer: Hooked, module: Hooked) -> None:
         labels = renewed_clusters(trainer, module)
         self.labels = labels if self.labels is None else self.labels
 
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
         if (trainer.current_epoch + 1) % self.every:
             return
         before, self.labels = self.labels, renewed_clusters(trainer, module)

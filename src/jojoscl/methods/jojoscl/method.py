@@ -91,6 +91,8 @@ class JojoSCL(MethodSettings):
             bounds = getattr(self, name)
             if len(bounds) != 2 or bounds[0] > bounds[1]:
                 raise UserError(f"{name} is the least and the most, such as {[8, 20]}, not {bounds}.")
+        if not self.preprocess.scale:
+            raise UserError("JojoSCL starts from z-scores: leave preprocess.scale=true.")
         if self.min_dims > self.n_dims:
             raise UserError(f"min_dims={self.min_dims} is more than n_dims={self.n_dims}: lower it.")
 
