@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-slurm lint type doctest bench bench-large reproduce tables figures report notebooks clean
+.PHONY: help install demo test test-slow test-slurm lint type doctest fuzz bench bench-large reproduce tables figures report notebooks clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ type: $(INSTALLED) ## mypy, strict, on src
 
 doctest: $(INSTALLED) ## the examples in docstrings
 	$(BIN)/python -m pytest tests/test_doctests.py
+
+fuzz: $(INSTALLED) ## damaged files and killed runs: no crash, no other result (half an hour)
+	$(BIN)/python -m tests.fuzz
 
 bench: $(INSTALLED) ## time of the import, of the training loop and of the loader, and peak memory of a large run
 	$(BIN)/python benchmarks/startup.py

@@ -23,6 +23,7 @@ from jojoscl.data.preprocess import preprocessed, stored
 from jojoscl.data.store import Store
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_folder
+from tests.hostile import flipped_or_cut
 
 SETTINGS = Preprocess(n_top_genes=50)
 
@@ -109,10 +110,7 @@ def test_a_flipped_or_cut_byte_gives_no_other_result(adata: AnnData, tmp_path: P
     written = {file: file.read_bytes() for file in entries(entry)}
     for _ in range(150):
         file = list(written)[rng.integers(len(written))]
-        content = bytearray(written[file])
-        at = rng.integers(len(content))
-        content[at] ^= 1 << rng.integers(8)
-        file.write_bytes(content[:at] if rng.random() < 0.3 else content)
+        file.write_bytes(flipped_or_cut(written[file], rng))
         found = stored(SETTINGS, cells, folder)
         np.testing.assert_array_equal(found[:], expected)
         for path, good in written.items():  # what was computed anew is what was there

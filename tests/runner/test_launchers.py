@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ import pandas as pd
 import pytest
 
 from jojoscl.runner.sweep import collect
+from tests.hostile import processes_with
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import Command
@@ -81,16 +81,6 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(comma
     np.testing.assert_array_equal(labels[0], labels[1])
     losses = [pd.read_csv(folder / "csv" / "metrics.csv") for folder in (runs[4]["folder"], tmp_path / "alone")]
     pd.testing.assert_frame_equal(losses[0], losses[1], check_exact=True)
-
-
-def processes_with(mark: str) -> list[str]:
-    """The live processes that have `mark` in their environment."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in (path / "environ").read_bytes() and ") Z" not in (path / "stat").read_text():
-                found.append(path.name)
-    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux only")

@@ -5,32 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.training.checkpoint import load_fitting, load_sealed, seal
-from jojoscl.training.datamodule import CellDataModule
-from jojoscl.training.fit import fit
-from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
+from tests.hostile import METHOD, trained
 
 SENTENCE = "is not a checkpoint that can be read, or is damaged: delete it, or start anew by force=true"
-METHOD = PaperJojoSCL(encoder_dims=[8, 4], instance_dims=[4], cluster_dims=[4], sure="none")
-
-
-def trained(folder: Path, n_epochs: int = 1) -> Path:
-    x = np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32)
-    settings = TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0)
-    module = METHOD.module(6, 2, 20, seed=0, epochs=2)
-    fit(module, CellDataModule(x), Run(folder, trainer=settings, config_hash="abc"), max_epochs=n_epochs)
-    return folder / "last.ckpt"
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return trained(tmp_path_factory.mktemp("run")).read_bytes()
+    folder = tmp_path_factory.mktemp("run")
+    trained(folder)
+    return (folder / "last.ckpt").read_bytes()
 
 
 @pytest.mark.parametrize("where", [0, 1, 40, 0.1, 0.3, 0.5, 0.7, 0.9, -87, -66, -65, -64, -30, -1])
