@@ -57,9 +57,11 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(comma
     pytest.importorskip("joblib")
     pytest.importorskip("wandb")
     (tmp_path / "spy.py").write_text(SPY)
+    allow = "from jojoscl.runner import registry\nregistry.SETTINGS['Spy'] = 'spy'\n"  # in each process, at its start
+    (tmp_path / "sitecustomize.py").write_text(allow)
     path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
     path["OMP_NUM_THREADS"] = "1"  # as joblib's own processes have: other sums of floats, other labels
-    arguments = (*TRAINED, "method._target_=spy.Spy", "logger=wandb")
+    arguments = (*TRAINED, "method._target_=Spy", "logger=wandb")
     done = command("-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "n_clusters=2,61,3,4", *arguments, **path)
     assert done.returncode == 1, done.stderr
     (failed,) = (tmp_path / "runs").rglob("failed.txt")
