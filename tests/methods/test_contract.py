@@ -188,7 +188,7 @@ OTHER: dict[str, Any] = {  # where twice the value, the opposite or the next cho
     "pretrain_patience": 1, "pretrain_gain": 1.0, "lr_period": 3, "tolerance": 1.0, "n_pcs": 3,
     "noise_sd": 1.0, "check_every": 1, "ridge": 5.0, "resolution": 4.0, "estimate_resolution": 9.0,
     "n_neighbors": 4, "weight_decay": 10.0, "positives": [3, 4], "contrast": "none", "n_components": 9,
-    "smoothing_factors": [0.8, 2.0], "consensus_micro": 4, "consensus_exponent": 1.0,
+    "smoothing_factors": [0.8, 2.0], "exponent": 4.0, "consensus_exponent": 1.0,
 }  # fmt: skip
 WITH: dict[str, dict[str, Any]] = {  # settings that act only beside others
     "pretrain_gain": {"pretrain_patience": 2, "pretrain_epochs": 9}, "pretrain_patience": {"pretrain_epochs": 9},
@@ -197,6 +197,7 @@ WITH: dict[str, dict[str, Any]] = {  # settings that act only beside others
 }  # fmt: skip
 UNKNOWN_K = ("estimate_resolution",)
 NO_EFFECT = {
+    "consensus_micro": "acts above so many groups of cells: tests/clustering/test_consensus.py",
     "name": "what the results call it",
     "n_starts": "the best of several starts is the first one on clear types",
     "n_init": "the best of several starts is the first one on clear types",

@@ -57,8 +57,8 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(comma
     pytest.importorskip("joblib")
     pytest.importorskip("wandb")
     (tmp_path / "spy.py").write_text(SPY)
-    allow = "from jojoscl.runner import registry\nregistry.SETTINGS['Spy'] = 'spy'\n"  # in each process, at its start
-    (tmp_path / "sitecustomize.py").write_text(allow)
+    known = "import jojoscl.runner.registry\njojoscl.runner.registry.SETTINGS['Spy'] = 'spy'\n"
+    (tmp_path / "sitecustomize.py").write_text(known)  # of every process
     path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
     path["OMP_NUM_THREADS"] = "1"  # as joblib's own processes have: other sums of floats, other labels
     arguments = (*TRAINED, "method._target_=Spy", "logger=wandb")

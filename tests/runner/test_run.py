@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -23,9 +22,9 @@ from anndata import AnnData
 import jojoscl.runner.run
 from jojoscl.data.cells import without_labels
 from jojoscl.methods.base import Result
-from jojoscl.methods.controls import RandomLabels
 from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.runner.config import compose
+from jojoscl.runner.registry import SETTINGS
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
@@ -137,10 +136,10 @@ class Spy(PaperJojoSCL):
 
 
 @pytest.mark.parametrize("selection", ["last", "oracle"])
-def test_labels_are_not_in_what_a_method_gets(tmp_path: Path, selection: str) -> None:
-    Spy.__module__ = __name__
+def test_labels_are_not_in_what_a_method_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selection: str) -> None:
+    monkeypatch.setitem(SETTINGS, "Spy", __name__)
     cfg = compose([*PAPER, "trainer.max_epochs=2", f"paths.cache={tmp_path / 'cache'}", f"selection={selection}",
-                   f"method._target_={__name__}.Spy"])  # fmt: skip
+                   "method._target_=Spy"])  # fmt: skip
     run(cfg, tmp_path / "run")
     seen = Spy.seen["adata"]
     assert seen.obs.shape[1] == seen.var.shape[1] == 0
@@ -150,25 +149,14 @@ def test_labels_are_not_in_what_a_method_gets(tmp_path: Path, selection: str) ->
     assert ("oracle" in Spy.seen) is (selection == "oracle")
 
 
-@dataclasses.dataclass(kw_only=True)
-class Ceiling(RandomLabels):
-    """A control that says what it was told."""
-
-    takes_truth = True
-
-    def fit_predict(self, adata: AnnData, n_clusters: int | None, *, truth: Any, **kwargs: Any) -> Result:  # type: ignore[override]
-        result = super().fit_predict(adata, n_clusters, **kwargs)
-        return dataclasses.replace(result, labels=np.unique(truth, return_inverse=True)[1])
-
-
 def test_a_control_that_takes_the_truth_gets_it_and_is_marked(tmp_path: Path, cells: AnnData) -> None:
-    overrides = [*PAPER[:4], "pictures=false", "method=random", f"method._target_={__name__}.Ceiling"]
+    overrides = [*PAPER[:4], "pictures=false", "method=truth"]
     metrics = run(compose(overrides), tmp_path / "run")
     assert (metrics["ari"], metrics["selection"]) == (1.0, "truth")
     assert list(collect(tmp_path)["selection"]) == ["truth"]
     without_labels(cells).write_h5ad(tmp_path / "bare.h5ad")
     bare = ["data=h5ad", f"data.path='{tmp_path}/bare.h5ad'", "n_clusters=3", *overrides[4:]]
-    with pytest.raises(UserError, match="method=random needs annotated types, and these cells have none"):
+    with pytest.raises(UserError, match="method=truth needs annotated types, and these cells have none"):
         run(compose(bare), tmp_path / "bare")
 
 

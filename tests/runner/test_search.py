@@ -129,7 +129,7 @@ def test_choices_are_written_as_hydra_reads_them() -> None:
     settings = build(compose(["search=default"]).search)
     settings = Search(**vars(settings) | {"space": space})
     for choice, written in zip(choices, settings.distributions["method.instance_dims"].choices, strict=True):
-        (cfg,) = jojoscl.runner.search.configs(settings, [], {"method.instance_dims": written})
+        (cfg,) = jojoscl.runner.search.configs(settings, ["method=jojoscl_paper"], {"method.instance_dims": written})
         assert cfg.method.instance_dims == choice
 
 

@@ -93,6 +93,6 @@ with processes.interruptible():
 def test_ctrl_c_in_a_call_from_python_is_keyboard_interrupt(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(History, "on_train_epoch_end", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        jojoscl.cluster(cells, 3)
+        jojoscl.cluster(cells, 3, method=jojoscl.PaperJojoSCL(epochs=1))
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     assert "jojoscl" not in cells.obs

@@ -14,6 +14,7 @@ from jojoscl.data.io.download import RemoteFile
 from jojoscl.data.io.readers import read_h5, read_rda
 from jojoscl.data.io.tables import read_table
 from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.files import conf_dir
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,6 @@ def _read_pbmc68k() -> AnnData:
 READERS: dict[str, Callable[..., AnnData]] = {
     "h5": read_h5, "rda": read_rda, "table": read_table, "geo": _read_geo, "scanpy": _read_pbmc68k,
 }  # fmt: skip
-
-
-def conf_dir() -> Path:
-    """Return the folder of the YAML files: inside the installed package, or beside `src` in a checkout."""
-    inside = Path(__file__).parents[1] / "conf"
-    return inside if inside.exists() else Path(__file__).parents[3] / "conf"
 
 
 def _entry(

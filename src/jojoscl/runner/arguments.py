@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jojoscl.runner.config import compose, conf_dir, parse
-from jojoscl.utils.errors import UserError
+from jojoscl.utils.errors import UserError, nearest
 
 _PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir)))")
 _WRITTEN_FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|""")
@@ -45,7 +45,7 @@ def check_arguments(arguments: Sequence[str]) -> Namespace:
     parser.error = refuse
     found = parser.parse_args(list(arguments))
     for override in parse(found.overrides):
-        _check(override)
+        _check(override, own_choices=found.config_dir is not None)
     return found
 
 
@@ -67,7 +67,7 @@ def quoted(argument: str, *, several: bool) -> str:
     return f"{key}={','.join(texts)}"
 
 
-def _check(override: Override) -> None:
+def _check(override: Override, *, own_choices: bool) -> None:
     key, line = str(override.key_or_group or ""), override.input_line
     if not key:
         raise UserError(f"{line!r} cannot be read: settings are given as key=value.")
@@ -79,6 +79,9 @@ def _check(override: Override) -> None:
     names = value.list if isinstance(value, ChoiceSweep) else [value]
     if is_group(key) and not override.is_delete() and any(x is None or isinstance(x, int | float) for x in names):
         raise UserError(f"{line!r} names no choice: jojoscl --help lists those of each group.")
+    for name in names if is_group(key) and not own_choices else []:  # Hydra says it too, after seconds of imports
+        if isinstance(name, str) and not (conf_dir() / key / f"{name.removesuffix('.yaml')}.yaml").exists():
+            raise UserError(f"{key} has no choice {name!r}{nearest(name, choices(key))}.")
     refuse_empty_sweeps([override])
 
 

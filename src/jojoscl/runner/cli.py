@@ -63,11 +63,11 @@ def command(arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: the words are ours
     # OpenMP threads that wait by spinning make training ten times slower where another process has a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    register_resolvers()
     several = bool({"-m", "--multirun"} & set(arguments))
     arguments = [quoted(argument, several=several) for argument in arguments]
     sys.argv = [sys.argv[0], *arguments]  # which Hydra reads
     found = check_arguments(arguments)
+    register_resolvers()  # which imports every method
     if found.config_dir or any("hydra" in override for override in found.overrides):
         check_hydra(found.overrides, multirun=found.multirun, config_dir=found.config_dir)
     if is_search(found):

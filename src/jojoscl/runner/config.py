@@ -22,10 +22,9 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.data.catalog import conf_dir as conf_dir
-from jojoscl.data.datasets import labelled_files
 from jojoscl.runner.registry import build, class_of, refuse_calls, register_settings
 from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.files import conf_dir as conf_dir
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a help text needs none
@@ -53,9 +52,9 @@ class RunSettings(Settings):
     outermost = True
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.n_clusters, str) and self.n_clusters != "annotated":
+        if self.n_clusters not in (None, "annotated") and type(self.n_clusters) is not int:
             raise UserError(f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}.")
+        super().__post_init__()
 
 
 def parse(overrides: Iterable[str]) -> list[Override]:
@@ -224,6 +223,8 @@ def files_to_run(cfg: DictConfig) -> str:
     data = cfg.data
     if not OmegaConf.select(data, "folder"):
         raise UserError("No folder is given: name one by data.folder=/path/to/folder.")
+    from jojoscl.data.datasets import labelled_files  # slow to import, and needed only here
+
     files = labelled_files(Path(data.folder).expanduser(), data.label_key)
     for name in data.kinds or {}:
         if name not in (stems := [path.stem for path in files]):

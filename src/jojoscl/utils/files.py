@@ -28,6 +28,12 @@ _STALE_SECONDS = 7 * 24 * 3600.0  # of a temporary whose process cannot be asked
 _live: set[Path] = set()  # the temporaries of this process
 
 
+def conf_dir() -> Path:
+    """Return the folder of the YAML files: inside the installed package, or beside `src` in a checkout."""
+    inside = Path(__file__).parents[1] / "conf"
+    return inside if inside.exists() else Path(__file__).parents[3] / "conf"
+
+
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`, with the same suffix; rename it to `path` if the block succeeds.
