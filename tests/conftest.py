@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from anndata import AnnData
 
 from jojoscl.data import simulate
 from jojoscl.runner.cli import main
+
+# Started in the background a shell lets SIGINT be ignored, and children would inherit that: tests send it to them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -74,7 +74,7 @@ def test_the_unchanged_runs_are_a_strength_of_every_setting(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("setting", "method", "value"),
     [
-        ("momentum", "jojoscl", 0.99),
+        ("momentum", "jojoscl_anchored", 0.99),
         ("momentum", "jojoscl_paper", 0.5),
         ("preprocess.n_top_genes", "pca_kmeans", 2000),
         ("thin", "pca_kmeans", 1),
