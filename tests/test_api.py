@@ -80,9 +80,11 @@ def test_wrong_settings_are_refused_before_anything_is_done(
     assert "jojoscl" not in cells.uns
 
 
-def test_settings_of_the_networks_of_0_1_are_named_and_without_effect(cells: AnnData) -> None:
-    with pytest.warns(FutureWarning, match="epochs, lr: no effect since 0.2"):
-        found = jojoscl.cluster(cells, 3, copy=True, epochs=2, lr=1e4)
+def test_settings_of_the_networks_of_0_1_are_named_and_without_effect(
+    cells: AnnData, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = jojoscl.cluster(cells, 3, copy=True, epochs=2, lr=1e4)
+    assert "epochs, lr: no effect since 0.2" in caplog.text
     assert list(found.obs["jojoscl"]) == list(jojoscl.cluster(cells, 3, copy=True).obs["jojoscl"])
 
 

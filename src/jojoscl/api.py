@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from typing import TYPE_CHECKING
 
 from jojoscl.utils.errors import UserError
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from jojoscl.methods.base import Method
+
+log = logging.getLogger(__name__)
 
 _TRAINED = {
     *("n_networks", "hidden", "instance_dims", "mask_rate", "noise_sd", "n_positives", "momentum", "alpha", "beta"),
@@ -120,10 +122,8 @@ def _method(method: Method | None, settings: dict[str, object]) -> Method:
         from jojoscl.methods.jojoscl.method import JojoSCL
 
         if gone := sorted(settings.keys() & _TRAINED):
-            warnings.warn(
-                f"{', '.join(gone)}: no effect since 0.2, as the default method trains no network (PaperJojoSCL does).",
-                FutureWarning,
-                stacklevel=3,
+            log.warning(
+                "%s: no effect since 0.2, the default method trains no network as PaperJojoSCL does", ", ".join(gone)
             )
         return JojoSCL.of({name: value for name, value in settings.items() if name not in _TRAINED})
     if settings:

@@ -15,7 +15,7 @@ from jojoscl.utils.errors import UserError
 POINTS = {
     "ablation": [(None, None), ("sure", "none"), ("alpha", 0), ("smoothing", "[1, 1]")],
     "noise": [(None, None), ("dropout", 0.1), ("dropout", 0.5), ("gaussian", 1.0)],
-    "sensitivity": [(None, None), ("momentum", 0.5), ("preprocess.n_top_genes", 500)],
+    "sensitivity": [(None, None), ("ridge", 0.5), ("preprocess.n_top_genes", 500)],
     "augmentation": [
         ("mask_rate=0.5, noise_sd", 0.0),
         ("mask_rate=0.5, noise_sd", 0.1),
@@ -75,6 +75,7 @@ def test_the_unchanged_runs_are_a_strength_of_every_setting(tmp_path: Path) -> N
     ("setting", "method", "value"),
     [
         ("momentum", "jojoscl_anchored", 0.99),
+        ("ridge", "jojoscl", 0.1),
         ("momentum", "jojoscl_paper", 0.5),
         ("preprocess.n_top_genes", "pca_kmeans", 2000),
         ("thin", "pca_kmeans", 1),
