@@ -109,11 +109,11 @@ def test_no_logarithm_is_as_large_as_a_count() -> None:
 
 def test_corrected_counts_cluster_as_counts_where_the_user_says_so() -> None:
     with pytest.raises(UserError, match="kind"):
-        jojoscl.cluster(AnnData(AMBIENT), 4, epochs=2, min_steps=2)
+        jojoscl.cluster(AnnData(AMBIENT), 4)
     ari = []
     for x, kind in ((COUNTS, "auto"), (AMBIENT, "rpkm")):
         adata = AnnData(x)
-        jojoscl.cluster(adata, 4, kind=kind, epochs=2, min_steps=2)
+        jojoscl.cluster(adata, 4, kind=kind)
         ari.append(scores(TYPES, adata.obs["jojoscl"].cat.codes.to_numpy())["ari"])
         told = adata.uns["jojoscl"]["kind"], adata.uns["jojoscl"]["kind_decided_by"]
         assert told == (("counts", "whole numbers") if kind == "auto" else ("rpkm", "setting"))
