@@ -170,6 +170,27 @@ def test_a_search_with_other_settings_is_not_mixed_in(in_process: InProcess) -> 
 # ---- several processes -----------------------------------------------------------------------------------------
 
 
+def test_a_trial_that_ended_after_the_list_was_read_is_not_taken_up(tmp_path: Path) -> None:
+    """The other process tells its result, then frees its lock; the list of trials is from before."""
+    settings = build(compose(["search=n_clusters", "search.n_trials=1"]).search)
+    worker = jojoscl.runner.search.Worker(settings, (), tmp_path)
+    opened = worker.open()
+    claimed = worker.claim(opened)
+    assert claimed is not None
+    trial, lock = claimed
+    real = type(opened).trials.fget
+    before = real(opened)
+    opened.tell(trial, 0.5)
+    lock.release()
+    lists = iter([before])
+
+    class Late(type(opened)):  # type: ignore[misc]
+        trials = property(lambda self: next(lists, None) or real(self))
+
+    opened.__class__ = Late
+    assert worker.claim(opened) is None
+
+
 def test_two_processes_share_a_search_and_lose_and_repeat_nothing(in_process: InProcess, tmp_path: Path) -> None:
     n_trials = 8
     arguments = (*TINY, f"search.n_trials={n_trials}", "search.space.n_clusters.high=50")

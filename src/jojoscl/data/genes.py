@@ -64,9 +64,10 @@ def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np
 def robust_v3_genes(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int, n_top_genes: int) -> np.ndarray:
     """Return the indices of the genes whose counts vary most beyond what their mean lets one expect.
 
-    As scanpy's flavor ``seurat_v3`` (Stuart et al., Cell 2019): counts are divided by the standard deviation that the
-    trend of the variances over the means gives, clipped at sqrt(n_cells), and ranked by their variance. The trend is
-    one of medians and not a loess, which fails on sparse genes.
+    In the manner of scanpy's flavor ``seurat_v3`` (Stuart et al., Cell 2019), though the genes are others: counts are
+    divided by the standard deviation that the trend of the variances over the means gives, clipped at sqrt(n_cells),
+    and ranked by their variance. The trend is one of medians and not a loess, which fails on sparse genes; it lies too
+    low for the genes with the largest means (about .2 in log10 of the variance), which are therefore favored.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class Preprocess(Settings):
     n_top_genes: int | None = setting(2000, "How many highly variable genes to keep; None keeps all.", low=1)
     hvg_flavor: str = setting(
         "seurat",
-        "Scanpy's rule to choose them, or robust_v3, seurat_v3 with a trend that never fails.",
+        "Scanpy's rule to choose them; robust_v3 is ours, like seurat_v3 with a trend of medians.",
         values=("seurat", "cell_ranger", "seurat_v3", "robust_v3"),
     )
     scale: bool = setting(True, "Z-score each gene, with n - 1 in the variance.")

@@ -143,7 +143,10 @@ class Worker:
                 with suppress(Timeout):
                     if known.state == TrialState.RUNNING:
                         lock = self.lock(f"trial{known.number}").acquire(blocking=False).lock
-                        return self.proposed(study, known.number, optuna.Trial(study, known._trial_id)), lock
+                        # Its process may have finished it since `trials` were read.
+                        if study.trials[known.number].state == TrialState.RUNNING:
+                            return self.proposed(study, known.number, optuna.Trial(study, known._trial_id)), lock
+                        lock.release()
             if len(trials) >= self.search.n_trials:
                 return None
             lock = self.lock(f"trial{len(trials)}").acquire().lock
