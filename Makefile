@@ -47,7 +47,6 @@ bench: $(INSTALLED) ## time of the import, of the training loop and of the loade
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/peak_memory.py
-	$(BIN)/python benchmarks/gpu.py
 
 bench-large: $(INSTALLED) ## a million cells; and against scanpy and scVI (an hour or more)
 	$(BIN)/python benchmarks/million.py
