@@ -10,11 +10,11 @@ b_k          sigma2_k / (sigma2_k + tau2_k), the weight on the centroid
 SS_k         sum over the cluster of ||x_i - xbar_k||^2; sigma2_within = SS_k / (P (N - 1))
 ===========  =========================================================================================
 
-The estimate shrinks, theta^_i = x_i - b_k (x_i - mu_k). Three forms of its risk E||theta^ - theta||^2 stand here:
+The estimate shrinks, theta^_i = x_i - b_k (x_i - mu_k). Three forms of its risk E||theta^ - theta||^2 stand here::
 
-(A)  b^2 ||x_i - mu||^2 + P sigma2 (1 - 2 b)                  mu known (Xie, Kou & Brown, JASA 2012, eq. 3)
-(B)  b^2 ||x_i - xbar||^2 + P sigma2 (1 - 2 b (1 - 1/N))      mu is the mean of the same N cells
-(U)  b (||x_i - mu||^2 + P (tau2 - sigma2))                   as in JojoSCL's released code: one b is missing
+    (A)  b^2 ||x_i - mu||^2 + P sigma2 (1 - 2 b)                  mu known (Xie, Kou & Brown, JASA 2012, eq. 3)
+    (B)  b^2 ||x_i - xbar||^2 + P sigma2 (1 - 2 b (1 - 1/N))      mu is the mean of the same N cells
+    (U)  b (||x_i - mu||^2 + P (tau2 - sigma2))                   as in JojoSCL's released code: one b is missing
 
 One view of the cells tells only sigma2 + tau2; two views of the same cells tell both.
 """
