@@ -4,6 +4,7 @@ from importlib.metadata import version as version_of
 
 project = "jojoscl"
 author = "the jojoscl developers"
+html_show_copyright = False
 version = release = version_of("jojoscl")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
