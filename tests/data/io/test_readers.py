@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import warnings
 import zipfile
 
 import anndata
@@ -342,7 +343,7 @@ def test_h5ad_of_each_layout_and_its_raw(tmp_path, build):
     assert raw.n_vars == 7
 
 
-def test_h5ad_of_before_anndata_07(tmp_path):
+def test_h5ad_of_before_anndata_07_names_a_way_that_works(tmp_path):
     """Annotation as records, categories beside them in uns, a sparse matrix with a mark of its own."""
     x = sp.csr_matrix(COUNTS, dtype="f4")
     with h5py.File(tmp_path / "a.h5ad", "w") as file:
@@ -352,7 +353,12 @@ def test_h5ad_of_before_anndata_07(tmp_path):
         file["obs"] = np.array(list(zip(CELLS, CODES, strict=True)), [("index", "S12"), ("louvain", "i1")])
         file["var"] = np.array([(name,) for name in GENES], [("index", "S12")])
         file["uns/louvain_categories"] = CATEGORIES
-    adata = read_file(tmp_path / "a.h5ad")
+    with pytest.raises(UserError, match=r"before 0\.7: write it anew, in Python by anndata\.read_h5ad"):
+        read_file(tmp_path / "a.h5ad")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        anndata.read_h5ad(tmp_path / "a.h5ad").write_h5ad(tmp_path / "b.h5ad")
+    adata = read_file(tmp_path / "b.h5ad")
     assert holds(adata)
     assert is_named(adata)
     assert list(adata.obs["louvain"]) == list(TYPES)

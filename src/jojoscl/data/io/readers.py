@@ -112,24 +112,14 @@ def _annotated_matrix(path: Path, root: h5py.Group, layer: str | None, *, load: 
 
 
 def _table(path: Path, root: h5py.Group, key: str) -> pd.DataFrame | None:
-    """Read the annotation of cells or genes; before anndata 0.7 it was one array of records."""
+    """Read the annotation of cells or genes."""
     if key not in root:
         return None
+    if not hasattr(root[key], "keys"):  # one array of records
+        way = "in Python by anndata.read_h5ad(path).write_h5ad(path)"
+        raise UserError(f"{path} was written by anndata before 0.7: write it anew, {way}.")
     check_room(path, check_declared(path, root[key]), key)
-    if hasattr(root[key], "keys"):
-        return read_elem(root[key])
-    records = root[key][()]
-    table = pd.DataFrame({name: _decoded(records[name]) for name in records.dtype.names})
-    table = table.set_index(table.columns[0])
-    for name in table:
-        if f"{name}_categories" in root.get("uns", ()):
-            words = _decoded(np.ravel(root[f"uns/{name}_categories"][()]))
-            table[name] = pd.Categorical.from_codes(table[name].to_list(), pd.Index(words))
-    return table
-
-
-def _decoded(values: np.ndarray) -> np.ndarray:
-    return np.array([v.decode() for v in values], object) if values.dtype.kind in "SO" else values
+    return read_elem(root[key])
 
 
 def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
@@ -174,7 +164,7 @@ def read_rda(path: Path, *, transpose: bool = False) -> AnnData:
     with reading(path):
         with path.open("rb") as file:
             opener = _PACKED.get(file.read(2), open)
-        with opener(path, "rb") as source, unpacked(path, source, lines=False) as content:
+        with opener(path, "rb") as source, unpacked(path, source) as content:
             objects = rdata.read_rda(content).values()
         frames = [item.to_pandas() if hasattr(item, "to_pandas") else item for item in objects]
         tables = sorted((item for item in frames if isinstance(item, pd.DataFrame)), key=lambda item: -item.size)
