@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ from anndata import AnnData
 from anndata.io import read_elem
 
 from jojoscl.data.io.guard import check_declared, check_room, is_there, reading, sparse_of, unpacked
-from jojoscl.data.io.matrix import BAND_BYTES, check_stored, loaded, matrix_in, stack_rows, to_cells
+from jojoscl.data.io.matrix import check_stored, loaded, matrix_in, to_cells
 from jojoscl.data.io.tables import annotated, read_table
 from jojoscl.utils.errors import UserError
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
+_CHUNK_CACHE = 1 << 30  # bytes at most: some files are one tall packed chunk, which each band would unpack anew
 _ELSEWHERE = {".loom": "anndata.io.read_loom(path)", ".mtx": "scanpy.read_10x_mtx(folder)"}
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # R data, by first bytes
 
@@ -124,7 +124,7 @@ def _table(path: Path, root: h5py.Group, key: str) -> pd.DataFrame | None:
 
 def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
     """Read `X` (cells x genes) and `Y` (the type of each cell), scziDesk's `exprs`, or the layout of 10x Genomics."""
-    with reading(path), h5py.File(path) as file:
+    with reading(path), h5py.File(path, rdcc_nbytes=_CHUNK_CACHE) as file:
         check_declared(path, file)
         tenx = [node for node in file.values() if isinstance(node, h5py.Group) and {"barcodes", "indptr"} <= set(node)]
         if tenx:
@@ -185,30 +185,11 @@ def _matrix(path: Path, parent: h5py.Group, key: str) -> sp.csr_matrix:
     """Read the matrix under `key`: a dense dataset, or a group with data, indices, indptr and shape."""
     if parent.get(key, getclass=True) is h5py.Dataset:
         check_stored(path, parent[key])
-        return stack_rows(_bands(parent, key))
+        return loaded(parent[key])
     node = parent[key]
     shape = tuple(map(int, node["shape"][()] if "shape" in node else node.attrs["shape"]))
     parts = [node[name][()] for name in ("data", "indices", "indptr")]
     return sparse_of(parts, shape, by_genes=len(parts[2]) != shape[0] + 1).astype(np.float32)
-
-
-def _bands(parent: h5py.Group, key: str) -> Iterator[np.ndarray]:
-    """Yield dense bands of rows.
-
-    Some files are one tall compressed chunk, which each band would unpack anew, so the cache must hold it.
-    HDF5 takes the size of the cache at the first opening only: hence the dataset is closed in between.
-    """
-    dataset = parent[key]
-    n_rows, row_bytes = dataset.shape[0], max(1, dataset.shape[1] * dataset.dtype.itemsize)
-    chunk = dataset.chunks[0] if dataset.chunks else 1
-    del dataset
-    step = max(1, BAND_BYTES // row_bytes)
-    step = step // chunk * chunk or step  # whole chunks at a time, where they are small
-    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(10007, max(1 << 20, 2 * chunk * row_bytes), 0.0)
-    dataset = h5py.Dataset(h5py.h5d.open(parent.id, key.encode(), access))
-    for start in range(0, n_rows, step):
-        yield dataset.astype(np.float32)[start : start + step]
 
 
 def _is_text(node: object) -> bool:
