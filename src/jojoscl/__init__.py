@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from jojoscl.api import cluster
     from jojoscl.data.datasets import load_dataset
     from jojoscl.data.simulate import simulate
+    from jojoscl.methods.jojoscl.fitted import load
     from jojoscl.methods.jojoscl.method import JojoSCL
     from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
     from jojoscl.utils.errors import UserError
@@ -22,6 +23,7 @@ __all__ = [
     "UserError",
     "__version__",
     "cluster",
+    "load",
     "load_dataset",
     "simulate",
 ]
@@ -32,6 +34,7 @@ _HOMES = {
     "ReleasedJojoSCL": "methods.paper.method",
     "UserError": "utils.errors",
     "cluster": "api",
+    "load": "methods.jojoscl.fitted",
     "load_dataset": "data.datasets",
     "simulate": "data.simulate",
 }

@@ -89,16 +89,12 @@ def cluster(
     >>> jojoscl.cluster(adata, n_clusters=8)  # doctest: +SKIP
     """
     # What takes seconds to import is imported when it is used.
-    from anndata import AnnData
-
     from jojoscl.data.cells import as_cells, without_labels
     from jojoscl.methods.annotate import annotate, check_key
     from jojoscl.methods.base import check_n_clusters, check_seed
     from jojoscl.training.settings import Run, TrainerSettings
 
-    if not isinstance(adata, AnnData):
-        raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
-    if copy and adata.isbacked:
+    if copy and getattr(adata, "isbacked", False):
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
     check_key(key_added)
     chosen, seed = _method(method, settings), check_seed(seed)

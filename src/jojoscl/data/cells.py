@@ -30,6 +30,7 @@ def as_cells(
     kind: str = "auto",
     name: str = "cells",
     variant: str = "default",
+    fewest: int = 2,
 ) -> AnnData:
     """Return a new AnnData as every method takes it: checked, X float32 CSR, types (if any) in ``obs["cell_type"]``.
 
@@ -45,7 +46,11 @@ def as_cells(
     kind
         ``counts``, ``rpkm``, ``log1p`` (natural logarithms), or ``auto``: see :func:`~jojoscl.data.kind.kind_of`. What
         was decided, and by what, is in ``uns["kind"]`` and ``uns["kind_decided_by"]``.
+    fewest
+        How many cells there must be.
     """
+    if not isinstance(adata, AnnData):
+        raise UserError(f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts).")
     if kind not in ("auto", *KINDS):
         raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
     if not isinstance(adata.obs, pd.DataFrame):
@@ -67,7 +72,7 @@ def as_cells(
         cells = AnnData(X=x, obs=writable(obs, "cell"), var=writable(var, "gene"))
         cells.var_names_make_unique()
     cells.uns.update(kind=chosen.name, kind_decided_by=chosen.decided_by, name=name, variant=variant)
-    check_cells(cells)
+    check_cells(cells, fewest)
     return cells
 
 
@@ -99,14 +104,16 @@ def _natural(x: Matrix, chosen: Kind) -> sp.csr_matrix:
     return sp.csr_matrix((x.data * np.float32(chosen.factor), x.indices, x.indptr), shape=x.shape)
 
 
-def check_cells(adata: AnnData) -> None:
+def check_cells(adata: AnnData, fewest: int = 2) -> None:
     """Refuse by a :class:`UserError` what no method could make sense of.
 
-    That is fewer than two cells or no genes; names of cells that repeat; a matrix that looks transposed; cells without
-    any count; and what :func:`check_values` refuses.
+    That is fewer than `fewest` cells or no genes; names of cells that repeat; a matrix that looks transposed; cells
+    without any count; and what :func:`check_values` refuses.
     """
-    if adata.n_obs < 2 or adata.n_vars < 1:
-        raise UserError(f"There are {adata.n_obs} cells and {adata.n_vars} genes: give at least 2 cells and 1 gene.")
+    if adata.n_obs < fewest or adata.n_vars < 1:
+        raise UserError(
+            f"There are {adata.n_obs} cells and {adata.n_vars} genes: give at least {fewest} cells and 1 gene."
+        )
     repeated = adata.obs_names[adata.obs_names.duplicated()]
     if len(repeated):
         raise UserError(

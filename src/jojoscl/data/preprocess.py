@@ -26,7 +26,7 @@ from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
 
-CACHE_FORMAT = 3  # goes into every cache key: raise it when the computation changes
+CACHE_FORMAT = 4  # goes into every cache key: raise it when the computation changes
 
 
 @contextmanager
@@ -116,23 +116,25 @@ def stored(settings: Preprocess, adata: AnnData, cache: str | os.PathLike[str] |
 
 def build(settings: Preprocess, adata: AnnData, folder: Path | None) -> Store:
     """Preprocess into `folder`; where that is None into memory or, if large, into a file that is deleted with it."""
-    genes, n_values, totals, unit = choose(settings, adata)
+    genes, counted, n_values, totals, unit = choose(settings, adata)
     small = 8 * n_values <= settings.dense_gib * 2**30
     with nullcontext(folder) if folder or small else temporary_folder() as place:
         return write_store(
             _normalised(settings, adata, genes, totals / unit, log=settings.log1p),
             place,
             genes=genes,
+            counted=counted,
             size_factors=totals / np.median(totals),
+            unit=unit,
             scale=settings.scale,
-            max_value=settings.max_value,
+            limit=_limit(settings),
         )
 
 
-def choose(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, int, np.ndarray, float]:
-    """Return indices of the chosen genes, their number of entries, and totals (n_cells,) and the unit they are in.
+def choose(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, float]:
+    """Return indices of the chosen genes and of those that totals count, how many entries the former have, and totals.
 
-    A cell is divided by total / unit; the totals of log-normalised values are 1.
+    Last the unit: a cell is divided by total / unit. The totals (n_cells,) of log-normalised values are 1.
     """
     n_top, flavor, logged = settings.n_top_genes or adata.n_vars, settings.hvg_flavor, _is_logged(adata)
     if flavor not in ("seurat", "robust_v3") and n_top < adata.n_vars and is_backed(adata.X):
@@ -156,7 +158,7 @@ def choose(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, int, np.nd
     else:
         chosen = scanpy_genes(stack_rows(_rounded(settings, adata, genes)), n_top, flavor)
     chosen = chosen[varies[chosen]]
-    return genes[chosen], int(seen[chosen].sum()), totals, unit
+    return genes[chosen], genes, int(seen[chosen].sum()), totals, float(unit)
 
 
 def _without_rare(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, ...]:
@@ -171,6 +173,10 @@ def _without_rare(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, ...
         return genes, totals, *(part[genes] for part in moments)
     totals, *moments = _look(settings, adata, genes)  # the totals are others, and with them the moments
     return genes, np.where(totals > 0, totals, 1), *moments
+
+
+def _limit(settings: Preprocess) -> np.ndarray:
+    return np.array(settings.max_value if settings.scale and settings.max_value else np.inf, np.float32)
 
 
 def _look(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -209,6 +215,42 @@ def _normalised(
             band.data = np.log1p(x) if log else x
         start += band.shape[0]
         yield band
+
+
+def project(
+    settings: Preprocess,
+    adata: AnnData,
+    weights: np.ndarray,
+    *,
+    genes: np.ndarray,
+    counted: np.ndarray,
+    unit: float,
+    scale: np.ndarray,
+) -> np.ndarray:
+    """Return z-scores times `weights` (n_genes, d) of cells preprocessed as those of a store: (n_cells, d) float32.
+
+    Parameters
+    ----------
+    genes, counted
+        Indices in `adata` of the store's genes (n_genes,), -1 where there is none: its z-score is 0; and, rising, of
+        those that a total counts.
+    unit, scale
+        Those of the :class:`~jojoscl.data.store.Store`.
+    """
+    there = np.flatnonzero(genes >= 0)
+    weights = np.where(genes[:, None] >= 0, weights, 0).astype(np.float32)
+    columns = np.searchsorted(counted, genes[there])
+    h = []
+    for band in _rounded(settings, adata, counted):
+        if not _is_logged(adata):
+            totals = (band @ np.ones(len(counted))).astype(np.float32)
+            band.data /= _by_entry(np.where(totals > 0, totals, 1) / unit, band)
+            band.data = np.log1p(band.data) if settings.log1p else band.data
+        kept = band[:, columns].sorted_indices()
+        rest = {"indptr": kept.indptr.astype(np.int64), "scale": scale, "limit": _limit(settings)}
+        told = {"genes": genes, "counted": counted, "unit": np.array(unit), "size_factors": np.empty(0)}
+        h.append(Store(kept.data, there[kept.indices], **rest, **told) @ weights)
+    return np.concatenate(h)
 
 
 def counts_of(settings: Preprocess, adata: AnnData, index: np.ndarray) -> sp.csr_matrix:

@@ -72,11 +72,13 @@ class Store:
     """Preprocessed cells in a folder, by rows: an index gives z-scores (n, n_genes), ``@`` streams through all cells.
 
     `rows` gathers any cells in any order as :class:`SparseRows`. `genes` (n_genes,) are the indices of the chosen
-    genes, `size_factors` (n_cells,) total / median total.
+    genes, `size_factors` (n_cells,) total / median total. A total counts the genes `counted` (c,), and the values are
+    per total / `unit`.
     """
 
     def __init__(self, values: np.ndarray, columns: np.ndarray, **rest: np.ndarray) -> None:
         self.genes, self.size_factors = rest["genes"], rest["size_factors"]
+        self.counted, self.unit = rest["counted"], float(rest["unit"])
         parts = (values, columns, rest["indptr"], rest["scale"], rest["limit"])
         self.values, self.columns, self.indptr, self.scale, self.limit = map(torch.from_numpy, parts)
         self.shape = len(self.indptr) - 1, len(self.genes)
@@ -141,9 +143,11 @@ def write_store(
     folder: Path | None,
     *,
     genes: np.ndarray,
+    counted: np.ndarray,
     size_factors: np.ndarray,
+    unit: float,
     scale: bool,
-    max_value: float | None,
+    limit: np.ndarray,
 ) -> Store:
     """Fill `folder`, or memory where it is None, with bands of log-normalised values of the chosen genes."""
     moments, lengths, kind = Moments(len(genes)), [np.zeros(1, np.int64)], _column_type(len(genes))
@@ -163,9 +167,11 @@ def write_store(
     rest: dict[str, Any] = {
         "indptr": np.cumsum(np.concatenate(lengths), dtype=np.int64),
         "genes": genes,
+        "counted": counted,
+        "unit": np.array(unit, np.float64),
         "size_factors": size_factors.astype(np.float32),
         "scale": np.stack([mean, np.sqrt(variance)]),
-        "limit": np.array(max_value if scale and max_value else np.inf, np.float32),
+        "limit": limit,
     }
     if folder is None:
         return Store(*map(np.concatenate, parts), **rest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, Protocol
@@ -23,6 +24,14 @@ if TYPE_CHECKING:  # Lightning takes seconds to import
 P = ParamSpec("P")
 
 
+class Model(Protocol):
+    """What a method learned, for other cells."""
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write it to a file."""
+        ...
+
+
 @dataclass(frozen=True)
 class Result:
     """What a method returns.
@@ -33,6 +42,7 @@ class Result:
     last_labels: where an oracle chose the epoch, those of the last epoch, to be reported beside.
     obs: more about each cell, (n_cells,) arrays by name. obsm: more embeddings, (n_cells, d) by name.
     shrinkage: rows of :class:`~jojoscl.training.shrinkage_log.ShrinkageRecord`. uns: arrays about the fit by name.
+    model: what predicts for other cells, by a method that can.
     """
 
     labels: np.ndarray
@@ -45,6 +55,7 @@ class Result:
     obsm: dict[str, np.ndarray] = field(default_factory=dict)
     shrinkage: Sequence[Mapping[str, object]] = field(default_factory=list)
     uns: dict[str, np.ndarray] = field(default_factory=dict)
+    model: Model | None = None
 
 
 class Method(Protocol):

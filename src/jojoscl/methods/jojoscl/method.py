@@ -24,9 +24,11 @@ from jojoscl.clustering.graph import (
     strongest,
 )
 from jojoscl.clustering.kmeans import kmeans, spread
+from jojoscl.data.cells import as_cells, without_labels
 from jojoscl.data.preprocess import Preprocess, counts_of, stored
 from jojoscl.data.store import Store
-from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, estimated, isolated_and_timed
+from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, check_seed, estimated, isolated_and_timed
+from jojoscl.methods.jojoscl.fitted import Fitted
 from jojoscl.model.components import leading_axes, pearson_residuals, unit_rows, unit_scale
 from jojoscl.model.contrast import Contrast, linear_contrast, no_contrast, pair_variance
 from jojoscl.model.shrinkage import shrink_embedding
@@ -126,6 +128,7 @@ class JojoSCL(MethodSettings):
         found = Consensus(*spread(h, views.sample, *found, seed=seed))
         noise = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
         shrunk, of_cluster = shrink_embedding(torch.from_numpy(h), torch.from_numpy(found.labels), noise)
+        model = Fitted.of(self.plain(), adata, x, loadings, views.sample, h[views.sample], found, seed)
         watch.lap("assign")
         return Result(
             found.labels,
@@ -139,7 +142,26 @@ class JojoSCL(MethodSettings):
                 "shrinkage": contrast.shrinkage,
                 **{name: getattr(of_cluster, name).numpy() for name in ("sigma2", "tau2", "b")},
             },
+            model=model,
         )
+
+    def fit(
+        self,
+        adata: AnnData,
+        n_clusters: int | None = None,
+        *,
+        layer: str | None = None,
+        kind: str = "auto",
+        seed: int = 0,
+    ) -> Fitted:
+        """Cluster cells as :func:`jojoscl.cluster` does, and return a model that predicts for others and can be saved.
+
+        `adata`, `n_clusters`, `layer`, `kind` and `seed` are those of :func:`jojoscl.cluster`; `adata` is not changed.
+        """
+        cells = without_labels(as_cells(adata, layer=layer, kind=kind))
+        result = self.fit_predict(cells, n_clusters, seed=check_seed(seed))
+        assert isinstance(result.model, Fitted)
+        return result.model
 
     def neighbors(self, h: np.ndarray) -> np.ndarray:
         """Return indices (n, k) of each cell and its nearest ones in the embedding h (n, d), as many as are used."""
