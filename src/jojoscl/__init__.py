@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jojoscl.data.simulate import simulate
     from jojoscl.methods.jojoscl.method import JojoSCL
     from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
+    from jojoscl.methods.splits import split_tests
     from jojoscl.utils.errors import UserError
 
     __version__: str
@@ -24,6 +25,7 @@ __all__ = [
     "cluster",
     "load_dataset",
     "simulate",
+    "split_tests",
 ]
 
 _HOMES = {
@@ -34,6 +36,7 @@ _HOMES = {
     "cluster": "api",
     "load_dataset": "data.datasets",
     "simulate": "data.simulate",
+    "split_tests": "methods.splits",
 }
 
 
