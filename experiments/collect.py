@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.runs import COLUMNS, KEYS, OLD_CLOCK, published
+from experiments.runs import COLUMNS, KEYS, OLD_CLOCK, published, told
 from experiments.text import cell, grid, parser
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
@@ -23,7 +23,7 @@ from jojoscl.utils.files import whole_file
 
 def markdown(runs: pd.DataFrame) -> str:
     """Return a table, a row a dataset and a column a method: ARI / NMI, mean +- sd (seeds), beside the published."""
-    runs = runs.fillna({"variant": ""})
+    runs = told(runs)
     runs = runs.assign(column=runs["method"].where(runs["selection"] == "last", runs["method"] + ", picked by labels"))
     columns = list(dict.fromkeys(runs.sort_values(["method", "selection"])["column"]))
     rows = [
@@ -46,7 +46,7 @@ def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `new`, and those of `old` whose run is not among them."""
 
     def key(table: pd.DataFrame) -> pd.MultiIndex:
-        return pd.MultiIndex.from_frame(table[KEYS].fillna("").astype(str))
+        return pd.MultiIndex.from_frame(table[KEYS].astype(object).fillna("").astype(str))
 
     kept = old[~key(old).isin(key(new))]
     return pd.concat([kept.astype(object), new.astype(object)], ignore_index=True).infer_objects()

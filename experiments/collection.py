@@ -112,7 +112,7 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str) -> Section:
 def made_with(runs: pd.DataFrame) -> Section:
     """Return the commits, the Python and the versions that made the runs."""
     shown = {"git_commit": "Commit", "python": "Python", "versions": "Versions"}
-    counted = runs.reindex(columns=list(shown)).fillna("unknown").value_counts().reset_index(name="Runs")
+    counted = runs.reindex(columns=list(shown)).astype(object).fillna("unknown").value_counts().reset_index(name="Runs")
     return Section("Made with", counted.rename(columns=shown).astype(str), "A + after a commit: changed since.")
 
 

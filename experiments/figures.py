@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from experiments.runs import published, read, seconds_column, told_k, with_sets
+from experiments.runs import published, read, seconds_column, told, told_k, with_sets
 from experiments.text import parser, save
 
 NEEDED = ("dataset", "variant", "method", "seed", "selection", "ari", "nmi")
@@ -46,7 +46,7 @@ ORACLE = "epoch picked by true labels"
 
 def styled(runs: pd.DataFrame) -> pd.DataFrame:
     """Return `runs` in the order of STYLE, with what the pictures call a set and whether labels chose the epoch."""
-    runs = with_sets(runs.fillna({"variant": ""})).assign(oracle=runs["selection"] == "oracle")
+    runs = with_sets(told(runs)).assign(oracle=runs["selection"] == "oracle")
     known = list(STYLE)
     place = {name: known.index(name) if name in known else len(known) for name in runs["method"]}
     return runs.iloc[np.lexsort([runs["oracle"], runs["method"], runs["method"].map(place)])]

@@ -41,7 +41,12 @@ def read(path: Path, needed: Sequence[str] = ("dataset", "variant", "method", "s
         raise UserError(f"{path} has no column {missing[0]!r}: give a table that `collect` made.")
     if runs.empty:
         raise UserError(f"{path} holds no run: give a table that `collect` made.")
-    return runs.fillna({"variant": ""})
+    return told(runs)
+
+
+def told(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with an empty word where a dataset has no variant."""
+    return runs.assign(variant=runs["variant"].astype(object).fillna("")) if "variant" in runs else runs
 
 
 def with_sets(runs: pd.DataFrame) -> pd.DataFrame:

@@ -98,7 +98,9 @@ def with_unchanged(runs: pd.DataFrame) -> pd.DataFrame:
 def point_names(runs: pd.DataFrame) -> pd.Series:
     """Return such as "momentum=0.5", and "unchanged"."""
     strength = runs["strength"].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
-    return (runs["setting"].fillna("").astype(str) + "=" + strength).where(runs["setting"].notna(), "unchanged")
+    return (runs["setting"].astype(object).fillna("").astype(str) + "=" + strength).where(
+        runs["setting"].notna(), "unchanged"
+    )
 
 
 def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:

@@ -76,7 +76,9 @@ def scored(path: Path) -> pd.DataFrame:
 
 def check_scored(runs: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return `runs`, of `path`, if something is scored in them and none stands twice; see :func:`scored`."""
-    if any(runs[name].dtype == object for name in METRICS) or runs[list(METRICS)].isna().all(axis=None):
+    if any(not pd.api.types.is_numeric_dtype(runs[name]) for name in METRICS) or runs[list(METRICS)].isna().all(
+        axis=None
+    ):
         raise UserError(f"{path} has no scored run: ari, nmi and acc must be numbers.")
     twice = runs[runs.duplicated([name for name in KEYS[1:] if name in runs])]
     if not twice.empty:

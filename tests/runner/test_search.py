@@ -19,6 +19,7 @@ import yaml
 pytest.importorskip("optuna")
 
 import optuna
+from sqlalchemy.pool import NullPool
 
 import jojoscl.runner.search
 from jojoscl.runner.config import build, compose, conf_dir
@@ -38,7 +39,9 @@ def trials(folder: Path, name: str = "n_clusters") -> pd.DataFrame:
 
 
 def study(folder: Path, name: str = "n_clusters") -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/runs/search/{name}/study.db")
+    file = f"sqlite:///{folder}/runs/search/{name}/study.db"
+    storage = optuna.storages.RDBStorage(file, engine_kwargs={"poolclass": NullPool})  # leaves no connection open
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def start(folder: Path, *overrides: str, patch: str = "") -> subprocess.Popen[str]:

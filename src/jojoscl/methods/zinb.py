@@ -194,7 +194,7 @@ class ZINBClustering(MethodSettings):
     def _data(self, cells: AnnData, seed: int) -> CellDataModule:
         if "counts" not in cells.layers:
             raise UserError(f"{self.name} models counts, and these are log-normalised values: choose another method.")
-        counts, size_factors = cells.layers["counts"].toarray(), cells.obs["size_factors"].to_numpy()
+        counts, size_factors = cells.layers["counts"].toarray(), cells.obs["size_factors"].to_numpy(copy=True)
         return CellDataModule(cells.X, counts, size_factors, batch_size=self.batch_size, seed=seed)
 
 

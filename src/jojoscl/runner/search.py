@@ -25,6 +25,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from jojoscl.runner.config import compose, run_folder
 from jojoscl.runner.registry import build
@@ -102,7 +103,8 @@ class Worker:
             study = optuna.create_study(
                 storage=optuna.storages.RDBStorage(
                     f"sqlite:///{self.folder.absolute() / 'study.db'}",
-                    engine_kwargs={"connect_args": {"timeout": 60}},  # seconds to wait for another process
+                    # Seconds to wait for another process; no connection is left open.
+                    engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},
                 ),
                 study_name=self.folder.name,
                 direction=self.search.direction,  # type: ignore[arg-type]

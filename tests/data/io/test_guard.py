@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +63,9 @@ MALFORMED = {
     "short data": to("data", lambda part: part[:-3]),
     "short indices": to("indices", lambda part: part[:-3]),
     "indices as fractions": to("indices", lambda part: part.astype(float)),
-    "indptr beyond int64": to("indptr", lambda part: np.where(part == part[3], 2**64 - 5, part).astype(np.uint64)),
+    "indptr beyond int64": to(
+        "indptr", lambda part: np.where(part == part[3], np.uint64(2**64 - 5), part.astype(np.uint64))
+    ),
     "data in words": to("data", lambda part: part.astype("S3")),
 }
 
@@ -107,7 +110,9 @@ def write_zarr(path: Path, parts: dict[str, np.ndarray]) -> None:
     group = zarr.open_group(path, mode="r+", use_consolidated=False)
     for name, part in parts.items():
         group["X"].create_array(name, data=part, overwrite=True)
-    (path / ".zmetadata").unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that not every reader knows consolidated metadata
+        zarr.consolidate_metadata(path)
 
 
 def write_exprs(path: Path, parts: dict[str, np.ndarray]) -> None:

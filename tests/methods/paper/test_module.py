@@ -163,6 +163,7 @@ def test_released_sure_changes_nothing_but_the_log() -> None:
     np.testing.assert_array_equal(*trained)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_encoders_train_alike_and_keep_the_names_in_checkpoints(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -61,7 +61,8 @@ def annotated(path: Path, adata: AnnData, metadata: Path) -> AnnData:
         raise UserError(f"{metadata} names none of the cells of {path}: {way_out}.")
     table.index = pd.Index(table[key].astype(str))
     found = table.loc[~table.index.duplicated()].drop(columns=key).reindex(adata.obs_names)
-    adata.obs = adata.obs.join(found, rsuffix="_metadata")
+    beside = found.rename(columns={name: f"{name}_metadata" for name in found if name in adata.obs})
+    adata.obs = adata.obs.join(beside)
     return adata
 
 
