@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -333,22 +334,34 @@ def test_settings_of_a_run_are_checked(override: str) -> None:
 
 @pytest.mark.parametrize(
     "override",
-    [
-        "data.root=[{_target_: pandas.read_pickle, filepath_or_buffer: payload}]",
-        "data.root={_target_: os.system, command: touch payload}",
-        "data.root='[{_target_: pandas.read_pickle, filepath_or_buffer: payload}]'",
-        "method._target_=os.system",
-        "+method.preprocess._target_=subprocess.run",
-        "method.smoothing=[{_target_: builtins.eval, _args_: [1]}]",
-        "+method.about.more=[[{deep: {_target_: builtins.exec}}]]",
-        "data._target_=jojoscl.utils.errors.stop",
-        "method._target_=[1]",
-    ],
+    ["method._target_=os.system", "data._target_=jojoscl.utils.errors.stop", "method._target_=[1]"],
 )
 def test_a_configuration_runs_nothing_that_is_not_on_the_list(override: str) -> None:
     cfg = compose([override])
     with pytest.raises(UserError, match=r"^A configuration cannot run .*[.]$"):
         build(cfg.data), build(cfg.method)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.root=[{_target_: pathlib.Path.touch, _args_: [payload]}]",
+        "data.root={_target_: os.mkdir, path: payload}",
+        "data.root='[{_target_: os.mkdir, path: payload}]'",
+        "+method.preprocess._target_=subprocess.run",
+        "method.smoothing=[{_target_: os.mkdir, _args_: [payload]}]",
+        "+method.about.more=[[{deep: {_target_: os.mkdir, path: payload}}]]",
+    ],
+)
+def test_a_target_deeper_in_a_group_is_a_value_like_any_other(
+    override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = compose([override])
+    for node in (cfg.data, cfg.method):
+        with contextlib.suppress(UserError):
+            assert type(build(node)).__name__ in ("CatalogDataset", "JojoSCL")
+    assert not list(tmp_path.iterdir())
 
 
 def test_loggers_are_on_the_list_and_others_are_not() -> None:

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from jojoscl.methods.controls import PCAKMeans
-from jojoscl.runner.registry import LOGGERS, SETTINGS, build, class_of, refuse_calls
+from jojoscl.runner.registry import SETTINGS, build, class_of, refuse_calls
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings
 
@@ -15,7 +15,6 @@ from jojoscl.utils.settings import Settings
 def test_every_name_is_a_class_of_settings(name: str) -> None:
     pytest.importorskip("optuna")
     assert issubclass(class_of(name), Settings)
-    assert name not in LOGGERS
 
 
 def test_build() -> None:

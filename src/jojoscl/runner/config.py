@@ -99,7 +99,7 @@ def check_hydra(overrides: Sequence[str], *, multirun: bool, config_dir: str | N
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
     with _own_hydra() as own:
         cfg = own.compose_config("train", list(overrides), run_mode=mode, with_log_configuration=False)
-    refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False), hydra=True)
+    refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False))
     for key in cfg.hydra.sweeper.get("params") or {}:
         if str(key).startswith("hydra"):
             raise UserError(f"{key} cannot be swept over: leave it out.")

@@ -60,19 +60,17 @@ def class_of(name: object) -> Any:
 
 
 def build(node: DictConfig) -> Any:
-    """Build the object that `node` describes by `_target_`; its `about` is for readers.
+    """Build the object that `node` describes by `_target_`, the only one that is looked at; its `about` is for readers.
 
     Raises
     ------
     UserError
-        A class that is not in the table, here or anywhere within; a setting that the class does not have, or a value
-        out of its range.
+        A class that is not in the table, a setting that it does not have, or a value out of its range.
     """
     given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
     if not isinstance(given, dict) or "_target_" not in given:
         raise UserError(f"{node!r} stands where a group of settings belongs: jojoscl --cfg job shows them.")
     kind = class_of(given.pop("_target_"))
-    refuse_calls(given)
     given.pop("about", None)
     names = {str(name): value for name, value in given.items()}
     if issubclass(kind, Settings):
@@ -83,23 +81,19 @@ def build(node: DictConfig) -> Any:
         raise UserError(f"{kind.__name__} cannot be made: {str(error).splitlines()[0].rstrip('.')}.") from error
 
 
-def refuse_calls(node: object, *, hydra: bool = False) -> None:
-    """Refuse whatever asks to be called below `node`, plain values; in Hydra's own node its own classes may be.
+def refuse_calls(node: object) -> None:
+    """Refuse whatever Hydra would call for its own node, plain values, unless it is on the list.
 
     Raises
     ------
     UserError
-        A `_target_`, or a factory or class in a configuration of logging, that is not on the list.
+        A `_target_`, or a factory, class or stream in a configuration of logging.
     """
     for key, value in _entries(node):
-        text, allowed = str(value) if isinstance(value, str) else "", tuple[str, ...]()
-        if key == "_target_":
-            allowed = _OF_HYDRA if hydra else ()
-        elif hydra and (key in _OF_LOGGING or text.startswith("ext://")):
-            allowed = _OF_LOGGING.get(key, _STREAMS)
-        elif "_target_:" not in text.replace(" ", ""):  # as text, where a path belongs
-            continue
-        if text not in allowed:
+        allowed = _OF_HYDRA if key == "_target_" else _OF_LOGGING.get(key)
+        if isinstance(value, str) and value.startswith("ext://"):
+            allowed = _STREAMS
+        if allowed is not None and value not in allowed:
             raise UserError(f"A configuration cannot run {value!r} ({key}=): leave it out.")
 
 

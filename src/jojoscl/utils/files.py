@@ -61,7 +61,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """As :func:`whole_file` for a folder; one that is there already, made by another process meanwhile, stays."""
     with _told(path), _new_folder(path.parent) as outer:
-        temporary = outer / path.name
+        temporary = Path(outer, path.name)
         temporary.mkdir()
         yield temporary
         try:
@@ -80,7 +80,7 @@ def temporary_folder() -> Iterator[Path]:
         raise UserError("No folder for temporary files can be written: name one by TMPDIR.") from error
     sweep_temporaries(parent)
     with _told(parent), _new_folder(parent) as path:
-        yield path
+        yield Path(path)
 
 
 def sweep_temporaries(folder: Path) -> None:
@@ -134,14 +134,8 @@ def unwritable(path: str | os.PathLike[str], error: OSError) -> UserError | None
     return None
 
 
-@contextmanager
-def _new_folder(parent: Path) -> Iterator[Path]:
-    path = parent / f"{_prefix()}{secrets.token_hex(4)}"
-    path.mkdir(mode=0o700)
-    try:
-        yield path
-    finally:
-        delete(path)
+def _new_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(dir=parent, prefix=_prefix(), ignore_cleanup_errors=True)
 
 
 def _prefix() -> str:
