@@ -30,6 +30,7 @@ from jojoscl.utils.files import sweep_temporaries, whole_file
 
 log = logging.getLogger(__name__)
 
+MODEL = "model.npz"
 _VERSIONS = ["jojoscl", "torch", "lightning", "numpy", "scipy", "scikit-learn", "scanpy", "anndata", "hydra-core"]
 
 
@@ -83,7 +84,7 @@ def mend_log(path: Path) -> None:
     log = pd.read_csv(path, dtype=str, keep_default_na=False, on_bad_lines="skip")
     last = log[log["epoch"] != "epoch"].drop_duplicates("epoch", keep="last")  # without a second header
     if len(last) < len(log):
-        _write(path, last.to_csv(index=False))
+        write_whole(path, last.to_csv(index=False))
 
 
 def clear(folder: Path) -> None:
@@ -125,12 +126,12 @@ def write(
     """Write everything else first, metrics.json last: where it stands, the run is finished."""
     known = {} if truth is None else {"cell_type": truth}
     labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
-    _write(folder / "labels.csv", labels.to_csv(index=False))
+    write_whole(folder / "labels.csv", labels.to_csv(index=False))
     record = pd.DataFrame(result.shrinkage)
     if not record.empty:
-        _write(folder / "shrinkage.csv", record.to_csv(index=False))
-    _write(folder / "config.yaml", OmegaConf.to_yaml(plain(cfg)))
-    _write(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics)))
+        write_whole(folder / "shrinkage.csv", record.to_csv(index=False))
+    write_whole(folder / "config.yaml", OmegaConf.to_yaml(plain(cfg)))
+    write_whole(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics)))
     mend_log(folder / "csv" / "metrics.csv")
     if cfg.pictures:
         pictures = {
@@ -140,11 +141,14 @@ def write(
         }
         for name, picture in pictures.items():
             if picture is not None:
-                _write(folder / f"{name}.png", picture)
-    _write(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+                write_whole(folder / f"{name}.png", picture)
+    if cfg.save_model and result.model:
+        result.model.save(folder / MODEL, overwrite=True)
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 
-def _write(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, which appears whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
