@@ -166,6 +166,8 @@ def check_together(cfg: DictConfig, method: Method) -> None:
     """Refuse settings of the run that the method would ignore."""
     if cfg.selection == "oracle" and not method.takes_oracle:
         raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
+    if OmegaConf.select(cfg, "data.batch_key") and not method.takes_batch:
+        raise UserError(f"{method.name} does not tell samples apart: leave out data.batch_key.")
     if cfg.save_model and not hasattr(method, "fit"):
         raise UserError(f"{method.name} makes no model that could be kept: leave out save_model.")
     if isinstance(cfg.n_clusters, int) and method.finds_k:

@@ -54,7 +54,8 @@ class Fitted:
     loadings
         (n_genes, d), from z-scores to the embedding.
     sample, embedding
-        Indices (m,) of the cells that vote, and their embedding (m, d).
+        Indices (m,) of the cells that vote, and their embedding (m, d), before what differs between samples is taken
+        away.
 
     Examples
     --------
