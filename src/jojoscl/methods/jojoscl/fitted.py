@@ -103,7 +103,7 @@ class Fitted:
             genes=np.searchsorted(x.counted, x.genes),
             scale=x.scale.numpy(),
             loadings=loadings,
-            sample=sample,
+            sample=sample.astype(np.int64),
             embedding=embedding,
             labels_=found.labels,
             confidence_=found.confidence,
