@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-slurm lint type doctest fuzz bench bench-large reproduce tables figures report notebooks clean
+.PHONY: help install demo test test-slow test-slurm lint type doctest fuzz bench bench-large reproduce tables figures report notebooks docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,7 +47,6 @@ bench: $(INSTALLED) ## time of the import, of the training loop and of the loade
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/peak_memory.py
-	$(BIN)/python benchmarks/gpu.py
 
 bench-large: $(INSTALLED) ## a million cells; and against scanpy and scVI (an hour or more)
 	$(BIN)/python benchmarks/million.py
@@ -70,6 +69,11 @@ report: $(INSTALLED) ## all tables and figures again, and experiments/report.htm
 notebooks: $(INSTALLED) ## execute the notebooks in place
 	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
 
+docs: $(INSTALLED) ## the documentation as a site, in site/; any warning fails
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . site/html
+	@echo "open site/html/index.html"
+
 clean: ## remove what make and the tests made; runs/ stays
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache experiments/report.html
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache experiments/report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

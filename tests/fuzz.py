@@ -1,7 +1,7 @@
 """Damaged files and killed runs: `python -m tests.fuzz [--mutations 150] [--kills 20]`. Seeded, so a fault repeats.
 
 Each damaged file is read in a forked child. A fault is a traceback, a signal, or no end. Other cells than before are a
-fault only of the store and of the checkpoint, which carry digests: a bit flipped in the values of a user's own file
+fault only of the store and of the checkpoint, which carry checksums: a bit flipped in the values of a user's own file
 gives other cells, and no reader can tell.
 """
 
@@ -47,7 +47,7 @@ CELLS = simulate(60, 80, 3, library_size=400.0, seed=3)
 
 
 class Kind(NamedTuple):
-    """A kind of file: what writes it into a folder, which of its files are damaged, what reads it, has it a digest."""
+    """A kind of file: what writes it into a folder, which of its files are damaged, what reads it, has it checksums."""
 
     write: Callable[[Path], object]
     files: str

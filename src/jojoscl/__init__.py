@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jojoscl.methods.jojoscl.fitted import load
     from jojoscl.methods.jojoscl.method import JojoSCL
     from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
+    from jojoscl.methods.splits import split_tests
     from jojoscl.utils.errors import UserError
 
     __version__: str
@@ -26,6 +27,7 @@ __all__ = [
     "load",
     "load_dataset",
     "simulate",
+    "split_tests",
 ]
 
 _HOMES = {
@@ -37,6 +39,7 @@ _HOMES = {
     "load": "methods.jojoscl.fitted",
     "load_dataset": "data.datasets",
     "simulate": "data.simulate",
+    "split_tests": "methods.splits",
 }
 
 

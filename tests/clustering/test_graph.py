@@ -13,6 +13,7 @@ from jojoscl.clustering.graph import (
     adaptive_neighbors,
     communities,
     estimate_n_clusters,
+    jaccard,
     leiden,
     louvain,
     match_resolution,
@@ -44,6 +45,13 @@ def test_shared_neighbors_equal_the_jaccard_index_of_sets(prune: float) -> None:
             if i != j and weight >= prune:
                 expected[i, j] = weight
     np.testing.assert_allclose(shared_neighbors(x, k, prune).toarray(), expected)
+
+
+def test_fewer_neighbors_are_the_first_of_more() -> None:
+    """So that one search serves several graphs."""
+    x = np.random.default_rng(0).standard_normal((60, 4))
+    found = jaccard(nearest(x, 20)[:, :7], 1 / 15)
+    np.testing.assert_array_equal(found.toarray(), shared_neighbors(x, 7, 1 / 15).toarray())
 
 
 def test_fewer_cells_than_neighbors() -> None:

@@ -65,12 +65,6 @@ def test_a_run_reads_a_file_with_any_name(in_process: InProcess, tmp_path: Path,
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("preset=paper", "There is no preset= any more: write method=jojoscl_paper."),
-        ("preset=default", "There is no preset= any more: write method=jojoscl."),
-        ("preset=mine", "method=jojoscl | jojoscl_paper | jojoscl_released."),
-        ("preprocess=scanpy", "There is no preprocess= any more: preprocessing belongs to the method: "
-         "method.preprocess.<setting>=<value>."),
-        ("+preprocess.n_top_genes=10", "method.preprocess.<setting>=<value>."),
         ("data=glob(zzz*)", "'data=glob(zzz*)' matches no choice, so there is nothing to run"),
         ("seed=range(3,3)", "'seed=range(3,3)' matches no value, so there is nothing to run"),
         ("data.path=a\udcff.h5ad", "holds bytes that are no text"),

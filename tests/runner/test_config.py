@@ -352,8 +352,8 @@ def test_a_configuration_runs_nothing_that_is_not_on_the_list(override: str) -> 
 
 
 def test_loggers_are_on_the_list_and_others_are_not() -> None:
-    wandb = compose(["logger=tensorboard", "logger.save_dir=x"]).logger
-    assert type(build(wandb)).__name__ == "TensorBoardLogger"
+    wandb = compose(["logger=wandb", "logger.save_dir=x"]).logger
+    assert type(build(wandb)).__name__ == "Wandb"
     wrong = OmegaConf.merge(wandb, {"_target_": "lightning.pytorch.loggers.CometLogger"})
     assert isinstance(wrong, DictConfig)
     with pytest.raises(UserError, match=r"cannot run 'lightning.pytorch.loggers.CometLogger'"):

@@ -17,7 +17,7 @@ import pytest
 from anndata import AnnData
 
 from jojoscl.runner import output
-from jojoscl.runner.output import git_commit, h5ad_bytes, mend_log, owned
+from jojoscl.runner.output import git_commit, h5ad_bytes, owned
 
 
 def test_a_second_owner_waits_for_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -52,25 +52,6 @@ def test_an_error_lets_go_of_the_folder(tmp_path: Path) -> None:
         raise RuntimeError
     with owned(tmp_path):
         pass
-
-
-@pytest.mark.parametrize("doubled", [[0, 0, 1, 1, 2, 2], [0, 1, 2, 0, 1, 2], [0, 1, 1, 2]])
-def test_a_doubled_log_is_mended(tmp_path: Path, doubled: list[int]) -> None:
-    path = tmp_path / "metrics.csv"
-    pd.DataFrame({"epoch": doubled, "loss": np.arange(len(doubled)) / 3}).to_csv(path, index=False)
-    last = pd.read_csv(path).drop_duplicates("epoch", keep="last").sort_values("epoch", ignore_index=True)
-    mend_log(path)
-    pd.testing.assert_frame_equal(pd.read_csv(path), last, check_exact=True)
-
-
-def test_a_second_header_in_a_log_is_taken_away_and_a_good_log_left(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_text("epoch,loss\n0,.5\nepoch,loss\n0,.5\n1,.25\n")
-    mend_log(path)
-    assert path.read_text() == "epoch,loss\n0,.5\n1,.25\n"
-    written = path.stat().st_mtime_ns
-    mend_log(path)
-    assert path.stat().st_mtime_ns == written
 
 
 def test_an_h5ad_in_memory_is_what_anndata_writes(tmp_path: Path, cells: AnnData) -> None:

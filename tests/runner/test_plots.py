@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -21,7 +20,6 @@ def size(content: bytes | None) -> tuple[int, int]:
 
 def test_losses() -> None:
     assert min(size(plots.loss_curves([{"epoch": i, "loss": 1.0 / (1 + i), "sure": 0.5} for i in range(3)]))) > 100
-    assert plots.loss_curves([]) is None
 
 
 def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,13 +27,6 @@ def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
     embedding, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
     one, two = (plots.umap(embedding, labels, truth, seed=0) for truth in (None, labels.astype(str)))
     assert size(two)[0] > size(one)[0]
-
-
-def test_shrinkage() -> None:
-    rows = [(e, q, k, 0.1 * (k + 1)) for e in range(3) for q in ("sigma2", "tau2", "b", "cosine_gap") for k in (0, 1)]
-    record = pd.DataFrame(rows, columns=["epoch", "quantity", "cluster", "value"])
-    assert min(size(plots.shrinkage(record))) > 100
-    assert plots.shrinkage(record[:0]) is None
 
 
 def test_coordinates_of_few_cells() -> None:

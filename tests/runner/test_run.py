@@ -106,15 +106,6 @@ def test_the_stages_add_up_to_the_total_which_is_wall_time(tmp_path: Path) -> No
     assert seconds["method"] == pytest.approx(stages - seconds["load"])
 
 
-def test_a_finished_run_whose_log_was_doubled_is_mended(tmp_path: Path) -> None:
-    do(tmp_path / "run")
-    log = tmp_path / "run" / "csv" / "metrics.csv"
-    good = log.read_text().splitlines(keepends=True)
-    log.write_text("".join([*good, *good[1:]]))
-    do(tmp_path / "run")
-    assert log.read_text().splitlines() == [line.strip() for line in good]
-
-
 def test_two_equal_commands_at_once_do_one_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     processes = [start(folder, *PAPER) for _ in range(2)]

@@ -1,14 +1,16 @@
-"""A checkpoint whose bytes are not those that were written is refused, wherever they differ."""
+"""A checkpoint whose values are not those that were written is refused."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from jojoscl.training.checkpoint import load_fitting, load_sealed, seal
+from jojoscl.training.checkpoint import load_checkpoint, load_fitting
 from jojoscl.utils.errors import UserError
 from tests.hostile import METHOD, trained
 
@@ -22,32 +24,29 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "last.ckpt").read_bytes()
 
 
-@pytest.mark.parametrize("where", [0, 1, 40, 0.1, 0.3, 0.5, 0.7, 0.9, -87, -66, -65, -64, -30, -1])
-def test_a_flipped_byte_anywhere_is_refused(where: float, checkpoint: bytes, tmp_path: Path) -> None:
-    content = bytearray(checkpoint)
-    content[int(where * len(content)) if isinstance(where, float) else where] ^= 1 << 3
-    (tmp_path / "last.ckpt").write_bytes(content)
-    with pytest.raises(UserError, match=SENTENCE):
-        trained(tmp_path, 2)
+def test_a_flipped_byte_is_refused_or_changes_nothing(checkpoint: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(checkpoint)
+    whole, refused = load_checkpoint(path)["state_dict"], 0
+    for where in np.random.default_rng(0).choice(len(checkpoint), 300, replace=False):
+        content = bytearray(checkpoint)
+        content[where] ^= 1 << 3
+        path.write_bytes(content)
+        try:
+            found = load_checkpoint(path)["state_dict"]
+        except UserError as error:
+            assert re.search(SENTENCE, str(error))  # noqa: PT017
+            refused += 1
+        else:  # a name or a date of the archive
+            assert all(torch.equal(found[name], x) for name, x in whole.items())
+    assert refused > 200
 
 
-@pytest.mark.parametrize("kept", [0, 1, 63, 64, 65, 0.5, -1, -64])
+@pytest.mark.parametrize("kept", [0, 1, 0.5, -1, -64])
 def test_a_cut_file_is_refused(kept: float, checkpoint: bytes, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(checkpoint[: int(kept * len(checkpoint)) if isinstance(kept, float) else kept])
     with pytest.raises(UserError, match=SENTENCE):
         trained(tmp_path, 2)
-
-
-def test_bytes_at_the_end_and_files_without_a_seal_are_refused(checkpoint: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "last.ckpt"
-    path.write_bytes(checkpoint + b"x")
-    with pytest.raises(UserError, match=SENTENCE):
-        load_sealed(path)
-    torch.save({"state_dict": {}}, path)
-    with pytest.raises(UserError, match=SENTENCE):
-        load_sealed(path)
-    seal(path)
-    assert load_sealed(path) == {"state_dict": {}}
 
 
 def test_a_good_one_is_read_by_torch_alone_and_holds_plain_settings(checkpoint: bytes, tmp_path: Path) -> None:

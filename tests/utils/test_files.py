@@ -157,15 +157,6 @@ def test_those_of_a_live_process_and_our_own_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b", "c.csv", "d"]
 
 
-def test_an_earlier_process_of_our_number_is_gone(tmp_path: Path) -> None:
-    """In a container the same number comes again."""
-    with whole_file(tmp_path / "a") as ours:
-        stale = tmp_path / (ours.name + "x")
-        stale.touch()
-        sweep_temporaries(tmp_path)
-        assert list(tmp_path.iterdir()) == [ours]
-
-
 @pytest.mark.parametrize(("days", "stays"), [(6, True), (8, False)])
 def test_those_of_another_machine_stay_for_a_week(tmp_path: Path, days: int, stays: bool) -> None:
     path = tmp_path / ".jojoscl-00000000-1-abcd.csv"

@@ -70,7 +70,7 @@ def micro_linkage(x: np.ndarray, n_clusters: int, n_micro: int, *, exponent: flo
     There are fewer small clusters where fewer cells differ, and then there may be fewer than `n_clusters`.
     """
     n_micro = max(n_clusters, min(max(4 * n_clusters, n_micro), len(x) // 3))
-    micro = np.unique(kmeans(x, n_micro, seed=seed, n_init=1)[0], return_inverse=True)[1]
+    micro = np.unique(kmeans(x, n_micro, seed=seed, n_init=1, init="random")[0], return_inverse=True)[1]
     distance, sizes = mean_square_distances(x.astype(np.float64), micro)
     return cut(size_linkage(distance, sizes, exponent), n_clusters)[micro]
 
@@ -91,7 +91,7 @@ def consensus(
     indicators = sp.hstack([one_hot(column) for column in rows.T], format="csr")  # (items, clusters of all partitions)
     counts = np.bincount(of_cell)
     if len(rows) > n_micro:
-        micro = kmeans(indicators.toarray(), n_micro, weights=counts, seed=seed, n_init=1)[0]
+        micro = kmeans(indicators.toarray(), n_micro, weights=counts, seed=seed, n_init=1, init="random")[0]
         of_cell = np.unique(micro, return_inverse=True)[1][of_cell]
         counts = np.bincount(of_cell)
     indicators = sp.hstack([one_hot(labels) for labels in partitions], format="csr")

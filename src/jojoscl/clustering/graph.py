@@ -40,9 +40,13 @@ def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_ma
     -------
     (n_cells, n_cells), symmetric, diagonal 0.
     """
-    k = min(n_neighbors, len(x))
-    index = nearest(x, k)
-    sets = sp.csr_matrix((np.ones(index.size), index.ravel(), np.arange(0, index.size + 1, k)), shape=(len(x),) * 2)
+    return jaccard(nearest(x, min(n_neighbors, len(x))), prune)
+
+
+def jaccard(neighbors: np.ndarray, prune: float) -> sp.csr_matrix:
+    """Return the graph of :func:`shared_neighbors`, given each cell's set as indices (n_cells, k)."""
+    n, k = neighbors.shape
+    sets = sp.csr_matrix((np.ones(n * k, np.float32), neighbors.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
     graph = (sets @ sets.T).tocsr()
     graph.data /= 2 * k - graph.data
     graph.data[graph.data < prune] = 0
@@ -80,7 +84,7 @@ def smooth(x: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
 
 def _igraph(graph: sp.csr_matrix) -> igraph.Graph:
     upper = sp.triu(graph, k=1).tocoo()
-    edges = np.column_stack([upper.row, upper.col])
+    edges = np.column_stack([upper.row, upper.col]).tolist()  # slower as an array
     return igraph.Graph(n=graph.shape[0], edges=edges, edge_attrs={"weight": upper.data})
 
 

@@ -23,13 +23,14 @@ def kmeans(
     start: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     n_init: int = 10,
+    init: str = "k-means++",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return K-means of x (n, d): labels (n,) int64 and centroids (K, d). `start` (K, d) warm-starts a single run.
 
     A row counts `weights` (n,) times. Above 50,000 cells by random batches of them (Sculley, WWW 2010). There are fewer
     clusters where fewer rows differ.
     """
-    begin = {"init": start, "n_init": 1} if start is not None else {"n_init": n_init}
+    begin = {"init": start, "n_init": 1} if start is not None else {"init": init, "n_init": n_init}
     begin |= {"n_clusters": n_clusters, "random_state": seed}
     model = KMeans(**begin) if len(x) <= _BATCHES_ABOVE else MiniBatchKMeans(batch_size=4096, **begin)
     # Threads add up in the order they finish: with one, the same seed gives the same bits.

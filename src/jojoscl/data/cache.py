@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jojoscl.data.io.matrix import Matrix, canonical, is_backed
+from jojoscl.data.io.download import stamp
+from jojoscl.data.io.matrix import Matrix, canonical, file_of, is_backed
 from jojoscl.data.store import Store, intact_store
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import delete, sweep_temporaries, whole_folder
@@ -50,22 +51,13 @@ def usable(cache: Path) -> Path:
 
 
 def content(x: Matrix, what: str) -> str:
-    """Return a name for the values of a matrix x, or for the file (path, size, time) they are in, and for `what`."""
+    """Return a name for the values of a matrix x, or for the file they are in and where in it, and for `what`."""
     state = hashlib.sha256(what.encode())
     if is_backed(x):
-        state.update(repr(_files(x)).encode())
+        node = getattr(x, "group", x)
+        state.update(repr([node.name, str(file_of(x).resolve()), stamp(file_of(x))]).encode())
     else:
         x = canonical(x)
         for part in (x.data, x.indices, x.indptr):
             state.update(np.ascontiguousarray(part).view(np.uint8).data)
     return state.hexdigest()[:24]
-
-
-def _files(x: Matrix) -> list[object]:
-    """Return the name of a matrix in its file, and path, size and time of that file, or of each in a folder of zarr."""
-    if hasattr(x, "numblocks"):  # dask's, whose name says all that
-        return [x.name]
-    node = getattr(x, "group", x)
-    path = Path(node.file.filename if hasattr(node, "file") else node.store.root).resolve()
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [node.name, *((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)]

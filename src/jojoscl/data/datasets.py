@@ -17,7 +17,7 @@ from anndata import AnnData
 
 from jojoscl.data.catalog import find
 from jojoscl.data.cells import LABELS, _totals, as_cells
-from jojoscl.data.io.download import data_root, fetch, recorded, stamp
+from jojoscl.data.io.download import content, data_root, fetch, stamp
 from jojoscl.data.io.readers import open_backed, read_file
 from jojoscl.data.kind import KINDS
 from jojoscl.utils.errors import UserError, nearest
@@ -57,10 +57,10 @@ class CatalogDataset(Settings):
         return cells
 
     def fingerprint(self) -> dict[str, object]:
-        """Return what tells these cells from others: the variant, and the checksum of each file, known or recorded."""
+        """Return what tells these cells from others: the variant, and the checksum of each file, where there is one."""
         _, entry, variant = find(self.name, self.variant)
         root = data_root(self.root)
-        sums = {file.name: recorded(file, root / file.name) for file in entry.variants[variant].files}
+        sums = {file.name: content(file, root / file.name) for file in entry.variants[variant].files}
         return {"variant": variant, **{name: value for name, value in sums.items() if value}}
 
 
@@ -155,8 +155,7 @@ def labelled_files(folder: Path, label_key: str) -> list[Path]:
 def _may_have_types(path: Path, label_key: str) -> bool:
     try:
         with h5py.File(path) as file:
-            obs = file["obs"]
-            return label_key in (obs if isinstance(obs, h5py.Group) else obs.dtype.names or ())
+            return isinstance(file["obs"], h5py.Dataset) or label_key in file["obs"]
     except (OSError, KeyError):
         return True
 

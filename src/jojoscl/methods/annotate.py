@@ -94,11 +94,22 @@ def annotate(
     told = {name: cells.uns[name] for name in ("kind", "kind_decided_by") if name in cells.uns}
     params = json.dumps(settings, default=_plain)
     uns = {"params": params, "seconds": result.seconds, **told, **result.info, **result.uns}
+    put(adata, obs=obs, obsm={**obsm}, uns={key: uns})
+
+
+def put(
+    adata: AnnData,
+    *,
+    obs: dict[str, object] | None = None,
+    obsm: dict[str, object] | None = None,
+    uns: dict[str, object] | None = None,
+) -> None:
+    """Put all of it into `adata`, or nothing where an assignment raises."""
     if adata.is_view:
         adata._init_as_actual(adata.copy())  # as anndata itself does at the first assignment, with a warning
     with ExitStack() as undo:
-        for store, new in ((adata.obs, obs), (adata.obsm, obsm), (adata.uns, {key: uns})):
-            for name, value in new.items():
+        for store, new in ((adata.obs, obs), (adata.obsm, obsm), (adata.uns, uns)):
+            for name, value in (new or {}).items():
                 if name in store:
                     undo.callback(store.__setitem__, name, store[name])
                 else:

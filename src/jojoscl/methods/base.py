@@ -7,18 +7,19 @@ import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, ParamSpec, Protocol
+from typing import TYPE_CHECKING, ClassVar, ParamSpec, Protocol
 
 import numpy as np
 from anndata import AnnData
 
-from jojoscl.training.callbacks import History
-from jojoscl.training.distributed import end_if_imported
 from jojoscl.training.isolation import isolated
 from jojoscl.training.settings import Run
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings
+
+if TYPE_CHECKING:  # Lightning takes seconds to import
+    from jojoscl.training.callbacks import History
 
 P = ParamSpec("P")
 
@@ -101,6 +102,8 @@ def isolated_and_timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:
         watch, run = Stopwatch(), kwargs.get("run")
         settings = (run if isinstance(run, Run) else Run()).trainer
         if settings.devices > 1:
+            from jojoscl.training.distributed import end_if_imported  # and Lightning with it, which takes seconds
+
             end_if_imported()
         with isolated(settings.threads):
             result = fit_predict(*args, **kwargs)

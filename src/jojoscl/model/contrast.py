@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.linalg import eigh
 
 
@@ -51,8 +52,11 @@ def no_contrast(n_components: int, n_dims: int) -> Contrast:
 
 def pair_variance(z: np.ndarray, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return W (D, D), the weighted variance of z (n, D) between the pairs i, j (m,); 0 where there are none."""
-    difference = (z[i] - z[j]).astype(np.float64)
-    return (difference * weights[:, None]).T @ difference / max(2 * weights.sum(), 1e-12)
+    z, n = z.astype(np.float64), len(z)
+    pairs = sp.csr_matrix((weights.astype(np.float64), (i, j)), shape=(n, n))
+    pairs = pairs + pairs.T
+    laplacian = sp.diags(np.asarray(pairs.sum(1)).ravel()) - pairs
+    return z.T @ (laplacian @ z) / max(2 * weights.sum(), 1e-12)
 
 
 def linear_contrast(z: np.ndarray, within: np.ndarray, *, n_dims: int, ridge: float) -> Contrast:

@@ -10,11 +10,11 @@ b_k          sigma2_k / (sigma2_k + tau2_k), the weight on the centroid
 SS_k         sum over the cluster of ||x_i - xbar_k||^2; sigma2_within = SS_k / (P (N - 1))
 ===========  =========================================================================================
 
-The estimate shrinks, theta^_i = x_i - b_k (x_i - mu_k). Three forms of its risk E||theta^ - theta||^2 stand here:
+The estimate shrinks, theta^_i = x_i - b_k (x_i - mu_k). Three forms of its risk E||theta^ - theta||^2 stand here::
 
-(A)  b^2 ||x_i - mu||^2 + P sigma2 (1 - 2 b)                  mu known (Xie, Kou & Brown, JASA 2012, eq. 3)
-(B)  b^2 ||x_i - xbar||^2 + P sigma2 (1 - 2 b (1 - 1/N))      mu is the mean of the same N cells
-(U)  b (||x_i - mu||^2 + P (tau2 - sigma2))                   as in JojoSCL's released code: one b is missing
+    (A)  b^2 ||x_i - mu||^2 + P sigma2 (1 - 2 b)                  mu known (Xie, Kou & Brown, JASA 2012, eq. 3)
+    (B)  b^2 ||x_i - xbar||^2 + P sigma2 (1 - 2 b (1 - 1/N))      mu is the mean of the same N cells
+    (U)  b (||x_i - mu||^2 + P (tau2 - sigma2))                   as in JojoSCL's released code: one b is missing
 
 One view of the cells tells only sigma2 + tau2; two views of the same cells tell both.
 """
@@ -129,40 +129,18 @@ class ClusterSums:
         return ClusterStats(self.n, mean, (self.squares - self.n * mean.square().sum(1)).clamp(min=0))
 
 
-class ShrinkageSums:
-    """:class:`Shrinkage` from two views of cells that come in batches: their sums, and sum ||x1 - x2||^2.
-
-    What is shrunk is the first view or, `of_mean`, the mean of both, whose noise variance is half of one view's.
-    """
-
-    def __init__(self, n_clusters: int, n_dims: int, *, of_mean: bool) -> None:
-        self.of_mean, self.sums = of_mean, ClusterSums(n_clusters, n_dims)
-        self.between = torch.zeros(n_clusters, dtype=torch.float64)
-
-    def add(self, x1: Tensor, x2: Tensor, labels: Tensor) -> None:
-        """Two views (B, P) of some cells and their clusters (B,)."""
-        self.sums.add((x1 + x2) / 2 if self.of_mean else x1, labels)
-        self.between.index_add_(0, labels.cpu(), (x1 - x2).square().sum(1).cpu().double())
-
-    def estimate(self) -> Shrinkage:
-        """sigma2_k, tau2_k and the b_k that minimises (B)."""
-        stats = self.sums.stats()
-        n_dims = stats.mean.shape[1]
-        sigma2 = self.between / (stats.n.clamp(min=1) * n_dims * (4 if self.of_mean else 2))
-        tau2 = tau2_sure(sigma2_within(stats, n_dims), sigma2)
-        return Shrinkage(
-            *(part.float() for part in (stats.n, sigma2, tau2, shrinkage_weight(sigma2, tau2), stats.mean))
-        )
-
-
-def estimate_shrinkage(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int, *, of_mean: bool = False) -> Shrinkage:
+def estimate_shrinkage(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int) -> Shrinkage:
     """sigma2_k, tau2_k and the b_k that minimises (B), from two views (N, P) of the same cells, on the CPU.
 
-    See :class:`ShrinkageSums`.
+    The first view is what is shrunk.
     """
-    sums = ShrinkageSums(n_clusters, x1.shape[1], of_mean=of_mean)
-    sums.add(x1, x2, labels)
-    return sums.estimate()
+    sums, between = ClusterSums(n_clusters, x1.shape[1]), torch.zeros(n_clusters, dtype=torch.float64)
+    sums.add(x1, labels)
+    between.index_add_(0, labels.cpu(), (x1 - x2).square().sum(1).cpu().double())
+    stats, n_dims = sums.stats(), x1.shape[1]
+    sigma2 = between / (stats.n.clamp(min=1) * n_dims * 2)
+    tau2 = tau2_sure(sigma2_within(stats, n_dims), sigma2)
+    return Shrinkage(*(part.float() for part in (stats.n, sigma2, tau2, shrinkage_weight(sigma2, tau2), stats.mean)))
 
 
 def shrink_to_clusters(h: Tensor, labels: Tensor, b: Tensor) -> Tensor:

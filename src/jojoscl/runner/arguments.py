@@ -21,11 +21,6 @@ _PATHS = re.compile(
     r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))|model|output)"
 )
 _WRITTEN_FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|""")
-_OLD_PRESETS = {"default": "jojoscl", "paper": "jojoscl_paper", "released": "jojoscl_released"}
-_OLD_GROUPS = {  # what commands of earlier versions are now
-    "preset": "each preset is a method of its own: method=" + " | ".join(_OLD_PRESETS.values()),
-    "preprocess": "preprocessing belongs to the method: method.preprocess.<setting>=<value>",
-}
 
 
 def check_arguments(arguments: Sequence[str]) -> Namespace:
@@ -34,7 +29,7 @@ def check_arguments(arguments: Sequence[str]) -> Namespace:
     Raises
     ------
     UserError
-        What Hydra would answer with its usage or a traceback, or settings of earlier versions.
+        What Hydra would answer with its usage or a traceback.
     """
 
     def refuse(message: str) -> NoReturn:
@@ -74,10 +69,6 @@ def _check(override: Override, *, own_choices: bool) -> None:
     if not key:
         raise UserError(f"{line!r} cannot be read: settings are given as key=value.")
     value = override.value()
-    group = key.partition(".")[0]
-    if group in _OLD_GROUPS:
-        new = f"write method={_OLD_PRESETS[value]}" if value in _OLD_PRESETS else _OLD_GROUPS[group]  # type: ignore[index]
-        raise UserError(f"There is no {group}= any more: {new}.")
     names = value.list if isinstance(value, ChoiceSweep) else [value]
     if is_group(key) and not override.is_delete() and any(x is None or isinstance(x, int | float) for x in names):
         raise UserError(f"{line!r} names no choice: jojoscl --help lists those of each group.")

@@ -73,18 +73,7 @@ def read_metrics(folder: Path, wanted_hash: str) -> Plain | None:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != wanted_hash:
         raise UserError(f"{folder} holds a run with other settings: choose another hydra.run.dir, or force=true.")
-    mend_log(folder / "csv" / "metrics.csv")
     return metrics
-
-
-def mend_log(path: Path) -> None:
-    """Keep the last row of each epoch in a CSV log that two commands have written."""
-    if not path.is_file() or not path.stat().st_size:
-        return
-    log = pd.read_csv(path, dtype=str, keep_default_na=False, on_bad_lines="skip")
-    last = log[log["epoch"] != "epoch"].drop_duplicates("epoch", keep="last")  # without a second header
-    if len(last) < len(log):
-        write_whole(path, last.to_csv(index=False))
 
 
 def clear(folder: Path) -> None:
@@ -127,21 +116,14 @@ def write(
     known = {} if truth is None else {"cell_type": truth}
     labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
     write_whole(folder / "labels.csv", labels.to_csv(index=False))
-    record = pd.DataFrame(result.shrinkage)
-    if not record.empty:
-        write_whole(folder / "shrinkage.csv", record.to_csv(index=False))
+    if result.shrinkage:
+        write_whole(folder / "shrinkage.csv", pd.DataFrame(result.shrinkage).to_csv(index=False))
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(plain(cfg)))
     write_whole(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics)))
-    mend_log(folder / "csv" / "metrics.csv")
     if cfg.pictures:
-        pictures = {
-            "losses": plots.loss_curves(result.history),
-            "shrinkage": plots.shrinkage(record),
-            "umap": plots.umap(result.embedding, result.labels, truth, seed=cfg.seed),
-        }
-        for name, picture in pictures.items():
-            if picture is not None:
-                write_whole(folder / f"{name}.png", picture)
+        if result.history:
+            write_whole(folder / "losses.png", plots.loss_curves(result.history))
+        write_whole(folder / "umap.png", plots.umap(result.embedding, result.labels, truth, seed=cfg.seed))
     if cfg.save_model and result.model:
         result.model.save(folder / MODEL, overwrite=True)
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")

@@ -27,7 +27,7 @@ from jojoscl.runner.config import (
 )  # fmt: skip
 from jojoscl.runner.registry import build
 from jojoscl.runner.wandb import Wandb
-from jojoscl.training.loggers import CSVLogger, Logger
+from jojoscl.training.callbacks import CSVLogger, Logger
 from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError
 
@@ -77,11 +77,9 @@ def _run(cfg: DictConfig, folder: Path) -> Plain:
         if "truth" in handed:
             metrics["selection"] = "truth"  # a ceiling, told apart from what no label touched
         output.write(folder, cfg, cells, truth, result, metrics)
-        for logger in loggers[1:]:
+        for logger in loggers:
             if isinstance(logger, Wandb):
                 logger.log_results(folder, metrics)
-            else:
-                logger.log_metrics({k: v for k, v in metrics.items() if isinstance(v, int | float)})
     return metrics
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jojoscl.runner.config import Plain
-from jojoscl.training.loggers import Logger
+from jojoscl.training.callbacks import Logger
 from jojoscl.utils.errors import UserError
 
 log = logging.getLogger(__name__)

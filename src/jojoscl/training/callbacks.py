@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger as CSVLogger
+from lightning.pytorch.loggers import Logger as Logger
 from torch import Tensor
 from tqdm.auto import tqdm
 

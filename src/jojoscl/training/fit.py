@@ -19,7 +19,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import DDPStrategy
 
 from jojoscl.training.callbacks import History, Progress
-from jojoscl.training.checkpoint import LastCheckpoint, load_fitting, load_sealed
+from jojoscl.training.checkpoint import LastCheckpoint, load_checkpoint, load_fitting
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.distributed import SharedBatchNorm, launch
 from jojoscl.training.isolation import isolated
@@ -71,7 +71,7 @@ def fit(
         # A logger may hold what no other process can use: the log is written when all is done.
         shared = (data, replace(run, loggers=()), checkpoint, max_epochs, [SharedBatchNorm(), *callbacks, history])
         launch(_train, settings.devices, module, *shared)
-        state = load_sealed(checkpoint)
+        state = load_checkpoint(checkpoint)
     module.load_state_dict(state["state_dict"])
     for callback in (*callbacks, history):
         if callback.state_key in state["callbacks"]:

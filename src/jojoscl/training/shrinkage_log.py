@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from jojoscl.clustering.metrics import cosine_gap
-from jojoscl.model.shrinkage import ShrinkageSums, estimate_shrinkage, shrink_to_clusters
+from jojoscl.model.shrinkage import estimate_shrinkage, shrink_to_clusters
 from jojoscl.training.callbacks import Kept
 from jojoscl.training.datamodule import CellDataModule
 from jojoscl.training.module import MomentumModule
@@ -94,10 +94,10 @@ def map_embedding(module: MomentumModule, data: CellDataModule, h: np.ndarray, l
     module.generator = torch.Generator(module.device)
     module.generator.manual_seed(derived_seed(module.seed, module.max_epochs))
     clusters = torch.from_numpy(labels)
-    sums = ShrinkageSums(int(labels.max()) + 1, h.shape[1], of_mean=False)
+    drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
     module.eval()
     with torch.no_grad():
-        for index in torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed)).split(4096):
-            views = module.two_views(data.gather(index, module.device))
-            sums.add(views["a"], views["b"], clusters[index])
-    return shrink_to_clusters(torch.from_numpy(h), clusters, sums.estimate().b).numpy()
+        pairs = [module.two_views(data.gather(index, module.device)) for index in drawn.split(4096)]
+    a, b = (torch.cat([pair[name].cpu() for pair in pairs]) for name in ("a", "b"))
+    found = estimate_shrinkage(a, b, clusters[drawn], int(labels.max()) + 1)
+    return shrink_to_clusters(torch.from_numpy(h), clusters, found.b).numpy()

@@ -9,13 +9,14 @@ import re
 import secrets
 import shutil
 import socket
-import sys
 import tempfile
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from jojoscl.utils.errors import UserError
 
@@ -25,7 +26,6 @@ _WRONG = (
 )  # fmt: skip
 _TEMPORARY = re.compile(r"\.jojoscl-(?P<where>[0-9a-f]{8})-(?P<pid>\d+)-")
 _STALE_SECONDS = 7 * 24 * 3600.0  # of a temporary whose process cannot be asked for, on another machine
-_live: set[Path] = set()  # the temporaries of this process
 
 
 def conf_dir() -> Path:
@@ -45,13 +45,16 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.parent / f"{_prefix()}{secrets.token_hex(4)}-{path.stem[:30]}{path.suffix}"
-    with _told(path), _alive(temporary):
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             path.lstat()  # a name that is too long is told before the work
-        temporary.touch()
-        yield temporary
-        temporary.replace(path)
+        try:
+            temporary.touch()
+            yield temporary
+            temporary.replace(path)
+        finally:
+            delete(temporary)
 
 
 @contextmanager
@@ -132,22 +135,13 @@ def unwritable(path: str | os.PathLike[str], error: OSError) -> UserError | None
 
 
 @contextmanager
-def _alive(temporary: Path) -> Iterator[None]:
-    """Keep `temporary` from being swept in the block, and delete it after."""
-    _live.add(temporary.absolute())
-    try:
-        yield
-    finally:
-        delete(temporary)
-        _live.discard(temporary.absolute())
-
-
-@contextmanager
 def _new_folder(parent: Path) -> Iterator[Path]:
     path = parent / f"{_prefix()}{secrets.token_hex(4)}"
-    with _alive(path):  # first: another thread sweeps what it does not know to be alive
-        path.mkdir(mode=0o700)
+    path.mkdir(mode=0o700)
+    try:
         yield path
+    finally:
+        delete(path)
 
 
 def _prefix() -> str:
@@ -162,13 +156,6 @@ def _where() -> str:
 
 
 def _is_stale(path: Path, where: str, pid: int) -> bool:
-    if where != _where() or sys.platform == "win32":  # there a signal of 0 would end the process
+    if where != _where():
         return time.time() - path.lstat().st_mtime > _STALE_SECONDS
-    if pid == os.getpid():  # or one before that had the same number
-        return path.absolute() not in _live
-    with suppress(PermissionError, OverflowError):  # another user's process; no process's number
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-    return False
+    return not psutil.pid_exists(pid)

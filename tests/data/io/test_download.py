@@ -1,6 +1,5 @@
 """Downloads over loopback: verified, never left half-written, and clear words when something is wrong."""
 
-import gzip
 import hashlib
 import os
 import subprocess
@@ -8,11 +7,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pooch
 import pytest
 
-from jojoscl.data.io.download import RemoteFile, data_root, digest, fetch, stamp
+from jojoscl.data.io.download import RemoteFile, content, data_root, fetch, git_id, stamp
 from jojoscl.utils.errors import UserError
 
 CONTENT = b"cells and genes\n" * 1000
@@ -116,62 +114,15 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         fetch(RemoteFile("data.h5", "http://127.0.0.1:9/x", SHA256), tmp_path / "file")
 
 
-def test_trust_on_first_use(address, tmp_path, caplog):
+def test_without_a_published_checksum_the_copy_itself_is_what_a_run_is_known_by(address, tmp_path):
     file = RemoteFile("chen.txt", f"{address}/good")
+    assert content(file, tmp_path / "chen.txt") is None
     path = fetch(file, tmp_path)
-    assert "publishes no checksum" in caplog.text
-    record = tmp_path / "chen.txt.sha256"
-    assert record.read_text() == f"{SHA256.removeprefix('sha256:')}  chen.txt\n"
-    caplog.clear()
-    assert fetch(file, tmp_path) == path
-    assert not caplog.text
+    assert content(file, path) == SHA256
     path.write_bytes(b"other")
-    with pytest.raises(UserError, match=r"as it was first seen .*chen\.txt\.sha256 .*delete it so that"):
-        fetch(file, tmp_path)
-    path.unlink()
-    assert fetch(file, tmp_path).read_bytes() == CONTENT
-
-
-def test_a_tampered_copy_is_not_taken_after_a_deletion(address, tmp_path):
-    file = RemoteFile("chen.txt", f"{address}/good")
-    fetch(file, tmp_path).unlink()
-    record = tmp_path / "chen.txt.sha256"
-    record.write_text("0" * 64 + "  chen.txt\n")
-    with pytest.raises(UserError, match=r"sent is not the .* as it was first seen .*delete chen\.txt\.sha256"):
-        fetch(file, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["chen.txt.sha256"]
-    record.unlink()
-    assert fetch(file, tmp_path).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("content", ["", "words", "0" * 63])
-def test_a_damaged_record_is_named(address, tmp_path, content):
-    (tmp_path / "chen.txt.sha256").write_text(content)
-    with pytest.raises(UserError, match=r"chen\.txt\.sha256 holds no checksum: delete it"):
-        fetch(RemoteFile("chen.txt", f"{address}/good"), tmp_path)
-
-
-PACKED = gzip.compress(np.random.default_rng(0).bytes(5000))
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("chen.txt", b"", "is empty"),
-        ("chen.txt", b"\n <!DOCTYPE html><html>Not found</html>", "is a page of the web"),
-        ("chen.csv.gz", b"<html>sign in</html>", "is a page of the web"),
-        ("chen.txt.gz", PACKED[:-9], "is cut or damaged"),
-        ("chen.txt.gz", PACKED[:2000] + b"xx" + PACKED[2002:], "is cut or damaged"),
-        ("chen.txt.gz", b"words", "is cut or damaged"),
-    ],
-)
-def test_what_is_no_data_is_not_trusted(tmp_path, name, content, words):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{words}.*: delete it so that it is downloaded again"):
-        fetch(RemoteFile(name, "http://127.0.0.1:9/x"), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [name], "nothing is recorded"
-    (tmp_path / name).write_bytes(PACKED if name.endswith(".gz") else CONTENT)
-    assert fetch(RemoteFile(name, "http://127.0.0.1:9/x"), tmp_path) == tmp_path / name
+    assert fetch(file, tmp_path) == path
+    assert content(file, path) == "sha256:" + hashlib.sha256(b"other").hexdigest()
+    assert content(RemoteFile("chen.txt", "", GIT), path) == GIT
 
 
 def test_stamps(tmp_path, monkeypatch):
@@ -193,7 +144,7 @@ def test_git_id_is_what_git_says(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
     said = subprocess.run(["git", "hash-object", "--no-filters", path], capture_output=True, text=True, check=True)
-    assert digest(path, "git") == said.stdout.strip()
+    assert git_id(path) == said.stdout.strip()
 
 
 def test_data_root(monkeypatch, tmp_path):

@@ -241,10 +241,6 @@ def gz_bomb(path: Path) -> None:
             file.write(b"a,0\n" * 250_000)
 
 
-def long_line(path: Path) -> None:
-    path.write_bytes(b"c,g\n" + b"1," * (3 << 19))
-
-
 HUGE = {
     "dense h5": ("a.h5", dense((10**9, 10**9)), "declares 1000000000 x 1000000000 values"),
     "dense h5, not that wide": ("a.h5", dense((10**7, 10**3)), "declares 10000000 x 1000 values"),
@@ -252,19 +248,16 @@ HUGE = {
     "sparse h5ad": ("a.h5ad", declared((10**9, 10**9)), "malformed"),
     "sparse h5ad without rows": ("a.h5ad", declared((12, 10**13)), "needs .* GiB of memory, and"),
     "values that were never written": ("a.h5ad", values_never_written, "declares 10000000000 values in /X/data"),
-    "zip": ("a.zip", bomb, "declares 3000000 bytes in"),
+    "zip": ("a.zip", bomb, "unpacks to over 500 times its size"),
     "gz": ("a.csv.gz", gz_bomb, "unpacks to over 500 times its size"),
-    "long line": ("a.csv", long_line, "has a line of over 1 MiB"),
     "wide table": ("a.csv", lambda path: path.write_bytes(b"g," * 1000), "has 1001 columns"),
 }
 
 
 @pytest.mark.parametrize("case", HUGE)
 def test_what_declares_too_much_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    monkeypatch.setattr("jojoscl.data.io.tables.ALWAYS_FINE", 1 << 20)
     monkeypatch.setattr("jojoscl.data.io.tables.MOST_COLUMNS", 1000)
     monkeypatch.setattr(guard, "ALWAYS_FINE", 1 << 20)
-    monkeypatch.setattr(guard, "LONGEST_LINE", 1 << 20)
     name, write, words = HUGE[case]
     write(tmp_path / name)
     with pytest.raises(UserError, match=words) as error:

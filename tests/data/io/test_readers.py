@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import warnings
 import zipfile
 
 import anndata
@@ -13,7 +14,7 @@ import scipy.sparse as sp
 from rdata import write_rda
 
 from jojoscl.data import FileDataset
-from jojoscl.data.io import readers
+from jojoscl.data.io import matrix, readers
 from jojoscl.data.io.guard import reading
 from jojoscl.data.io.matrix import stack_rows
 from jojoscl.data.io.readers import read_file, read_h5, read_rda
@@ -41,7 +42,7 @@ def is_named(adata):
 @pytest.mark.parametrize("dtype", ["i4", "f4", "f8"])
 @pytest.mark.parametrize("chunks", [None, (12, 7), (5, 3)])
 def test_h5_with_x_and_y(tmp_path, monkeypatch, dtype, chunks):
-    monkeypatch.setattr(readers, "BAND_BYTES", 200)  # several bands, also of this small matrix
+    monkeypatch.setattr(matrix, "BAND_BYTES", 200)  # several bands, also of this small matrix
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("X", data=COUNTS.astype(dtype), chunks=chunks, compression=chunks and "gzip")
         file["Y"] = np.arange(12.0) % 3
@@ -52,15 +53,22 @@ def test_h5_with_x_and_y(tmp_path, monkeypatch, dtype, chunks):
     assert adata.var_names[6] == "gene6"
 
 
-def test_h5_dense_data_are_read_in_bands(tmp_path, monkeypatch):
-    """One tall compressed chunk, as in the worm's file, and many small ones: never all rows at once."""
-    monkeypatch.setattr(readers, "BAND_BYTES", 40_000)
-    for chunks in [(1000, 50), (40, 50)]:
-        with h5py.File(tmp_path / "a.h5", "w") as file:
-            file.create_dataset("X", data=np.ones((1000, 50), "i4"), chunks=chunks, compression="gzip")
-        with h5py.File(tmp_path / "a.h5") as file:
-            bands = [len(band) for band in readers._bands(file, "X")]
-        assert bands == [200] * 5
+@pytest.mark.parametrize("chunks", [(1000, 50), (40, 50)])
+def test_h5_dense_data_are_read_in_bands(tmp_path, monkeypatch, chunks):
+    """One tall compressed chunk, as in the worm's file, which is unpacked once; and many small ones."""
+    monkeypatch.setattr("jojoscl.data.io.matrix.BAND_BYTES", 40_000)
+    x = np.arange(50_000).reshape(1000, 50) % 7
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("X", data=x.astype("i4"), chunks=chunks, compression="gzip")
+    seen, rows = [], matrix._rows
+
+    def spy(dataset, start, stop):
+        seen.append((stop - start, dataset.id.get_access_plist().get_chunk_cache()[1]))
+        return rows(dataset, start, stop)
+
+    monkeypatch.setattr(matrix, "_rows", spy)
+    np.testing.assert_array_equal(read_h5(tmp_path / "a.h5").X.toarray(), x)
+    assert seen == [(200, readers._CHUNK_CACHE)] * 5
 
 
 def test_h5_names_under_any_key_and_types_in_words(tmp_path):
@@ -342,7 +350,7 @@ def test_h5ad_of_each_layout_and_its_raw(tmp_path, build):
     assert raw.n_vars == 7
 
 
-def test_h5ad_of_before_anndata_07(tmp_path):
+def test_h5ad_of_before_anndata_07_names_a_way_that_works(tmp_path):
     """Annotation as records, categories beside them in uns, a sparse matrix with a mark of its own."""
     x = sp.csr_matrix(COUNTS, dtype="f4")
     with h5py.File(tmp_path / "a.h5ad", "w") as file:
@@ -352,7 +360,12 @@ def test_h5ad_of_before_anndata_07(tmp_path):
         file["obs"] = np.array(list(zip(CELLS, CODES, strict=True)), [("index", "S12"), ("louvain", "i1")])
         file["var"] = np.array([(name,) for name in GENES], [("index", "S12")])
         file["uns/louvain_categories"] = CATEGORIES
-    adata = read_file(tmp_path / "a.h5ad")
+    with pytest.raises(UserError, match=r"before 0\.7: write it anew, in Python by anndata\.read_h5ad"):
+        read_file(tmp_path / "a.h5ad")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        anndata.read_h5ad(tmp_path / "a.h5ad").write_h5ad(tmp_path / "b.h5ad")
+    adata = read_file(tmp_path / "b.h5ad")
     assert holds(adata)
     assert is_named(adata)
     assert list(adata.obs["louvain"]) == list(TYPES)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import hashlib
 import logging
 import os
-import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import pooch
 
 from jojoscl.data.io.guard import reading
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import whole_file
+from jojoscl.utils.files import digest, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +26,7 @@ class RemoteFile:
     """One public file.
 
     name: its name in the data folder. url: where it comes from, at a fixed version. checksum: ``sha256:...``, or
-    ``git:...`` (a blob's id), or None where there is none: that of the first copy is then kept in ``<name>.sha256``.
+    ``git:...`` (a blob's id), or None where its source publishes none.
     """
 
     name: str
@@ -45,21 +42,19 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
 def fetch(file: RemoteFile, root: Path) -> Path:
     """Return the path of `file` in `root`; it is downloaded only when it is not there, and verified in both cases.
 
-    A :class:`UserError` says that the download failed, or that the content is not the published or recorded one. No bad
-    download is left behind.
+    A :class:`UserError` says that the download failed, or that the content is not the published one. No bad download is
+    left behind.
     """
     path = root / file.name
-    if path.exists():
-        with reading(path):
-            if problem := _problem(file, path, path):
-                raise UserError(
-                    f"{path} {problem}: delete it so that it is downloaded again, or give another folder by "
-                    f"data.root or {ROOT_VARIABLE}."
-                )
-    else:
+    if not path.exists():
         _download(file, path)
-    if file.checksum is None and not (record := _record(path)).exists():
-        _trust(path, record)
+        return path
+    with reading(path):
+        if not _is_published(file, path):
+            raise UserError(
+                f"{path} is not the published file ({file.checksum} does not match): delete it so that it is "
+                f"downloaded again, or give another folder by data.root or {ROOT_VARIABLE}."
+            )
     return path
 
 
@@ -84,12 +79,23 @@ def stamp(path: Path) -> dict[str, object]:
 @functools.lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, time: int) -> str:
     """Return the digest of a file of this size and time, which a run asks for several times."""
-    return digest(path, "sha256")
+    return digest(path)
 
 
-def digest(path: Path, scheme: str) -> str:
-    """Return the checksum of a file: ``sha256``, or ``git``, the id that git gives to its content."""
-    state = hashlib.sha256() if scheme == "sha256" else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+def content(file: RemoteFile, path: Path) -> str | None:
+    """Return the checksum of a public file: the published one, else that of the copy at `path`; None without both."""
+    found = stamp(path).get("sha256")
+    return file.checksum or (f"sha256:{found}" if found else None)
+
+
+def _is_published(file: RemoteFile, copy: Path) -> bool:
+    scheme, _, value = (file.checksum or "").partition(":")
+    return not scheme or (git_id(copy) if scheme == "git" else digest(copy)) == value
+
+
+def git_id(path: Path) -> str:
+    """Return the id that git gives to the content of a file."""
+    state = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: state).hexdigest()
 
@@ -108,65 +114,8 @@ def _download(file: RemoteFile, path: Path) -> None:
                 f"{file.url} could not be downloaded ({type(error).__name__}): connect and try again, or get it by "
                 f"other means and save it as {path}, or name a folder that holds it by data.root or {ROOT_VARIABLE}."
             ) from error
-        if problem := _problem(file, path, temporary):
-            raise UserError(f"What {file.url} sent {problem}: try again, or save a good copy as {path}.")
-
-
-def recorded(file: RemoteFile, path: Path) -> str | None:
-    """Return the checksum of a file: the published one, else that of the first copy seen; None before there was one."""
-    record = _record(path)
-    if file.checksum is not None or not record.exists():
-        return file.checksum
-    with reading(record):
-        found = re.match(r"[0-9a-f]{64}\b", record.read_text())
-    if found is None:
-        raise UserError(f"{record} holds no checksum: delete it, and the copy of {path.name} is trusted anew.")
-    return f"sha256:{found[0]}"
-
-
-def _problem(file: RemoteFile, path: Path, copy: Path) -> str | None:
-    """Return what is wrong with a copy of the file that is, or will be, at `path`."""
-    if (expected := recorded(file, path)) is None:
-        return _unsound(copy, path.name)
-    scheme, _, value = expected.partition(":")
-    if digest(copy, scheme) == value:
-        return None
-    if file.checksum is not None:
-        return f"is not the published file ({expected} does not match)"
-    return (
-        f"is not the published file as it was first seen ({expected} in {_record(path)} does not match; where that "
-        f"copy was the bad one, delete {_record(path).name} too)"
-    )
-
-
-def _unsound(path: Path, name: str) -> str | None:
-    """Return what is wrong with a file of which no checksum is known: empty, a page of the web, or cut."""
-    with path.open("rb") as handle:
-        head = handle.read(512).lstrip().lower()
-    if not head:
-        return "is empty"
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
-        return "is a page of the web and not the published file"
-    if name.endswith(".gz"):
-        try:
-            with gzip.open(path) as handle:
-                while handle.read(1 << 20):
-                    pass
-        except (OSError, EOFError, zlib.error):
-            return "is cut or damaged (it cannot be unpacked)"
-    return None
-
-
-def _trust(path: Path, record: Path) -> None:
-    """Keep the checksum of the first copy seen of a file whose source publishes none."""
-    value = digest(path, "sha256")
-    log.warning("%s: its source publishes no checksum; trusting this copy, sha256 %s", path.name, value)
-    try:
-        with whole_file(record) as temporary:
-            temporary.write_text(f"{value}  {path.name}\n")
-    except UserError as error:  # a folder that one may only read
-        log.warning("the checksum of %s is not kept: %s", path.name, error)
-
-
-def _record(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
+        if not _is_published(file, temporary):
+            raise UserError(
+                f"What {file.url} sent is not the published file ({file.checksum} does not match): try again, or save "
+                f"a good copy as {path}."
+            )

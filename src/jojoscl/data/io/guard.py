@@ -19,7 +19,6 @@ from jojoscl.utils.errors import UserError
 
 MAX_RATIO = 500  # no table or matrix of cells is packed tighter than this
 ALWAYS_FINE = 1 << 28  # bytes that are unpacked whatever their ratio
-LONGEST_LINE = 1 << 25  # bytes; a million names of cells fit
 
 
 def is_zarr(path: Path) -> bool:
@@ -121,11 +120,11 @@ def check_declared(path: Path, node: h5py.Group | h5py.Dataset) -> float:
 
 
 class Unpacked(io.RawIOBase):
-    """What a file unpacks to: refused where it is far larger than the file, or (with `lines`) a line has no end."""
+    """What `source` unpacks from the file `path`: refused where it is far larger than the file."""
 
-    def __init__(self, path: Path, source: IO[bytes], packed: int, *, lines: bool) -> None:
-        self.path, self.source, self.lines = path, source, lines
-        self.left, self.line = max(ALWAYS_FINE, MAX_RATIO * packed), 0
+    def __init__(self, path: Path, source: IO[bytes]) -> None:
+        self.path, self.source = path, source
+        self.left = max(ALWAYS_FINE, MAX_RATIO * path.stat().st_size)
 
     def readable(self) -> bool:
         """Return True."""
@@ -138,17 +137,9 @@ class Unpacked(io.RawIOBase):
         self.left -= len(block)
         if self.left < 0:
             raise UserError(f"{self.path} unpacks to over {MAX_RATIO} times its size, as no table does: get it again.")
-        first, last = block.find(b"\n"), block.rfind(b"\n")
-        if self.lines and max(self.line + (len(block) if first < 0 else first), len(block) - last - 1) > LONGEST_LINE:
-            raise UserError(
-                f"{self.path} has a line of over {LONGEST_LINE >> 20} MiB: give a table with a row per line, "
-                "or an h5ad where it is as wide as that."
-            )
-        self.line = self.line + len(block) if last < 0 else len(block) - last - 1
         return len(block)
 
 
-def unpacked(path: Path, source: IO[bytes], packed: int | None = None, *, lines: bool = True) -> io.BufferedReader:
-    """Return what `source` unpacks from `packed` bytes of the file `path` (None: from all); see :class:`Unpacked`."""
-    size = path.stat().st_size if packed is None else packed
-    return io.BufferedReader(Unpacked(path, source, size, lines=lines), 1 << 16)
+def unpacked(path: Path, source: IO[bytes]) -> io.BufferedReader:
+    """Return a reader of :class:`Unpacked`."""
+    return io.BufferedReader(Unpacked(path, source), 1 << 16)

@@ -27,21 +27,9 @@ BAND_BYTES = 1 << 26  # dense matrices are read in bands of about 64 MiB
 
 
 def stack_rows(bands: Iterable[np.ndarray | sp.csr_matrix]) -> sp.csr_matrix:
-    """Put bands of rows, dense or sparse, one below the other as float32 CSR, holding little memory twice."""
-    data, indices, lengths, width = [], [], [np.zeros(1, np.int64)], 0
-    for band in map(sp.csr_matrix, bands):
-        data.append(band.data.astype(np.float32, copy=False))
-        indices.append(band.indices.astype(np.int32, copy=False))
-        lengths.append(np.diff(band.indptr))
-        width = band.shape[1]
-    indptr = np.cumsum(np.concatenate(lengths), dtype=np.int64)
-    values = np.concatenate(data or [np.empty(0, np.float32)])
-    data.clear()
-    columns = np.concatenate(indices or [np.empty(0, np.int32)])
-    indices.clear()
-    kind = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64  # scipy wants one type for both
-    parts = (values, columns.astype(kind, copy=False), indptr.astype(kind))
-    return sp.csr_matrix(parts, shape=(len(indptr) - 1, width))
+    """Put bands of rows, dense or sparse, one below the other as float32 CSR."""
+    parts = [sp.csr_matrix(band, dtype=np.float32) for band in bands]
+    return sp.vstack(parts, format="csr") if parts else sp.csr_matrix((0, 0), dtype=np.float32)
 
 
 def matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:

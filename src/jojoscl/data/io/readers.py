@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ from anndata import AnnData
 from anndata.io import read_elem
 
 from jojoscl.data.io.guard import check_declared, check_room, is_there, reading, sparse_of, unpacked
-from jojoscl.data.io.matrix import BAND_BYTES, check_stored, loaded, matrix_in, stack_rows, to_cells
+from jojoscl.data.io.matrix import check_stored, loaded, matrix_in, to_cells
 from jojoscl.data.io.tables import annotated, read_table
 from jojoscl.utils.errors import UserError
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
+_CHUNK_CACHE = 1 << 30  # bytes at most: some files are one tall packed chunk, which each band would unpack anew
 _ELSEWHERE = {".loom": "anndata.io.read_loom(path)", ".mtx": "scanpy.read_10x_mtx(folder)"}
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # R data, by first bytes
 
@@ -112,29 +112,19 @@ def _annotated_matrix(path: Path, root: h5py.Group, layer: str | None, *, load: 
 
 
 def _table(path: Path, root: h5py.Group, key: str) -> pd.DataFrame | None:
-    """Read the annotation of cells or genes; before anndata 0.7 it was one array of records."""
+    """Read the annotation of cells or genes."""
     if key not in root:
         return None
+    if not hasattr(root[key], "keys"):  # one array of records
+        way = "in Python by anndata.read_h5ad(path).write_h5ad(path)"
+        raise UserError(f"{path} was written by anndata before 0.7: write it anew, {way}.")
     check_room(path, check_declared(path, root[key]), key)
-    if hasattr(root[key], "keys"):
-        return read_elem(root[key])
-    records = root[key][()]
-    table = pd.DataFrame({name: _decoded(records[name]) for name in records.dtype.names})
-    table = table.set_index(table.columns[0])
-    for name in table:
-        if f"{name}_categories" in root.get("uns", ()):
-            words = _decoded(np.ravel(root[f"uns/{name}_categories"][()]))
-            table[name] = pd.Categorical.from_codes(table[name].to_list(), pd.Index(words))
-    return table
-
-
-def _decoded(values: np.ndarray) -> np.ndarray:
-    return np.array([v.decode() for v in values], object) if values.dtype.kind in "SO" else values
+    return read_elem(root[key])
 
 
 def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
     """Read `X` (cells x genes) and `Y` (the type of each cell), scziDesk's `exprs`, or the layout of 10x Genomics."""
-    with reading(path), h5py.File(path) as file:
+    with reading(path), h5py.File(path, rdcc_nbytes=_CHUNK_CACHE) as file:
         check_declared(path, file)
         tenx = [node for node in file.values() if isinstance(node, h5py.Group) and {"barcodes", "indptr"} <= set(node)]
         if tenx:
@@ -174,7 +164,7 @@ def read_rda(path: Path, *, transpose: bool = False) -> AnnData:
     with reading(path):
         with path.open("rb") as file:
             opener = _PACKED.get(file.read(2), open)
-        with opener(path, "rb") as source, unpacked(path, source, lines=False) as content:
+        with opener(path, "rb") as source, unpacked(path, source) as content:
             objects = rdata.read_rda(content).values()
         frames = [item.to_pandas() if hasattr(item, "to_pandas") else item for item in objects]
         tables = sorted((item for item in frames if isinstance(item, pd.DataFrame)), key=lambda item: -item.size)
@@ -195,30 +185,11 @@ def _matrix(path: Path, parent: h5py.Group, key: str) -> sp.csr_matrix:
     """Read the matrix under `key`: a dense dataset, or a group with data, indices, indptr and shape."""
     if parent.get(key, getclass=True) is h5py.Dataset:
         check_stored(path, parent[key])
-        return stack_rows(_bands(parent, key))
+        return loaded(parent[key])
     node = parent[key]
     shape = tuple(map(int, node["shape"][()] if "shape" in node else node.attrs["shape"]))
     parts = [node[name][()] for name in ("data", "indices", "indptr")]
     return sparse_of(parts, shape, by_genes=len(parts[2]) != shape[0] + 1).astype(np.float32)
-
-
-def _bands(parent: h5py.Group, key: str) -> Iterator[np.ndarray]:
-    """Yield dense bands of rows.
-
-    Some files are one tall compressed chunk, which each band would unpack anew, so the cache must hold it.
-    HDF5 takes the size of the cache at the first opening only: hence the dataset is closed in between.
-    """
-    dataset = parent[key]
-    n_rows, row_bytes = dataset.shape[0], max(1, dataset.shape[1] * dataset.dtype.itemsize)
-    chunk = dataset.chunks[0] if dataset.chunks else 1
-    del dataset
-    step = max(1, BAND_BYTES // row_bytes)
-    step = step // chunk * chunk or step  # whole chunks at a time, where they are small
-    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(10007, max(1 << 20, 2 * chunk * row_bytes), 0.0)
-    dataset = h5py.Dataset(h5py.h5d.open(parent.id, key.encode(), access))
-    for start in range(0, n_rows, step):
-        yield dataset.astype(np.float32)[start : start + step]
 
 
 def _is_text(node: object) -> bool:

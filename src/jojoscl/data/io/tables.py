@@ -15,7 +15,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.data.io.guard import ALWAYS_FINE, MAX_RATIO, reading, unpacked
+from jojoscl.data.io.guard import reading, unpacked
 from jojoscl.data.io.matrix import BAND_BYTES, stack_rows, to_cells
 from jojoscl.utils.errors import UserError
 
@@ -109,12 +109,7 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
             inside = [i for i in archive.infolist() if not i.filename.startswith("__MACOSX") and not i.is_dir()]
             if len(inside) != 1:
                 raise UserError(f"{path} holds {len(inside)} files: give an archive with one table.")
-            (table,) = inside
-            if table.file_size > max(ALWAYS_FINE, MAX_RATIO * table.compress_size):
-                raise UserError(
-                    f"{path} declares {table.file_size} bytes in {table.compress_size}, as no table has: get it again."
-                )
-            with archive.open(table) as source, unpacked(path, source, table.compress_size) as handle:
+            with archive.open(inside[0]) as source, unpacked(path, source) as handle:
                 yield handle
     else:
         opener: Any = gzip.open if path.suffix.lower() == ".gz" else open

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,15 @@ import torch
 from anndata import AnnData
 
 from jojoscl.clustering.consensus import Consensus, consensus, micro_linkage
-from jojoscl.clustering.graph import adaptive_neighbors, estimate_n_clusters, shared_neighbors, smooth, strongest
+from jojoscl.clustering.graph import (
+    adaptive_neighbors,
+    estimate_n_clusters,
+    jaccard,
+    nearest,
+    shared_neighbors,
+    smooth,
+    strongest,
+)
 from jojoscl.clustering.kmeans import kmeans, spread
 from jojoscl.clustering.samples import without_samples
 from jojoscl.data.cells import as_cells, samples_of, without_labels
@@ -118,8 +127,10 @@ class JojoSCL(MethodSettings):
         samples, linear = samples_of(adata), x @ loadings
         h = linear if samples is None else without_samples(linear, samples, seed=seed)
         watch.lap("contrast")
-        k = told or self.estimate(h[views.sample], seed=seed)
-        found = self.cluster(h[views.sample], k, seed=seed)
+        points = h[views.sample]
+        neighbors = self.neighbors(points)
+        k = told or self.estimate(neighbors, seed=seed)
+        found = self.cluster(points, neighbors, k, seed=seed)
         found = Consensus(*spread(h, views.sample, *found, seed=seed))
         noise = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
         shrunk, of_cluster = shrink_embedding(torch.from_numpy(h), torch.from_numpy(found.labels), noise)
@@ -159,17 +170,21 @@ class JojoSCL(MethodSettings):
         assert isinstance(result.model, Fitted)
         return result.model
 
-    def estimate(self, h: np.ndarray, *, seed: int) -> int:
-        """Return K for embeddings h (n, d): how many communities their neighbor graph has."""
-        k = adaptive_neighbors(len(h), self.positives_factor, self.positives)
-        graph = shared_neighbors(h, k, self.prune)
+    def neighbors(self, h: np.ndarray) -> np.ndarray:
+        """Return indices (n, k) of each cell and its nearest ones in the embedding h (n, d), as many as are used."""
+        return nearest(h, min(max(self.positives[1], self.smoothing[1]), len(h)))
+
+    def estimate(self, neighbors: np.ndarray, *, seed: int) -> int:
+        """Return K for cells with these neighbors (n, k): how many communities their graph has."""
+        k = adaptive_neighbors(len(neighbors), self.positives_factor, self.positives)
+        graph = jaccard(neighbors[:, :k], self.prune)
         return estimate_n_clusters(graph, resolution=self.estimate_resolution, min_cells=self.min_cells, seed=seed)
 
     def n_clusters_of(self, adata: AnnData, *, seed: int, cache: Path | None) -> int:
         """Return the estimate of K, for a method that has none of its own."""
         views = self.views(stored(self.preprocess, adata, cache), adata, seed=seed)
         _, loadings = self.encode(views, seed=seed)
-        return self.estimate(views.z @ loadings, seed=seed)
+        return self.estimate(self.neighbors(views.z @ loadings), seed=seed)
 
     def views(self, x: Store, adata: AnnData, *, seed: int) -> Views:
         """Return the two views' graph of positives: the sum of their shared-nearest-neighbor graphs."""
@@ -201,11 +216,11 @@ class JojoSCL(MethodSettings):
             contrast = linear_contrast(scores, within, n_dims=self.n_dims, ridge=self.ridge)
         return contrast, axes @ contrast.encoder(shrink=self.shrink) / scale
 
-    def cluster(self, h: np.ndarray, n_clusters: int, *, seed: int) -> Consensus:
-        """Return the consensus of `n_draws` times four partitions of h (n, d)."""
-        partitions = [p for draw in range(self.n_draws) for p in self.partitions(h, n_clusters, [seed, draw])]
+    def cluster(self, h: np.ndarray, neighbors: np.ndarray, n_clusters: int, *, seed: int) -> Consensus:
+        """Return the consensus of `n_draws` times four partitions of h (n, d), given its neighbors (n, k)."""
+        draws = (self.partitions(h, neighbors, n_clusters, [seed, draw]) for draw in range(self.n_draws))
         return consensus(
-            partitions,
+            list(chain.from_iterable(draws)),
             n_clusters,
             exponent=self.consensus_exponent,
             n_micro=self.consensus_micro,
@@ -213,7 +228,9 @@ class JojoSCL(MethodSettings):
             seed=seed,
         )
 
-    def partitions(self, h: np.ndarray, n_clusters: int, seeds: list[int]) -> Iterator[np.ndarray]:
+    def partitions(
+        self, h: np.ndarray, neighbors: np.ndarray, n_clusters: int, seeds: list[int]
+    ) -> Iterator[np.ndarray]:
         """Yield K-means and linkage (n,) of h (n, d), by distance and by angle, after a random amount of smoothing."""
         rng = np.random.default_rng(seeds)
         n_dims = int(rng.integers(min(self.min_dims, h.shape[1]), h.shape[1] + 1))
@@ -222,7 +239,7 @@ class JojoSCL(MethodSettings):
         k = min(k, len(h) // n_clusters)  # more would mix the clusters of a few cells
         seed = int(rng.integers(2**20))
         points = np.ascontiguousarray(h[:, :n_dims])
-        graph = shared_neighbors(points, k, self.prune)
+        graph = jaccard(neighbors[:, :k], self.prune)
         for x in (smooth(points, graph), unit_rows(smooth(unit_rows(points), graph))):
             yield kmeans(x, n_clusters, seed=seed, n_init=self.kmeans_starts)[0]
             yield micro_linkage(x, n_clusters, self.n_micro, exponent=self.exponent, seed=seed)
