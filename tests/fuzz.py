@@ -89,6 +89,15 @@ def gone_on(folder: Path) -> bytes:
     return b"".join(values.numpy().tobytes() for values in hostile.trained(folder, 2).state_dict().values())
 
 
+def kept_model(folder: Path) -> None:
+    jojoscl.JojoSCL(n_draws=1).fit(CELLS, 3).save(folder / "model.npz")
+
+
+def by_model(folder: Path) -> bytes:
+    found = jojoscl.load(folder / "model.npz").predict(CELLS)
+    return found.labels.tobytes() + found.embedding.tobytes()
+
+
 KINDS = {
     "h5ad, in memory": Kind(cells_h5ad, "a.h5ad", partial(by_anndata, backed=False)),
     "h5ad, our reader": Kind(cells_h5ad, "a.h5ad", partial(by_reader, name="a.h5ad")),
@@ -97,6 +106,7 @@ KINDS = {
     "backed, by anndata": Kind(cells_h5ad, "a.h5ad", partial(by_anndata, backed=True)),
     "backed, our reader": Kind(cells_h5ad, "a.h5ad", partial(by_reader, name="a.h5ad", backed=True)),
     "store": Kind(from_store, "cache/*/*", from_store, sealed=True),
+    "model": Kind(kept_model, "model.npz", by_model, sealed=True),
     "checkpoint": Kind(hostile.trained, "last.ckpt", gone_on, sealed=True),
 }
 

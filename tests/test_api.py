@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import anndata as ad
 import numpy as np
 import pytest
 from anndata import AnnData
@@ -118,3 +120,39 @@ def test_the_name_of_the_call_is_found_at_once() -> None:
     code = "import sys, jojoscl; jojoscl.cluster; assert not {'torch', 'anndata', 'scanpy'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert sorted(dir(jojoscl)) == sorted(jojoscl.__all__)
+
+
+def test_some_of_the_cells_are_clustered_as_if_they_were_alone(cells: AnnData, tmp_path: Path) -> None:
+    adata = cells.copy()
+    first, second = adata.obs["cell_type"].cat.categories[:2]
+    inside = adata.obs["cell_type"].isin([first, second]).to_numpy()
+    jojoscl.cluster(adata, 2, restrict_to=("cell_type", [first, second]), seed=3)
+    alone = jojoscl.cluster(adata[inside].copy(), 2, seed=3, copy=True)
+    found = adata.obs["jojoscl_R"]
+    assert found[inside].tolist() == [f"{first}-{second},{label}" for label in alone.obs["jojoscl"]]
+    assert found[~inside].tolist() == adata.obs["cell_type"][~inside].tolist()
+    assert "jojoscl" not in adata.obs
+    np.testing.assert_array_equal(adata.obsm["X_jojoscl_R"][inside], alone.obsm["X_jojoscl"])
+    assert json.loads(adata.uns["jojoscl_R"]["params"])["restrict_to"] == ["cell_type", [first, second]]
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    jojoscl.cluster(backed, 2, restrict_to=("cell_type", [first, second]), key_added="again", seed=3)
+    assert backed.obs["again_R"].tolist() == found.tolist()
+
+
+@pytest.mark.parametrize(
+    ("restrict_to", "k", "words"),
+    [
+        (("cell_typ", ["a"]), 2, "There is no column 'cell_typ'"),
+        (("cell_type", ["none"]), 2, "has no category 'none'"),
+        (("cell_type", ["type0"]), 100, "100 clusters were asked for, but there are only"),
+    ],
+)
+def test_what_cannot_be_restricted_to_changes_nothing(cells: AnnData, restrict_to: Any, k: int, words: str) -> None:
+    adata = cells.copy()
+    adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories([f"type{i}" for i in range(3)])
+    with pytest.raises(jojoscl.UserError, match=words):
+        jojoscl.cluster(adata, k, restrict_to=restrict_to)
+    assert adata.obs.columns.tolist() == cells.obs.columns.tolist()
+    assert not adata.obsm
+    assert not [name for name in adata.uns if name.startswith("jojoscl")]

@@ -14,6 +14,7 @@ import jojoscl
 from experiments.__main__ import COMMANDS
 from experiments.pages import filled, pages
 from jojoscl.runner.config import compose, conf_dir
+from jojoscl.runner.predict import PredictSettings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -96,6 +97,10 @@ def test_commands_are_understood(line: str, tmp_path: Path) -> None:
     """Each override composes; what a sweep lists is tried one by one."""
     words = [word for word in shlex.split(line)[1:] if not word.startswith("--") and word not in ("-m", "job")]
     overrides = [re.sub(r"=([^{\[]*?),.*", r"=\1", word) for word in words]
+    if words[:1] == ["predict"]:
+        own = [word for word in overrides[1:] if not word.startswith("data.")]
+        PredictSettings.of(dict(word.split("=") for word in own))
+        overrides = ["data=h5ad", *(word for word in overrides[1:] if word not in own)]
     if any("my_study" in word or "my_set" in word or "NAME" in word or "..." in word or "…" in word for word in words):
         return
     assert compose(overrides).method.name

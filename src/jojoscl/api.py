@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings
 
 if TYPE_CHECKING:
+    import numpy as np
     from anndata import AnnData
 
     from jojoscl.methods.base import Method
@@ -30,6 +32,8 @@ def cluster(
     *,
     method: Method | None = None,
     key_added: str = "jojoscl",
+    restrict_to: tuple[str, Sequence[str]] | None = None,
+    batch_key: str | None = None,
     layer: str | None = None,
     kind: str = "auto",
     seed: int = 0,
@@ -51,6 +55,12 @@ def cluster(
         Another method, such as ``jojoscl.PaperJojoSCL(epochs=50)``; None is :class:`jojoscl.JojoSCL` with `settings`.
     key_added
         Name under which the results are put.
+    restrict_to
+        Column of obs and the categories whose cells alone are clustered, such as ``("leiden", ["3"])``, as in scanpy:
+        the results are put under `key_added` + ``"_R"``, these cells are labelled "3,0", "3,1", ..., the others as in
+        the column; numbers of the others are NaN.
+    batch_key
+        Column of obs that tells samples apart, whose differences should not make clusters; needs harmonypy.
     layer
         Layer that holds the counts; None is `X`.
     kind
@@ -90,7 +100,7 @@ def cluster(
     """
     # What takes seconds to import is imported when it is used.
     from jojoscl.data.cells import as_cells, without_labels
-    from jojoscl.methods.annotate import annotate, check_key
+    from jojoscl.methods.annotate import annotate, check_key, restricted
     from jojoscl.methods.base import check_n_clusters, check_seed
     from jojoscl.training.settings import Run, TrainerSettings
 
@@ -98,15 +108,28 @@ def cluster(
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
     check_key(key_added)
     chosen, seed = _method(method, settings), check_seed(seed)
+    if batch_key is not None and not getattr(chosen, "takes_batch", False):
+        raise UserError(f"{chosen.name} does not tell samples apart: leave out batch_key, or method.")
     trainer = TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar)
-    cells = as_cells(adata, layer=layer, kind=kind)
+    part = None if restrict_to is None else restricted(adata, restrict_to)
+    cells = as_cells(adata if part is None else _of(adata, part.inside), layer=layer, batch_key=batch_key, kind=kind)
     told = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
     adata = adata.copy() if copy else adata
     result = chosen.fit_predict(without_labels(cells), told, seed=seed, run=Run(trainer=trainer))
     kept = chosen.plain() if isinstance(chosen, Settings) else {}
     params = {"method": chosen.name, "seed": seed, "n_clusters": told, "settings": kept}
-    annotate(adata, key_added, result, params, cells)
+    if batch_key is not None:
+        params["batch_key"] = batch_key
+    if part is not None:
+        key_added, params["restrict_to"] = f"{key_added}_R", restrict_to
+    annotate(adata, key_added, result, params, cells, part)
     return adata if copy else None
+
+
+def _of(adata: AnnData, inside: np.ndarray) -> AnnData:
+    """Return some of the cells; those of a file are read."""
+    some = adata[inside]
+    return some.to_memory() if adata.isbacked else some
 
 
 def _method(method: Method | None, settings: dict[str, object]) -> Method:

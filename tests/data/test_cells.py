@@ -13,6 +13,7 @@ from anndata import AnnData
 
 from jojoscl.data import CATALOG, CatalogDataset, FileDataset, SimulatedDataset, as_cells, load_dataset
 from jojoscl.data.catalog import Entry, Variant
+from jojoscl.data.cells import samples_of, without_labels
 from jojoscl.data.io.download import RemoteFile
 from jojoscl.data.io.readers import read_h5
 from jojoscl.utils.errors import UserError
@@ -340,3 +341,38 @@ def test_fingerprints(tmp_path, small_catalogue):
     tiny = CatalogDataset(name="tiny", root=small_catalogue)
     assert re.fullmatch("sha256:[0-9a-f]{64}", tiny.fingerprint()["tiny.h5"])
     assert CatalogDataset(name="yan", root=tmp_path).fingerprint()["yan.rda"].startswith("sha256:04dbe1de")
+
+
+# ---- samples -------------------------------------------------------------------------------------------------------
+
+
+def sampled(samples: list[object], **obs: object) -> AnnData:
+    adata = AnnData(sp.csr_matrix(np.ones((len(samples), 3), np.float32)))
+    adata.obs = pd.DataFrame({"a/b": samples, **obs}, index=[f"c{i}" for i in range(len(samples))])
+    return adata
+
+
+def test_a_method_sees_the_samples_and_no_other_column() -> None:
+    adata = sampled([2] * 10 + [1] * 12, cell_type=["x"] * 22)
+    cells = as_cells(adata, label_key="cell_type", batch_key="a/b")
+    assert cells.uns["batch_key"] == "a_b"
+    bare = without_labels(cells)
+    assert bare.obs.columns.tolist() == ["_batch"]
+    assert samples_of(bare).tolist() == [1] * 10 + [0] * 12
+    assert samples_of(without_labels(as_cells(adata))) is None
+
+
+@pytest.mark.parametrize(
+    ("samples", "key", "words"),
+    [
+        (["x"] * 20, "a/b", "All cells have one value in 'a/b': leave out batch_key"),
+        (["x"] * 20 + ["y"] * 9, "a/b", "Sample 'y' of 'a/b' has 9 cells, and 10 are needed"),
+        (["x"] * 20 + [None] * 10, "a/b", "10 cells have no sample in 'a/b'"),
+        (["x"] * 20 + ["y"] * 10, "ab", r"There is no column 'ab' in the cells' annotation \(did you mean 'a/b'"),
+        (["x"] * 20 + ["y"] * 10, "cell_type", "'cell_type' cannot hold both"),
+    ],
+)
+def test_samples_that_are_none_are_refused(samples: list[object], key: str, words: str) -> None:
+    adata = sampled(samples, cell_type=["t"] * len(samples))
+    with pytest.raises(UserError, match=words):
+        as_cells(adata, label_key="cell_type", batch_key=key)

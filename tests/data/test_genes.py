@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anndata as ad
@@ -134,3 +134,24 @@ def test_the_trend_is_one_of_medians() -> None:
     np.testing.assert_allclose(median_trend(x, y)[inside], 2 * x[inside], atol=0.15)
     np.testing.assert_allclose(median_trend(x, np.full(400, 3.0)), 3)
     assert np.isfinite(median_trend(x[:1], y[:1])).all()
+
+
+def test_a_gene_that_varies_only_between_samples_does_not_count() -> None:
+    rng = np.random.default_rng(0)
+    samples = np.repeat([0, 1], 200)
+    rate = np.full((400, 100), 2.0)
+    rate[:, :10] *= rng.gamma(0.5, 2, (400, 10))  # these vary in each sample
+    rate[200:, 10:20] *= 20  # and these between them
+    x = sp.csr_matrix(rng.poisson(rate).astype(np.float32))
+
+    def bands() -> Iterator[sp.csr_matrix]:
+        return (x[start : start + 70].copy() for start in range(0, 400, 70))
+
+    assert set(robust_v3_genes(bands, 100, 10, samples)) == set(range(10))
+    assert set(robust_v3_genes(bands, 100, 10)) != set(range(10))
+
+
+def test_of_one_sample_the_genes_are_those_without() -> None:
+    x = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (50, 40)).astype(np.float32))
+    found = robust_v3_genes(lambda: [x.copy()], 40, 15, np.zeros(50, int))
+    np.testing.assert_array_equal(found, robust_v3_genes(lambda: [x.copy()], 40, 15))

@@ -13,7 +13,7 @@ import pytest
 from anndata import AnnData
 
 import jojoscl
-from jojoscl.methods.annotate import annotate
+from jojoscl.methods.annotate import annotate, restricted
 from jojoscl.methods.base import Result, check_n_clusters, check_seed
 from jojoscl.utils.errors import UserError
 
@@ -118,3 +118,46 @@ def test_a_view_of_a_file_is_refused_before_it_trains(cells: AnnData, tmp_path: 
 def test_a_name_that_no_file_could_hold(cells: AnnData, key: Any) -> None:
     with pytest.raises(UserError, match="key_added must be a word without '/'"):
         jojoscl.cluster(cells, 3, key_added=key)
+
+
+# ---- some of the cells ---------------------------------------------------------------------------------------------
+
+
+def test_some_cells_are_labelled_as_scanpy_does_and_the_others_keep_theirs() -> None:
+    obs = pd.DataFrame({"type": pd.Categorical(["b", "a", "b", "c", "a"])}, index=list("vwxyz"))
+    adata = AnnData(np.ones((5, 3), np.float32), obs=obs)
+    part = restricted(adata, ("type", ["c", "b"]))
+    assert part.inside.tolist() == [True, False, True, True, False]
+    h = np.arange(6, dtype=np.float32).reshape(3, 2)
+    result = Result(np.array([1, 0, 1]), h, {}, obs={"confidence": np.array([0.5, 0.6, 0.7], np.float32)})
+    annotate(adata, "mine", result, {}, AnnData(np.ones((3, 3))), part)
+    assert adata.obs["mine"].tolist() == ["c-b,1", "a", "c-b,0", "c-b,1", "a"]
+    assert adata.obs["mine"].cat.categories.tolist() == ["a", "c-b,0", "c-b,1"]
+    np.testing.assert_array_equal(adata.obs["mine_confidence"], np.array([0.5, np.nan, 0.6, 0.7, np.nan], np.float32))
+    np.testing.assert_array_equal(adata.obsm["X_mine"][[0, 2, 3]], h)
+    assert np.isnan(adata.obsm["X_mine"][[1, 4]]).all()
+    assert adata.obs["type"].tolist() == ["b", "a", "b", "c", "a"]
+
+
+def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
+    adata = AnnData(np.ones((4, 3), np.float32), obs=pd.DataFrame({"n": [3, 3, 10, 3]}, index=list("wxyz")))
+    part = restricted(adata, ["n", "3"])
+    assert part.categories == ["3"]
+    assert part.labels(pd.Categorical(["0", "1", "0"])).tolist() == ["3,0", "3,1", "10", "3,0"]
+
+
+@pytest.mark.parametrize(
+    ("restrict_to", "words"),
+    [
+        ("type", "restrict_to is a column of obs and its categories"),
+        (("type",), "restrict_to is a column of obs"),
+        (("typ", ["a"]), r"There is no column 'typ' in adata.obs \(did you mean 'type'"),
+        (("type", ["a", "d"]), r"'type' has no category 'd' \(there are: a, b"),
+        (("type", ["b"]), "restrict_to names 1 cells"),
+        (("type", []), "restrict_to names 0 cells"),
+    ],
+)
+def test_what_names_no_cells_is_refused(restrict_to: object, words: str) -> None:
+    adata = AnnData(np.ones((3, 3), np.float32), obs=pd.DataFrame({"type": ["a", "a", "b"]}, index=list("xyz")))
+    with pytest.raises(UserError, match=words):
+        restricted(adata, restrict_to)

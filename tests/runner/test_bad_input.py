@@ -345,7 +345,7 @@ def test_no_space_left(
     (tmp_path / "run").mkdir()
     shutil.copy(finished / "labels.csv", tmp_path / "run")
     before = tree(tmp_path / "run")
-    write = jojoscl.runner.output._write
+    write = jojoscl.runner.output.write_whole
 
     def write_or_fail(path: Path, content: Any) -> None:
         with monkeypatch.context() as patch:
@@ -354,7 +354,7 @@ def test_no_space_left(
             write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(jojoscl.runner.output, "_write", write_or_fail)
+        patch.setattr(jojoscl.runner.output, "write_whole", write_or_fail)
         if name == "last.ckpt":
             patch.setattr(L.Trainer, "save_checkpoint", lambda self, path: disk_full(path))
         done = in_process(*IN_RUN, "pictures=true")

@@ -30,7 +30,7 @@ from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:
-    from conftest import Command
+    from conftest import Command, InProcess
 
 PAPER = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=3", "trainer.progress_bar=false",
         "method.encoder_dims=[16,8]", "pictures=false", "method=jojoscl_paper")  # fmt: skip
@@ -267,3 +267,17 @@ def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
     assert resident
     peak = do(tmp_path / "run", "trainer.max_epochs=1")["peak_memory_mb"]
     assert peak < int(resident[1]) / 1024 + 600
+
+
+def test_samples_are_told_apart_by_the_method_that_can(in_process: InProcess, tmp_path: Path, cells: AnnData) -> None:
+    pytest.importorskip("harmonypy")
+    cells = cells.copy()
+    cells.obs["mouse"] = np.random.default_rng(0).integers(0, 2, cells.n_obs)
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    run = ("data=h5ad", "data.path=x.h5ad", "n_clusters=3", "pictures=false", "data.batch_key=mouse")
+    assert in_process(*run, "hydra.run.dir=run").code == 0
+    found = jojoscl.cluster(cells, 3, batch_key="mouse", copy=True)
+    table = pd.read_csv(tmp_path / "run" / "labels.csv")
+    np.testing.assert_array_equal(table["cluster"], found.obs["jojoscl"].astype(int))
+    done = in_process(*run, "method=leiden", "hydra.run.dir=other")
+    assert (done.code, done.err) == (2, "jojoscl: leiden does not tell samples apart: leave out data.batch_key.\n")

@@ -19,6 +19,8 @@ from jojoscl.utils.errors import UserError, nearest
 log = logging.getLogger(__name__)
 
 LABELS = "cell_type"
+BATCH = "_batch"  # the column that a method sees where samples are told apart
+FEWEST_OF_BATCH = 10  # cells
 _BARCODE = r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$"
 
 
@@ -27,6 +29,7 @@ def as_cells(
     *,
     layer: str | None = None,
     label_key: str | None = None,
+    batch_key: str | None = None,
     kind: str = "auto",
     name: str = "cells",
     variant: str = "default",
@@ -43,6 +46,8 @@ def as_cells(
         Where the values are: None is X, ``raw`` is ``adata.raw``.
     label_key
         Column of obs with the types. None: there are none, and a column ``cell_type`` is left out.
+    batch_key
+        Column of obs that tells samples apart; what it is called in the result is in ``uns["batch_key"]``.
     kind
         ``counts``, ``rpkm``, ``log1p`` (natural logarithms), or ``auto``: see :func:`~jojoscl.data.kind.kind_of`. What
         was decided, and by what, is in ``uns["kind"]`` and ``uns["kind_decided_by"]``.
@@ -72,6 +77,10 @@ def as_cells(
         cells = AnnData(X=x, obs=writable(obs, "cell"), var=writable(var, "gene"))
         cells.var_names_make_unique()
     cells.uns.update(kind=chosen.name, kind_decided_by=chosen.decided_by, name=name, variant=variant)
+    if batch_key is not None:
+        if batch_key == label_key:
+            raise UserError(f"{batch_key!r} cannot hold both the types and the samples: change label_key or batch_key.")
+        cells.uns["batch_key"] = _batch_name(obs, cells, batch_key)
     check_cells(cells, fewest)
     return cells
 
@@ -206,13 +215,40 @@ def _types(adata: AnnData, key: str) -> pd.Categorical[str]:
     return pd.Categorical(values.astype(str), categories=[str(value) for value in sorted(values.unique())])
 
 
+def _batch_name(obs: pd.DataFrame, cells: AnnData, key: str) -> str:
+    """Return what the column with the samples is called in `cells`, once it is seen that there are some."""
+    if key in obs and (missing := int(np.sum(obs[key].isna().to_numpy()))):
+        raise UserError(f"{missing} cells have no sample in {key!r}: name theirs, or drop these cells.")
+    _types(AnnData(obs=obs), key)  # says what is wrong with a column
+    name = str(cells.obs.columns[obs.columns.get_loc(key)])
+    sizes = cells.obs[name].astype(str).value_counts()
+    if len(sizes) < 2:
+        raise UserError(f"All cells have one value in {key!r}: leave out batch_key.")
+    if (fewest := int(sizes.min())) < FEWEST_OF_BATCH:
+        raise UserError(
+            f"Sample {sizes.index[-1]!r} of {key!r} has {fewest} cells, and {FEWEST_OF_BATCH} are needed: drop it, or "
+            "join it to another."
+        )
+    return name
+
+
 def _totals(adata: AnnData) -> np.ndarray:
     return np.asarray(adata.X.sum(axis=1)).ravel()
 
 
+def samples_of(adata: AnnData) -> np.ndarray | None:
+    """Return the number (n_cells,) of each cell's sample, or None where none is told."""
+    return adata.obs[BATCH].cat.codes.to_numpy() if BATCH in adata.obs else None
+
+
 def without_labels(adata: AnnData) -> AnnData:
-    """Return what a method may see: the matrix, the names of cells and genes, and the kind of values. Nothing else."""
+    """Return what a method may see: the matrix, the names of cells and genes, the kind of values. Nothing else.
+
+    Where a sample of each cell was told, that is ``obs["_batch"]``.
+    """
     bare = AnnData(X=adata.X)
     bare.obs_names, bare.var_names = adata.obs_names, adata.var_names
     bare.uns["kind"] = adata.uns["kind"]
+    if "batch_key" in adata.uns:
+        bare.obs[BATCH] = pd.Categorical(adata.obs[adata.uns["batch_key"]].astype(str).to_numpy())
     return bare

@@ -72,6 +72,9 @@ class FileDataset(Settings):
     path: str | Path | None = setting(None, "The file; must be given.", neutral=IRRELEVANT)
     layer: str | None = setting(None, "Where the values are; None is X, 'raw' is adata.raw.")
     label_key: str | None = setting(None, "Column of obs with the types; None goes without types and scores.")
+    batch_key: str | None = setting(
+        None, "Column of obs that tells samples apart, whose differences should not make clusters.", neutral=None
+    )
     kind: str = setting("auto", "What the values are; 'auto' looks.", values=("auto", *KINDS))
     metadata: str | Path | None = setting(None, "A table with a row for each cell.", neutral=IRRELEVANT)
     transpose: bool = setting(False, "Whether the file is genes x cells.")
@@ -93,7 +96,7 @@ class FileDataset(Settings):
         else:
             key, turn = self.label_key, self.transpose
             adata = read_file(path, layer=self.layer, metadata=metadata, label_key=key, transpose=turn)
-        return as_cells(adata, label_key=self.label_key, kind=self.kind, name=self.name)
+        return as_cells(adata, label_key=self.label_key, batch_key=self.batch_key, kind=self.kind, name=self.name)
 
     def fingerprint(self) -> dict[str, object]:
         """Return the :func:`~jojoscl.data.io.download.stamp` of each file that is there."""

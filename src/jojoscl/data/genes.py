@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from scipy.stats import rankdata
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from jojoscl.utils.errors import UserError
@@ -61,7 +63,9 @@ def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np
     return np.flatnonzero(score >= known[-min(n_top_genes, len(known))])
 
 
-def robust_v3_genes(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int, n_top_genes: int) -> np.ndarray:
+def robust_v3_genes(
+    bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int, n_top_genes: int, samples: np.ndarray | None = None
+) -> np.ndarray:
     """Return the indices of the genes whose counts vary most beyond what their mean lets one expect.
 
     In the manner of scanpy's flavor ``seurat_v3`` (Stuart et al., Cell 2019), though the genes are others: counts are
@@ -73,7 +77,28 @@ def robust_v3_genes(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int, 
     ----------
     bands
         Gives all counts, in bands of cells, each time it is called.
+    samples
+        Number (n_cells,) of each cell's sample: genes are ranked within each, and the best medians count, as with
+        scanpy's `batch_key`. So a gene that varies only between samples does not count.
     """
+    if samples is None:
+        order = np.argsort(-robust_v3_scores(bands, n_genes), kind="stable")
+    else:
+        of_each = (samples == sample for sample in np.unique(samples))
+        scores = [robust_v3_scores(partial(_some_rows, bands, inside), n_genes) for inside in of_each]
+        order = np.argsort(np.median(rankdata(-np.array(scores), axis=1), axis=0), kind="stable")
+    return np.sort(order[:n_top_genes])
+
+
+def _some_rows(bands: Callable[[], Iterable[sp.csr_matrix]], inside: np.ndarray) -> Iterator[sp.csr_matrix]:
+    start = 0
+    for band in bands():
+        yield band[np.flatnonzero(inside[start : start + band.shape[0]])]
+        start += band.shape[0]
+
+
+def robust_v3_scores(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int) -> np.ndarray:
+    """Return the variance (n_genes,) of each gene's counts over what its mean lets one expect."""
     moments = Moments(n_genes)
     for band in bands():
         moments.add(band, band.data.astype(np.float64))
@@ -85,8 +110,7 @@ def robust_v3_genes(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int, 
     for band in bands():
         x = np.minimum(band.data, limit[band.indices])
         sums += [np.bincount(band.indices, x**power, n_genes) for power in (1, 2)]
-    score = np.where(varies, (sums[1] - 2 * mean * sums[0] + n * mean**2) / ((n - 1) * sd**2), 0)
-    return np.sort(np.argsort(-score, kind="stable")[:n_top_genes])
+    return np.where(varies, (sums[1] - 2 * mean * sums[0] + n * mean**2) / ((n - 1) * sd**2), 0)
 
 
 def median_trend(

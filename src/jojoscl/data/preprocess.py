@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from jojoscl.data.cache import cached, content
-from jojoscl.data.cells import check_totals, check_values
+from jojoscl.data.cells import check_totals, check_values, samples_of
 from jojoscl.data.genes import Moments, robust_v3_genes, scanpy_genes, seurat_genes, varying
 from jojoscl.data.io.matrix import canonical, is_backed, row_chunks, stack_rows
 from jojoscl.data.store import Store, write_store
@@ -87,7 +88,8 @@ class Preprocess(Settings):
     def key(self, adata: AnnData) -> str:
         """Return a name for the result in a cache: by these settings, and the cells' values or the file they are in."""
         what = (CACHE_FORMAT, version("scanpy"), replace(self, dense_gib=0.0), adata.uns["kind"], adata.shape)
-        return content(adata.X, repr(what))
+        samples = samples_of(adata)
+        return content(adata.X, repr(what if samples is None else (*what, samples.tolist())))
 
 
 SCANPY = Preprocess(min_cells=3, target_sum=1e4, max_value=10.0)
@@ -139,6 +141,8 @@ def choose(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, np.ndarray
     n_top, flavor, logged = settings.n_top_genes or adata.n_vars, settings.hvg_flavor, _is_logged(adata)
     if flavor not in ("seurat", "robust_v3") and n_top < adata.n_vars and is_backed(adata.X):
         raise UserError(f"hvg_flavor={flavor} needs all cells in memory: take seurat or robust_v3.")
+    if flavor != "robust_v3" and samples_of(adata) is not None:
+        raise UserError("batch_key goes with genes by hvg_flavor=robust_v3: leave out hvg_flavor.")
     genes, totals, seen, mean, variance = _without_rare(settings, adata)
     totals = np.ones_like(totals) if logged else totals
     unit = 1.0 if logged else settings.target_sum or np.median(totals)
@@ -149,10 +153,11 @@ def choose(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, np.ndarray
     elif flavor == "seurat":
         chosen = seurat_genes(mean, variance, n_top)
     elif flavor == "robust_v3":
-        chosen = robust_v3_genes(lambda: map(_as_counts(adata), _rounded(settings, adata, genes)), len(genes), n_top)
+        bands = partial(_counts, settings, adata, genes)
+        chosen = robust_v3_genes(bands, len(genes), n_top, samples_of(adata))
     elif flavor != "seurat_v3":
-        bands = _normalised(settings, adata, genes, totals / unit, log=True)
-        chosen = scanpy_genes(stack_rows(bands), n_top, flavor)
+        logs = _normalised(settings, adata, genes, totals / unit, log=True)
+        chosen = scanpy_genes(stack_rows(logs), n_top, flavor)
     elif logged:
         raise UserError("hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take seurat.")
     else:
@@ -202,6 +207,10 @@ def _rounded(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> Iterato
             band.data = np.ceil(band.data)
         band.eliminate_zeros()
         yield band
+
+
+def _counts(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> Iterator[sp.csr_matrix]:
+    return map(_as_counts(adata), _rounded(settings, adata, genes))
 
 
 def _normalised(

@@ -59,15 +59,17 @@ class Result:
 
 
 class Method(Protocol):
-    """`adata.X` holds counts (or what ``adata.uns["kind"]`` says); `adata.obs` has no columns.
+    """`adata.X` holds counts (or what ``adata.uns["kind"]`` says); `adata.obs` has no columns, or that of the samples.
 
     A method that can keep the best of several epochs also takes `oracle` and sets ``takes_oracle``; only the ceiling
-    control takes `truth`. ``finds_k``: the number of clusters is what comes out, and is not told.
+    control takes `truth`. ``takes_batch``: samples may be told apart. ``finds_k``: the number of clusters is what comes
+    out, and is not told.
     """
 
     name: str
     takes_oracle: ClassVar[bool]
     takes_truth: ClassVar[bool]
+    takes_batch: ClassVar[bool]
 
     @property
     def finds_k(self) -> bool:
@@ -84,6 +86,7 @@ class MethodSettings(Settings):
 
     takes_oracle: ClassVar[bool] = False
     takes_truth: ClassVar[bool] = False
+    takes_batch: ClassVar[bool] = False
 
     @property
     def finds_k(self) -> bool:

@@ -17,7 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from jojoscl.runner.config import compose, conf_dir, parse
 from jojoscl.utils.errors import UserError, nearest
 
-_PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir)))")
+_PATHS = re.compile(
+    r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))|model|output)"
+)
 _WRITTEN_FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|""")
 
 

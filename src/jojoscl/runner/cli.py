@@ -30,6 +30,7 @@ EXAMPLES = """\
   jojoscl data=h5ad data.path=my.h5ad n_clusters=12  your own cells
   jojoscl data=yan method=jojoscl_paper              the method as its paper has it
   jojoscl -m data=yan,bladder seed=0,1,2             a sweep; finished runs are not run again"""
+PREDICT = "jojoscl predict model=model.npz data.path=new.h5ad output=predicted.h5ad"
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def command(arguments: list[str]) -> None:
-    """Print the help or the version, search, or hand over to Hydra."""
+    """Print the help or the version, predict, search, or hand over to Hydra."""
     if {"--help", "-h"} & set(arguments):
         print(help_text())
         return
@@ -66,6 +67,11 @@ def command(arguments: list[str]) -> None:
     several = bool({"-m", "--multirun"} & set(arguments))
     arguments = [quoted(argument, several=several) for argument in arguments]
     sys.argv = [sys.argv[0], *arguments]  # which Hydra reads
+    if arguments[:1] == ["predict"]:
+        from jojoscl.runner.predict import predict
+
+        predict(arguments[1:])
+        return
     found = check_arguments(arguments)
     register_resolvers()  # which imports every method
     if found.config_dir or any("hydra" in override for override in found.overrides):
@@ -139,6 +145,7 @@ def help_text() -> str:
     for group in ("data", "method", "experiment", "search"):
         lines += ["", f"{group}="]
         lines += [f"  {name:<18} {_describe(conf_dir() / group / f'{name}.yaml')}" for name in choices(group)]
+    lines += ["", "New cells, by a model that a run with save_model=true kept:", f"  {PREDICT}"]
     lines += ["", "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."]
     return "\n".join(lines)
 

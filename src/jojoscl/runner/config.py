@@ -47,6 +47,9 @@ class RunSettings(Settings):
         "last", "'oracle' takes the best epoch by the true labels, only to compare.", values=("last", "oracle")
     )
     pictures: bool = setting(True, "Whether to draw the loss curves and a UMAP.", neutral=IRRELEVANT)
+    save_model: bool = setting(
+        False, "Whether method=jojoscl keeps a model for `jojoscl predict`, model.npz.", neutral=IRRELEVANT
+    )
     force: bool = setting(False, "Whether to run again what is finished.", neutral=IRRELEVANT)
 
     outermost = True
@@ -163,6 +166,10 @@ def check_together(cfg: DictConfig, method: Method) -> None:
     """Refuse settings of the run that the method would ignore."""
     if cfg.selection == "oracle" and not method.takes_oracle:
         raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
+    if OmegaConf.select(cfg, "data.batch_key") and not method.takes_batch:
+        raise UserError(f"{method.name} does not tell samples apart: leave out data.batch_key.")
+    if cfg.save_model and not hasattr(method, "fit"):
+        raise UserError(f"{method.name} makes no model that could be kept: leave out save_model.")
     if isinstance(cfg.n_clusters, int) and method.finds_k:
         raise UserError(
             f"{method.name} finds the number of clusters itself, and n_clusters={cfg.n_clusters} is given: leave it "

@@ -30,6 +30,7 @@ from jojoscl.utils.files import sweep_temporaries, whole_file
 
 log = logging.getLogger(__name__)
 
+MODEL = "model.npz"
 _VERSIONS = ["jojoscl", "torch", "lightning", "numpy", "scipy", "scikit-learn", "scanpy", "anndata", "hydra-core"]
 
 
@@ -114,19 +115,22 @@ def write(
     """Write everything else first, metrics.json last: where it stands, the run is finished."""
     known = {} if truth is None else {"cell_type": truth}
     labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
-    _write(folder / "labels.csv", labels.to_csv(index=False))
+    write_whole(folder / "labels.csv", labels.to_csv(index=False))
     if result.shrinkage:
-        _write(folder / "shrinkage.csv", pd.DataFrame(result.shrinkage).to_csv(index=False))
-    _write(folder / "config.yaml", OmegaConf.to_yaml(plain(cfg)))
-    _write(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics)))
+        write_whole(folder / "shrinkage.csv", pd.DataFrame(result.shrinkage).to_csv(index=False))
+    write_whole(folder / "config.yaml", OmegaConf.to_yaml(plain(cfg)))
+    write_whole(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics)))
     if cfg.pictures:
         if result.history:
-            _write(folder / "losses.png", plots.loss_curves(result.history))
-        _write(folder / "umap.png", plots.umap(result.embedding, result.labels, truth, seed=cfg.seed))
-    _write(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+            write_whole(folder / "losses.png", plots.loss_curves(result.history))
+        write_whole(folder / "umap.png", plots.umap(result.embedding, result.labels, truth, seed=cfg.seed))
+    if cfg.save_model and result.model:
+        result.model.save(folder / MODEL, overwrite=True)
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 
-def _write(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, which appears whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 

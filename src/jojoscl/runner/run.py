@@ -43,7 +43,9 @@ def run(cfg: DictConfig, folder: Path) -> Plain:
 
 
 def _finished(cfg: DictConfig, folder: Path) -> Plain | None:
-    return None if cfg.force is True else output.read_metrics(folder, config_hash(cfg))
+    if cfg.force is True or (cfg.save_model and not (folder / output.MODEL).exists()):
+        return None
+    return output.read_metrics(folder, config_hash(cfg))
 
 
 def _run(cfg: DictConfig, folder: Path) -> Plain:

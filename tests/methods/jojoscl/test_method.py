@@ -148,3 +148,42 @@ def test_the_call_runs_this_method(cells: AnnData) -> None:
     found = jojoscl.cluster(cells, 3, copy=True)
     assert [int(label) for label in found.obs["jojoscl"]] == fitted(cells).labels.tolist()
     assert found.obsm["X_jojoscl_map"].shape == found.obsm["X_jojoscl"].shape
+
+
+@pytest.fixture(scope="module")
+def sampled() -> AnnData:
+    """400 cells of 4 types in three samples, each with factors of its own on a third of the genes."""
+    cells, rng = simulate(400, 800, 4, library_size=3000.0, type_sizes=[4, 3, 2, 1], seed=3), np.random.default_rng(0)
+    samples = rng.integers(0, 3, 400)
+    factors = np.exp(0.8 * rng.standard_normal((3, 800)) * (rng.random((3, 800)) < 0.3))
+    cells.X = sp.csr_matrix(rng.poisson(cells.X.toarray() * factors[samples]).astype(np.float32))
+    cells.obs["mouse"] = samples
+    return cells
+
+
+def test_samples_that_differ_make_no_clusters(sampled: AnnData) -> None:
+    pytest.importorskip("harmonypy")
+    mixed, again, plain = (jojoscl.cluster(sampled, 4, batch_key=key, copy=True) for key in ("mouse", "mouse", None))
+    types, mice = sampled.obs["cell_type"], sampled.obs["mouse"]
+    assert adjusted_rand_score(types, mixed.obs["jojoscl"]) > 0.95
+    assert adjusted_rand_score(types, plain.obs["jojoscl"]) < 0.5
+    assert adjusted_rand_score(mice, mixed.obs["jojoscl"]) < 0.05
+    assert adjusted_rand_score(mice, plain.obs["jojoscl"]) > 0.5
+    np.testing.assert_array_equal(mixed.obsm["X_jojoscl"], again.obsm["X_jojoscl"])
+    assert '"batch_key": "mouse"' in mixed.uns["jojoscl"]["params"]
+
+
+def test_a_model_of_several_samples_predicts_other_cells_of_them(sampled: AnnData) -> None:
+    pytest.importorskip("harmonypy")
+    model = JojoSCL().fit(sampled[:300].copy(), 4, batch_key="mouse")
+    called = jojoscl.cluster(sampled[:300].copy(), 4, batch_key="mouse", copy=True)
+    np.testing.assert_array_equal(model.labels_, called.obs["jojoscl"].astype(int))
+    found = model.predict(sampled[300:].copy())
+    assert adjusted_rand_score(sampled.obs["cell_type"], [*model.labels_, *found.labels]) > 0.9
+
+
+def test_samples_are_refused_where_they_would_be_ignored(sampled: AnnData) -> None:
+    with pytest.raises(UserError, match="jojoscl_paper does not tell samples apart"):
+        jojoscl.cluster(sampled, 4, batch_key="mouse", method=jojoscl.PaperJojoSCL())
+    with pytest.raises(UserError, match="batch_key goes with genes by hvg_flavor=robust_v3"):
+        JojoSCL.of({"preprocess": {"hvg_flavor": "seurat"}}).fit(sampled, 4, batch_key="mouse")

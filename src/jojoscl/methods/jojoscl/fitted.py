@@ -54,7 +54,8 @@ class Fitted:
     loadings
         (n_genes, d), from z-scores to the embedding.
     sample, embedding
-        Indices (m,) of the cells that vote, and their embedding (m, d).
+        Indices (m,) of the cells that vote, and their embedding (m, d), before what differs between samples is taken
+        away.
 
     Examples
     --------
@@ -102,7 +103,7 @@ class Fitted:
             genes=np.searchsorted(x.counted, x.genes),
             scale=x.scale.numpy(),
             loadings=loadings,
-            sample=sample,
+            sample=sample.astype(np.int64),
             embedding=embedding,
             labels_=found.labels,
             confidence_=found.confidence,

@@ -24,7 +24,8 @@ from jojoscl.clustering.graph import (
     strongest,
 )
 from jojoscl.clustering.kmeans import kmeans, spread
-from jojoscl.data.cells import as_cells, without_labels
+from jojoscl.clustering.samples import without_samples
+from jojoscl.data.cells import as_cells, samples_of, without_labels
 from jojoscl.data.preprocess import Preprocess, counts_of, stored
 from jojoscl.data.store import Store
 from jojoscl.methods.base import MethodSettings, Result, check_n_clusters, check_seed, estimated, isolated_and_timed
@@ -52,16 +53,20 @@ class Views(NamedTuple):
 class JojoSCL(MethodSettings):
     """Shrinkage contrastive learning: what :func:`jojoscl.cluster` runs.
 
-    1. Positives: neighbors of a cell in two views, the log-normalised counts and their Pearson residuals.
+    1. Positives: neighbors of a cell in two views, the log-normalised counts and their Pearson residuals; of several
+       samples after Harmony, so that positives cross samples.
     2. Contrast: the linear encoder that spreads cells and keeps positives together, each component shrunk by SURE
        (:mod:`jojoscl.model.contrast`). It has a closed form: nothing is trained.
-    3. Clusters: the consensus of K-means and of linkages of the embedding, smoothed over its own neighbors.
+    3. Clusters: the consensus of K-means and of linkages of the embedding (of several samples after Harmony), smoothed
+       over its own neighbors.
 
     Examples
     --------
     >>> method = jojoscl.JojoSCL(n_draws=2)  # doctest: +SKIP
     >>> method.fit_predict(adata, n_clusters=8).labels  # doctest: +SKIP
     """
+
+    takes_batch = True
 
     name: str = setting("jojoscl", "What the results call it.")
     preprocess: Preprocess = setting(
@@ -119,7 +124,8 @@ class JojoSCL(MethodSettings):
         views = self.views(x, adata, seed=seed)
         watch.lap("positives")
         contrast, loadings = self.encode(views, seed=seed)
-        h = x @ loadings
+        samples, linear = samples_of(adata), x @ loadings
+        h = linear if samples is None else without_samples(linear, samples, seed=seed)
         watch.lap("contrast")
         points = h[views.sample]
         neighbors = self.neighbors(points)
@@ -128,7 +134,7 @@ class JojoSCL(MethodSettings):
         found = Consensus(*spread(h, views.sample, *found, seed=seed))
         noise = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
         shrunk, of_cluster = shrink_embedding(torch.from_numpy(h), torch.from_numpy(found.labels), noise)
-        model = Fitted.of(self.plain(), adata, x, loadings, views.sample, h[views.sample], found, seed)
+        model = Fitted.of(self.plain(), adata, x, loadings, views.sample, linear[views.sample], found, seed)
         watch.lap("assign")
         return Result(
             found.labels,
@@ -152,13 +158,14 @@ class JojoSCL(MethodSettings):
         *,
         layer: str | None = None,
         kind: str = "auto",
+        batch_key: str | None = None,
         seed: int = 0,
     ) -> Fitted:
         """Cluster cells as :func:`jojoscl.cluster` does, and return a model that predicts for others and can be saved.
 
-        `adata`, `n_clusters`, `layer`, `kind` and `seed` are those of :func:`jojoscl.cluster`; `adata` is not changed.
+        The arguments are those of :func:`jojoscl.cluster`; `adata` is not changed.
         """
-        cells = without_labels(as_cells(adata, layer=layer, kind=kind))
+        cells = without_labels(as_cells(adata, layer=layer, kind=kind, batch_key=batch_key))
         result = self.fit_predict(cells, n_clusters, seed=check_seed(seed))
         assert isinstance(result.model, Fitted)
         return result.model
@@ -187,10 +194,11 @@ class JojoSCL(MethodSettings):
         counts = counts_of(self.preprocess, adata, sample)
         residuals = pearson_residuals(counts[:, x.genes], np.asarray(counts.sum(1)).ravel(), self.theta)
         k = adaptive_neighbors(len(sample), self.positives_factor, self.positives)
-        graphs = []
+        graphs, samples = [], samples_of(adata)
         for view in (logs, residuals):
             view -= view.mean(0)
             scores = view @ leading_axes(view, self.view_dims, seed=seed)
+            scores = scores if samples is None else without_samples(scores, samples[sample], seed=seed)
             graphs.append(shared_neighbors(scores, k, self.prune))
         return Views(x, sample, z, sum(graphs[1:], graphs[0]).tocsr())
 

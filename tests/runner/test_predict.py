@@ -1,0 +1,101 @@
+"""`jojoscl predict`: a kept model, new cells, a file with their clusters; and bad input in one sentence."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import jojoscl
+from jojoscl.runner.cli import PREDICT
+
+if TYPE_CHECKING:  # several folders have a conftest
+    from conftest import InProcess
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cells: AnnData) -> Path:
+    """A folder with a model of 90 cells, and 30 new ones."""
+    jojoscl.JojoSCL(n_draws=2).fit(cells[:90].copy(), 3).save(tmp_path / "model.npz")
+    cells[90:].copy().write_h5ad(tmp_path / "new.h5ad")
+    return tmp_path
+
+
+def test_the_example_of_the_help_writes_clusters_and_embedding(
+    in_process: InProcess, folder: Path, cells: AnnData
+) -> None:
+    done = in_process(*PREDICT.split()[1:])
+    assert (done.code, done.err) == (0, "")
+    found, expected = ad.read_h5ad(folder / "predicted.h5ad"), jojoscl.load(folder / "model.npz").predict(cells[90:])
+    summary, path = done.out.splitlines()
+    assert re.fullmatch(r"30 cells in \d of 3 clusters, mean confidence \d\.\d\d", summary)
+    assert path == "  predicted.h5ad"
+    np.testing.assert_array_equal(found.obs["jojoscl"].astype(int), expected.labels)
+    np.testing.assert_array_equal(found.obs["jojoscl_confidence"], expected.obs["confidence"])
+    np.testing.assert_array_equal(found.obsm["X_jojoscl"], expected.embedding)
+    assert found.obs_names.tolist() == cells.obs_names[90:].tolist()
+    assert '"n_draws": 2' in found.uns["jojoscl"]["params"]
+
+
+def test_a_table_and_other_settings(in_process: InProcess, folder: Path, cells: AnnData) -> None:
+    (folder / "a model, new.npz").write_bytes((folder / "model.npz").read_bytes())
+    arguments = ("predict", "model=a model, new.npz", "data.path=new.h5ad", "output=x.csv")
+    assert in_process(*arguments, "n_neighbors=1").code == 0
+    table = pd.read_csv(folder / "x.csv")
+    expected = jojoscl.load(folder / "model.npz").predict(cells[90:], n_neighbors=1)
+    assert table.columns.tolist() == ["cell", "cluster", "confidence"]
+    np.testing.assert_array_equal(table["cluster"], expected.labels)
+    assert in_process(*arguments).code == 2
+    assert in_process(*arguments, "overwrite=true").code == 0
+
+
+def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
+    in_process: InProcess, tmp_path: Path, cells: AnnData
+) -> None:
+    run = ("data=simulated", "data.n_cells=60", "pictures=false", "method.n_draws=2", "hydra.run.dir=run")
+    assert in_process(*run).code == 0
+    assert not (tmp_path / "run" / "model.npz").exists()
+    before = pd.read_csv(tmp_path / "run" / "labels.csv")
+    assert in_process(*run, "save_model=true").code == 0
+    model = jojoscl.load(tmp_path / "run" / "model.npz")
+    np.testing.assert_array_equal(model.labels_, before["cluster"])
+    done = in_process("predict", "model=run/model.npz", "data=simulated", "data.n_cells=60", "output=p.csv")
+    assert done.code == 0
+    assert (pd.read_csv(tmp_path / "p.csv")["cluster"] == before["cluster"]).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("data.path=new.h5ad", "No model is given: name one by model="),
+        ("model=model.npz", "No file is given: name yours by data.path="),
+        ("model=none.npz data.path=new.h5ad", "none.npz does not exist"),
+        ("model=new.h5ad data.path=new.h5ad", r"new.h5ad cannot be read \(File is not a zip file\)"),
+        ("model=model.npz data.path=new.h5ad output=x.txt", "output=x.txt has no known suffix"),
+        ("model=model.npz data.path=new.h5ad output=new.h5ad", "new.h5ad is there already: give overwrite=true"),
+        ("model=model.npz data.path=new.h5ad data.kind=rpkm", "The values are rpkm"),
+        ("model=model.npz data.path=new.h5ad data.pth=x", "There is no setting 'data.pth'"),
+        ("model=model.npz data.path=new.h5ad ouput=x.csv", r"There is no setting 'ouput' \(did you mean 'output'"),
+        ("model=model.npz data.path=new.h5ad max_missing=2", "max_missing must be between 0 and 1"),
+        ("model=model.npz data.path=new.h5ad output=new.h5ad/p.csv", "cannot be written"),
+        ("-m model=model.npz data.path=new.h5ad", "takes settings only, as key=value, not -m"),
+        ("model=model.npz data=simulated data.n_genes=20", "variable genes of the model are missing"),
+    ],
+)
+def test_bad_input_is_one_sentence(in_process: InProcess, folder: Path, arguments: str, words: str) -> None:
+    done = in_process("predict", *arguments.split())
+    assert done.code == 2
+    assert re.search(words, done.err), done.err
+    assert done.err.count("\n") == 1
+    assert sorted(file.name for file in folder.iterdir()) == ["model.npz", "new.h5ad"]
+
+
+def test_a_method_without_a_model_says_so(in_process: InProcess) -> None:
+    done = in_process("data=simulated", "data.n_cells=60", "method=random", "pictures=false", "save_model=true")
+    assert (done.code, done.err) == (2, "jojoscl: random makes no model that could be kept: leave out save_model.\n")
