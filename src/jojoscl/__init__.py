@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jojoscl.data.datasets import load_dataset
     from jojoscl.data.simulate import simulate
     from jojoscl.methods.jojoscl.method import JojoSCL
+    from jojoscl.methods.markers import markers
     from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
     from jojoscl.methods.splits import split_tests
     from jojoscl.utils.errors import UserError
@@ -24,6 +25,7 @@ __all__ = [
     "__version__",
     "cluster",
     "load_dataset",
+    "markers",
     "simulate",
     "split_tests",
 ]
@@ -35,6 +37,7 @@ _HOMES = {
     "UserError": "utils.errors",
     "cluster": "api",
     "load_dataset": "data.datasets",
+    "markers": "methods.markers",
     "simulate": "data.simulate",
     "split_tests": "methods.splits",
 }

@@ -24,8 +24,9 @@ from jojoscl.utils.errors import UserError
 
 
 class HalfClusters(NamedTuple):
-    """Two halves of the counts (n, n_genes), and of the first the clusters: labels (n,), names (K,), embedding."""
+    """The cells, two halves of their counts, and of the first the clusters: labels (n,), names (K,), embedding."""
 
+    cells: AnnData
     first: sp.csr_matrix
     second: sp.csr_matrix
     labels: np.ndarray
@@ -74,8 +75,8 @@ def split_tests(
     -------
     A row for each split, the root first: split, parent (-1 for the root), left, right (names of clusters, with " + "
     between), n_left, n_right (cells), auc (how often a cell of the left scores higher than one of the right in the
-    second half: .5 is no difference, 1 none in common), statistic (Welch's t), p, p_adjusted (by the rule of Meinshausen
-    2008), kept.
+    second half: .5 is no difference, 1 none in common), statistic (Welch's t), p, p_adjusted (by the rule of
+    Meinshausen 2008), kept.
     The same is in ``uns[key + "_splits"]``, and the merged clusters of the first half are in ``obs[key + "_splits"]``.
 
     Raises
@@ -143,7 +144,7 @@ def half_clusters(
     labels = np.unique(result.labels, return_inverse=True)[1]
     names = matching_names(labels, own)
     order = np.array(sorted(range(len(names)), key=lambda k: str(names[k]).zfill(9)))
-    return HalfClusters(first, second, np.argsort(order)[labels], names[order], result.embedding)
+    return HalfClusters(cells, first, second, np.argsort(order)[labels], names[order], result.embedding)
 
 
 def matching_names(labels: np.ndarray, own: np.ndarray) -> np.ndarray:
