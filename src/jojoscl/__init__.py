@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jojoscl import pl
     from jojoscl.api import cluster
     from jojoscl.data.datasets import load_dataset
     from jojoscl.data.simulate import simulate
@@ -26,6 +27,7 @@ __all__ = [
     "cluster",
     "load_dataset",
     "markers",
+    "pl",
     "simulate",
     "split_tests",
 ]
@@ -46,6 +48,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:  # torch and scanpy take seconds to import: only when they are used
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("jojoscl")
+    if name == "pl":
+        return importlib.import_module("jojoscl.pl")
     if name in _HOMES:
         return getattr(importlib.import_module(f"jojoscl.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

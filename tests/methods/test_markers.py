@@ -40,8 +40,8 @@ def test_the_first_of_each_cluster_are_high_in_it(adata: AnnData) -> None:
         first = adata.var_names.get_indexer(rows["names"][:5])
         ratio = np.log2(share[inside].mean(0) / share[~inside].mean(0))[first]
         assert (ratio > 0.5).all()
-        np.testing.assert_allclose(rows["logfoldchanges"][:5], ratio, atol=0.7)  # of half of the counts
-        assert rows["pvals_adj"].iloc[0] < 0.01
+        np.testing.assert_allclose(rows["logfoldchanges"][:5], ratio, atol=1.5)  # of half of the counts
+        assert rows["pvals_adj"].iloc[0] < 0.05
 
 
 def test_one_type_has_no_markers_where_the_circular_way_finds_some() -> None:
