@@ -47,6 +47,11 @@ class RunSettings(Settings):
         "last", "'oracle' takes the best epoch by the true labels, only to compare.", values=("last", "oracle")
     )
     pictures: bool = setting(True, "Whether to draw the loss curves and a UMAP.", neutral=IRRELEVANT)
+    page: bool = setting(
+        False,
+        "Whether to write page.html: pictures, tree and markers; half the counts are clustered for it.",
+        neutral=IRRELEVANT,
+    )
     force: bool = setting(False, "Whether to run again what is finished.", neutral=IRRELEVANT)
 
     outermost = True

@@ -23,12 +23,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.methods.annotate import annotate
 from jojoscl.methods.base import Result
-from jojoscl.runner import plots
+from jojoscl.runner import page, plots
 from jojoscl.runner.config import Plain, config_hash, decisive, plain
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import sweep_temporaries, whole_file
 
 log = logging.getLogger(__name__)
+
+PAGE = "page.html"
 
 _VERSIONS = ["jojoscl", "torch", "lightning", "numpy", "scipy", "scikit-learn", "scanpy", "anndata", "hydra-core"]
 
@@ -141,6 +143,8 @@ def write(
         for name, picture in pictures.items():
             if picture is not None:
                 _write(folder / f"{name}.png", picture)
+    if cfg.page:
+        _write(folder / PAGE, page.html(cfg, cells, truth, result, metrics))
     _write(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 
