@@ -6,11 +6,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jojoscl import pl
     from jojoscl.api import cluster
     from jojoscl.data.datasets import load_dataset
     from jojoscl.data.simulate import simulate
     from jojoscl.methods.jojoscl.fitted import load
     from jojoscl.methods.jojoscl.method import JojoSCL
+    from jojoscl.methods.markers import markers
     from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
     from jojoscl.methods.splits import split_tests
     from jojoscl.utils.errors import UserError
@@ -26,6 +28,8 @@ __all__ = [
     "cluster",
     "load",
     "load_dataset",
+    "markers",
+    "pl",
     "simulate",
     "split_tests",
 ]
@@ -38,6 +42,7 @@ _HOMES = {
     "cluster": "api",
     "load": "methods.jojoscl.fitted",
     "load_dataset": "data.datasets",
+    "markers": "methods.markers",
     "simulate": "data.simulate",
     "split_tests": "methods.splits",
 }
@@ -46,6 +51,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:  # torch and scanpy take seconds to import: only when they are used
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("jojoscl")
+    if name == "pl":
+        return importlib.import_module("jojoscl.pl")
     if name in _HOMES:
         return getattr(importlib.import_module(f"jojoscl.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

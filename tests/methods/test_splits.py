@@ -67,7 +67,7 @@ def test_the_same_cells_on_both_sides_are_far_from_chance_where_halves_are_not_u
     adata = jojoscl.simulate(150, 200, 1, dropout=0, seed=0)
     jojoscl.cluster(adata, 2, n_draws=1)
     labels = adata.obs["jojoscl"].cat.codes.to_numpy()
-    half = HalfClusters(adata.X, adata.X, labels, np.array(["0", "1"]), np.eye(150))
+    half = HalfClusters(adata, adata.X, adata.X, labels, np.array(["0", "1"]), np.eye(150))
     splits = [Split((0,), (1,), -1)]
     assert welch(scores(half, splits), labels, splits)[2][0] < 1e-10
 
@@ -88,7 +88,9 @@ def test_the_total_of_a_cell_moves_no_score() -> None:
     first, second = (rng.poisson(3, (30, 20)).astype(np.float32) for _ in range(2))
     labels, splits, names = np.repeat([0, 1], 15), [Split((0,), (1,), -1)], np.array(["0", "1"])
     one, two = (
-        scores(HalfClusters(sp.csr_matrix(first), sp.csr_matrix(by * second), labels, names, first), splits)
+        scores(
+            HalfClusters(AnnData(first), sp.csr_matrix(first), sp.csr_matrix(by * second), labels, names, first), splits
+        )
         for by in (1, 7)
     )
     np.testing.assert_allclose(one, two)

@@ -23,13 +23,7 @@ def test_losses() -> None:
 
 
 def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "umap_coordinates", lambda embedding, seed: embedding[:, :2])
+    monkeypatch.setattr(plots.pl, "umap_coordinates", lambda embedding, seed: embedding[:, :2])
     embedding, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
     one, two = (plots.umap(embedding, labels, truth, seed=0) for truth in (None, labels.astype(str)))
     assert size(two)[0] > size(one)[0]
-
-
-def test_coordinates_of_few_cells() -> None:
-    points = plots.umap_coordinates(np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32), seed=0)
-    assert points.shape == (12, 2)
-    assert np.isfinite(points).all()

@@ -24,8 +24,9 @@ from jojoscl.utils.errors import UserError
 
 
 class HalfClusters(NamedTuple):
-    """Two halves of the counts (n, n_genes), and of the first the clusters: labels (n,), names (K,), embedding."""
+    """The cells, two halves of their counts, and of the first the clusters: labels (n,), names (K,), embedding."""
 
+    cells: AnnData
     first: sp.csr_matrix
     second: sp.csr_matrix
     labels: np.ndarray
@@ -143,7 +144,7 @@ def half_clusters(
     labels = np.unique(result.labels, return_inverse=True)[1]
     names = matching_names(labels, own)
     order = np.array(sorted(range(len(names)), key=lambda k: str(names[k]).zfill(9)))
-    return HalfClusters(first, second, np.argsort(order)[labels], names[order], result.embedding)
+    return HalfClusters(cells, first, second, np.argsort(order)[labels], names[order], result.embedding)
 
 
 def matching_names(labels: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -117,7 +117,8 @@ def job(cfg: DictConfig) -> None:
             stop(words, "jojoscl")  # from here: Hydra would add lines of its own
         raise
     failed.unlink(missing_ok=True)
-    print(result_line(metrics), f"  {folder}", sep="\n")
+    page = folder / "page.html"
+    print(result_line(metrics), f"  {page if page.exists() else folder}", sep="\n")
 
 
 def result_line(metrics: Plain) -> str:

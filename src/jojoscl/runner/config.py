@@ -50,6 +50,11 @@ class RunSettings(Settings):
     save_model: bool = setting(
         False, "Whether method=jojoscl keeps a model for `jojoscl predict`, model.npz.", neutral=IRRELEVANT
     )
+    page: bool = setting(
+        False,
+        "Whether to write page.html: pictures, tree and markers; half the counts are clustered for it.",
+        neutral=IRRELEVANT,
+    )
     force: bool = setting(False, "Whether to run again what is finished.", neutral=IRRELEVANT)
 
     outermost = True

@@ -23,14 +23,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.methods.annotate import annotate
 from jojoscl.methods.base import Result
-from jojoscl.runner import plots
+from jojoscl.runner import page, plots
 from jojoscl.runner.config import Plain, config_hash, decisive, plain
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import sweep_temporaries, whole_file
 
 log = logging.getLogger(__name__)
 
-MODEL = "model.npz"
+MODEL, PAGE = "model.npz", "page.html"
 _VERSIONS = ["jojoscl", "torch", "lightning", "numpy", "scipy", "scikit-learn", "scanpy", "anndata", "hydra-core"]
 
 
@@ -126,6 +126,8 @@ def write(
         write_whole(folder / "umap.png", plots.umap(result.embedding, result.labels, truth, seed=cfg.seed))
     if cfg.save_model and result.model:
         result.model.save(folder / MODEL, overwrite=True)
+    if cfg.page:
+        write_whole(folder / PAGE, page.html(cfg, cells, truth, result, metrics))
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 

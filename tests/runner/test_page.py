@@ -1,0 +1,61 @@
+"""The page of a run: one file, nothing from outside, what the run found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jojoscl.runner.config import compose
+from jojoscl.runner.run import run
+
+SMALL = ["data=simulated", "data.n_cells=120", "data.n_genes=150", "data.n_types=3", "page=true", "pictures=false"]
+
+
+def page(folder: Path, *overrides: str) -> str:
+    run(compose([*SMALL, f"paths.cache={folder}/cache", *overrides]), folder / "run")
+    return (folder / "run" / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_page_has_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
+    text = page(tmp_path, "method.n_draws=1")
+    heads = re.findall(r"<h2>(.*?)</h2>", text)
+    assert heads == [
+        "Clusters", "UMAP of the embedding", "Confidence of the cells", "What SURE leaves of each component",
+        "Tree of the clusters", "Are the splits real?", "Markers", "Seconds", "Settings", "How to cite",
+    ]  # fmt: skip
+    sources = re.findall(r'(?:src|href)="?([^">]*)', text)
+    assert len(sources) == 4
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r"<script|<link|@import|url\(", text)
+    assert "120 cells, 150 genes, values: counts" in text
+    assert re.search(r"<td>0</td><td>\d+</td><td>[\d.]+%</td><td>[\d.]+</td><td>type\d \(\d+%\)</td>", text)
+    assert "gene" in text.partition("<h2>Markers</h2>")[2]
+    assert "n_draws: 1" in text
+    assert "10.1109/BIBM62325.2024.10821870" in text
+
+
+def test_what_cannot_be_tested_is_said(tmp_path: Path) -> None:
+    text = page(tmp_path, "corrupt.gaussian=0.1", "method=pca_kmeans")
+    assert "Not tested. Only counts can be split into halves, and these are log1p" in text
+    assert "Confidence of the cells" not in text
+
+
+def test_names_are_escaped_and_no_page_without_the_setting(tmp_path: Path) -> None:
+    text = page(tmp_path, "data.name='simulated<b>'", "method=pca_kmeans")
+    assert "simulated&lt;b&gt;" in text
+    assert "<b>" not in text
+    run(compose([*SMALL, "page=false", "method=pca_kmeans", f"paths.cache={tmp_path}/cache"]), tmp_path / "other")
+    assert not (tmp_path / "other" / "page.html").exists()
+
+
+def test_a_ceiling_is_handed_labels_that_halves_have_not(tmp_path: Path) -> None:
+    assert "Not tested. method must be a method" in page(tmp_path, "method=truth")
+
+
+@pytest.mark.parametrize("name", ["page.html.j2"])
+def test_the_template_is_beside_the_module(name: str) -> None:
+    from jojoscl.runner import page as module
+
+    assert Path(module.__file__).with_name(name).exists()
