@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jojoscl.runner.config import compose
 from jojoscl.runner.run import run
+
+if TYPE_CHECKING:  # several folders have a conftest
+    from conftest import InProcess
 
 SMALL = ["data=simulated", "data.n_cells=120", "data.n_genes=150", "data.n_types=3", "page=true", "pictures=false"]
 
@@ -59,3 +63,14 @@ def test_the_template_is_beside_the_module(name: str) -> None:
     from jojoscl.runner import page as module
 
     assert Path(module.__file__).with_name(name).exists()
+
+
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")], ids=["run", "sweep"])
+def test_the_command_says_where_the_page_is(in_process: InProcess, sweep: tuple[str, ...], tmp_path: Path) -> None:
+    done = in_process(*sweep, *SMALL, "method=pca_kmeans")
+    assert done.code == 0, done.err
+    named = {
+        (tmp_path / line.strip()).resolve() for line in done.out.splitlines() if line.strip().endswith("page.html")
+    }
+    assert len(named) == max(1, 2 * bool(sweep))
+    assert all(path.exists() for path in named)

@@ -145,7 +145,7 @@ def _print_table(runs: pd.DataFrame) -> None:
         return
     table = summary(runs).astype(object)
     print("\n" + table.where(table.notna(), "").to_string(index=False, float_format=lambda x: f"{x:.3f}"))
-    pictures = sorted({str(Path(run) / "umap.png") for run in runs["folder"]})
+    pictures = sorted({str(Path(run) / name) for run in runs["folder"] for name in ("page.html", "umap.png")})
     print("\nPictures:\n  " + "\n  ".join(picture for picture in pictures if Path(picture).exists()))
 
 
