@@ -23,8 +23,8 @@ NULLS = {
     "Poisson": {"dispersion": 0, "dropout": 0},
     "Negative binomial, dispersion .5": {"dispersion": 0.5, "dropout": 0},
     "Negative binomial, dispersion 2": {"dispersion": 2, "dropout": 0},
-    "The same as the second, 10 % of counts lost": {"dispersion": 0.5, "dropout": 0.1},
-    "The same as the second, 40 % of counts lost": {"dispersion": 0.5, "dropout": 0.4},
+    "Dispersion .5, and 10 % of counts lost": {"dispersion": 0.5, "dropout": 0.1},
+    "Dispersion .5, and 40 % of counts lost": {"dispersion": 0.5, "dropout": 0.4},
 }
 NAMED = ("yan", "human_brain", "baron_mouse", "bladder", "worm_neuron", "pbmc_10x")
 MOST_CELLS = 20_000
