@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from scipy.optimize import linear_sum_assignment
 
 from experiments.figures import NEEDED, ORACLE, bar_label, styled
-from jojoscl.runner.plots import umap_coordinates
+from jojoscl.pl import umap_coordinates
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from anndata import AnnData
 
 from jojoscl.data import simulate
 from jojoscl.runner.cli import main
+from tests import children
 
 # Started in the background a shell lets SIGINT be ignored, and children would inherit that: tests send it to them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,17 +47,12 @@ def cells() -> AnnData:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Run `jojoscl` as a user does, in tmp_path."""
+    """Run `jojoscl` in a process of its own, in tmp_path."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from jojoscl.runner.cli import main; main()", *arguments],
-            cwd=tmp_path,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        code, out, err = children.start(children.MAIN, *arguments, folder=tmp_path, **environment).ended()
+        assert code is not None, err
+        return subprocess.CompletedProcess(arguments, code, out, err)
 
     return run
 

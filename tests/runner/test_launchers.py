@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from jojoscl.runner.sweep import collect
+from tests import children
 from tests.hostile import processes_with
 
 if TYPE_CHECKING:  # several folders have a conftest
@@ -53,7 +54,7 @@ def by_clusters(folder: Path) -> dict[int, dict[str, Any]]:
     return {metrics["n_clusters"]: metrics for metrics in found}
 
 
-def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(command: Command, tmp_path: Path) -> None:
+def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_path: Path) -> None:
     pytest.importorskip("joblib")
     pytest.importorskip("wandb")
     (tmp_path / "spy.py").write_text(SPY)
@@ -62,7 +63,10 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(comma
     path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
     path["OMP_NUM_THREADS"] = "1"  # as joblib's own processes have: other sums of floats, other labels
     arguments = (*TRAINED, "method._target_=Spy", "logger=wandb")
-    done = command("-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "n_clusters=2,61,3,4", *arguments, **path)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{known}\n{children.MAIN}"
+    sweep = ("-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "n_clusters=2,61,3,4", *arguments)
+    command = [sys.executable, "-c", children.MAIN, *sweep]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     (failed,) = (tmp_path / "runs").rglob("failed.txt")
     sentence = "61 clusters were asked for, but there are only 60 cells: ask for fewer."
@@ -75,8 +79,9 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(comma
         assert metrics["wandb_environment"] == {}
         (mirror,) = metrics["folder"].glob("wandb/offline-run-*")
         assert mirror.name.endswith(metrics["config_hash"])
-    alone = command("n_clusters=4", *arguments, "hydra.run.dir=alone", **path)
-    assert alone.returncode == 0, alone.stderr
+    alone = ("n_clusters=4", *arguments, "hydra.run.dir=alone")
+    returned, _, err = children.start(code, *alone, folder=tmp_path, **path).ended()
+    assert returned == 0, err
     labels = [pd.read_csv(folder / "labels.csv") for folder in (runs[4]["folder"], tmp_path / "alone")]
     np.testing.assert_array_equal(labels[0], labels[1])
     losses = [pd.read_csv(folder / "csv" / "metrics.csv") for folder in (runs[4]["folder"], tmp_path / "alone")]
@@ -97,7 +102,7 @@ def test_no_process_is_left_when_only_the_parent_is_ended(
     tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals, code: int
 ) -> None:
     endless = (*arguments, *TRAINED, "trainer.max_epochs=100000", "trainer.checkpoint_seconds=0")
-    command = [sys.executable, "-c", "from jojoscl.runner.cli import main; main()", *endless]
+    command = [sys.executable, "-c", children.MAIN, *endless]
     mark = f"MARK={tmp_path}"
     with subprocess.Popen(
         command, cwd=tmp_path, env=os.environ | {"MARK": str(tmp_path)}, stdout=subprocess.DEVNULL,

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +24,7 @@ from jojoscl.runner.registry import SETTINGS
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
+from tests import children
 
 if TYPE_CHECKING:
     from conftest import Command, InProcess
@@ -109,7 +106,7 @@ def test_the_stages_add_up_to_the_total_which_is_wall_time(tmp_path: Path) -> No
 def test_two_equal_commands_at_once_do_one_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     processes = [start(folder, *PAPER) for _ in range(2)]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    assert [process.ended()[0] for process in processes] == [0, 0]
     assert list(pd.read_csv(folder / "csv" / "metrics.csv")["epoch"]) == list(range(40))
 
 
@@ -183,11 +180,10 @@ def test_no_source_file_of_a_method_names_the_column_of_types() -> None:
 # ---- interruption ----------------------------------------------------------------------------------------------
 
 
-def start(folder: Path, *overrides: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *overrides: str) -> children.Child:
     arguments = ["trainer.max_epochs=40", "trainer.checkpoint_seconds=0", f"hydra.run.dir={folder}",
                  f"paths.cache={folder.parent / 'cache'}", *overrides]  # fmt: skip
-    code = "from jojoscl.runner.cli import main; main()"
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, env=os.environ)
+    return children.start(children.MAIN, *arguments, folder=folder.parent)
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -201,21 +197,21 @@ def results(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("overrides", [PAPER, (*RELEASED, "selection=oracle")], ids=["last", "oracle"])
 def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-    process = start(broken, *overrides)
+    process = start(broken, *overrides).process
     csv = broken / "csv" / "metrics.csv"
     deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
+    while process.is_alive() and time.monotonic() < deadline:
         if csv.exists() and csv.read_text().count("\n") > 5:
             break
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert (broken / "last.ckpt").exists()
     assert not (broken / "metrics.json").exists()
     checkpoint_time = (broken / "last.ckpt").stat().st_mtime_ns
-    assert start(broken, *overrides).wait() == 0
+    assert start(broken, *overrides).ended()[0] == 0
     assert (broken / "last.ckpt").stat().st_mtime_ns > checkpoint_time
-    assert start(whole, *overrides).wait() == 0
+    assert start(whole, *overrides).ended()[0] == 0
     assert results(broken) == results(whole)
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +23,7 @@ from jojoscl.runner.config import build, compose, conf_dir
 from jojoscl.runner.search import Search
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
+from tests import children
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
@@ -44,10 +42,9 @@ def study(folder: Path, name: str = "n_clusters") -> optuna.Study:
     return optuna.load_study(study_name=name, storage=storage)
 
 
-def start(folder: Path, *overrides: str, patch: str = "") -> subprocess.Popen[str]:
-    code = f"import jojoscl.runner.search, os, time\n{patch}\nfrom jojoscl.runner.cli import main; main()"
-    command = [sys.executable, "-c", code, *overrides]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(folder: Path, *overrides: str, patch: str = "") -> children.Child:
+    code = f"import jojoscl.runner.search, os, time\n{patch}\n{children.MAIN}"
+    return children.start(code, *overrides, folder=folder)
 
 
 # ---- one process -----------------------------------------------------------------------------------------------
@@ -201,12 +198,12 @@ def test_two_processes_share_a_search_and_lose_and_repeat_nothing(in_process: In
         "run = jojoscl.runner.search.run\ndef slow(cfg, folder):\n    time.sleep(0.2)\n    return run(cfg, folder)\n"
     )
     workers = [start(tmp_path, *arguments, patch=logged + "jojoscl.runner.search.run = slow") for _ in range(2)]
-    outs = [worker.communicate(timeout=120) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], outs
+    ends = [worker.ended() for worker in workers]
+    assert [code for code, *_ in ends] == [0, 0], ends
     found = study(tmp_path).trials
     assert [trial.number for trial in found] == list(range(n_trials))
     assert {trial.state.name for trial in found} == {"COMPLETE"}
-    said = [line.split(":")[0] for out, _ in outs for line in out.splitlines() if line.startswith("trial ")]
+    said = [line.split(":")[0] for _, out, _ in ends for line in out.splitlines() if line.startswith("trial ")]
     assert sorted(said) == [f"trial {number}" for number in range(n_trials)], "each by one process"
     assert len(collect(tmp_path / "runs")) == len({trial.params["n_clusters"] for trial in found})
 
@@ -230,15 +227,15 @@ def test_what_a_killed_process_left_is_done_again_and_nothing_else(
     proposed = [_proposed(arguments, number) for number in range(4)]
     assert len(set(proposed)) == 4, "else a trial waits for the run of another"
     stuck = "jojoscl.runner.search.run = lambda cfg, folder: time.sleep(600)"
-    worker = start(tmp_path, *arguments, patch=stuck)
+    worker = start(tmp_path, *arguments, patch=stuck).process
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("trial0.lock")) and time.monotonic() < deadline:
         time.sleep(0.05)
     while_it_lives = in_process(*arguments)
     assert while_it_lives.code == 0
     assert "3 of 4 trials are done, 1 run in other processes" in while_it_lives.out
-    worker.send_signal(signal.SIGKILL)
-    worker.communicate()
+    worker.kill()
+    worker.join()
 
     ran = []
     run = jojoscl.runner.search.run

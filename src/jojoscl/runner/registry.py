@@ -35,7 +35,7 @@ SETTINGS = {
 }
 """The `_target_` of a group of settings, and the module of the class of that name."""
 
-CLASSES = SETTINGS | {"Wandb": "jojoscl.runner.wandb"}
+_LOGGERS = {"Wandb": "jojoscl.runner.wandb"}
 
 _OF_HYDRA = (
     "jojoscl.runner.sweep.SweepSummary",
@@ -54,9 +54,10 @@ _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 
 def class_of(name: object) -> Any:
     """Return the class that `_target_` names; a :class:`UserError` for any other than those of the table."""
-    if not isinstance(name, str) or name not in CLASSES:
-        raise UserError(f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(CLASSES))}.")
-    return getattr(importlib.import_module(CLASSES[name]), name)
+    table = SETTINGS | _LOGGERS
+    if not isinstance(name, str) or name not in table:
+        raise UserError(f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(table))}.")
+    return getattr(importlib.import_module(table[name]), name)
 
 
 def build(node: DictConfig) -> Any:
