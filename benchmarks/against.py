@@ -196,9 +196,10 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for path in files(arguments, Path(folder)):
+            small = ad.read_h5ad(path, backed="r").n_obs <= arguments.up_to
             for threads in arguments.threads:
                 for method in methods:
-                    if method == "jojoscl" or rows[-1]["n_cells"] <= arguments.up_to:
+                    if method == "jojoscl" or small:
                         rows.append(measured(method, path, threads, arguments))
                         print(json.dumps(rows[-1]), flush=True)
     table = pd.DataFrame(rows)

@@ -46,7 +46,7 @@ def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `new`, and those of `old` whose run is not among them."""
 
     def key(table: pd.DataFrame) -> pd.MultiIndex:
-        return pd.MultiIndex.from_frame(table[KEYS].astype(object).fillna("").astype(str))
+        return pd.MultiIndex.from_frame(table[KEYS].map(lambda value: "" if pd.isna(value) else str(value)))
 
     kept = old[~key(old).isin(key(new))]
     return pd.concat([kept.astype(object), new.astype(object)], ignore_index=True).infer_objects()

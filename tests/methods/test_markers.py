@@ -45,7 +45,7 @@ def test_the_first_of_each_cluster_are_high_in_it(adata: AnnData) -> None:
 
 
 def test_one_type_has_no_markers_where_the_circular_way_finds_some() -> None:
-    false, circular = [], []
+    false, any_found, circular = [], [], []
     for seed in range(6):
         adata = jojoscl.simulate(150, 200, 1, dropout=0, seed=seed)
         jojoscl.cluster(adata, 2, n_draws=1)
@@ -55,8 +55,9 @@ def test_one_type_has_no_markers_where_the_circular_way_finds_some() -> None:
         sc.pp.log1p(adata)
         sc.tl.rank_genes_groups(adata, "jojoscl", method="wilcoxon")
         circular.append(np.mean(sc.get.rank_genes_groups_df(adata, None)["pvals"] < 0.01))
-        assert (table["pvals_adj"] > 0.05).all()
+        any_found.append((table["pvals_adj"] <= 0.05).any())
     assert np.mean(false) < 0.025
+    assert sum(any_found) <= 1  # at 5 %, one of six by chance
     assert np.mean(circular) > 2 * np.mean(false)
 
 

@@ -46,6 +46,7 @@ def load_checkpoint(path: Path) -> State:
             if parts.testzip() is not None:  # torch writes the checksum of each part, and does not look at it
                 raise zipfile.BadZipFile
         state: State = torch.load(path, "cpu", weights_only=True)
+        state["hyper_parameters"], state["callbacks"][LastCheckpoint.__qualname__]["config_hash"]  # those of a run
         return state
     except Exception as error:  # a damaged file can make a reader raise anything
         raise UserError(
