@@ -41,11 +41,10 @@ from jojoscl.utils.settings import setting
 
 
 class Views(NamedTuple):
-    """Cells x by rows, and of a sample of them (m,) the z-scores (m, n_genes) and the graph of positives (m, m)."""
+    """Cells x by rows, and of a sample of them (m,) the graph of positives (m, m)."""
 
     x: Store
     sample: np.ndarray
-    z: np.ndarray
     graph: sp.csr_matrix
 
 
@@ -184,28 +183,35 @@ class JojoSCL(MethodSettings):
         """Return the estimate of K, for a method that has none of its own."""
         views = self.views(stored(self.preprocess, adata, cache), adata, seed=seed)
         _, loadings = self.encode(views, seed=seed)
-        return self.estimate(self.neighbors(views.z @ loadings), seed=seed)
+        return self.estimate(self.neighbors(views.x[views.sample] @ loadings), seed=seed)
 
     def views(self, x: Store, adata: AnnData, *, seed: int) -> Views:
         """Return the two views' graph of positives: the sum of their shared-nearest-neighbor graphs."""
         sample = at_most(np.arange(len(x)), self.sample, seed=seed)
-        z = x[sample]
-        logs = z * x.scale[1].numpy().astype(np.float32)
-        counts = counts_of(self.preprocess, adata, sample)
-        residuals = pearson_residuals(counts[:, x.genes], np.asarray(counts.sum(1)).ravel(), self.theta)
         k = adaptive_neighbors(len(sample), self.positives_factor, self.positives)
         graphs, samples = [], samples_of(adata)
-        for view in (logs, residuals):
+        for view in self.views_of(x, adata, sample):
             view -= view.mean(0)
             scores = view @ leading_axes(view, self.view_dims, seed=seed)
             scores = scores if samples is None else without_samples(scores, samples[sample], seed=seed)
             graphs.append(shared_neighbors(scores, k, self.prune))
-        return Views(x, sample, z, sum(graphs[1:], graphs[0]).tocsr())
+            del view  # before the next is made, for both are large
+        return Views(x, sample, sum(graphs[1:], graphs[0]).tocsr())
+
+    def views_of(self, x: Store, adata: AnnData, sample: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield logarithms, then Pearson residuals, (m, n_genes), of the cells of `sample` (m,)."""
+        logs = x[sample]
+        logs *= x.scale[1].numpy().astype(np.float32)
+        yield logs
+        del logs
+        counts = counts_of(self.preprocess, adata, sample)
+        yield pearson_residuals(counts[:, x.genes], np.asarray(counts.sum(1)).ravel(), self.theta)
 
     def encode(self, views: Views, *, seed: int) -> tuple[Contrast, np.ndarray]:
         """Return the contrast and the encoder as loadings (n_genes, d), for z-scores."""
-        axes = leading_axes(views.z, self.n_components, seed=seed)
-        scores = views.z @ axes
+        z = views.x[views.sample]
+        axes = leading_axes(z, self.n_components, seed=seed)
+        scores = z @ axes
         scale = unit_scale(scores)
         scores = (scores - scores.mean(0)) / scale
         if self.contrast == "none":
