@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import psutil
+from memory import peak_memory
 
 Stages = dict[str, float]
 
@@ -102,7 +102,7 @@ def one(arguments: argparse.Namespace) -> dict[str, Any]:
     truth = np.asarray(cells.obs.pop("cell_type"))
     labels = METHODS[arguments.one](cells, stages, arguments)
     seconds, processor = time.time() - psutil.Process().create_time(), time.process_time()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = peak_memory()
     from sklearn.metrics import adjusted_rand_score
 
     return {
@@ -112,7 +112,7 @@ def one(arguments: argparse.Namespace) -> dict[str, Any]:
         "threads": int(os.environ["OMP_NUM_THREADS"]),
         "seconds": round(seconds, 1),
         "processor_seconds": round(processor, 1),
-        "peak_gb": round(peak / 1e9, 2),
+        "peak_gb": round(peak / 1e3, 2),
         "n_clusters": len(np.unique(labels)),
         "ari": round(float(adjusted_rand_score(truth, labels)), 3),
         "stages": {name: round(value, 2) for name, value in stages.items()},

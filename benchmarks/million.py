@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata.io import sparse_dataset, write_elem
+from memory import peak_memory
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.data.simulate import SimulatedDataset
-from jojoscl.runner.output import peak_memory_mb
 from jojoscl.utils.files import whole_file
 
 N_GENES, N_TYPES, BAND = 2000, 12, 10_000
@@ -52,14 +52,6 @@ def write_cells(path: Path, n_cells: int) -> None:
         for start in range(0, n_cells, BAND):
             rows = slice(start, start + BAND)
             x.append(settings.draw(rng, types[rows], library[rows], profiles))
-
-
-def peak_memory() -> float:
-    """Most memory of this process in MB, files that it maps included. Of a child getrusage may tell the parent's."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return peak_memory_mb()
-    return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def measure(path: Path) -> dict[str, Any]:
