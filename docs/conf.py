@@ -29,7 +29,20 @@ suppress_warnings = ["toc.not_included"]  # tables and texts of studies are link
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
+napoleon_custom_sections = ["Result"]
 
 html_theme = "furo"
 html_title = f"jojoscl {version}"
 html_extra_path = ["start"]  # index.html leads to docs/
+
+
+def returns_as_text(app, what, name, obj, options, lines):
+    """Keep sentences below Returns: napoleon would take each line for a type."""
+    for i, line in enumerate(lines[:-1]):
+        if line.strip() == "Returns" and set(lines[i + 1].strip()) == {"-"}:
+            lines[i : i + 2] = ["Result", "------"]
+
+
+def setup(app):
+    """Connect it; Sphinx calls this."""
+    app.connect("autodoc-process-docstring", returns_as_text, priority=400)  # before napoleon
