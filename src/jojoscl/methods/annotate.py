@@ -34,7 +34,7 @@ class Part(NamedTuple):
         prefix = "-".join(self.categories)
         names = [f"{prefix},{name}" for name in found.categories]
         others = [word for word in self.words.cat.categories if word not in self.categories]
-        words = self.words.astype(object).to_numpy()
+        words = self.words.astype(object).to_numpy(copy=True)
         words[self.inside] = np.array(names, object)[found.codes]
         return pd.Categorical(words, pd.Index([*others, *names], dtype=object))
 

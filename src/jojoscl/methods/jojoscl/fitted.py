@@ -9,7 +9,7 @@ import zipfile
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from anndata import AnnData
@@ -218,14 +218,15 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         if size > path.stat().st_size:
             raise ValueError("it unpacks to more than is in it")
         check_room(path, size, "the model")
-        return {entry.filename.removesuffix(".npy"): _array(archive.open(entry)) for entry in entries}
+        return {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in entries}
 
 
-def _array(file: IO[bytes]) -> np.ndarray:
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     """Read one array; unlike numpy's own reader it takes no memory for values that are not there."""
-    np.lib.format.read_magic(file)
-    shape, _, kind = np.lib.format.read_array_header_1_0(file)
-    return np.frombuffer(bytearray(file.read()), kind).reshape(shape)
+    with archive.open(entry) as file:
+        np.lib.format.read_magic(file)
+        shape, _, kind = np.lib.format.read_array_header_1_0(file)
+        return np.frombuffer(bytearray(file.read()), kind).reshape(shape)
 
 
 def _check(model: Fitted) -> None:
