@@ -3,8 +3,8 @@
     JOJOSCL_DATA_ROOT=... python benchmarks/new_cells.py [--sets yan ...] [--splits 5]
 
 A row a set: the share of the fit's cells whose predicted label is the fitted one, and their ARI; of a random fifth of
-the cells, predicted by a model of the others, the ARI with a clustering of all; that of the two clusterings on the cells
-that both have seen; AUROC of the confidence for predictions that agree; ARI with the types, predicted and
+the cells, predicted by a model of the others, the ARI with a clustering of all; that of the two clusterings on the
+cells that both have seen; AUROC of the confidence for predictions that agree; ARI with the types, predicted and
 clustered; the ARI with the prediction from all genes where a share of the genes of the new cells is taken away.
 """
 
