@@ -19,8 +19,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## JojoSCL and PCA + K-means on a real and a simulated set: table and pictures
 	$(BIN)/jojoscl -m experiment=demo
 
-test: $(INSTALLED) ## the quick tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## the quick tests, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test-slow: $(INSTALLED) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

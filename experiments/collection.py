@@ -3,8 +3,9 @@
     jojoscl -m experiment=collection data.folder=DIR
     python -m experiments collection runs/collection
 
-writes results/collection.csv, one row a run, collection.md beside it and figures/collection.png. Without the folder of
-the runs the last two are made from the CSV. Each set is one observation: its mean over seeds.
+writes results/collection.csv, one row a run, collection.md beside it and three pictures, figures/collection*.png.
+Without the folder of the runs all but the first are made from the CSV. Each set is one observation: its mean over
+seeds.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from statsmodels.stats.multitest import multipletests
 
 from experiments.collect import tidy
-from experiments.compare import compare
+from experiments.compare import compare, complete
 from experiments.figures import OTHER, STYLE
 from experiments.runs import KEYS, OURS
 from experiments.tables import (
     MARKDOWN,
     METRICS,
+    RANKS,
     Section,
     check_scored,
     label_free,
@@ -41,7 +44,7 @@ from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 
 NAME = "collection"
-SHOWN = {name: METRICS[name] for name in ("ari", "nmi")}
+SHOWN = ("ari", "nmi", "f1")
 
 
 def gather(folder: Path) -> pd.DataFrame:
@@ -90,11 +93,15 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str) -> Section:
     shown["Difference"] = [number(value, signed=True) for value in table["difference"]]
     for margin in MARGINS:
         counts = zip(table[f"ahead_{margin}"], table[f"behind_{margin}"], strict=True)
-        shown[f"Ahead / behind by {number(margin).rstrip('0')}"] = [f"{a:.0f} / {b:.0f}" for a, b in counts]
+        shown[f"Ahead / tied / behind by {number(margin).rstrip('0')}"] = [
+            f"{ahead:.0f} / {n - ahead - behind:.0f} / {behind:.0f}"
+            for n, (ahead, behind) in zip(table["sets"], counts, strict=True)
+        ]
     shown["Wilcoxon p"] = [probability(value) for value in table["p"]]
+    shown["Holm p"] = [probability(value) for value in multipletests(table["p"], method="holm")[1]]
     note = (
         f"{reference} minus the method, paired by set (means over seeds), over the sets that both have; Wilcoxon's "
-        "signed-rank test, two-sided, not corrected for the number of methods."
+        "signed-rank test, two-sided, and the same corrected for the number of methods (Holm)."
     )
     result = compare(means, reference)
     if not result.table.empty:
@@ -114,6 +121,21 @@ def made_with(runs: pd.DataFrame) -> Section:
     shown = {"git_commit": "Commit", "python": "Python", "versions": "Versions"}
     counted = runs.reindex(columns=list(shown)).astype(object).fillna("unknown").value_counts().reset_index(name="Runs")
     return Section("Made with", counted.rename(columns=shown).astype(str), "A + after a commit: changed since.")
+
+
+def profile(means: pd.DataFrame) -> Figure:
+    """Draw, for each method, the share of sets on which its ARI is within a margin of the best (Dolan & Moré 2002)."""
+    whole, _ = complete(means)
+    behind = -whole.sub(whole.max(axis=1), axis=0)
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.add_subplot()
+    for name in behind:
+        axis.ecdf(behind[name], label=name, color=STYLE.get(name, OTHER)[0], linewidth=3 if name == OURS else 1.5)
+    axis.set(xlim=(0, 0.5), ylim=(0, 1.02), xlabel="Margin: ARI below that of the best method of the set")
+    axis.set_ylabel(f"Share of {len(whole)} sets within it")
+    axis.grid(color="0.9", linewidth=0.6)
+    axis.legend(loc="lower right", fontsize=8, title=None)
+    return figure
 
 
 def draw(means: dict[str, pd.DataFrame], reference: str) -> Figure:
@@ -159,6 +181,15 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"No run of {chosen.reference} was scored: --reference is one of {', '.join(means['ari'])}.")
     shown = [over_sets(means[metric], metric, reference) for metric in SHOWN]
     shown += [by_set(summary, metric) for metric in SHOWN]
-    figure = chosen.figures / f"{NAME}.png"
-    save(draw(means, reference), figure)
-    write(table.with_suffix(".md"), page([*shown, made_with(runs)], table, NAME, (figure, "ARI and NMI of each set")))
+    pictures = {
+        "": (draw({metric: means[metric] for metric in ("ari", "nmi")}, reference), "ARI and NMI of each set"),
+        "_profile": (profile(means["ari"]), "Share of sets on which a method is within a margin of the best"),
+        "_ranks": (compare(means["ari"], reference).diagram("ARI"), RANKS),
+    }
+    shows = {}
+    for suffix, (figure, what) in pictures.items():
+        if figure:
+            path = chosen.figures / f"{NAME}{suffix}.png"
+            save(figure, path, bbox_inches="tight")
+            shows[path] = what
+    write(table.with_suffix(".md"), page([*shown, made_with(runs)], table, NAME, shows))

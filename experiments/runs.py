@@ -17,7 +17,7 @@ OURS = "jojoscl"
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
 KEYS = ["experiment", "dataset", "variant", "method", "seed", "selection", "setting", "strength"]  # one row each
 COLUMNS = [
-    *KEYS, "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc",
+    *KEYS, "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc", "f1",
     "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit",
 ]  # fmt: skip
 OLD_CLOCK = ["seconds_old_clock", "seconds_method_old_clock"]  # of runs before the clock was made wall time

@@ -9,9 +9,10 @@ critical-difference diagram.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 from omegaconf import OmegaConf
@@ -22,10 +23,11 @@ from experiments.text import FIGURES, grid, parser, save, write
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
 
-METRICS = {"ari": "ARI", "nmi": "NMI", "acc": "ACC"}
+METRICS = {"ari": "ARI", "nmi": "NMI", "acc": "ACC", "f1": "Macro F1"}
 RUN = ["dataset", "variant", "method", "selection"]
 SUMMARY = [*RUN, "metric", "mean", "sd", "n", "published", "difference"]
 FIGURE = FIGURES / "critical_difference.png"
+RANKS = "Mean ranks by ARI; methods joined by a bar are not told apart"
 AVERAGE = "Average"
 RELEASED = "jojoscl_released"
 FORMS = ("jojoscl_paper", RELEASED)  # stand beside the published JojoSCL, as the default method does
@@ -281,8 +283,8 @@ PAPER_NOTE = (
 )
 
 
-def page(shown: list[Section], table: Path, command: str, figure: tuple[Path, str] | None = None) -> str:
-    """Return the sections as Markdown; `figure` is a picture and what it shows.
+def page(shown: list[Section], table: Path, command: str, figures: Mapping[Path, str] = MappingProxyType({})) -> str:
+    """Return the sections as Markdown; `figures` are pictures and what each shows.
 
     A note that the next section shares stands once, below the last of them.
     """
@@ -293,7 +295,7 @@ def page(shown: list[Section], table: Path, command: str, figure: tuple[Path, st
             "" if section.table.empty else grid(section.table.columns, section.table.to_numpy()),
         ]
         parts += [section.note] if following is None or following.note != section.note else []
-    parts += [f"![{figure[1]}]({os.path.relpath(figure[0], table.parent)})"] if figure else []
+    parts += [f"![{what}]({os.path.relpath(figure, table.parent)})" for figure, what in figures.items()]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -313,7 +315,7 @@ def write_all(table: Path, figure: Path) -> None:
     """Write everything that is made from the runs in `table`."""
     summary = summarise(scored(table))
     diagram = compare(label_free(summary, "ari")).diagram("ARI")
-    shows = (figure, "Mean ranks by ARI; methods joined by a bar are not told apart") if diagram else None
+    shows = {figure: RANKS} if diagram else {}
     write(table.with_suffix(".md"), page(sections(summary, MARKDOWN), table, "tables", shows))
     write(table.with_suffix(".tex"), to_latex(sections(summary, LATEX)))
     write(table.with_name(f"{table.stem}_summary.csv"), summary[SUMMARY].round(4).to_csv(index=False))

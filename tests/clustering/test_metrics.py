@@ -4,13 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
-from jojoscl.clustering.metrics import accuracy, cosine_gap, scores, silhouette
+from jojoscl.clustering.metrics import accuracy, cosine_gap, macro_f1, scores, silhouette
+from jojoscl.runner.sweep import SCORES
 
 
 def test_scores_of_a_renamed_truth_are_one() -> None:
     truth = np.array(["a", "b", "b", "c", "c", "c"])
-    assert scores(truth, np.array([2, 0, 0, 1, 1, 1])) == pytest.approx({"ari": 1, "nmi": 1, "acc": 1})
+    assert scores(truth, np.array([2, 0, 0, 1, 1, 1])) == pytest.approx(dict.fromkeys(SCORES, 1))
 
 
 def test_one_cluster_scores_nothing() -> None:
@@ -18,6 +20,7 @@ def test_one_cluster_scores_nothing() -> None:
     assert out["ari"] == pytest.approx(0)
     assert out["nmi"] == pytest.approx(0)
     assert out["acc"] == pytest.approx(0.5)
+    assert out["f1"] == pytest.approx(2 / 9)  # of b 2 * 2 / (2 + 4); a and c have no cluster
 
 
 @pytest.mark.parametrize("n_labels", [3, 4])
@@ -29,6 +32,17 @@ def test_accuracy_is_the_best_over_all_matchings(n_labels: int) -> None:
         for names in itertools.permutations([0, 1, 2, -1][:n_labels], n_labels)
     )
     assert accuracy(truth, labels) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_macro_f1_is_the_best_over_all_matchings_of_scikit_learns(n_labels: int) -> None:
+    rng = np.random.default_rng(0)
+    truth, labels = rng.integers(0, 3, 40), rng.integers(0, n_labels, 40)
+    best = max(
+        f1_score(truth, np.array(names)[labels], average="macro", labels=[0, 1, 2], zero_division=0)
+        for names in itertools.permutations(range(3), n_labels)
+    )
+    assert macro_f1(truth, labels) == pytest.approx(best)
 
 
 def test_cosine_gap_against_all_pairs() -> None:

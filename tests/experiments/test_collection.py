@@ -46,7 +46,7 @@ def runs(tmp_path: Path) -> Path:
                 folder = tmp_path / "runs" / dataset / method / f"seed{seed}"
                 folder.mkdir(parents=True)
                 metrics = {"experiment": "collection", "dataset": dataset, "variant": "default", "method": method,
-                           "seed": seed, "selection": "last", "ari": ari, "nmi": ari, "acc": ari,
+                           "seed": seed, "selection": "last", "ari": ari, "nmi": ari, "acc": ari, "f1": ari,
                            "seconds": {"total": 1.0}, "git_commit": "abc", "versions": {"numpy": "2.0"}}  # fmt: skip
                 (folder / "metrics.json").write_text(json.dumps(metrics))
     failed = tmp_path / "runs" / "z" / "leiden" / "seed0"
@@ -130,8 +130,8 @@ def test_statistics_by_hand(runs: Path, tmp_path: Path) -> None:
     """Differences of the means: to sccl .1, .02, -.1, .2; to leiden, on three sets, -.05, .1, .25."""
     text = command(tmp_path, str(runs))
     p = stats.wilcoxon([0.1, 0.02, -0.1, 0.2]).pvalue
-    assert f"| sccl | 4 | +.055 | 2 / 1 | 3 / 1 | {p:.3f}".replace("0.", ".") in text
-    assert "| leiden | 3 | +.100 | 2 / 1 | 2 / 1 | .500 |" in text
+    assert f"| sccl | 4 | +.055 | 2 / 1 / 1 | 3 / 0 / 1 | {p:.3f}".replace("0.", ".") in text
+    assert "| leiden | 3 | +.100 | 2 / 0 / 1 | 2 / 0 / 1 | .500 |" in text
     assert "of the 3 sets that all 3 methods have" in text
     assert "Left out: z (no result of leiden)." in text
 
@@ -156,7 +156,7 @@ def test_failures_are_named_and_the_csv_makes_the_same_page(
 
 
 def test_another_reference(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "| jojoscl | 4 | −.055 | 1 / 2 | 1 / 3 |" in command(tmp_path, str(runs), "--reference", "sccl")
+    assert "| jojoscl | 4 | −.055 | 1 / 1 / 2 | 1 / 0 / 3 |" in command(tmp_path, str(runs), "--reference", "sccl")
     with pytest.raises(SystemExit) as stop:
         command(tmp_path, str(runs), "--reference", "seurat")
     assert stop.value.code == 2

@@ -16,7 +16,8 @@ from experiments.compare import Comparison, compare, complete
 from jojoscl.utils.errors import UserError
 
 HEADER = (
-    "experiment,dataset,variant,method,seed,selection,n_clusters,ari,nmi,acc,seconds,peak_memory_mb,python,git_commit"
+    "experiment,dataset,variant,method,seed,selection,n_clusters,"
+    "ari,nmi,acc,f1,seconds,peak_memory_mb,python,git_commit"
 )
 SCORES = {
     ("bladder", "jojoscl", "last"): (0.5, 0.6),
@@ -40,7 +41,7 @@ def table(tmp_path: Path) -> Path:
 
 def rows() -> list[str]:
     return [
-        f"small,{dataset},v,{method},{seed},{selection},8,{score},{score},{score},1,1,3.11,abc"
+        f"small,{dataset},v,{method},{seed},{selection},8,{score},{score},{score},{score},1,1,3.11,abc"
         for (dataset, method, selection), scores in SCORES.items()
         for seed, score in enumerate(scores)
     ]
@@ -92,7 +93,7 @@ def test_oracle_rows_are_marked_and_never_compete(written: Path) -> None:
         lines = [
             line for line in written.with_suffix(suffix).read_text().splitlines() if "true labels (oracle)" in line
         ]
-        assert len(lines) == 5
+        assert len(lines) == 6
         for line in lines:
             assert line.count(mark) == 2
             assert not re.search(r"\*\*|<u>|textbf|underline", line)
@@ -101,7 +102,7 @@ def test_oracle_rows_are_marked_and_never_compete(written: Path) -> None:
 def test_summary_is_tidy(written: Path) -> None:
     summary = pd.read_csv(written.with_name("small_summary.csv"), keep_default_na=False)
     assert list(summary)[:5] == ["dataset", "variant", "method", "selection", "metric"]
-    assert len(summary) == 3 * len(SCORES)
+    assert len(summary) == len(tables.METRICS) * len(SCORES)
     row = summary.query("dataset == 'yan' and method == 'jojoscl' and metric == 'ari'").iloc[0]
     assert [float(row[name]) for name in ("mean", "sd", "n", "published", "difference")] == [
         0.85, 0.0707, 2, 0.8662, -0.0162,
@@ -134,8 +135,8 @@ def test_latex(written: Path) -> None:
     assert not re.search(r"(?<!\\)[_%#]", body)
     assert body.count("$") % 2 == 0
     assert body.isascii()
-    assert re.findall(r"\\begin\{(.*?)\}", body) == ["table*", "tabular"] * 6
-    assert re.findall(r"\\end\{(.*?)\}", body) == ["tabular", "table*"] * 6
+    assert re.findall(r"\\begin\{(.*?)\}", body) == ["table*", "tabular"] * 7
+    assert re.findall(r"\\end\{(.*?)\}", body) == ["tabular", "table*"] * 7
     for tabular in re.findall(r"\\begin\{tabular\}\{(l+)\}(.*?)\\end", body, re.S):
         assert {line.count("&") for line in tabular[1].splitlines() if "&" in line} == {len(tabular[0]) - 1}
 

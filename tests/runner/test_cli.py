@@ -109,7 +109,8 @@ def test_a_run_says_its_scores_and_its_folder(in_process: InProcess, tmp_path: P
     assert (done.code, done.err) == (0, "")
     scores, folder = done.out.splitlines()[-2:]
     assert re.fullmatch(
-        r"simulated jojoscl\w* seed 0: ARI -?\d\.\d{4}  NMI \d\.\d{4}  ACC \d\.\d{4}  \(values: .+\)", scores
+        r"simulated jojoscl\w* seed 0: ARI -?\d\.\d{4}  NMI \d\.\d{4}  ACC \d\.\d{4}  F1 \d\.\d{4}  \(values: .+\)",
+        scores,
     )
     assert (Path(folder.strip()) / "metrics.json").exists()
     assert Path(folder.strip()).is_relative_to(tmp_path / "runs" / "main" / "simulated")
@@ -264,7 +265,7 @@ def test_a_sweep_goes_on_after_a_failing_job_and_ends_with_1(in_process: InProce
     assert other.code == 0, "the failure is of an earlier sweep"
     assert "Failed" not in other.out
     rows = [line.split() for line in other.out.splitlines() if line.startswith("simulated ")]
-    assert sorted(row[-6:-4] for row in rows[-2:]) == [["2", "1"], ["3", "1"]], "a row of the table for each K"
+    assert sorted(row[-7:-5] for row in rows[-2:]) == [["2", "1"], ["3", "1"]], "a row of the table for each K"
 
 
 def test_a_failed_job_that_succeeds_is_no_failure_any_more(

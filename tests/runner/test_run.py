@@ -22,7 +22,7 @@ from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.runner.config import compose
 from jojoscl.runner.registry import SETTINGS
 from jojoscl.runner.run import run
-from jojoscl.runner.sweep import collect
+from jojoscl.runner.sweep import SCORES, collect
 from jojoscl.utils.errors import UserError
 from tests import children
 
@@ -43,7 +43,7 @@ def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert metrics == json.loads((folder / "metrics.json").read_text())
     for key in ("dataset", "method", "path", "n_clusters_asked", "settings", "seed",
-                "selection", "n_cells", "n_genes", "n_clusters", "ari", "nmi", "acc",
+                "selection", "n_cells", "n_genes", "n_clusters", *SCORES,
                 "seconds", "peak_memory_mb", "versions", "config_hash", "git_commit"):  # fmt: skip
         assert key in metrics
     assert (metrics["n_cells"], metrics["n_clusters"]) == (120, 3)
@@ -88,7 +88,7 @@ def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells
     overrides = ["data=h5ad", f"data.path={tmp_path / 'mine.h5ad'}", "n_clusters=4", "trainer.max_epochs=2"]
     cfg = compose([*overrides, "trainer.progress_bar=false", f"paths.cache={tmp_path / 'cache'}"])
     metrics = run(cfg, tmp_path / "run")
-    assert not {"ari", "nmi", "acc"} & set(metrics)
+    assert not set(SCORES) & set(metrics)
     assert metrics["n_clusters"] == 4
     assert list(pd.read_csv(tmp_path / "run" / "labels.csv")) == ["cell", "cluster"]
     assert (tmp_path / "run" / "umap.png").exists()
@@ -164,9 +164,7 @@ def test_oracle_keeps_the_best_epoch_and_reports_the_last_beside(tmp_path: Path)
     assert 0 <= oracle["selected_epoch"] < 3
     assert oracle["ari"] + oracle["nmi"] >= oracle["last_ari"] + oracle["last_nmi"]
     # Looking at the labels does not change training: the last epoch is that of a run that never saw them.
-    assert {key: oracle[f"last_{key}"] for key in ("ari", "nmi", "acc")} == {
-        key: last[key] for key in ("ari", "nmi", "acc")
-    }
+    assert {key: oracle[f"last_{key}"] for key in SCORES} == {key: last[key] for key in SCORES}
     assert not any(key.startswith("last_") for key in last)
 
 

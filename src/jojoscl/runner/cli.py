@@ -20,7 +20,7 @@ from jojoscl.runner.arguments import check_arguments, choices, quoted
 from jojoscl.runner.config import Plain, check_hydra, conf_dir, parse, register_resolvers
 from jojoscl.runner.sentences import lost_process, sentence
 from jojoscl.runner.streams import tolerant_streams
-from jojoscl.runner.sweep import FAILED
+from jojoscl.runner.sweep import FAILED, SCORES
 from jojoscl.utils.errors import UserError, stop
 from jojoscl.utils.processes import interrupted, interruptible
 
@@ -123,7 +123,7 @@ def job(cfg: DictConfig) -> None:
 
 def result_line(metrics: Plain) -> str:
     """Return a run and its scores in one line."""
-    scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in ("ari", "nmi", "acc") if name in metrics)
+    scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in SCORES if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:
         scores = f"{metrics['n_clusters']} clusters  {scores}".rstrip()
     values = f"  (values: {metrics['kind']}, by {metrics['kind_decided_by']})" if "kind" in metrics else ""

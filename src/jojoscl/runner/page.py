@@ -23,6 +23,7 @@ from jojoscl.methods.splits import split_tests
 from jojoscl.runner import plots
 from jojoscl.runner.config import Plain
 from jojoscl.runner.registry import build
+from jojoscl.runner.sweep import SCORES
 from jojoscl.utils.errors import UserError
 
 KEY = "jojoscl"
@@ -54,7 +55,7 @@ def html(cfg: DictConfig, cells: AnnData, truth: np.ndarray | None, result: Resu
     )
     return environment.get_template("page.html.j2").render(
         metrics=metrics,
-        scores={name: metrics[name] for name in ("ari", "nmi", "acc", "silhouette") if metrics.get(name) is not None},
+        scores={name: metrics[name] for name in (*SCORES, "silhouette") if metrics.get(name) is not None},
         clusters=_clusters(result, truth),
         pictures=pictures,
         splits=splits.to_dict("records"),

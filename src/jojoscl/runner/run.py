@@ -119,7 +119,7 @@ def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
 
 
 def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
-    """Return ARI, NMI and ACC; where an oracle chose the epoch, also those of the last one (`last_ari` ...)."""
+    """Return the scores; where an oracle chose the epoch, also those of the last one (`last_ari` ...)."""
     if truth is None:
         return {}
     last = {} if result.last_labels is None else scores(truth, result.last_labels)

@@ -30,11 +30,11 @@ from sqlalchemy.pool import NullPool
 from jojoscl.runner.config import compose, run_folder
 from jojoscl.runner.registry import build
 from jojoscl.runner.run import run
+from jojoscl.runner.sweep import SCORES
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import whole_file
 from jojoscl.utils.settings import Settings, setting
 
-ORACLE = ("ari", "nmi", "acc")  # scores that only the true labels give
 _KINDS = {"float": FloatDistribution, "int": IntDistribution, "categorical": CategoricalDistribution}
 
 
@@ -45,7 +45,7 @@ class Search(Settings):
     score: str = setting(
         "silhouette",
         "What judges; all but the silhouette need the true labels, and are marked so.",
-        values=("silhouette", *ORACLE),
+        values=("silhouette", *SCORES),
     )
     direction: str = setting("maximize", "Which scores are better.", values=("maximize", "minimize"))
     sampler: str = setting("tpe", "Optuna's sampler.", values=("tpe", "random"))
@@ -69,7 +69,7 @@ class Search(Settings):
     @property
     def oracle(self) -> bool:
         """Whether the true labels judge the trials."""
-        return self.score in ORACLE
+        return self.score in SCORES
 
 
 def _distribution(name: str, spec: object) -> BaseDistribution:

@@ -26,7 +26,7 @@ from jojoscl.utils.processes import live_with_parent
 log = logging.getLogger(__name__)
 
 FAILED = "failed.txt"
-SCORES = ("ari", "nmi", "acc")
+SCORES = ("ari", "nmi", "acc", "f1")  # what annotated types, and nothing else, give
 _KEYS = (
     "dataset", "path", "variant", "method",
     "preset",  # of runs from before each method had one name
