@@ -7,8 +7,8 @@ import seaborn as sns
 
 
 def normality(table: pd.DataFrame) -> sns.FacetGrid:
-    return sns.catplot(table, kind="strip", x="discovered", y="data", hue="space", col="test", dodge=True, alpha=0.6,
-                       height=3.5).set_axis_labels("share not normal", "")  # fmt: skip
+    return sns.catplot(table, kind="strip", x="discovered", y="data", hue="space", col="test", dodge=True, jitter=False,
+                       alpha=0.6, height=3.5).set_axis_labels("share not normal", "")  # fmt: skip
 
 
 def risk(table: pd.DataFrame) -> sns.FacetGrid:

@@ -59,7 +59,7 @@ class Comparison:
         ranks = self.table["rank"]
         figure = Figure(figsize=(8, 1.2 + 0.3 * k))
         axes = figure.add_subplot()
-        scikit_posthocs.critical_difference_diagram(
+        drawn = scikit_posthocs.critical_difference_diagram(
             ranks,
             scikit_posthocs.posthoc_nemenyi_friedman(self.means),
             ax=axes,
@@ -70,6 +70,8 @@ class Comparison:
             elbow_props={"linewidth": 1},
             crossbar_props={"linewidth": 3, "solid_capstyle": "butt"},
         )
+        for (bar,) in drawn["crossbars"]:  # its points come in the order of a set, which is another in each process
+            bar.set_xdata(sorted(bar.get_xdata()))
         axes.set_xlabel(f"Mean rank by {metric} over {n} sets, 1 is best (critical difference {self.critical:.2f})")
         axes.xaxis.set_label_position("top")
         return figure
