@@ -45,4 +45,4 @@ def test_table_and_picture(tmp_path: Path) -> None:
 
 def test_no_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished run of method=jojoscl"):
-        confidence.of_runs(tmp_path)
+        confidence.of_runs([tmp_path])
