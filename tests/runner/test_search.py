@@ -228,7 +228,7 @@ def test_what_a_killed_process_left_is_done_again_and_nothing_else(
     assert len(set(proposed)) == 4, "else a trial waits for the run of another"
     stuck = "jojoscl.runner.search.run = lambda cfg, folder: time.sleep(600)"
     worker = start(tmp_path, *arguments, patch=stuck).process
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not list(tmp_path.rglob("trial0.lock")) and time.monotonic() < deadline:
         time.sleep(0.05)
     while_it_lives = in_process(*arguments)

@@ -55,7 +55,7 @@ def do(folder: Path, *overrides: str) -> dict[str, Any]:
 
 def records(folder: Path) -> list[Any]:
     """All that a run wrote; its service process may still be writing when the run is over."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (found := list(read(folder))) or "exit" not in {r.WhichOneof("record_type") for r in found}:
         assert time.monotonic() < deadline
         time.sleep(0.1)

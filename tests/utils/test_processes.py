@@ -54,7 +54,7 @@ def test_children_end_when_only_their_parent_is_killed(tmp_path: Path, how: str)
         assert all(map(alive, children))
         parent.kill()
         parent.wait()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while any(map(alive, children)) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not any(map(alive, children))
@@ -87,7 +87,7 @@ with processes.interruptible():
     except KeyboardInterrupt:
         time.sleep(60)
 """
-    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False, env=os.environ).returncode == 143
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False, env=os.environ).returncode == 143
 
 
 def test_ctrl_c_in_a_call_from_python_is_keyboard_interrupt(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
