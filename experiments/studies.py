@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from omegaconf import OmegaConf
 
 from experiments import runs as table_of_runs
 from experiments.runs import seconds_column
 from experiments.text import cell, grid, parser, save, write
-from jojoscl.runner.config import build, compose
+from jojoscl.runner.config import build, compose, conf_dir, parse
 from jojoscl.utils.errors import UserError
 
 
@@ -52,6 +54,13 @@ STUDIES = {
     "fast_paths": Study(bars=True, listed=("seconds_method",)),
     "runtime": Study(row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"),
 }
+
+
+def promised(name: str) -> int:
+    """Return how many runs the sweep of ``experiment=name`` has."""
+    params = OmegaConf.load(conf_dir() / "experiment" / f"{name}.yaml").hydra.sweeper.params
+    swept = parse(f"{key}={value}" for key, value in params.items())
+    return prod(sum(1 for _ in each.sweep_string_iterator()) for each in swept if each.is_discrete_sweep())
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -192,7 +201,8 @@ def make(name: str, results: Path, figures: Path) -> None:
     runs = read(source)
     values = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.values]
     listed = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.listed]
-    text = f"{' / '.join([*listed, *values])}\n\n{markdown(runs, [*listed, *values])}"
+    share = f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists."
+    text = f"{' / '.join([*listed, *values])}. {share}\n\n{markdown(runs, [*listed, *values])}"
     if "y" in study.logarithmic:
         text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), values[0]))
     write(source.with_suffix(".md"), text)

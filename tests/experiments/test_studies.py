@@ -56,6 +56,7 @@ def test_command(name: str, tmp_path: Path) -> None:
         assert "| jojoscl | unchanged | 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
         assert "| pca_kmeans | smoothing=[1, 1] | 0.600 +- 0.141" in text
     if name == "unknown_k":
+        assert "8 of the 54 runs" in text  # 3 seeds, 6 sets, 3 methods
         assert "| jojoscl | unchanged | 5.000 +- 0.000 / 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
     if name == "runtime":
         assert "| pca_kmeans | n_cells | 1.50 | 1000 - 100000 |" in text
@@ -102,4 +103,4 @@ def test_seconds_of_the_old_clock_are_shown_under_their_name(tmp_path: Path) -> 
     runs = pd.read_csv(tidy(tmp_path / "runtime.csv", POINTS["runtime"]))
     runs.rename(columns={"seconds_method": "seconds_method_old_clock"}).to_csv(tmp_path / "runtime.csv", index=False)
     studies.main(["runtime", "--results", str(tmp_path), "--figures", str(tmp_path)])
-    assert (tmp_path / "runtime.md").read_text().startswith("seconds_method_old_clock / peak_memory_mb\n")
+    assert (tmp_path / "runtime.md").read_text().startswith("seconds_method_old_clock / peak_memory_mb. 24 of")
