@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from anndata import AnnData
 
+from jojoscl.data.cells import LABELS, _totals
 from jojoscl.data.io.download import RemoteFile
-from jojoscl.data.io.readers import read_h5, read_rda
+from jojoscl.data.io.rda import read_rda
+from jojoscl.data.io.readers import read_h5
 from jojoscl.data.io.tables import read_table
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import conf_dir
@@ -21,17 +24,40 @@ from jojoscl.utils.files import conf_dir
 class Variant:
     """One way to have a dataset.
 
-    `read` makes the cells from the paths of `files`; `label_key` is the column with the types. Cells of the type
-    `without` are left out; `n_cells`, `n_genes` and `n_types` remain.
+    `read` makes the cells from the paths of `files`; `label_key` is the column with the types, or several that make
+    one label, joined by ``_``. Of a label only what stands before `label_end` is kept. Cells of the type `without` are
+    left out, and those that have another value than in `only`, a value for each column; so are genes whose names begin
+    with `without_genes`. `n_cells`, `n_genes` and `n_types` remain.
     """
 
     files: tuple[RemoteFile, ...]
     read: Callable[..., AnnData]
-    label_key: str
+    label_key: str | Sequence[str]
     n_cells: int
     n_genes: int
     n_types: int
     without: str | None = None
+    label_end: str | None = None
+    only: Mapping[str, str] = field(default_factory=dict)
+    without_genes: str | None = None
+
+    def cells(self, paths: Sequence[Path]) -> AnnData:
+        """Read the cells and genes that remain; obs has the types alone. Cells without any count are dropped."""
+        adata = self.read(*paths)
+        keys = [self.label_key] if isinstance(self.label_key, str) else list(self.label_key)
+        for key in (*keys, *self.only):
+            if key not in adata.obs:
+                raise UserError(f"{paths[0]}: its cells have no column {key!r}{nearest(key, map(str, adata.obs))}.")
+        keep = adata.obs[keys].notna().all(axis=1)
+        for key, value in self.only.items():
+            keep &= adata.obs[key].eq(value)
+        labels = adata.obs[keys[0]] if len(keys) == 1 else adata.obs[keys].astype(str).agg("_".join, axis=1)
+        if self.label_end is not None:
+            labels = labels.str.partition(self.label_end)[0]
+        adata.obs = labels.to_frame(LABELS)
+        adata.obs_names_make_unique()
+        adata = adata[:, ~adata.var_names.str.startswith(self.without_genes or "\0")]
+        return adata[(keep & labels.ne(self.without or "")).to_numpy() & (_totals(adata) > 0)].copy()
 
 
 @dataclass(frozen=True)
@@ -66,10 +92,12 @@ def _entry(
     files: Sequence[dict[str, str]] = (),
     *,
     reader: str,
-    label_key: str,
+    label_key: str | Sequence[str],
+    layout: Mapping[str, str | bool] | None = None,
     **more: str,
 ) -> Entry:
-    read = READERS[reader]
+    """Return the entry of an `about`; its `layout` tells the reader what is where in the files."""
+    read = partial(READERS[reader], **(layout or {}))
     made = {}
     for name, own in variants.items():
         remote = tuple(RemoteFile(**file) for file in own.pop("files", files))

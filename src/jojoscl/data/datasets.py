@@ -16,7 +16,7 @@ import h5py
 from anndata import AnnData
 
 from jojoscl.data.catalog import find
-from jojoscl.data.cells import LABELS, _totals, as_cells
+from jojoscl.data.cells import LABELS, as_cells
 from jojoscl.data.io.download import content, data_root, fetch, stamp
 from jojoscl.data.io.readers import open_backed, read_file
 from jojoscl.data.kind import KINDS
@@ -44,14 +44,9 @@ class CatalogDataset(Settings):
         """Find or download the files, and read them. Cells without any count are dropped."""
         name, entry, variant = find(self.name, self.variant)
         chosen = entry.variants[variant]
-        adata = chosen.read(*(fetch(file, data_root(self.root)) for file in chosen.files))
-        keep = adata.obs[chosen.label_key].notna().to_numpy() & (_totals(adata) > 0)
-        if chosen.without is not None:
-            keep &= adata.obs[chosen.label_key].ne(chosen.without).to_numpy()
-        adata.obs = adata.obs[[chosen.label_key]].set_axis([LABELS], axis=1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names of genes that are not unique yet
-            adata = adata[keep].copy()
+            adata = chosen.cells([fetch(file, data_root(self.root)) for file in chosen.files])
         cells = as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
         cells.uns["kind_decided_by"] = "catalogue"
         return cells

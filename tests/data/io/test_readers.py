@@ -17,7 +17,7 @@ from jojoscl.data import FileDataset
 from jojoscl.data.io import matrix, readers
 from jojoscl.data.io.guard import reading
 from jojoscl.data.io.matrix import stack_rows
-from jojoscl.data.io.readers import read_file, read_h5, read_rda
+from jojoscl.data.io.readers import read_file, read_h5
 from jojoscl.data.io.tables import read_table
 from jojoscl.utils.errors import UserError
 
@@ -121,15 +121,6 @@ def test_h5_of_sczidesk(tmp_path, matrix, cell_types):
 def test_h5_of_sczidesk_with_plain_integer_types(tmp_path):
     write_exprs(tmp_path / "data.h5", sp.csr_matrix(COUNTS), {"cell_type1": CODES})
     assert list(read_h5(tmp_path / "data.h5").obs["cell_type1"]) == list(CODES)
-
-
-def test_rda(tmp_path):
-    frames = {"ann": pd.DataFrame({"cell_type1": pd.Series(TYPES, TABLE.index, object)}), "yan": TABLE.T.astype(float)}
-    write_rda(tmp_path / "yan.rda", frames)
-    adata = read_rda(tmp_path / "yan.rda")
-    assert holds(adata)
-    assert is_named(adata)
-    assert list(adata.obs["cell_type1"]) == list(TYPES)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt.gz"])
@@ -369,17 +360,3 @@ def test_h5ad_of_before_anndata_07_names_a_way_that_works(tmp_path):
     assert holds(adata)
     assert is_named(adata)
     assert list(adata.obs["louvain"]) == list(TYPES)
-
-
-@pytest.mark.parametrize("compression", [None, "gzip", "bzip2", "xz"])
-def test_rda_packed_in_any_way(tmp_path, compression):
-    write_rda(tmp_path / "a.rda", {"x": TABLE.T.astype(float)}, compression=compression)
-    assert holds(read_rda(tmp_path / "a.rda"))
-    assert is_named(read_rda(tmp_path / "a.rda"))
-
-
-def test_rda_that_unpacks_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("jojoscl.data.io.guard.ALWAYS_FINE", 1 << 20)
-    (tmp_path / "a.rda").write_bytes(gzip.compress(b"RDX3\nX\n" + bytes(1 << 22)))
-    with pytest.raises(UserError, match="unpacks to over 500 times its size"):
-        read_rda(tmp_path / "a.rda")

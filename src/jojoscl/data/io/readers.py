@@ -6,30 +6,25 @@ read in bands of rows. A file that cannot be read is a :class:`~jojoscl.utils.er
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
-import rdata
 import scipy.sparse as sp
 import zarr
 from anndata import AnnData
 from anndata.io import read_elem
 
-from jojoscl.data.io.guard import check_declared, check_room, is_there, reading, sparse_of, unpacked
+from jojoscl.data.io.guard import check_declared, check_room, is_there, reading, sparse_of
 from jojoscl.data.io.matrix import check_stored, loaded, matrix_in, to_cells
+from jojoscl.data.io.rda import read_rda
 from jojoscl.data.io.tables import annotated, read_table
 from jojoscl.utils.errors import UserError
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
 _CHUNK_CACHE = 1 << 30  # bytes at most: some files are one tall packed chunk, which each band would unpack anew
 _ELSEWHERE = {".loom": "anndata.io.read_loom(path)", ".mtx": "scanpy.read_10x_mtx(folder)"}
-_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # R data, by first bytes
 
 
 def read_file(
@@ -157,24 +152,6 @@ def _tenx(path: Path, node: h5py.Group, transpose: bool) -> AnnData:
 
 def _transposed(adata: AnnData) -> AnnData:
     return AnnData(X=adata.X.T.tocsr(), obs=adata.var, var=adata.obs)
-
-
-def read_rda(path: Path, *, transpose: bool = False) -> AnnData:
-    """Read an R data file: its largest table is genes x cells, one with a row per cell is the annotation."""
-    with reading(path):
-        with path.open("rb") as file:
-            opener = _PACKED.get(file.read(2), open)
-        with opener(path, "rb") as source, unpacked(path, source) as content:
-            objects = rdata.read_rda(content).values()
-        frames = [item.to_pandas() if hasattr(item, "to_pandas") else item for item in objects]
-        tables = sorted((item for item in frames if isinstance(item, pd.DataFrame)), key=lambda item: -item.size)
-        if not tables:
-            raise UserError(f"{path} holds no table: give a file with a table of genes x cells.")
-        matrix = tables[0].T if transpose else tables[0]
-        notes = next((item for item in tables[1:] if len(item) == matrix.shape[1]), pd.DataFrame())
-        x = sp.csr_matrix(matrix.to_numpy(np.float32).T)
-        obs = {str(name): values for name, values in notes.items()}
-        return to_cells(path, x, obs, matrix.columns, matrix.index)
 
 
 def _turned(x: sp.csr_matrix, transpose: bool) -> sp.csr_matrix:

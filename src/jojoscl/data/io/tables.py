@@ -53,6 +53,8 @@ def annotated(path: Path, adata: AnnData, metadata: Path) -> AnnData:
     """Add the columns of a table with a row per cell; a cell that it does not name gets missing values."""
     with reading(metadata), _opened(metadata) as handle:
         table = pd.read_csv(handle, sep=_separator(metadata)[0])
+    if not isinstance(table.index, pd.RangeIndex):  # R leaves out the name of the column of row names
+        table = table.reset_index(names="row names")
     known = {name: int(adata.obs_names.isin(table[name].astype(str)).sum()) for name in table}
     key = max(known, key=lambda name: known[name])
     if not known[key]:
