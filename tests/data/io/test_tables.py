@@ -43,3 +43,13 @@ def test_tables_of_other_genes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="other columns"):
         read_table(one, two)
     assert read_table(one, one).n_obs == 2
+
+
+def test_metadata_with_a_header_of_r(tmp_path: Path) -> None:
+    """R leaves out the name of the column of row names."""
+    cells = written(tmp_path / "x.csv", ",", [["a", "b"], ["g1", "1", "2"]])
+    notes = written(tmp_path / "y.csv", ",", [["share", "kind"], ["b", "0.5", "u"], ["a", "1", "v"]])
+    adata = read_table(cells, metadata=notes, transpose=True)
+    assert adata.obs["share"].tolist() == [1, 0.5]
+    assert adata.obs["kind"].tolist() == ["v", "u"]
+    assert list(adata.obs) == ["share", "kind"]
