@@ -145,7 +145,7 @@ def help_text() -> str:
     lines = ["jojoscl: shrinkage contrastive learning for single-cell RNA-seq clustering", "", "Examples", EXAMPLES]
     for group in ("data", "method", "experiment", "search"):
         lines += ["", f"{group}="]
-        lines += [f"  {name:<18} {_describe(conf_dir() / group / f'{name}.yaml')}" for name in choices(group)]
+        lines += [f"  {name:<21} {_describe(conf_dir() / group / f'{name}.yaml')}" for name in choices(group)]
     lines += ["", "New cells, by a model that a run with save_model=true kept:", f"  {PREDICT}"]
     lines += ["", "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."]
     return "\n".join(lines)
