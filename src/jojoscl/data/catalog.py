@@ -44,6 +44,7 @@ class Variant:
     def cells(self, paths: Sequence[Path]) -> AnnData:
         """Read the cells and genes that remain; obs has the types alone. Cells without any count are dropped."""
         adata = self.read(*paths)
+        adata.obs_names_make_unique()
         keys = [self.label_key] if isinstance(self.label_key, str) else list(self.label_key)
         for key in (*keys, *self.only):
             if key not in adata.obs:
@@ -51,11 +52,12 @@ class Variant:
         keep = adata.obs[keys].notna().all(axis=1)
         for key, value in self.only.items():
             keep &= adata.obs[key].eq(value)
-        labels = adata.obs[keys[0]] if len(keys) == 1 else adata.obs[keys].astype(str).agg("_".join, axis=1)
+        labels = adata.obs[keys[0]]
+        for key in keys[1:]:
+            labels = labels.astype(str).str.cat(adata.obs[key].astype(str), sep="_")
         if self.label_end is not None:
             labels = labels.str.partition(self.label_end)[0]
         adata.obs = labels.to_frame(LABELS)
-        adata.obs_names_make_unique()
         adata = adata[:, ~adata.var_names.str.startswith(self.without_genes or "\0")]
         return adata[(keep & labels.ne(self.without or "")).to_numpy() & (_totals(adata) > 0)].copy()
 
