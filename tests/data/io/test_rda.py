@@ -12,6 +12,7 @@ from rdata import write_rda
 from jojoscl.data.io.rda import read_rda
 from jojoscl.data.io.readers import read_file
 from jojoscl.utils.errors import UserError
+from tests.hostile import flipped_or_cut
 
 MADE = Path(__file__).parent / "rda"
 GENES = [f"Gene{g}" for g in range(1, 8)]
@@ -182,3 +183,18 @@ def test_a_file_of_another_layout(file, settings, words):
         read_rda(MADE / file, **settings)
     assert str(MADE / file) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("layout", ["matrix and data frame", "list with a dgCMatrix", "Seurat"])
+def test_damaged_bytes(tmp_path, layout):
+    """A sentence or cells, never a crash."""
+    file, settings, _, _ = LAYOUTS[layout]
+    good, rng, said = gzip.decompress((MADE / file).read_bytes()), np.random.default_rng(0), []
+    for _ in range(60):
+        (tmp_path / file).write_bytes(flipped_or_cut(good, rng))
+        try:
+            assert read_rda(tmp_path / file, **settings).n_obs > 0
+        except UserError as error:
+            said.append(str(error))
+    assert 20 < len(said) < 60
+    assert not [words for words in said if "\n" in words]
