@@ -145,8 +145,9 @@ def _print_table(runs: pd.DataFrame) -> None:
         return
     table = summary(runs).astype(object)
     print("\n" + table.where(table.notna(), "").to_string(index=False, float_format=lambda x: f"{x:.3f}"))
-    pictures = sorted({str(Path(run) / name) for run in runs["folder"] for name in ("page.html", "umap.png")})
-    print("\nPictures:\n  " + "\n  ".join(picture for picture in pictures if Path(picture).exists()))
+    pictures = sorted({Path(run) / name for run in runs["folder"] for name in ("page.html", "umap.png")})
+    if there := [str(picture) for picture in pictures if picture.exists()]:
+        print("\nPictures:\n  " + "\n  ".join(there))
 
 
 def _failures(folder: Path) -> dict[Path, int]:
