@@ -11,7 +11,7 @@ seeds.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -81,6 +81,29 @@ def by_set(summary: pd.DataFrame, metric: str) -> Section:
         "– failed or not run; an average over fewer sets says so and does not compete."
     )
     return Section(METRICS[metric], table, note)
+
+
+def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
+    """Return a row a method, the best first: its means, and how far the reference is ahead of it in ARI."""
+    ari = means["ari"]
+    table = paired(ari, reference)
+    table["holm"] = multipletests(table["p"], method="holm")[1] if len(table) else []
+    rows = []
+    for name in ari.mean().sort_values(ascending=False).index:
+        cells = [f"`{name}`", str(ari[name].count()), *(number(means[metric][name].mean()) for metric in SHOWN)]
+        if name in table.index:
+            one = table.loc[name]
+            ahead, behind = int(one[f"ahead_{MARGINS[0]}"]), int(one[f"behind_{MARGINS[0]}"])
+            counts = f"{ahead} / {int(one['sets']) - ahead - behind} / {behind}"
+            cells += [number(one["difference"], signed=True), counts, probability(one["holm"])]
+        rows.append(cells + [""] * (8 - len(cells)))
+    against = [f"{reference} minus it", f"Ahead / tied / behind by {number(MARGINS[0]).rstrip('0')}", "Holm p"]
+    header = ["Method", "Sets", *(METRICS[metric] for metric in SHOWN), *against]
+    note = (
+        f"Means over the sets that a method has, each set its mean over seeds; {reference} minus the method in ARI, "
+        "over the sets that both have, and Wilcoxon's signed-rank test, corrected for the number of methods."
+    )
+    return Section("At a glance", pd.DataFrame(rows, columns=header), note)
 
 
 def over_sets(means: pd.DataFrame, metric: str, reference: str) -> Section:
@@ -179,7 +202,8 @@ def main(arguments: Sequence[str]) -> None:
     reference = reference_of(means["ari"], chosen.reference or OURS)
     if chosen.reference and reference != chosen.reference:
         raise UserError(f"No run of {chosen.reference} was scored: --reference is one of {', '.join(means['ari'])}.")
-    shown = [over_sets(means[metric], metric, reference) for metric in SHOWN]
+    shown = [at_a_glance(means, reference)]
+    shown += [over_sets(means[metric], metric, reference) for metric in SHOWN]
     shown += [by_set(summary, metric) for metric in SHOWN]
     pictures = {
         "": (draw({metric: means[metric] for metric in ("ari", "nmi")}, reference), "ARI and NMI of each set"),
