@@ -2,9 +2,12 @@
 
     python -m experiments collect runs/fidelity experiments/results/fidelity.csv
     python -m experiments collect runs/table1 experiments/results/table1.csv --merge    # grows over several sessions
+    python -m experiments collect runs/sure_weight experiments/results/sure_weight.csv --spread
+    python -m experiments collect runs/wandb_ablation experiments/results/wandb_ablation.csv --wandb
 
 A run by selection=oracle gives two rows: the epoch that the true labels chose, and its last epoch (selection=last),
-which no label touched.
+which no label touched. --spread adds what the embeddings look like (spread.py). --wandb reads the offline files that
+logger=wandb left, in place of the runs' own (wandb_files.py).
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.runs import COLUMNS, KEYS, OLD_CLOCK, published, told
+from experiments.spread import SPREAD, spread
 from experiments.text import cell, grid, parser
+from experiments.wandb_files import collect_wandb
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
@@ -38,8 +43,8 @@ def markdown(runs: pd.DataFrame) -> str:
 
 
 def tidy(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return `runs` with the columns of the committed tables; those of the old clock only where there are any."""
-    return runs.reindex(columns=[*COLUMNS, *(name for name in OLD_CLOCK if name in runs)])
+    """Return `runs` with the columns of the committed tables; of the old clock and of spread only where it has any."""
+    return runs.reindex(columns=[*COLUMNS, *(name for name in (*OLD_CLOCK, *SPREAD) if name in runs)])
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -58,8 +63,13 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("runs", type=Path)
     options.add_argument("table", type=Path)
     options.add_argument("--merge", action="store_true", help="keep the table's rows of runs that are not below `runs`")
+    options.add_argument("--spread", action="store_true", help="add how far the cells of each embedding are apart")
+    options.add_argument("--wandb", action="store_true", help="read W&B's offline files in place of the runs' own")
     chosen = options.parse_args(arguments)
-    runs = tidy(collect(chosen.runs))
+    found = collect_wandb(chosen.runs) if chosen.wandb else collect(chosen.runs)
+    if chosen.spread and not found.empty:
+        found = found.join(pd.DataFrame([spread(Path(folder)) for folder in found["folder"]], index=found.index))
+    runs = tidy(found)
     if runs.empty:
         raise UserError(f"There is no finished run below {chosen.runs}: give the folder of a sweep.")
     if chosen.merge and chosen.table.exists():

@@ -25,6 +25,7 @@ from omegaconf import OmegaConf
 
 from experiments import runs as table_of_runs
 from experiments.runs import seconds_column
+from experiments.spread import SPREAD
 from experiments.text import cell, grid, parser, save, write
 from jojoscl.runner.config import build, compose, conf_dir, parse
 from jojoscl.utils.errors import UserError
@@ -50,6 +51,8 @@ STUDIES = {
     "downsampling": Study(),
     "sensitivity": Study(hue="dataset", row="score", col="setting", logarithmic="x"),
     "augmentation": Study(hue="setting", row="score"),
+    "sure_weight": Study(hue="setting", row="score", values=("ari", *SPREAD), listed=("n_clusters",), logarithmic="x"),
+    "wandb_ablation": Study(bars=True),
     "unknown_k": Study(bars=True, listed=("n_clusters",)),
     "fast_paths": Study(bars=True, listed=("seconds_method",)),
     "runtime": Study(row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"),
@@ -181,12 +184,19 @@ def draw(runs: pd.DataFrame, study: Study, values: list[str]) -> sns.FacetGrid:
 
 
 def label_strengths(panel: Axes) -> None:
-    """Put a tick at each strength of a logarithmic axis, but not so near the last that labels would overlap."""
+    """Put a tick at each strength of a logarithmic axis, but not so near the last that labels would overlap.
+
+    A strength of 0 stands left of the others, on a linear piece.
+    """
     values = sorted({float(x) for line in panel.get_lines() for x in line.get_xdata() if np.isfinite(x)})
+    zero, positive = [value for value in values if value == 0], [value for value in values if value > 0]
+    if zero:
+        panel.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
     kept: list[float] = []
-    for value in values:
-        if not kept or np.log(value / kept[-1]) > 0.05 * np.log(values[-1] / values[0]):
+    for value in positive:
+        if not kept or np.log(value / kept[-1]) > 0.05 * np.log(positive[-1] / positive[0]):
             kept.append(value)
+    kept = [*zero, *kept]
     panel.set_xticks(kept, [f"{value:g}" for value in kept], rotation=45)
     panel.set_xticks([], minor=True)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
-import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,20 @@ import yaml
 pytest.importorskip("wandb")
 
 import wandb
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from jojoscl.runner.config import build, compose
+from experiments import wandb_files
+from experiments.__main__ import main
+from experiments.text import HERE
+from experiments.wandb_files import nested
+from jojoscl.runner.arguments import check_arguments
+from jojoscl.runner.config import build, check_together, compose, conf_dir, run_settings, varied
 from jojoscl.runner.run import run
+from jojoscl.runner.sweep import SCORES
+from jojoscl.utils.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:wandb.*",  # its own use of pydantic and protobuf, which we cannot mend
@@ -56,40 +67,11 @@ def do(folder: Path, *overrides: str) -> dict[str, Any]:
 def records(folder: Path) -> list[Any]:
     """All that a run wrote; its service process may still be writing when the run is over."""
     deadline = time.monotonic() + 120
-    while not (found := list(read(folder))) or "exit" not in {r.WhichOneof("record_type") for r in found}:
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    while not (found := list(wandb_files.records(path))) or "exit" not in {r.WhichOneof("record_type") for r in found}:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return found
-
-
-def read(folder: Path) -> Iterator[Any]:
-    """What an offline run wrote: LevelDB's log format, blocks of 32 KiB of chunks (checksum, length, type)."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    data, at, record = path.read_bytes(), 7, b""  # W&B's own header
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        length, kind = struct.unpack_from("<HB", data, at + 4)
-        record += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # full, or the last of several
-            yield Record.FromString(record)
-            record = b""
-
-
-def nested(items: Any) -> dict[str, Any]:
-    """Items of a record, keys as paths, as one dictionary."""
-    out: dict[str, Any] = {}
-    for item in items:
-        *path, last = item.nested_key or [item.key]
-        node = out
-        for key in path:
-            node = node.setdefault(key, {})
-        node[last] = json.loads(item.value_json)
-    return out
 
 
 def test_what_is_read_back_is_metrics_json(tmp_path: Path) -> None:
@@ -104,14 +86,8 @@ def test_what_is_read_back_is_metrics_json(tmp_path: Path) -> None:
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert {key: config[key] for key in written} == written
 
-    summary: dict[str, Any] = {}
-    rows = []
-    for record in found:
-        kind = record.WhichOneof("record_type")
-        if kind == "summary":
-            summary |= nested(record.summary.update)
-        if kind == "history":
-            rows.append(nested(record.history.item))
+    summary = wandb_files.summary(found)
+    rows = [nested(record.history.item) for record in found if record.WhichOneof("record_type") == "history"]
     assert {key: summary[key] for key in metrics} == json.loads((tmp_path / "run" / "metrics.json").read_text())
 
     losses = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv")
@@ -201,15 +177,89 @@ def test_no_server_is_one_warning_and_a_short_wait(
     assert said[0].startswith("W&B has nothing more of this run (")
 
 
-def test_the_agents_sweep_composes() -> None:
-    sweep = yaml.safe_load((Path(__file__).parents[2] / "experiments" / "wandb_sweep.yaml").read_text())
-    assert sweep["metric"]["name"] == "silhouette"
-    values = {
-        name: spec.get("value", spec.get("values", [spec.get("max")])[0]) if "value" not in spec else spec["value"]
+# ---- sweeps ----------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_collected_from_its_offline_files_as_from_its_runs(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        do(tmp_path / "runs" / str(seed), f"seed={seed}", "vary={method.momentum:0.9}")
+        records(tmp_path / "runs" / str(seed))
+    main(["collect", str(tmp_path / "runs"), str(tmp_path / "own.csv")])
+    for path in (tmp_path / "runs").rglob("metrics.json"):
+        path.unlink()
+    main(["collect", str(tmp_path / "runs"), str(tmp_path / "mirrored.csv"), "--wandb"])
+    own = pd.read_csv(tmp_path / "own.csv")
+    assert list(own["setting"]) == ["momentum", "momentum"]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "mirrored.csv"), own)
+
+
+def swept(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What W&B may choose: every combination of the values listed, and of the ends of the distributions."""
+    axes = {
+        name: spec["values"] if "values" in spec else [spec["value"]] if "value" in spec else [spec["min"], spec["max"]]
         for name, spec in sweep["parameters"].items()
     }
-    env, program, *overrides, arguments = sweep["command"]
-    assert (env, program, arguments) == ("${env}", "jojoscl", "${args_no_hyphens}")
-    cfg = compose([*overrides, *(f"{name}={value}" for name, value in values.items())])
-    build(cfg.method), build(cfg.data), build(cfg.logger)
-    assert cfg.logger.offline is False
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def arguments(sweep: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
+    """What the agent hands to `jojoscl` for the values chosen, by W&B's own code."""
+    env, program, *words = sweep["command"]
+    assert (env, program) == ("${env}", "jojoscl")
+    made = create_sweep_command_args({"args": {name: {"value": value} for name, value in chosen.items()}})
+    return [part for word in words for part in (made[word[2:-1]] if word.startswith("${") else [word])]
+
+
+def check(overrides: list[str]) -> Any:
+    """Refuse what the command would refuse before it loads cells."""
+    check_arguments(overrides)
+    cfg = varied(compose(overrides))
+    run_settings(cfg)
+    for node in ("data", "trainer", "corrupt", "logger"):
+        build(cfg[node])
+    check_together(cfg, build(cfg.method))
+    return cfg
+
+
+def sweep_of(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((HERE / name).read_text()))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("wandb_*.yaml")))
+def test_every_command_of_the_agent_composes(name: str, plain_metrics: dict[str, Any]) -> None:
+    sweep = sweep_of(name)
+    every = swept(sweep)
+    assert len(every) == len({tuple(arguments(sweep, chosen)) for chosen in every})
+    for chosen in every:
+        cfg = check(arguments(sweep, chosen))
+        assert cfg.logger.offline is False
+        assert cfg.seed == chosen["seed"]
+    if sweep["method"] == "grid":
+        assert "metric" not in sweep, "a grid chooses nothing"
+    else:
+        assert sweep["metric"]["name"] in plain_metrics.keys() - set(SCORES), "logged by a run, and without labels"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "spec", "said"),
+    [
+        ("method.rigde", {"value": 0.1}, "rigde"),
+        ("method.ridge", {"min": -1.0, "max": 1.0}, "ridge"),
+        ("vary", {"values": ["null", "{method.contrats:none}"]}, "contrats"),
+        ("data", {"values": ["yan", "nay"]}, "nay"),
+    ],
+)
+def test_a_command_that_would_fail_is_found(parameter: str, spec: Any, said: str) -> None:
+    sweep = sweep_of("wandb_sweep.yaml")
+    sweep["parameters"] |= {parameter: spec}
+    commands = [arguments(sweep, chosen) for chosen in swept(sweep)]
+    with pytest.raises((UserError, HydraException, OmegaConfBaseException), match=said):
+        list(map(check, commands))
+
+
+def test_the_agents_ablation_is_the_one_that_runs_offline() -> None:
+    params = OmegaConf.load(conf_dir() / "experiment" / "wandb_ablation.yaml").hydra.sweeper.params
+    listed = {key: [part.strip() for part in str(values).split(",")] for key, values in params.items()}
+    values = {key: [str(value) for value in spec.get("values", [spec.get("value")])]
+              for key, spec in sweep_of("wandb_ablation.yaml")["parameters"].items()}  # fmt: skip
+    assert values == listed
