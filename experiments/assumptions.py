@@ -4,6 +4,8 @@
     python -m experiments assumptions risk                            # estimated and true risk of simulated cells
     python -m experiments assumptions training --data yan pbmc_10x    # starts of the temporal labels, their stability
     python -m experiments assumptions sizes                           # error of tau2 by size of the cluster
+    python -m experiments assumptions uneven                          # one type that is larger than the others
+    python -m experiments assumptions cost                            # time of a step by cells, dimensions, clusters
 
 Each writes experiments/results/assumptions/<study>.csv and experiments/figures/assumptions_<study>.png. What stands in
 the table is not computed again. The annotated types are looked at here; nothing that is learnt here clusters cells.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,9 +25,11 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from sklearn.cluster import SpectralClustering
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics.cluster import contingency_matrix
 from statsmodels.stats.diagnostic import lilliefors, normal_ad
 from statsmodels.stats.multitest import multipletests
 from torch import Tensor
@@ -34,9 +39,12 @@ from experiments.text import FIGURES, RESULTS, save
 from jojoscl.clustering.kmeans import kmeans
 from jojoscl.data.cells import without_labels
 from jojoscl.data.simulate import SimulatedDataset
+from jojoscl.methods.paper.method import PaperJojoSCL
 from jojoscl.model.shrinkage import (
     cluster_stats,
+    loss_centroid,
     loss_released,
+    loss_two_view,
     risk_sample_mean,
     shrink,
     shrinkage_weight,
@@ -269,6 +277,71 @@ def measure_sizes(n_dims: int, seed: int) -> pd.DataFrame:
     return tau2_errors([3, 5, 10, 20, 50, 100, 200, 500, 1000], seed, n_dims=n_dims)
 
 
+# ---- (f) one type that is larger than the others -----------------------------------------------------------------
+
+
+def uneven_cells(ratio: int, seed: int) -> SimulatedDataset:
+    """400 cells of four types, the first `ratio` times as many as each other; even ones are easy to tell apart."""
+    return SimulatedDataset(n_cells=400, n_genes=500, n_types=4, type_sizes=[ratio, 1, 1, 1], library_size=5000,
+                            marker_fraction=0.2, seed=seed)  # fmt: skip
+
+
+def measure_uneven(ratio: int, sure: str, seed: int, epochs: int) -> pd.DataFrame:
+    """Cluster uneven cells by the paper's method.
+
+    `rare` is the share of the cells of the three smaller types that are in the cluster matched to their type, and
+    `largest` the share of all cells that the largest cluster has.
+    """
+    cells = uneven_cells(ratio, seed).load()
+    truth = cells.obs["cell_type"].cat.codes.to_numpy()
+    method = PaperJojoSCL(sure=sure)
+    labels = method.fit_predict(without_labels(cells), 4, seed=seed, run=quiet(epochs)).labels
+    table = contingency_matrix(truth, labels)
+    types, clusters = linear_sum_assignment(-table)
+    rare = table[types, clusters][types > 0].sum() / table[1:].sum()
+    scores = {"ari": adjusted_rand_score(truth, labels), "rare": rare, "largest": table.sum(0).max() / len(truth)}
+    return pd.DataFrame([scores])
+
+
+# ---- (g) what a step costs ---------------------------------------------------------------------------------------
+
+COSTS = {"n_cells": [2**i for i in range(10, 18)], "n_dims": [2**i for i in range(4, 12)],
+         "n_clusters": [2**i for i in range(2, 12)]}  # fmt: skip
+MIDDLE = {"n_cells": 8192, "n_dims": 128, "n_clusters": 16}
+
+
+def terms(n_cells: int, n_dims: int, n_clusters: int) -> dict[str, Callable[[], Any]]:
+    """What is timed: value and gradient of both forms of SURE, and one round of the temporal labels' K-means."""
+    g = torch.Generator().manual_seed(0)
+    labels = torch.arange(n_cells) % n_clusters
+    x1, x2 = torch.randn(2, n_cells, n_dims, generator=g).requires_grad_()
+    mu = cluster_stats(x1.detach(), labels, n_clusters).mean
+    ones = torch.ones(n_clusters)
+    points, start = x1.detach().numpy(), mu.numpy()
+
+    def gradient(loss: Callable[[], Tensor]) -> Callable[[], Any]:
+        return lambda: torch.autograd.grad(loss(), x1)
+
+    return {
+        "two_view": gradient(lambda: loss_two_view(x1, x2, labels, n_clusters)),
+        "centroid": gradient(lambda: loss_centroid(x1, labels, mu, ones, ones)),
+        "K-means": lambda: KMeans(n_clusters, init=start, n_init=1, max_iter=1, tol=0).fit(points),
+    }
+
+
+def measure_cost(axis: str, repeats: int) -> pd.DataFrame:
+    """Seconds of each term along an axis of COSTS, the others in the middle; the least of several, taken in turns."""
+    timed = [(size, terms(**MIDDLE | {axis: size})) for size in COSTS[axis]]
+    least: dict[tuple[str, int], float] = {}
+    for _ in range(repeats):
+        for size, functions in timed:
+            for name, function in functions.items():
+                started = time.perf_counter()
+                function()
+                least[name, size] = min(least.get((name, size), np.inf), time.perf_counter() - started)
+    return pd.DataFrame([{"term": name, "size": size, "seconds": seconds} for (name, size), seconds in least.items()])
+
+
 # ---- tables and figures ------------------------------------------------------------------------------------------
 
 
@@ -300,6 +373,8 @@ def units(study: str, data: list[str], seeds: list[int], epochs: int) -> list[di
         "risk": grid_of(dropout=[round(0.1 * i, 1) for i in range(10)], seed=seeds),
         "training": grid_of(data=data, start=STARTS, seed=seeds, epochs=[epochs]),
         "sizes": grid_of(n_dims=[8, 32, 128], seed=seeds),
+        "uneven": grid_of(ratio=[1, 3, 10, 30], sure=["none", "two_view", "centroid"], seed=seeds, epochs=[epochs]),
+        "cost": grid_of(axis=COSTS, repeats=[15]),
     }[study]
 
 
@@ -308,6 +383,8 @@ STUDIES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame], A
     "risk": (measure_risk, pictures.risk),
     "training": (measure_training, pictures.training),
     "sizes": (measure_sizes, pictures.sizes),
+    "uneven": (measure_uneven, pictures.uneven),
+    "cost": (measure_cost, pictures.cost),
 }
 
 

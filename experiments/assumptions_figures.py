@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 
@@ -31,3 +32,27 @@ def sizes(table: pd.DataFrame) -> sns.FacetGrid:
     facets = sns.relplot(long, kind="line", x="n_cells", y="of tau2", hue="n_dims", style="error", errorbar=None,
                        palette="viridis", height=3.5)  # fmt: skip
     return facets.set(xscale="log", yscale="log")
+
+
+def uneven(table: pd.DataFrame) -> sns.FacetGrid:
+    long = table.melt(["ratio", "sure", "seed"], ["ari", "rare", "largest"], var_name="what", value_name="value")
+    facets = sns.relplot(long, kind="line", x="ratio", y="value", hue="sure", col="what", errorbar="sd",
+                         err_style="bars", marker="o", height=3.2)  # fmt: skip
+    return facets.set(xscale="log").set_axis_labels("largest type over each other type", "").set_titles("{col_name}")
+
+
+def slopes(table: pd.DataFrame) -> pd.Series:
+    """Exponent of each term along each axis, by least squares on logarithms of the larger half of the sizes."""
+    upper = table[table["size"] >= table.groupby("axis")["size"].transform("median")]
+    groups = upper.groupby(["axis", "term"])
+    return groups[["size", "seconds"]].apply(lambda rows: np.polyfit(*np.log(rows.to_numpy()).T, 1)[0])
+
+
+def cost(table: pd.DataFrame) -> sns.FacetGrid:
+    facets = sns.relplot(table, kind="line", x="size", y="seconds", hue="term", col="axis", marker="o", height=3.2,
+                         facet_kws={"sharex": False})  # fmt: skip
+    facets.set(xscale="log", yscale="log")
+    for axis, panel in facets.axes_dict.items():
+        words = [f"{term}: {slope:.2f}" for term, slope in slopes(table)[axis].items()]
+        panel.text(0.04, 0.96, "\n".join(["exponent", *words]), transform=panel.transAxes, va="top", fontsize=8)
+    return facets.set_titles("{col_name}").set_axis_labels("", "seconds")

@@ -25,7 +25,6 @@ from omegaconf import OmegaConf
 
 from experiments import runs as table_of_runs
 from experiments.runs import seconds_column
-from experiments.spread import SPREAD
 from experiments.text import cell, grid, parser, save, write
 from jojoscl.runner.config import build, compose, conf_dir, parse
 from jojoscl.utils.errors import UserError
@@ -51,7 +50,13 @@ STUDIES = {
     "downsampling": Study(),
     "sensitivity": Study(hue="dataset", row="score", col="setting", logarithmic="x"),
     "augmentation": Study(hue="setting", row="score"),
-    "sure_weight": Study(hue="setting", row="score", values=("ari", *SPREAD), listed=("n_clusters",), logarithmic="x"),
+    "sure_weight": Study(
+        hue="setting",
+        row="score",
+        values=("ari", "cosine", "dimensions", "origin", "movement"),
+        listed=("n_clusters", "b"),
+        logarithmic="x",
+    ),
     "wandb_ablation": Study(bars=True),
     "unknown_k": Study(bars=True, listed=("n_clusters",)),
     "fast_paths": Study(bars=True, listed=("seconds_method",)),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 
 from experiments import assumptions as study
+from experiments.assumptions_figures import slopes
 
 
 def test_normal_coordinates_pass_and_exponential_ones_fail() -> None:
@@ -91,6 +94,29 @@ def test_training_is_followed_from_epoch_to_epoch() -> None:
     table = study.measure_training("pbmc68k_reduced", "truth", 0, 2)
     assert list(table["epoch"]) == [0, 1]
     assert table[["movement", "ari_previous", "ari_truth", "loss", "sure"]].notna().all(axis=None)
+
+
+def test_clusters_of_uneven_types_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(self: object, cells: AnnData, k: int, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(labels=np.where(np.arange(cells.n_obs) % 2, truth.codes, 0))
+
+    data = study.uneven_cells(5, 0)
+    truth = data.load().obs["cell_type"].cat
+    assert sorted(truth.codes.value_counts()) == [50, 50, 50, 250]
+    monkeypatch.setattr(study.PaperJojoSCL, "fit_predict", half)
+    found = study.measure_uneven(5, "none", 0, 1).iloc[0]
+    assert found["rare"] == pytest.approx(0.5, abs=0.1)
+    assert found["largest"] == pytest.approx((250 + 75) / 400, abs=0.04)
+
+
+def test_cost_is_timed_along_each_axis_and_its_exponent_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "COSTS", {axis: [8, 16, 32] for axis in study.COSTS})
+    monkeypatch.setattr(study, "MIDDLE", {"n_cells": 64, "n_dims": 8, "n_clusters": 4})
+    parts = [study.measure_cost(axis, 1).assign(axis=axis) for axis in study.COSTS]
+    table = pd.concat(parts)
+    assert table.groupby(["axis", "term"]).size().eq(3).all()
+    assert (table["seconds"] > 0).all()
+    assert slopes(table.assign(seconds=3.0 * table["size"] ** 1.5)).to_numpy() == pytest.approx(1.5)
 
 
 def test_what_is_in_the_table_is_not_measured_again(tmp_path: Path) -> None:

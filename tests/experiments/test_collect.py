@@ -9,13 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 from experiments import fidelity, tables
 from experiments.__main__ import COMMANDS, main
 from experiments.collect import merged
 from experiments.runs import OLD_CLOCK, read, seconds_column
+from experiments.spread import of_embedding
 from experiments.text import HERE
 from jojoscl.utils.errors import UserError
 
@@ -74,6 +77,24 @@ def test_merging_keeps_the_clocks_apart(tmp_path: Path) -> None:
     assert seconds_column(table) == "seconds"
     assert seconds_column(table.loc[[5]]) == "seconds_old_clock"
     assert len(merged(table.reset_index(), table.reset_index())) == 2
+
+
+def test_spread_is_added_where_it_is_asked_for(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "a"
+    finished(run, 0, 0.2)
+    h = np.repeat([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]], [4, 4, 2], axis=0)
+    AnnData(obs=pd.DataFrame(index=[str(i) for i in range(10)]), obsm={"X_jojoscl": h}).write_h5ad(run / "result.h5ad")
+    rows = [(epoch, name, value) for epoch in range(30) for name, value in (("movement", epoch / 100), ("b", epoch))]
+    table = pd.DataFrame([*rows, (29, "distance", 0.5)], columns=["epoch", "quantity", "value"])
+    table.to_csv(run / "shrinkage.csv", index=False)
+    main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv"), "--spread"])
+    found = pd.read_csv(tmp_path / "table.csv").iloc[0]
+    assert found["cosine"] == pytest.approx(24 / 90, abs=1e-4)  # pairs within the fours, of all pairs
+    assert 1 < found["dimensions"] < 2
+    assert found["origin"] == 0.2
+    assert found["movement"] == pytest.approx(0.245 / 0.5)
+    assert found["b"] == 29
+    assert of_embedding(np.ones((5, 3)))["dimensions"] == 0
 
 
 def test_no_runs_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

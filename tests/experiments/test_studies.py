@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from experiments import studies
+from experiments.spread import SPREAD
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
 
@@ -22,6 +25,7 @@ POINTS = {
         ("mask_rate=0, noise_sd", 0),
         ("mask_rate=0, noise_sd", 0.1),
     ],
+    "sure_weight": [(f"sure={form}, lambda_", weight) for form in ("two_view", "centroid") for weight in (0, 0.1, 10)],
     "unknown_k": [(None, None)],
     "runtime": [(None, None), ("n_cells", 10_000), ("n_cells", 100_000)],
 }
@@ -32,7 +36,7 @@ def tidy(path: Path, points: list[tuple[Any, Any]]) -> Path:
     rows = [
         {"dataset": dataset, "method": method, "seed": seed, "selection": "last", "setting": setting,
          "strength": strength, "n_types": 6, "n_clusters": 5, "ari": 0.5 + 0.2 * seed, "nmi": 0.8,
-         "peak_memory_mb": 100.0,
+         "peak_memory_mb": 100.0, **dict.fromkeys(SPREAD, 0.5),
          "seconds_method": float(strength if setting == "n_cells" else 1000) ** 1.5}
         for setting, strength in points for dataset in ("yan", "simulated") for seed in (0, 1)
         for method in ("jojoscl", "pca_kmeans")
@@ -58,6 +62,8 @@ def test_command(name: str, tmp_path: Path) -> None:
     if name == "unknown_k":
         assert "8 of the 54 runs" in text  # 3 seeds, 6 sets, 3 methods
         assert "| jojoscl | unchanged | 5.000 +- 0.000 / 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
+    if name == "sure_weight":
+        assert "| jojoscl | sure=two_view, lambda_=0 | 5.000 +- 0.000 / 0.500 +- 0.000 / 0.600 +- 0.141 / 0.500" in text
     if name == "runtime":
         assert "| pca_kmeans | n_cells | 1.50 | 1000 - 100000 |" in text
 
@@ -85,6 +91,17 @@ def test_the_unchanged_runs_are_a_strength_of_every_setting(tmp_path: Path) -> N
 )
 def test_unchanged_strengths(setting: str, method: str, value: float) -> None:
     assert studies.unchanged_strength(setting, method) == value
+
+
+@pytest.mark.parametrize(("strengths", "ticks"), [([0, 0.1, 10], [0, 0.1, 10]), ([1, 1.01, 100], [1, 100])])
+def test_ticks_of_a_logarithmic_axis(strengths: list[float], ticks: list[float]) -> None:
+    panel = Figure().subplots()
+    panel.plot(strengths, strengths)
+    panel.set_xscale("log")
+    studies.label_strengths(panel)
+    assert list(panel.get_xticks()) == ticks
+    places = panel.transData.transform([(x, 1) for x in strengths])[:, 0]
+    assert (np.diff(places) > 0).all(), "0 is in the picture too"
 
 
 def test_a_cell_without_runs_and_a_single_seed(tmp_path: Path) -> None:
