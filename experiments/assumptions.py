@@ -330,15 +330,15 @@ def terms(n_cells: int, n_dims: int, n_clusters: int) -> dict[str, Callable[[], 
 
 
 def measure_cost(axis: str, repeats: int) -> pd.DataFrame:
-    """Seconds of each term along an axis of COSTS, the others in the middle; the least of several, taken in turns."""
+    """Processor seconds of each term along an axis of COSTS, the others in the middle; the least of `repeats` rounds."""
     timed = [(size, terms(**MIDDLE | {axis: size})) for size in COSTS[axis]]
     least: dict[tuple[str, int], float] = {}
     for _ in range(repeats):
         for size, functions in timed:
             for name, function in functions.items():
-                started = time.perf_counter()
+                started = time.process_time()
                 function()
-                least[name, size] = min(least.get((name, size), np.inf), time.perf_counter() - started)
+                least[name, size] = min(least.get((name, size), np.inf), time.process_time() - started)
     return pd.DataFrame([{"term": name, "size": size, "seconds": seconds} for (name, size), seconds in least.items()])
 
 
@@ -347,7 +347,7 @@ def measure_cost(axis: str, repeats: int) -> pd.DataFrame:
 
 def resumed(path: Path, units: Iterable[dict[str, Any]], measure: Callable[..., pd.DataFrame]) -> pd.DataFrame:
     """The table in `path` with the rows of all `units`; those that it has are not measured again."""
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    table = pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
     for unit in units:
         if not table.empty and (table[list(unit)] == pd.Series(unit)).all(axis=1).any():
             continue
