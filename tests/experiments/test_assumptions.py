@@ -138,3 +138,11 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study.main(["sizes", "--results", str(tmp_path), "--figures", str(tmp_path)])
     assert (tmp_path / "assumptions_sizes.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(tmp_path / "sizes.csv")) == 9
+
+
+def test_the_picture_of_normality_is_the_same_each_time(tmp_path: Path) -> None:
+    rows = [("yan", space, "Anderson-Darling", label, 0.9) for space in ("genes", "jojoscl") for label in range(20)]
+    table = pd.DataFrame(rows, columns=["data", "space", "test", "label", "discovered"])
+    for name in ("once.png", "twice.png"):
+        study.save(study.pictures.normality(table), tmp_path / name)
+    assert (tmp_path / "once.png").read_bytes() == (tmp_path / "twice.png").read_bytes()

@@ -196,7 +196,10 @@ def test_friedman_and_ranks_by_hand() -> None:
     assert result.table.loc["b", ["ahead", "behind", "p", "p_holm"]].tolist() == [4, 0, 0.125, 0.25]
     assert result.table.at["b", "difference"] == pytest.approx(0.1875)
     assert "With 4 sets the smallest possible p is 0.12, and 0.25 after Holm" in result.note("ARI")
-    assert result.diagram("ARI").axes
+    lines = [list(line.get_xdata()) for line in result.diagram("ARI").axes[0].get_lines()]
+    bars = [xs for xs in lines if len(xs) > 3]
+    assert bars, "some methods are not told apart"
+    assert all(xs == sorted(xs) for xs in bars), "the same picture in each process"
 
 
 def test_wilcoxon_is_scipys_with_holms_correction() -> None:
