@@ -330,7 +330,7 @@ def terms(n_cells: int, n_dims: int, n_clusters: int) -> dict[str, Callable[[], 
 
 
 def measure_cost(axis: str, repeats: int) -> pd.DataFrame:
-    """Processor seconds of each term along an axis of COSTS, the others in the middle; the least of `repeats` rounds."""
+    """Processor seconds of each term along an axis of COSTS, the others in the middle; the least of `repeats`."""
     timed = [(size, terms(**MIDDLE | {axis: size})) for size in COSTS[axis]]
     least: dict[tuple[str, int], float] = {}
     for _ in range(repeats):

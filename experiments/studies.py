@@ -10,6 +10,7 @@ each is compared.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -175,9 +176,11 @@ def draw(runs: pd.DataFrame, study: Study, values: list[str]) -> sns.FacetGrid:
                              errorbar="sd", height=height, aspect=3 / height, margin_titles=True)  # fmt: skip
     else:
         long = long.assign(**{"setting, score": long["setting"] + ", " + long["score"]})
-        facets = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, col=study.col, row=study.row,
-                           errorbar="sd", err_style="bars", marker="o", height=2.5, aspect=1.3,
-                           facet_kws={"sharex": False, "sharey": "row", "margin_titles": True})  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Calling float on a single")  # the error bar of a single strength
+            facets = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, col=study.col,
+                                 row=study.row, errorbar="sd", err_style="bars", marker="o", height=2.5, aspect=1.3,
+                                 facet_kws={"sharex": False, "sharey": "row", "margin_titles": True})  # fmt: skip
     for axis in study.logarithmic:
         facets.set(**{f"{axis}scale": "log"})
     if "x" in study.logarithmic:

@@ -6,6 +6,7 @@ import re
 from math import exp
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -196,10 +197,14 @@ def test_friedman_and_ranks_by_hand() -> None:
     assert result.table.loc["b", ["ahead", "behind", "p", "p_holm"]].tolist() == [4, 0, 0.125, 0.25]
     assert result.table.at["b", "difference"] == pytest.approx(0.1875)
     assert "With 4 sets the smallest possible p is 0.12, and 0.25 after Holm" in result.note("ARI")
-    lines = [list(line.get_xdata()) for line in result.diagram("ARI").axes[0].get_lines()]
-    bars = [xs for xs in lines if len(xs) > 3]
-    assert bars, "some methods are not told apart"
-    assert all(xs == sorted(xs) for xs in bars), "the same picture in each process"
+    assert result.diagram("ARI").axes
+
+
+def test_bars_of_the_diagram_are_drawn_in_one_order() -> None:
+    means = pd.DataFrame(np.random.default_rng(0).random((4, 6)), columns=["jojoscl", *"abcde"])
+    lines = [list(line.get_xdata()) for line in compare(means).diagram("ARI").axes[0].get_lines()]
+    (bar,) = [xs for xs in lines if len(xs) == 6]  # none is told apart
+    assert bar == sorted(bar), "the library's order is that of a set"
 
 
 def test_wilcoxon_is_scipys_with_holms_correction() -> None:
