@@ -32,7 +32,7 @@ def read(path: Path, needed: Sequence[str] = ("dataset", "variant", "method", "s
         Not such a table, a column of `needed` that it lacks, or no row in it.
     """
     try:
-        runs = pd.read_csv(path)
+        runs = pd.read_csv(path, dtype={"git_commit": str})  # some look like numbers
     except OSError as error:
         raise UserError(f"There is no table {path}: `python -m experiments collect` makes it from runs.") from error
     except ValueError as error:  # pandas' own errors of a file without columns or rows are ValueErrors

@@ -74,7 +74,7 @@ def promised(name: str) -> int:
 
 def read(path: Path) -> pd.DataFrame:
     """Return the runs of the table that ``collect`` made; labels chose nothing in them."""
-    needed = ("dataset", "method", "seed", "selection", "setting", "strength", "n_types")
+    needed = ("dataset", "method", "seed", "selection", "setting", "strength", "n_types", "git_commit")
     runs = table_of_runs.read(path, needed).query("selection == 'last'")
     runs = runs.assign(number=pd.to_numeric(runs["strength"], errors="coerce"))
     return runs.sort_values(["method", "setting", "number"], na_position="first", ignore_index=True)
@@ -219,7 +219,9 @@ def make(name: str, results: Path, figures: Path) -> None:
     runs = read(source)
     values = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.values]
     listed = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.listed]
-    share = f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists."
+    commits = runs["git_commit"].fillna("unknown").str[:7].value_counts()
+    made = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
+    share = f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists, made at {made}."
     text = f"{' / '.join([*listed, *values])}. {share}\n\n{markdown(runs, [*listed, *values])}"
     if "y" in study.logarithmic:
         text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), values[0]))

@@ -36,7 +36,7 @@ def tidy(path: Path, points: list[tuple[Any, Any]]) -> Path:
     rows = [
         {"dataset": dataset, "method": method, "seed": seed, "selection": "last", "setting": setting,
          "strength": strength, "n_types": 6, "n_clusters": 5, "ari": 0.5 + 0.2 * seed, "nmi": 0.8,
-         "peak_memory_mb": 100.0, **dict.fromkeys(SPREAD, 0.5),
+         "peak_memory_mb": 100.0, "git_commit": f"{seed}234567890", **dict.fromkeys(SPREAD, 0.5),
          "seconds_method": float(strength if setting == "n_cells" else 1000) ** 1.5}
         for setting, strength in points for dataset in ("yan", "simulated") for seed in (0, 1)
         for method in ("jojoscl", "pca_kmeans")
@@ -60,7 +60,9 @@ def test_command(name: str, tmp_path: Path) -> None:
         assert "| jojoscl | unchanged | 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
         assert "| pca_kmeans | smoothing=[1, 1] | 0.600 +- 0.141" in text
     if name == "unknown_k":
-        assert "8 of the 54 runs" in text  # 3 seeds, 6 sets, 3 methods
+        assert (
+            "8 of the 54 runs that `experiment=unknown_k` lists, made at 0234567 (4), 1234567 (4)." in text
+        )  # 3 seeds, 6 sets, 3 methods
         assert "| jojoscl | unchanged | 5.000 +- 0.000 / 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
     if name == "sure_weight":
         assert "| jojoscl | sure=two_view, lambda_=0 | 5.000 +- 0.000 / 0.500 +- 0.000 / 0.600 +- 0.141 / 0.500" in text
