@@ -52,7 +52,7 @@ def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(by_scanpy: Callable[
     assert sizes > {0}, "some cut is at a tie"
 
 
-@pytest.mark.parametrize(("n_genes", "words"), [(3, "fewer than 4 genes"), (4, r"these cells \(.*\)"), (2, "fewer")])
+@pytest.mark.parametrize(("n_genes", "words"), [(3, "fewer than 4 genes"), (4, r"these cells"), (2, "fewer")])
 def test_a_rule_of_scanpy_that_fails_is_told(n_genes: int, words: str) -> None:
     x = np.random.default_rng(0).poisson(3.0, (50, n_genes))
     x = sp.csr_matrix(np.c_[x, np.full(50, 7)].astype(np.float32))  # a gene that does not vary is of no help

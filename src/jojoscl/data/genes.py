@@ -141,5 +141,6 @@ def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:
             warnings.simplefilter("ignore")  # scanpy's advice is of no use here
             sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, flavor=flavor)
     except ValueError as error:  # too few genes for its bins, or for its regression
-        raise UserError(f"hvg_flavor={flavor} fails on these cells, too few or too sparse for it: take another.") from error
+        why = "too few or too sparse for it"
+        raise UserError(f"hvg_flavor={flavor} fails on these cells, {why}: take another.") from error
     return np.flatnonzero(cells.var["highly_variable"].to_numpy())
