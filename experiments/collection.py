@@ -90,7 +90,11 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
     table["holm"] = multipletests(table["p"], method="holm")[1] if len(table) else []
     rows = []
     for name in ari.mean().sort_values(ascending=False).index:
-        cells = [f"`{name}`", str(ari[name].count()), *(number(means[metric][name].mean()) for metric in SHOWN)]
+        n_sets = ari[name].count()
+        cells = [f"`{name}`", str(n_sets)]
+        for metric in SHOWN:  # a mean over other sets would stand beside it
+            scored_sets = means[metric].get(name, pd.Series(dtype=float))
+            cells.append(number(scored_sets.mean()) if scored_sets.count() == n_sets else "–")
         if name in table.index:
             one = table.loc[name]
             ahead, behind = int(one[f"ahead_{MARGINS[0]}"]), int(one[f"behind_{MARGINS[0]}"])
@@ -100,8 +104,9 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
     against = [f"{reference} minus it", f"Ahead / tied / behind by {number(MARGINS[0]).rstrip('0')}", "Holm p"]
     header = ["Method", "Sets", *(METRICS[metric] for metric in SHOWN), *against]
     note = (
-        f"Means over the sets that a method has, each set its mean over seeds; {reference} minus the method in ARI, "
-        "over the sets that both have, and Wilcoxon's signed-rank test, corrected for the number of methods."
+        f"Means over the sets that a method has, each set its mean over seeds (– some lack the score); "
+        f"{reference} minus the method in ARI, over the sets that both have, and Wilcoxon's signed-rank test, "
+        "corrected for the number of methods."
     )
     return Section("At a glance", pd.DataFrame(rows, columns=header), note)
 
