@@ -310,6 +310,8 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     parent.kill()
     pids = [int(path.read_text()) for path in tmp_path.glob("*.pid")]
     until(lambda: not any(map(alive, pids)))
+    assert len(pids) == 2
+    assert not any(map(alive, pids))
 
 
 def until(condition: Callable[[], bool], seconds: float = 300) -> None:

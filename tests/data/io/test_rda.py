@@ -148,7 +148,9 @@ def test_data_frames(tmp_path):
 @pytest.mark.parametrize("compression", [None, "gzip", "bzip2", "xz"])
 def test_packed_in_any_way(tmp_path, compression):
     write_rda(tmp_path / "a.rda", {"x": TABLE}, compression=compression)
-    holds(read_rda(tmp_path / "a.rda"), CELLS)
+    adata = read_rda(tmp_path / "a.rda")
+    assert adata.shape == COUNTS.shape
+    holds(adata, CELLS)
 
 
 def test_what_unpacks_to_too_much(tmp_path, monkeypatch):
