@@ -48,5 +48,5 @@ def _table(n: int, dtype: torch.dtype, sd: float) -> Tensor:
 
 
 def _normals(n: int, dtype: torch.dtype, sd: float) -> Tensor:
-    """At least `n` + 4 million normals; batches of about one size share a table."""
-    return _table(_WINDOWS + (1 << (n - 1).bit_length()), dtype, sd)
+    """At least `n` + 4 million normals; batches of up to 4 million values share a table."""
+    return _table(_WINDOWS + max(_WINDOWS, 1 << (n - 1).bit_length()), dtype, sd)
