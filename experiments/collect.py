@@ -6,8 +6,9 @@
     python -m experiments collect runs/wandb_ablation experiments/results/wandb_ablation.csv --wandb
 
 A run by selection=oracle gives two rows: the epoch that the true labels chose, and its last epoch (selection=last),
-which no label touched. --spread adds what the embeddings look like (spread.py). --wandb reads the offline files that
-logger=wandb left, in place of the runs' own (wandb_files.py).
+which no label touched. Runs that failed go into NAME_failed.csv beside the table. --spread adds what the embeddings
+look like (spread.py). --wandb reads the offline files that logger=wandb left, in place of the runs' own
+(wandb_files.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.failures import keep_failures
 from experiments.runs import COLUMNS, KEYS, OLD_CLOCK, published, told
 from experiments.spread import SPREAD, spread
 from experiments.text import cell, grid, parser
@@ -77,6 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     runs = tidy(runs.sort_values(KEYS))
     with whole_file(chosen.table) as path:
         runs.round(4).to_csv(path, index=False)
+    keep_failures(chosen.runs, chosen.table, chosen.merge)
     print(f"{len(runs)} rows in {chosen.table}")
     if (unchanged := runs[runs["setting"].isna()]).size:  # the others are for `studies`
         print(f"\n{markdown(unchanged)}")

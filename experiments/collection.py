@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from statsmodels.stats.multitest import multipletests
 
-from experiments.collect import tidy
+from experiments.collect import merged, tidy
 from experiments.compare import compare, complete
+from experiments.failures import failures, keep_failures
 from experiments.figures import OTHER, STYLE
 from experiments.runs import KEYS, OURS
 from experiments.tables import (
@@ -29,6 +30,7 @@ from experiments.tables import (
     RANKS,
     Section,
     check_scored,
+    failed_runs,
     label_free,
     number,
     page,
@@ -39,7 +41,7 @@ from experiments.tables import (
 )
 from experiments.text import parser, save, write
 from jojoscl.runner.paired import MARGINS, paired, reference_of
-from jojoscl.runner.sweep import FAILED, collect
+from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 
@@ -63,12 +65,6 @@ def gather(folder: Path) -> pd.DataFrame:
     table = tidy(runs).assign(versions=versions)
     table = table[table["setting"].isna() & (table["selection"] == "last")]
     return table.sort_values(KEYS, ignore_index=True).round(4)
-
-
-def failures(folder: Path) -> list[str]:
-    """Return what each job that failed said, after the name of its folder."""
-    files = sorted(path for path in folder.rglob(FAILED) if path.is_file())
-    return [f"Failed: {path.parent.relative_to(folder)}: {path.read_text(errors='replace').strip()}" for path in files]
 
 
 def by_set(summary: pd.DataFrame, metric: str) -> Section:
@@ -200,14 +196,19 @@ def main(arguments: Sequence[str]) -> None:
     """Write table, statistics and picture."""
     options = parser(NAME, __doc__)
     options.add_argument("runs", type=Path, nargs="?", help=f"folder of the runs; results/{NAME}.csv if not given")
+    options.add_argument("--merge", action="store_true", help="keep the rows of runs that are not below `runs`")
     options.add_argument("--reference", help=f"method that the others are compared with; {OURS}, or else the best")
     chosen = options.parse_args(arguments)
     table = chosen.results / f"{NAME}.csv"
     if chosen.runs:
         runs = check_scored(gather(chosen.runs), table)
+        if chosen.merge and table.exists():
+            runs = merged(pd.read_csv(table), runs).sort_values(KEYS)
         with whole_file(table) as temporary:
             runs.to_csv(temporary, index=False)
-        print("\n".join([str(table), *failures(chosen.runs)]))
+        keep_failures(chosen.runs, table, chosen.merge)
+        failed = failures(chosen.runs)
+        print("\n".join([str(table), *("Failed: " + failed["run"] + ": " + failed["reason"])]))
     runs = scored(table)
     summary = summarise(runs)
     means = {metric: label_free(summary, metric) for metric in SHOWN}
@@ -230,4 +231,4 @@ def main(arguments: Sequence[str]) -> None:
             path = chosen.figures / f"{NAME}{suffix}.png"
             save(figure, path, bbox_inches="tight")
             shows[path] = what
-    write(table.with_suffix(".md"), page([*shown, made_with(runs)], table, NAME, shows))
+    write(table.with_suffix(".md"), page([*shown, failed_runs(table), made_with(runs)], table, NAME, shows))

@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from omegaconf import OmegaConf
 
 from experiments import runs as table_of_runs
+from experiments.failures import failures_by_reason
 from experiments.runs import seconds_column
 from experiments.text import cell, grid, parser, save, write
 from jojoscl.runner.config import build, compose, conf_dir, parse
@@ -221,10 +222,14 @@ def make(name: str, results: Path, figures: Path) -> None:
     listed = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.listed]
     commits = runs["git_commit"].fillna("unknown").str[:7].value_counts()
     made = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
-    share = f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists, made at {made}."
+    failed = failures_by_reason(source)
+    count = f", {failed['Failed runs'].astype(int).sum()} failed" if len(failed) else ""
+    share = f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists{count}, made at {made}."
     text = f"{' / '.join([*listed, *values])}. {share}\n\n{markdown(runs, [*listed, *values])}"
     if "y" in study.logarithmic:
         text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), values[0]))
+    if len(failed):
+        text += "\n\n" + grid(failed.columns, failed.to_numpy())
     write(source.with_suffix(".md"), text)
     save(draw(runs, study, values), figures / f"{name}.png", dpi=80)
 

@@ -18,6 +18,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from experiments.compare import Comparison, compare
+from experiments.failures import failures_by_reason
 from experiments.runs import KEYS, OURS, has_epochs, read, reference, told_k, with_sets
 from experiments.text import FIGURES, grid, parser, save, write
 from jojoscl.runner.config import conf_dir
@@ -299,6 +300,12 @@ def page(shown: list[Section], table: Path, command: str, figures: Mapping[Path,
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
+def failed_runs(table: Path) -> Section:
+    """Return which runs of `table` failed, and why."""
+    failed = failures_by_reason(table)
+    return Section("Failed runs", failed, "None is on record." if failed.empty else "")
+
+
 def to_latex(shown: list[Section]) -> str:
     parts = [
         "\\begin{table*}\n\\centering\n"
@@ -316,7 +323,7 @@ def write_all(table: Path, figure: Path) -> None:
     summary = summarise(scored(table))
     diagram = compare(label_free(summary, "ari")).diagram("ARI")
     shows = {figure: RANKS} if diagram else {}
-    write(table.with_suffix(".md"), page(sections(summary, MARKDOWN), table, "tables", shows))
+    write(table.with_suffix(".md"), page([*sections(summary, MARKDOWN), failed_runs(table)], table, "tables", shows))
     write(table.with_suffix(".tex"), to_latex(sections(summary, LATEX)))
     write(table.with_name(f"{table.stem}_summary.csv"), summary[SUMMARY].round(4).to_csv(index=False))
     if diagram:

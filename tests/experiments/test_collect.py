@@ -17,6 +17,7 @@ from anndata import AnnData
 from experiments import fidelity, tables
 from experiments.__main__ import COMMANDS, main
 from experiments.collect import merged
+from experiments.failures import failures_by_reason
 from experiments.runs import OLD_CLOCK, read, seconds_column
 from experiments.spread import of_embedding
 from experiments.text import HERE
@@ -63,6 +64,30 @@ def test_collect_merges_into_a_table_that_grows(tmp_path: Path) -> None:
     second = {("yan", 0, "last"): 0.3, ("bladder", 0, "last"): 0.1}
     assert collect("second", "--merge").to_dict() == first | second
     assert collect("second").to_dict() == second
+
+
+def test_failed_runs_stand_beside_the_table_until_they_are_done(tmp_path: Path) -> None:
+    def collect(runs: str, *more: str) -> list[str]:
+        main(["collect", str(tmp_path / runs), str(tmp_path / "table.csv"), *more])
+        beside = tmp_path / "table_failed.csv"
+        return pd.read_csv(beside)["run"].tolist() if beside.exists() else []
+
+    first, other = tmp_path / "first", tmp_path / "other"
+    finished(first / "yan" / "sccl-last" / "seed0-a", 0, 0.2)
+    finished(other / "yan" / "sccl-last" / "seed9-b", 9, 0.2)
+    assert collect("first") == []
+    for folder, seed in ((first, 1), (first, 2), (other, 3)):
+        run = folder / "yan" / "sccl-last" / f"seed{seed}-c"
+        run.mkdir(parents=True)
+        (run / "failed.txt").write_text("Traceback\nno memory\n")
+    runs = [f"yan/sccl-last/seed{seed}-c" for seed in range(1, 4)]
+    assert collect("first") == runs[:2]
+    assert collect("other", "--merge") == runs
+    (first / runs[0] / "failed.txt").rename(first / runs[0] / "done")
+    assert collect("first", "--merge") == runs[1:]
+    shown = failures_by_reason(tmp_path / "table.csv")
+    assert shown.to_numpy().tolist() == [["sccl", "yan", "2", "no memory"]]
+    assert collect("other") == runs[2:]
 
 
 def test_merging_keeps_the_clocks_apart(tmp_path: Path) -> None:

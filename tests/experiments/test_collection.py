@@ -151,6 +151,8 @@ def test_failures_are_named_and_the_csv_makes_the_same_page(
 ) -> None:
     text = command(tmp_path, str(runs))
     assert "Failed: z/leiden/seed0: There is not enough memory." in capsys.readouterr().out
+    assert "## Failed runs\n\n| Method | Set | Failed runs | Why |" in text
+    assert "| leiden | z | 1 | There is not enough memory. |" in text
     assert command(tmp_path) == text
     assert len(pd.read_csv(tmp_path / "collection.csv")) == 22
 
