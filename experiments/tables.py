@@ -25,6 +25,7 @@ from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
 
 METRICS = {"ari": "ARI", "nmi": "NMI", "acc": "ACC", "f1": "Macro F1"}
+COSTS = {"seconds": "Seconds", "peak_memory_mb": "Peak memory in MB"}
 RUN = ["dataset", "variant", "method", "selection"]
 SUMMARY = [*RUN, "metric", "mean", "sd", "n", "published", "difference"]
 FIGURE = FIGURES / "critical_difference.png"
@@ -258,6 +259,27 @@ def sections(summary: pd.DataFrame, style: Style) -> list[Section]:
     return shown
 
 
+def costs(runs: pd.DataFrame, style: Style) -> list[Section]:
+    """Return what a run takes, a row a method and a column a set, a table for each of COSTS."""
+    if "seconds" not in runs or (timed := with_sets(runs.query("selection == 'last'").dropna(subset="seconds"))).empty:
+        return []
+    shown = []
+    for name, title in COSTS.items():
+        means = timed.groupby(["method", "selection", "set"])[name].agg(mean="mean", n="size").reset_index()
+        values, counts = wide(means, "mean"), wide(means, "n")
+        texts = values.map("{:.1f}".format) + counts.map(lambda n: style.raised.format(f"n={n:.0f}"))
+        table = texts.where(values.notna(), style.text("–")).rename(columns=style.text).reset_index()
+        table = table.drop(columns="selection").rename(columns={"method": "Method"})
+        shown.append(Section(title, table.assign(Method=table["Method"].map(style.text)), style.text(COSTS_NOTE)))
+    return shown
+
+
+COSTS_NOTE = (
+    "Means of n runs, on one thread of a CPU: wall time from reading the file to the labels, and the most memory that "
+    "the process held meanwhile. Runs of before there was one clock for all methods are left out."
+)
+
+
 def label_free(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Means of one metric of the rows that no label touched: a row a set, a column a method."""
     rows = summary[(summary["metric"] == metric) & (summary["selection"] == "last")]
@@ -320,11 +342,15 @@ def to_latex(shown: list[Section]) -> str:
 
 def write_all(table: Path, figure: Path) -> None:
     """Write everything that is made from the runs in `table`."""
-    summary = summarise(scored(table))
+    runs = scored(table)
+    summary = summarise(runs)
     diagram = compare(label_free(summary, "ari")).diagram("ARI")
     shows = {figure: RANKS} if diagram else {}
-    write(table.with_suffix(".md"), page([*sections(summary, MARKDOWN), failed_runs(table)], table, "tables", shows))
-    write(table.with_suffix(".tex"), to_latex(sections(summary, LATEX)))
+    write(
+        table.with_suffix(".md"),
+        page([*sections(summary, MARKDOWN), *costs(runs, MARKDOWN), failed_runs(table)], table, "tables", shows),
+    )
+    write(table.with_suffix(".tex"), to_latex([*sections(summary, LATEX), *costs(runs, LATEX)]))
     write(table.with_name(f"{table.stem}_summary.csv"), summary[SUMMARY].round(4).to_csv(index=False))
     if diagram:
         save(diagram, figure, bbox_inches="tight")

@@ -58,6 +58,32 @@ def section(page: str, title: str) -> str:
     return page.split(f"## {title}\n\n")[1].split("\n\n")[0]
 
 
+def test_costs_by_hand(table: Path) -> None:
+    """Of runs on the wall clock only; a run by the labels' choice of epoch is its `last` row's run."""
+    table.write_text(
+        "\n".join(
+            [
+                HEADER,
+                "small,yan,v,seurat,0,last,8,1,1,1,1,2.0,500,3.11,abc",
+                "small,yan,v,seurat,1,last,8,1,1,1,1,3.1,700,3.11,abc",
+                "small,yan,v,seurat,2,last,8,1,1,1,1,,9000,3.11,abc",
+                "small,yan,v,sccl,0,oracle,8,1,1,1,1,9,900,3.11,abc",
+                "small,yan,v,sccl,0,last,8,1,1,1,1,9,900,3.11,abc",
+                "small,bladder,v,seurat,0,last,8,1,1,1,1,4,400,3.11,abc",
+            ]
+        )
+    )
+    main(["tables", str(table), "--figures", str(table.parent)])
+    page = table.with_suffix(".md").read_text()
+    head = "| Method | bladder | yan |\n|---|---|---|\n"
+    assert section(page, "Seconds") == (
+        head + "| seurat | 4.0<sup>n=1</sup> | 2.5<sup>n=2</sup> |\n| sccl | – | 9.0<sup>n=1</sup> |"
+    )
+    assert section(page, "Peak memory in MB") == (
+        head + "| seurat | 400.0<sup>n=1</sup> | 600.0<sup>n=2</sup> |\n| sccl | – | 900.0<sup>n=1</sup> |"
+    )
+
+
 def test_scores(written: Path) -> None:
     assert section(written.with_suffix(".md").read_text(), "ARI") == (
         "| Method | Selected by | K | bladder | yan | Average |\n"
@@ -136,7 +162,7 @@ def test_latex(written: Path) -> None:
     assert not re.search(r"(?<!\\)[_%#]", body)
     assert body.count("$") % 2 == 0
     assert body.isascii()
-    assert re.findall(r"\\begin\{(.*?)\}", body) == ["table*", "tabular"] * 7
+    assert re.findall(r"\\begin\{(.*?)\}", body) == ["table*", "tabular"] * 9
     assert re.findall(r"\\end\{(.*?)\}", body) == ["tabular", "table*"] * 7
     for tabular in re.findall(r"\\begin\{tabular\}\{(l+)\}(.*?)\\end", body, re.S):
         assert {line.count("&") for line in tabular[1].splitlines() if "&" in line} == {len(tabular[0]) - 1}
