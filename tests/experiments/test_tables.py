@@ -163,7 +163,7 @@ def test_latex(written: Path) -> None:
     assert body.count("$") % 2 == 0
     assert body.isascii()
     assert re.findall(r"\\begin\{(.*?)\}", body) == ["table*", "tabular"] * 9
-    assert re.findall(r"\\end\{(.*?)\}", body) == ["tabular", "table*"] * 7
+    assert re.findall(r"\\end\{(.*?)\}", body) == ["tabular", "table*"] * 9
     for tabular in re.findall(r"\\begin\{tabular\}\{(l+)\}(.*?)\\end", body, re.S):
         assert {line.count("&") for line in tabular[1].splitlines() if "&" in line} == {len(tabular[0]) - 1}
 
