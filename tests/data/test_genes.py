@@ -8,6 +8,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pytest
+import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 
@@ -58,6 +59,20 @@ def test_a_rule_of_scanpy_that_fails_is_told(n_genes: int, words: str) -> None:
     x = sp.csr_matrix(np.c_[x, np.full(50, 7)].astype(np.float32))  # a gene that does not vary is of no help
     with pytest.raises(UserError, match=rf"hvg_flavor=seurat_v3 fails on {words}.*: take another"):
         scanpy_genes(x, 1, "seurat_v3")
+
+
+def test_rare_genes_that_stop_a_loess_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    common = rng.negative_binomial(1, 1 / (1 + rng.gamma(0.5, 0.5, 100)), (100, 100))
+    rare = np.zeros((100, 200))
+    rare[rng.integers(0, 100, 200), np.arange(200)] = 1  # each in one cell
+    common = common[:, (common > 0).sum(0) >= 3]
+    x = sp.csr_matrix(np.c_[rare, common].astype(np.float32))
+    with pytest.raises(ValueError, match="svddc failed"):
+        sc.pp.highly_variable_genes(AnnData(x), n_top_genes=20, flavor="seurat_v3")
+    expected = scanpy_genes(x[:, 200:], 20, "seurat_v3")
+    assert len(expected) == 20
+    np.testing.assert_array_equal(scanpy_genes(x, 20, "seurat_v3"), 200 + expected)
 
 
 # ---- counts that vary beyond a trend of medians ----------------------------------------------------------------

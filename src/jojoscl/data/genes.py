@@ -130,7 +130,11 @@ def median_trend(
 
 
 def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:
-    """Return the indices of the genes that scanpy chooses by another flavor, from all of a matrix."""
+    """Return the indices of the genes that scanpy chooses by another flavor, from all of a matrix.
+
+    Genes in fewer than three cells can stop the loess of ``seurat_v3``. Then they are left out, as Seurat's tutorials
+    leave them out of all data; Seurat's own loess goes on there.
+    """
     import scanpy as sc  # slow to import: not before it is needed
 
     if flavor == "seurat_v3" and (mean_variance_axis(x, axis=0)[1] > 0).sum() < 4:  # its regression would crash
@@ -141,6 +145,9 @@ def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:
             warnings.simplefilter("ignore")  # scanpy's advice is of no use here
             sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, flavor=flavor)
     except ValueError as error:  # too few genes for its bins, or for its regression
+        common = np.flatnonzero(x.getnnz(axis=0) >= 3)
+        if flavor == "seurat_v3" and len(common) < x.shape[1]:
+            return np.asarray(common[scanpy_genes(x[:, common], n_top_genes, flavor)])
         why = "too few or too sparse for it"
         raise UserError(f"hvg_flavor={flavor} fails on these cells, {why}: take another.") from error
     return np.flatnonzero(cells.var["highly_variable"].to_numpy())
