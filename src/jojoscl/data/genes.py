@@ -132,8 +132,7 @@ def median_trend(
 def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:
     """Return the indices of the genes that scanpy chooses by another flavor, from all of a matrix.
 
-    Genes in fewer than three cells can stop the loess of ``seurat_v3``. Then they are left out, as Seurat's tutorials
-    leave them out of all data; Seurat's own loess goes on there.
+    Where rare genes stop the loess of ``seurat_v3`` those in fewer than 3 cells are left out, as in Seurat's tutorials.
     """
     import scanpy as sc  # slow to import: not before it is needed
 

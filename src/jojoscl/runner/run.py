@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import time
 from collections.abc import Iterator
@@ -85,7 +86,8 @@ def _run(cfg: DictConfig, folder: Path) -> Plain:
 
 def forget_peak_memory() -> None:
     """Let the peak that is reported be this run's, not that of an earlier one of the sweep; possible on Linux only."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # gives back what earlier runs freed
         Path("/proc/self/clear_refs").write_text("5")
 
 
