@@ -81,19 +81,9 @@ def read(path: Path) -> pd.DataFrame:
     return runs.sort_values(["method", "setting", "number"], na_position="first", ignore_index=True)
 
 
-ANCHORED = "jojoscl_anchored"
-ANCHORED_SETTINGS = {
-    "momentum": 0.99, "temperature": 0.2, "alpha": 0.5, "beta": 0.1, "lambda_": 0.3, "batch_size": 256, "epochs": 10,
-    "preprocess.n_top_genes": 2000, "lr": 0.001, "mask_rate": 0.5, "noise_sd": 0.1, "sample": 30_000, "n_cells": 1000,
-}  # fmt: skip
-"""Values of the default of 0.1, which left the code, where a study left them alone."""
-
-
 def unchanged_strength(setting: str, method: str) -> Any:
     """Return what `setting` is where a study leaves it alone, from the configuration."""
     name = setting.rpartition(", ")[2]
-    if method == ANCHORED:
-        return ANCHORED_SETTINGS.get(name, np.nan)
     cfg = compose(["data=simulated", f"method={method}"])
     for node in ("method", "corrupt", "data"):
         try:

@@ -83,7 +83,6 @@ def test_the_unchanged_runs_are_a_strength_of_every_setting(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("setting", "method", "value"),
     [
-        ("momentum", "jojoscl_anchored", 0.99),
         ("ridge", "jojoscl", 0.1),
         ("momentum", "jojoscl_paper", 0.5),
         ("preprocess.n_top_genes", "pca_kmeans", 2000),
