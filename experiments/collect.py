@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> None:
     if runs.empty:
         raise UserError(f"There is no finished run below {chosen.runs}: give the folder of a sweep.")
     if chosen.merge and chosen.table.exists():
-        runs = merged(tidy(pd.read_csv(chosen.table)), runs)
+        runs = merged(tidy(pd.read_csv(chosen.table, dtype={"git_commit": str})), runs)
     runs = tidy(runs.sort_values(KEYS))
     with whole_file(chosen.table) as path:
         runs.round(4).to_csv(path, index=False)

@@ -21,7 +21,7 @@ from statsmodels.stats.multitest import multipletests
 
 from experiments.collect import merged, tidy
 from experiments.compare import compare, complete
-from experiments.failures import failures, keep_failures
+from experiments.failures import keep_failures
 from experiments.figures import OTHER, STYLE
 from experiments.runs import KEYS, OURS
 from experiments.tables import (
@@ -203,11 +203,10 @@ def main(arguments: Sequence[str]) -> None:
     if chosen.runs:
         runs = check_scored(gather(chosen.runs), table)
         if chosen.merge and table.exists():
-            runs = merged(pd.read_csv(table), runs).sort_values(KEYS)
+            runs = merged(pd.read_csv(table, dtype={"git_commit": str}), runs).sort_values(KEYS)
         with whole_file(table) as temporary:
             runs.to_csv(temporary, index=False)
-        keep_failures(chosen.runs, table, chosen.merge)
-        failed = failures(chosen.runs)
+        failed = keep_failures(chosen.runs, table, chosen.merge)
         print("\n".join([str(table), *("Failed: " + failed["run"] + ": " + failed["reason"])]))
     runs = scored(table)
     summary = summarise(runs)

@@ -23,17 +23,19 @@ def failures(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def keep_failures(folder: Path, table: Path, merge: bool = False) -> None:
-    """Write the failed runs below `folder` beside `table`; with `merge` keep those of other folders."""
-    path, new = failed_table(table), failures(folder)
+def keep_failures(folder: Path, table: Path, merge: bool = False) -> pd.DataFrame:
+    """Write the failed runs below `folder` beside `table` and return them; with `merge` keep those of other folders."""
+    path, found = failed_table(table), failures(folder)
+    new = found
     if merge and path.exists():
         old = pd.read_csv(path)
         new = pd.concat([old[[not (folder / run).exists() for run in old["run"]]], new], ignore_index=True)
     if new.empty:
         path.unlink(missing_ok=True)
-        return
-    with whole_file(path) as temporary:
-        new.sort_values("run").to_csv(temporary, index=False)
+    else:
+        with whole_file(path) as temporary:
+            new.sort_values("run").to_csv(temporary, index=False)
+    return found
 
 
 def failed_table(table: Path) -> Path:
