@@ -140,13 +140,6 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str) -> Section:
     return Section(title, shown, note)
 
 
-def ablation(path: Path, runs: pd.DataFrame) -> Section:
-    """Return how the default compares with itself without a part, or without K, by a table of such runs; same seeds."""
-    changed = pd.read_csv(path)
-    whole = runs[(runs["method"] == OURS) & runs["seed"].isin(changed["seed"])].groupby("dataset")["ari"].mean()
-    return over_sets(changed.pivot_table("ari", "dataset", "setting").assign(**{OURS: whole}), "ari", OURS)
-
-
 def made_with(runs: pd.DataFrame) -> Section:
     """Return the commits, the Python and the versions that made the runs."""
     shown = {"git_commit": "Commit", "python": "Python", "versions": "Versions"}
@@ -217,8 +210,6 @@ def main(arguments: Sequence[str]) -> None:
     shown = [at_a_glance(means, reference)]
     shown += [over_sets(means[metric], metric, reference) for metric in SHOWN]
     shown += [by_set(summary, metric) for metric in SHOWN]
-    if (changed := table.with_name(f"{NAME}_ablation.csv")).exists() and reference == OURS:
-        write(changed.with_suffix(".md"), page([ablation(changed, runs)], changed, NAME))
     pictures = {
         "": (draw({metric: means[metric] for metric in ("ari", "nmi")}, reference), "ARI and NMI of each set"),
         "_profile": (profile(means["ari"]), "Share of sets on which a method is within a margin of the best"),

@@ -16,7 +16,7 @@ from jojoscl.runner.paired import signed_rank
 
 LEAST = 3  # methods and sets below which there is nothing to compare
 ALPHA = 0.05
-TUNED = f"The constants of {OURS} were settled after looking at scores on six of the sets: its p are optimistic."
+TUNED = f"The settings of {OURS} were chosen by scores on these sets: its p are optimistic."
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 
 reads results/noise.csv and writes noise.md beside it and figures/noise.png; without a name, of every study that has a
 CSV. Each run has a `setting` that the study changed and its `strength`; runs without are the unchanged ones, with which
-each is compared.
+each is compared. A study of many sets is shown by paired differences, each set one pair.
 """
 
 from __future__ import annotations
@@ -22,21 +22,26 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from omegaconf import OmegaConf
 
+from experiments import paired_studies
 from experiments import runs as table_of_runs
 from experiments.failures import failures_by_reason
 from experiments.runs import seconds_column
+from experiments.tables import failed_runs, page
 from experiments.text import cell, grid, parser, save, write
-from jojoscl.runner.config import build, compose, conf_dir, parse
+from jojoscl.runner.config import build, compose, parse
 from jojoscl.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Study:
-    """How a study is drawn: as `bars`, one a point, or as lines over the strength; ARI and NMI, or another value."""
+    """How a study is drawn: as `bars`, one a point, or as lines over the strength; ARI and NMI, or another value.
+
+    `paired`: by how far the default is ahead of each change, or of each method, over the sets.
+    """
 
     bars: bool = False
+    paired: bool = False
     hue: str = "method"  # a colour each
     row: str = "setting, score"  # a row of panels each
     col: str = "dataset"  # a column of panels each
@@ -47,7 +52,7 @@ class Study:
 
 STUDIES = {
     "ablation": Study(bars=True),
-    "ablation_default": Study(bars=True),
+    "ablation_default": Study(paired=True),
     "noise": Study(),
     "downsampling": Study(),
     "sensitivity": Study(hue="dataset", row="score", col="setting", logarithmic="x"),
@@ -60,7 +65,7 @@ STUDIES = {
         logarithmic="x",
     ),
     "wandb_ablation": Study(bars=True),
-    "unknown_k": Study(bars=True, listed=("n_clusters",)),
+    "unknown_k": Study(paired=True, listed=("n_clusters",)),
     "fast_paths": Study(bars=True, listed=("seconds_method",)),
     "runtime": Study(row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"),
 }
@@ -68,7 +73,7 @@ STUDIES = {
 
 def promised(name: str) -> int:
     """Return how many runs the sweep of ``experiment=name`` has."""
-    params = OmegaConf.load(conf_dir() / "experiment" / f"{name}.yaml").hydra.sweeper.params
+    params = compose([f"experiment={name}"], with_hydra=True).hydra.sweeper.params
     swept = parse(f"{key}={value}" for key, value in params.items())
     return prod(sum(1 for _ in each.sweep_string_iterator()) for each in swept if each.is_discrete_sweep())
 
@@ -105,8 +110,9 @@ def with_unchanged(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def point_names(runs: pd.DataFrame) -> pd.Series:
-    """Return such as "momentum=0.5", and "unchanged"."""
+    """Return such as "momentum=0.5", and "unchanged"; a setting's null is a gap in a CSV."""
     strength = runs["strength"].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+    strength = strength.where(runs["strength"].notna(), "null")
     return (runs["setting"].astype(object).fillna("").astype(str) + "=" + strength).where(
         runs["setting"].notna(), "unchanged"
     )
@@ -129,6 +135,12 @@ def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:
             cells.append(" / ".join(map("{:.3f}".format, means.mean())) if len(means) == len(sets) else "-")
         rows.append([name, point, *cells])
     return grid(["Method", "Setting", *header], rows)
+
+
+def with_variants(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add a column `variant`: what was changed of the default, or the method's name."""
+    points = point_names(runs)
+    return runs.assign(variant=points.where(points != "unchanged", runs["method"]))
 
 
 def exponents(runs: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -215,6 +227,12 @@ def make(name: str, results: Path, figures: Path) -> None:
     failed = failures_by_reason(source)
     count = f", {failed['Failed runs'].astype(int).sum()} failed" if len(failed) else ""
     share = f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists{count}, made at {made}."
+    if study.paired:
+        runs = with_variants(runs)
+        shown = paired_studies.sections(runs, values, listed, f"Mean +- sd (number of seeds). {share}")
+        write(source.with_suffix(".md"), page([*shown, failed_runs(source)], source, f"studies {name}"))
+        save(paired_studies.draw(runs, values), figures / f"{name}.png", dpi=80)
+        return
     text = f"{' / '.join([*listed, *values])}. {share}\n\n{markdown(runs, [*listed, *values])}"
     if "y" in study.logarithmic:
         text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), values[0]))

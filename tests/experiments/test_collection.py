@@ -168,15 +168,6 @@ def test_at_a_glance_by_hand(runs: Path, tmp_path: Path) -> None:
     assert f"| {min(1, 2 * smaller):.3f} |".replace("| 0", "| ") in "\n".join(rows)
 
 
-def test_ablation_by_hand(runs: Path, tmp_path: Path) -> None:
-    """Without a part the sets have .1, 0, -.02 and .1 less than the default with the same seed, .8, .6, .4 and .3."""
-    lines = ["dataset,setting,seed,ari", "w,part=off,0,.7", "x,part=off,0,.6", "y,part=off,0,.42", "z,part=off,0,.2"]
-    (tmp_path / "collection_ablation.csv").write_text("\n".join(lines))
-    command(tmp_path, str(runs))
-    text = (tmp_path / "collection_ablation.md").read_text()
-    assert "| part=off | 4 | +.045 | 2 / 2 / 0 | 2 / 1 / 1 | " in text
-
-
 def test_another_reference(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "| jojoscl | 4 | −.055 | 1 / 1 / 2 | 1 / 0 / 3 |" in command(tmp_path, str(runs), "--reference", "sccl")
     with pytest.raises(SystemExit) as stop:

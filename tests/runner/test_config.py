@@ -93,8 +93,7 @@ def test_yaml_repeats_no_default() -> None:
 
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_every_point_of_a_study_can_be_built(name: str) -> None:
-    node = OmegaConf.load(conf_dir() / "experiment" / f"{name}.yaml").hydra.sweeper.params
-    params: Any = OmegaConf.to_container(node)
+    params: Any = OmegaConf.to_container(compose([f"experiment={name}"], with_hydra=True).hydra.sweeper.params)
     params.pop("data.path", None)  # a collection's files are not known here
     sweeps = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
     grid = {s.key_or_group: list(s.sweep_string_iterator()) if s.is_sweep_override() else [s.value()] for s in sweeps}

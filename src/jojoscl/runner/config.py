@@ -70,10 +70,10 @@ def parse(overrides: Iterable[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
-def compose(overrides: Sequence[str] = ()) -> DictConfig:
-    """Return `conf/train.yaml` with Hydra overrides; a Hydra application around this call is left alone."""
+def compose(overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
+    """Return `conf/train.yaml` with overrides, and Hydra's node if asked; a Hydra application around is left alone."""
     with _own_hydra():
-        return hydra.compose("train", overrides=list(overrides))
+        return hydra.compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 @contextmanager
