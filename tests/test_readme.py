@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 import jojoscl
 from experiments.__main__ import COMMANDS
 from experiments.pages import filled, pages
-from jojoscl.runner.config import compose, conf_dir
+from jojoscl.runner.config import compose, conf_dir, parse, varied
 from jojoscl.runner.predict import PredictSettings
 
 ROOT = Path(__file__).parents[1]
@@ -147,6 +147,10 @@ def test_shown_configurations_are_right(tmp_path: Path) -> None:
     study = next(block for block in shown if "hydra" in block)
     committed = OmegaConf.load(conf_dir() / "experiment" / "ablation.yaml")
     assert set(study) == set(committed)
-    assert set(study.hydra.sweeper.params) == set(committed.hydra.sweeper.params)
+    params = study.hydra.sweeper.params
+    assert set(params) == set(committed.hydra.sweeper.params)
+    (points,) = parse([f"vary={params.vary}"])
+    for point in points.sweep_string_iterator():
+        assert varied(compose([f"method={params.method}", f"vary={point}"])).method.name == params.method
     method = next(block for block in shown if "about" in block)
     assert set(method.about) == set(OmegaConf.load(conf_dir() / "method" / "pca_kmeans.yaml").about)
