@@ -107,13 +107,13 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
     return Section("At a glance", pd.DataFrame(rows, columns=header), note)
 
 
-def over_sets(means: pd.DataFrame, metric: str, reference: str) -> Section:
-    """Return how the reference compares with each other method, over the sets that both have."""
-    title = f"{METRICS[metric]} of {reference} against each method"
+def over_sets(means: pd.DataFrame, metric: str, reference: str, what: str = "method") -> Section:
+    """Return how the reference compares with each other column of `means`, a `what` each, over the sets of both."""
+    title = f"{METRICS[metric]} of {reference} against each {what}"
     if len(means.columns) < 2:
         return Section(title, pd.DataFrame(), "One method was scored: nothing to compare.")
     table = paired(means, reference)
-    shown = pd.DataFrame({"Method": table.index, "Sets": table["sets"].astype(int).astype(str)})
+    shown = pd.DataFrame({what.capitalize(): table.index, "Sets": table["sets"].astype(int).astype(str)})
     shown["Difference"] = [number(value, signed=True) for value in table["difference"]]
     for margin in MARGINS:
         counts = zip(table[f"ahead_{margin}"], table[f"behind_{margin}"], strict=True)
@@ -124,8 +124,8 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str) -> Section:
     shown["Wilcoxon p"] = [probability(value) for value in table["p"]]
     shown["Holm p"] = [probability(value) for value in multipletests(table["p"], method="holm")[1]]
     note = (
-        f"{reference} minus the method, paired by set (means over seeds), over the sets that both have; Wilcoxon's "
-        "signed-rank test, two-sided, and the same corrected for the number of methods (Holm)."
+        f"{reference} minus the {what}, paired by set (means over seeds), over the sets that both have; Wilcoxon's "
+        f"signed-rank test, two-sided, and the same corrected for the number of {what}s (Holm)."
     )
     result = compare(means, reference)
     if not result.table.empty:
@@ -134,7 +134,7 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str) -> Section:
         shown["Nemenyi p"] = [probability(value) for value in result.table["p_nemenyi"].reindex(table.index)]
         note += (
             f" Mean ranks (1 is best; {reference}: {ranks[reference]:.2f}) are of the {len(result.means)} sets that "
-            f"all {len(ranks)} methods have: Friedman χ² = {result.friedman[0]:.1f}, p = {result.friedman[1]:.2g}; "
+            f"all {len(ranks)} have: Friedman χ² = {result.friedman[0]:.1f}, p = {result.friedman[1]:.2g}; "
             f"differences of ranks below {result.critical:.2f} are not significant (Nemenyi, 5%). {result.left_out}"
         )
     return Section(title, shown, note)

@@ -23,7 +23,8 @@ NEAR = 1.25  # a number of clusters that is off by a smaller factor
 def sections(runs: pd.DataFrame, values: Sequence[str], listed: Sequence[str], note: str) -> list[Section]:
     """Return the page of a study of many sets."""
     tables = {value: runs.pivot_table(value, "dataset", "variant", sort=False) for value in values}
-    shown = [over_sets(table, value, OURS) for value, table in tables.items()]
+    what = "method" if runs["method"].nunique() > 1 else "change"
+    shown = [over_sets(table, value, OURS, what) for value, table in tables.items()]
     shown += [numbers_found(runs)] if "n_clusters" in listed else []
     return [*shown, by_set(runs, [*listed, *values], note)]
 

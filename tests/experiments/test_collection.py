@@ -132,7 +132,7 @@ def test_statistics_by_hand(runs: Path, tmp_path: Path) -> None:
     p = stats.wilcoxon([0.1, 0.02, -0.1, 0.2]).pvalue
     assert f"| sccl | 4 | +.055 | 2 / 1 / 1 | 3 / 0 / 1 | {p:.3f}".replace("0.", ".") in text
     assert "| leiden | 3 | +.100 | 2 / 0 / 1 | 2 / 0 / 1 | .500 |" in text
-    assert "of the 3 sets that all 3 methods have" in text
+    assert "of the 3 sets that all 3 have" in text
     assert "Left out: z (no result of leiden)." in text
 
 
