@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from experiments.compare import Comparison, compare
 from experiments.failures import failures_by_reason
-from experiments.runs import KEYS, OURS, has_epochs, read, reference, told_k, with_sets
+from experiments.runs import KEYS, OURS, has_epochs, read, reference, settings, told_k, with_sets
 from experiments.text import FIGURES, grid, parser, save, write
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
@@ -149,9 +149,10 @@ def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
             return "–"
         return " / ".join(number(means[metric].at[name, place]) for metric in ("ari", "nmi"))
 
+    gone = [name for name in means["ari"].index if settings(name) is None]
     rows = []
     for place in means["ari"].columns:
-        others = means["ari"][place].drop([OURS, RELEASED], errors="ignore").dropna()
+        others = means["ari"][place].drop([OURS, RELEASED, *gone], errors="ignore").dropna()
         other = others.idxmax() if len(others) else None
         published = paper.loc[place] if place in paper.index else {"ari": float("nan")}
         cells = ["–" if pd.isna(published["ari"]) else " / ".join(number(published[m]) for m in ("ari", "nmi"))]
@@ -296,7 +297,8 @@ def scores_note(usual: int) -> str:
 
 GLANCE_NOTE = (
     "ARI / NMI, means over seeds; best ARI bold. All but the published figures are label-free. † The true labels "
-    "chose its epoch. The best other method is chosen for each set by its mean ARI, which favours it."
+    "chose its epoch. The best other method is chosen for each set by its mean ARI, which favours it; one that is no "
+    "longer in the code is not among them."
 )
 
 PAPER_NOTE = (

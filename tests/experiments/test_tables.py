@@ -102,6 +102,15 @@ def test_at_a_glance(written: Path) -> None:
     assert "| yan | .866 / .879 | .300 / .300 | **.850 / .850** | .700 / .700 | seurat |" in lines
 
 
+def test_the_best_other_method_is_one_of_the_code(table: Path) -> None:
+    with table.open("a") as file:
+        file.write("\nsmall,yan,v,jojoscl_anchored,0,last,8,.99,.99,.99,.99,1,1,3.11,abc\n")
+    tables.write_all(table, table.with_name("ranks.png"))
+    page = table.with_suffix(".md").read_text()
+    assert "| .700 / .700 | seurat |" in section(page, "At a glance")
+    assert "| jojoscl_anchored |" in section(page, "ARI")
+
+
 def test_beside_the_paper(written: Path) -> None:
     page = written.with_suffix(".md").read_text()
     assert section(page, "ARI beside the paper").splitlines()[2:] == [
