@@ -14,7 +14,7 @@ import seaborn as sns
 from experiments.collection import over_sets
 from experiments.runs import OURS
 from experiments.tables import METRICS, Section
-from experiments.text import cell
+from experiments.text import by_set
 
 TITLES = {**METRICS, "n_clusters": "Clusters"}
 NEAR = 1.25  # a number of clusters that is off by a smaller factor
@@ -26,21 +26,9 @@ def sections(runs: pd.DataFrame, values: Sequence[str], listed: Sequence[str], n
     what = "method" if runs["method"].nunique() > 1 else "change"
     shown = [over_sets(table, value, OURS, what) for value, table in tables.items()]
     shown += [numbers_found(runs)] if "n_clusters" in listed else []
-    return [*shown, by_set(runs, [*listed, *values], note)]
-
-
-def by_set(runs: pd.DataFrame, values: Sequence[str], note: str) -> Section:
-    """Return a row a set, and their mean, a column a variant: such as ARI / NMI, mean +- sd (number of seeds)."""
-    variants = runs["variant"].unique()
-    rows = [
-        [f"{dataset} ({group['n_types'].iloc[0]:.0f} types)"]
-        + [cell(group.loc[group["variant"] == name, list(values)]) for name in variants]
-        for dataset, group in runs.groupby("dataset")
-    ]
-    means = runs.groupby(["variant", "dataset"])[list(values)].mean()
-    rows.append(["mean", *(" / ".join(map("{:.3f}".format, means.loc[name].mean())) for name in variants)])
-    title = " / ".join(TITLES[value] for value in values)
-    return Section(title, pd.DataFrame(rows, columns=["Set", *variants]), note)
+    title = " / ".join(TITLES[value] for value in (*listed, *values))
+    table = by_set(runs, "variant", [*listed, *values]).T.reset_index(names="Set")
+    return [*shown, Section(title, table, note)]
 
 
 def numbers_found(runs: pd.DataFrame) -> Section:

@@ -28,7 +28,7 @@ from experiments import runs as table_of_runs
 from experiments.failures import failures_by_reason
 from experiments.runs import seconds_column
 from experiments.tables import failed_runs, page
-from experiments.text import cell, grid, parser, save, write
+from experiments.text import by_set, grid, parser, save, write
 from jojoscl.runner.config import build, compose, parse
 from jojoscl.utils.errors import UserError
 
@@ -119,22 +119,10 @@ def point_names(runs: pd.DataFrame) -> pd.Series:
 
 
 def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:
-    """Return a row a method and point, a column a set: such as ARI / NMI, mean +- sd (number of seeds).
-
-    Of several sets their mean too, where a method and point have all of them.
-    """
-    runs = runs.assign(point=point_names(runs))
-    sets = sorted(runs["dataset"].unique())
-    types = runs.groupby("dataset")["n_types"].first().map("{:.0f} types".format)
-    header = [f"{dataset} ({types[dataset]})" for dataset in sets] + ["mean"] * (len(sets) > 1)
-    rows = []
-    for (name, point), group in runs.groupby(["method", "point"], sort=False):
-        cells = [cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in sets]
-        if len(sets) > 1:
-            means = group.groupby("dataset")[list(values)].mean()
-            cells.append(" / ".join(map("{:.3f}".format, means.mean())) if len(means) == len(sets) else "-")
-        rows.append([name, point, *cells])
-    return grid(["Method", "Setting", *header], rows)
+    """Return a row a method and point, a column a set; see :func:`~experiments.text.by_set`."""
+    table = by_set(runs.assign(point=point_names(runs)), ["method", "point"], values)
+    table = table.rename_axis(["Method", "Setting"]).reset_index()
+    return grid(table.columns, table.to_numpy())
 
 
 def with_variants(runs: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,23 @@ def cell(scores: pd.DataFrame) -> str:
         return "-"
     spread = scores.std().map(lambda sd: "" if pd.isna(sd) else f" +- {sd:.3f}")
     return " / ".join(f"{mean:.3f}{sd}" for mean, sd in zip(scores.mean(), spread, strict=True)) + f" ({len(scores)})"
+
+
+def by_set(runs: pd.DataFrame, keys: str | list[str], values: Sequence[str]) -> pd.DataFrame:
+    """Return a row for each of `keys`, a column a set: such as ARI / NMI, mean +- sd (number of seeds).
+
+    Of several sets their mean too, where a row has all of them.
+    """
+    types = runs.groupby("dataset")["n_types"].first()
+    rows = {}
+    for key, group in runs.groupby(keys, sort=False):
+        cells = [cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in types.index]
+        means = group.groupby("dataset")[list(values)].mean()
+        whole = len(means) == len(types)
+        rows[key] = [*cells, " / ".join(map("{:.3f}".format, means.mean())) if whole else "-"]
+    header = [f"{dataset} ({number:.0f} types)" for dataset, number in types.items()]
+    table = pd.DataFrame(list(rows.values()), pd.Index(list(rows)), [*header, "mean"])
+    return table if len(types) > 1 else table.drop(columns="mean")
 
 
 def write(path: Path, text: str) -> None:
