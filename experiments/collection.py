@@ -23,11 +23,12 @@ from experiments.collect import merged, tidy
 from experiments.compare import compare, complete
 from experiments.failures import keep_failures
 from experiments.figures import OTHER, STYLE
-from experiments.runs import KEYS, OURS
+from experiments.runs import FLOOR, KEYS, OURS, told_k
 from experiments.tables import (
     MARKDOWN,
     METRICS,
     RANKS,
+    TOLD,
     Section,
     check_scored,
     failed_runs,
@@ -87,7 +88,7 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
     rows = []
     for name in ari.mean().sort_values(ascending=False).index:
         n_sets = ari[name].count()
-        cells = [f"`{name}`", str(n_sets)]
+        cells = [f"`{name}`", TOLD[told_k(name)], str(n_sets)]
         for metric in SHOWN:  # a mean over other sets would stand beside it
             scored_sets = means[metric].get(name, pd.Series(dtype=float))
             cells.append(number(scored_sets.mean()) if scored_sets.count() == n_sets else "–")
@@ -96,9 +97,9 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
             ahead, behind = int(one[f"ahead_{MARGINS[0]}"]), int(one[f"behind_{MARGINS[0]}"])
             counts = f"{ahead} / {int(one['sets']) - ahead - behind} / {behind}"
             cells += [number(one["difference"], signed=True), counts, probability(one["holm"])]
-        rows.append(cells + [""] * (8 - len(cells)))
+        rows.append(cells + [""] * (9 - len(cells)))
     against = [f"{reference} minus it", f"Ahead / tied / behind by {number(MARGINS[0]).rstrip('0')}", "Holm p"]
-    header = ["Method", "Sets", *(METRICS[metric] for metric in SHOWN), *against]
+    header = ["Method", "K", "Sets", *(METRICS[metric] for metric in SHOWN), *against]
     note = (
         f"Means over the sets that a method has, each set its mean over seeds (– some lack the score); "
         f"{reference} minus the method in ARI, over the sets that both have, and Wilcoxon's signed-rank test, "
@@ -163,14 +164,15 @@ def profile(means: pd.DataFrame) -> Figure:
 
 
 def draw(means: dict[str, pd.DataFrame], reference: str) -> Figure:
-    """Draw a line a set, a dot a method, sorted by the reference's score; a panel a metric."""
+    """Draw a line a set, from its worst method to its best, a dot a method; a panel a metric."""
     first = next(iter(means.values()))
     order = first.sort_values(reference, na_position="first").index
     figure = Figure(figsize=(9, 1.4 + 0.25 * len(order)), layout="constrained")
     axes = figure.subplots(1, len(means), sharey=True, squeeze=False)[0]
     for axis, (metric, table) in zip(axes, means.items(), strict=True):
         table = table.reindex(order)
-        axis.hlines(range(len(table)), table.min(axis=1), table.max(axis=1), color="0.8", linewidth=1.5, zorder=1)
+        ranked = table.drop(columns=FLOOR, errors="ignore")
+        axis.hlines(range(len(table)), ranked.min(axis=1), ranked.max(axis=1), color="0.8", linewidth=1.5, zorder=1)
         for name in table:
             colour, marker = STYLE.get(name, OTHER)
             size = 60 if name == reference else 30

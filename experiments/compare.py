@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from experiments.runs import OURS
+from experiments.runs import FLOOR, OURS
 from jojoscl.runner.paired import signed_rank
 
 LEAST = 3  # methods and sets below which there is nothing to compare
@@ -105,12 +105,16 @@ def compare(means: pd.DataFrame, reference: str = OURS) -> Comparison:
 def complete(means: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Return the sets on which all methods have a result, and a sentence on what is left out.
 
-    Methods with a result on fewer than half of the sets go first: one of them would cost most of the sets.
+    The floor is not ranked. Methods with a result on fewer than half of the sets go next: one of them would cost most
+    of the sets.
     """
+    floor = means.columns.intersection([FLOOR])
+    means = means.drop(columns=floor)
     rare = means.columns[means.notna().mean() < 0.5]
     means = means.drop(columns=rare)
     gaps = means[means.isna().any(axis=1)]
     whole = means.drop(index=gaps.index)
     reasons = [f"{name} (no result of {', '.join(row.index[row.isna()])})" for name, row in gaps.iterrows()]
     reasons += [f"{name} (on fewer than half of the sets)" for name in rare]
+    reasons += [f"{name} (chance, no method)" for name in floor]
     return whole, f"Left out: {'; '.join(reasons)}." if reasons else "None left out."

@@ -12,6 +12,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from experiments.runs import settings
+from experiments.tables import TOLD
 from experiments.text import HERE, grid
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
@@ -57,6 +58,7 @@ def methods() -> str:
         about = OmegaConf.to_container(found[0].about, resolve=True)
         assert isinstance(about, dict)
         source = f"[{about['citation']}](https://doi.org/{about['doi']})" if about.get("doi") else about["citation"]
-        k = "told" if about["told_k"] else "finds"
-        rows.append([f"`{path.stem}`", about["summary"], str(source or "none"), k, str(about["minutes"])])
+        rows.append(
+            [f"`{path.stem}`", about["summary"], str(source or "none"), TOLD[about["told_k"]], str(about["minutes"])]
+        )
     return grid(["`method=`", "What it is", "Source", "K", "Minutes, 4000 cells"], rows)

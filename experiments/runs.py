@@ -14,6 +14,7 @@ from jojoscl.runner.config import build, compose, conf_dir
 from jojoscl.utils.errors import UserError
 
 OURS = "jojoscl"
+FLOOR = "random"  # shown, but not ranked: every method beats it, and Friedman's test with it says no more
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
 KEYS = ["experiment", "dataset", "variant", "method", "seed", "selection", "setting", "strength"]  # one row each
 COLUMNS = [

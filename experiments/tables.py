@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from experiments.compare import Comparison, compare
 from experiments.failures import failures_by_reason
-from experiments.runs import KEYS, OURS, has_epochs, read, reference, settings, told_k, with_sets
+from experiments.runs import FLOOR, KEYS, OURS, has_epochs, read, reference, settings, told_k, with_sets
 from experiments.text import FIGURES, grid, parser, save, write
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
@@ -29,6 +29,7 @@ COSTS = {"seconds": "Seconds", "peak_memory_mb": "Peak memory in MB"}
 RUN = ["dataset", "variant", "method", "selection"]
 SUMMARY = [*RUN, "metric", "mean", "sd", "n", "published", "difference"]
 FIGURE = FIGURES / "critical_difference.png"
+TOLD = {True: "told", False: "finds", None: "–"}  # by whether a method is told the number of clusters
 RANKS = "Mean ranks by ARI; methods joined by a bar are not told apart"
 AVERAGE = "Average"
 RELEASED = "jojoscl_released"
@@ -110,7 +111,7 @@ def in_order(values: Iterable[str], kind: str) -> list[str]:
 
     def place(value: str) -> tuple[bool, int, str]:
         known = value if kind == "method" else value.split(" ")[0]
-        return value == "random", first.index(known) if known in first else len(first), value
+        return value == FLOOR, first.index(known) if known in first else len(first), value
 
     return sorted(set(values), key=place)
 
@@ -140,7 +141,7 @@ def standing(means: pd.DataFrame) -> pd.DataFrame:
 
 def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
     """ARI / NMI of a set in a line: published, then label-free the released code, ours, and the best of the others."""
-    free = summary[(summary["selection"] == "last") & (summary["method"] != "random")]
+    free = summary[(summary["selection"] == "last") & (summary["method"] != FLOOR)]
     means = {metric: wide(free[free["metric"] == metric], "mean").droplevel("selection") for metric in ("ari", "nmi")}
     paper = summary[summary["method"] == OURS].pivot(index="set", columns="metric", values="published")
 
@@ -202,7 +203,7 @@ def lines(means: pd.DataFrame, style: Style) -> pd.DataFrame:
         rows.append([
             name if selection == "last" else f"{name} †",
             free if selection == "last" else "true labels (oracle) †",
-            {True: "told", False: "finds"}.get(told_k(name), "–"),
+            TOLD[told_k(name)],
         ])  # fmt: skip
     return pd.DataFrame([map(style.text, row) for row in rows], columns=["Method", "Selected by", "K"])
 

@@ -161,9 +161,9 @@ def test_at_a_glance_by_hand(runs: Path, tmp_path: Path) -> None:
     """Means of four sets, of leiden three; of two tests Holm doubles the smaller p."""
     text = command(tmp_path, str(runs))
     rows = text.partition("## At a glance\n\n")[2].splitlines()[2:5]
-    assert rows[0] == "| `jojoscl` | 4 | .550 | .550 | .550 |  |  |  |"
-    assert rows[1].startswith("| `leiden` | 3 | .533 | .533 | .533 | +.100 | 2 / 0 / 1 | ")
-    assert rows[2].startswith("| `sccl` | 4 | .495 | .495 | .495 | +.055 | 2 / 1 / 1 | ")
+    assert rows[0] == "| `jojoscl` | told | 4 | .550 | .550 | .550 |  |  |  |"
+    assert rows[1].startswith("| `leiden` | finds | 3 | .533 | .533 | .533 | +.100 | 2 / 0 / 1 | ")
+    assert rows[2].startswith("| `sccl` | told | 4 | .495 | .495 | .495 | +.055 | 2 / 1 / 1 | ")
     smaller = min(stats.wilcoxon(differences).pvalue for differences in ([0.1, 0.02, -0.1, 0.2], [-0.05, 0.1, 0.25]))
     assert f"| {min(1, 2 * smaller):.3f} |".replace("| 0", "| ") in "\n".join(rows)
 

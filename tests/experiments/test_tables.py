@@ -235,6 +235,14 @@ def test_friedman_and_ranks_by_hand() -> None:
     assert result.diagram("ARI").axes
 
 
+def test_chance_is_not_ranked() -> None:
+    means = pd.DataFrame(np.random.default_rng(0).random((6, 3)), columns=["jojoscl", "a", "b"])
+    alone, beside = compare(means), compare(means.assign(random=0.0))
+    pd.testing.assert_frame_equal(beside.table, alone.table)
+    assert beside.friedman == alone.friedman
+    assert "Left out: random (chance, no method)." in beside.note("ARI")
+
+
 def test_bars_of_the_diagram_are_drawn_in_one_order() -> None:
     means = pd.DataFrame(np.random.default_rng(0).random((4, 6)), columns=["jojoscl", *"abcde"])
     lines = [list(line.get_xdata()) for line in compare(means).diagram("ARI").axes[0].get_lines()]
