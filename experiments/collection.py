@@ -17,10 +17,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from statsmodels.stats.multitest import multipletests
 
 from experiments.collect import merged, tidy
-from experiments.compare import compare, complete
+from experiments.compare import compare, complete, holm
 from experiments.failures import keep_failures
 from experiments.figures import OTHER, STYLE
 from experiments.runs import FLOOR, KEYS, OURS, told_k
@@ -84,7 +83,7 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
     """Return a row a method, the best first: its means, and how far the reference is ahead of it in ARI."""
     ari = means["ari"]
     table = paired(ari, reference)
-    table["holm"] = multipletests(table["p"], method="holm")[1] if len(table) else []
+    table["holm"] = holm(table["p"]) if len(table) else []
     rows = []
     for name in ari.mean().sort_values(ascending=False).index:
         n_sets = ari[name].count()
@@ -122,8 +121,8 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str, what: str = "met
             f"{ahead:.0f} / {n - ahead - behind:.0f} / {behind:.0f}"
             for n, (ahead, behind) in zip(table["sets"], counts, strict=True)
         ]
-    shown["Wilcoxon p"] = [probability(value) for value in table["p"]]
-    shown["Holm p"] = [probability(value) for value in multipletests(table["p"], method="holm")[1]]
+    shown["Wilcoxon p"] = table["p"].map(probability)
+    shown["Holm p"] = holm(table["p"]).map(probability)
     note = (
         f"{reference} minus the {what}, paired by set (means over seeds), over the sets that both have; Wilcoxon's "
         f"signed-rank test, two-sided, and the same corrected for the number of {what}s (Holm)."

@@ -96,10 +96,16 @@ def compare(means: pd.DataFrame, reference: str = OURS) -> Comparison:
     }).loc[ranks.index]  # fmt: skip
     table.loc[reference, "p_nemenyi"] = float("nan")
     table["p"] = differences.drop(columns=reference).apply(signed_rank)
-    tested = table["p"].dropna()
-    table["p_holm"] = pd.Series(multipletests(tested, method="holm")[1], tested.index)
+    table["p_holm"] = holm(table["p"])
     friedman = stats.friedmanchisquare(*means.to_numpy().T)
     return Comparison(means, left_out, table, (friedman.statistic, friedman.pvalue), reference)
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """Return the p values of methods, corrected for their number by Holm; NaN of the floor, which is no method."""
+    tested = p.drop(FLOOR, errors="ignore").dropna()
+    corrected = multipletests(tested, method="holm")[1] if len(tested) else []
+    return pd.Series(corrected, tested.index, dtype=float).reindex(p.index)
 
 
 def complete(means: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from experiments import tables
 from experiments.__main__ import main
-from experiments.compare import Comparison, compare, complete
+from experiments.compare import Comparison, compare, complete, holm
 from jojoscl.utils.errors import UserError
 
 HEADER = (
@@ -241,6 +241,9 @@ def test_chance_is_not_ranked() -> None:
     pd.testing.assert_frame_equal(beside.table, alone.table)
     assert beside.friedman == alone.friedman
     assert "Left out: random (chance, no method)." in beside.note("ARI")
+    corrected = holm(pd.Series({"random": 0.001, "a": 0.02, "b": 0.03}))  # two tests, not three
+    assert corrected[["a", "b"]].tolist() == [0.04, 0.04]
+    assert np.isnan(corrected["random"])
 
 
 def test_bars_of_the_diagram_are_drawn_in_one_order() -> None:
