@@ -1,17 +1,20 @@
 """Time, memory and agreement against what a user would pick instead: scanpy's PCA + Leiden, and scVI + Leiden.
 
-    python benchmarks/against.py [--cells 5000 50000 200000] [--thinned 12000 100000] [--files FILE ...] [--warm]
+    python benchmarks/against.py [--cells 5000 50000 200000] [--thinned 12000 100000] [--files FILE
+    ...] [--warm]
 
-Each method reads one h5ad in a process of its own and ends with labels, with nobody telling K; its seconds are those of
-that whole process after the start of Python, imports and reading included. The cells are
+Each method reads one h5ad in a process of its own and ends with labels, with nobody telling K; its
+seconds are those of that whole process after the start of Python, imports and reading included. The
+cells are
 
 - simulated ones x 2,000 genes of 12 types;
 - `--thinned`: those of 10X PBMC, repeated, each time with half of each cell's molecules at random;
 - `--files`: h5ad files of counts with types in ``obs["cell_type"]``.
 
-With `--warm` each method runs once on the same cells before it is timed, as in a session that goes on.
-Above `--up-to` cells only jojoscl is run, whose exponent of time over cells is fitted. scVI (scvi-tools) is skipped
-where it is not installed; it trains for its own number of epochs, or `--scvi-epochs`, which the table says.
+With `--warm` each method runs once on the same cells before it is timed, as in a session that goes
+on. Above `--up-to` cells only jojoscl is run, whose exponent of time over cells is fitted. scVI
+(scvi-tools) is skipped where it is not installed; it trains for its own number of epochs, or
+`--scvi-epochs`, which the table says.
 """
 
 from __future__ import annotations
@@ -157,7 +160,9 @@ def files(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
     yield from arguments.files
 
 
-def measured(method: str, path: Path, threads: int, arguments: argparse.Namespace) -> dict[str, Any]:
+def measured(
+    method: str, path: Path, threads: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
     command = [sys.executable, __file__, "--one", method, "--path", str(path)]
     command += ["--warm"] if arguments.warm else []
     if arguments.scvi_epochs:
@@ -172,10 +177,16 @@ def measured(method: str, path: Path, threads: int, arguments: argparse.Namespac
 def exponent(table: pd.DataFrame, least: int) -> float:
     """Return the slope of log seconds over log cells of jojoscl, on the simulated sets of `least` cells or more."""
     of = table[
-        (table["method"] == "jojoscl") & table["cells"].str.startswith("simulated") & (table["n_cells"] >= least)
+        (table["method"] == "jojoscl")
+        & table["cells"].str.startswith("simulated")
+        & (table["n_cells"] >= least)
     ]
     of = of[of["threads"] == of["threads"].min()]
-    return float(np.polyfit(np.log(of["n_cells"]), np.log(of["seconds"]), 1)[0]) if len(of) > 1 else np.nan
+    return (
+        float(np.polyfit(np.log(of["n_cells"]), np.log(of["seconds"]), 1)[0])
+        if len(of) > 1
+        else np.nan
+    )
 
 
 def main() -> None:
@@ -216,7 +227,10 @@ def main() -> None:
         table[f"{name} / scanpy"] = (table[name] / of.reindex(there).to_numpy()).round(2)
     print(table.drop(columns="stages").to_string(index=False))
     slopes = {least: round(exponent(table, least), 2) for least in (5_000, 50_000)}
-    print("jojoscl's seconds grow as cells to the power " + ", ".join(f"{e} from {n:,}" for n, e in slopes.items()))
+    print(
+        "jojoscl's seconds grow as cells to the power "
+        + ", ".join(f"{e} from {n:,}" for n, e in slopes.items())
+    )
     if arguments.scvi_epochs:
         print(f"scVI was trained for {arguments.scvi_epochs} epochs only")
     if arguments.json:

@@ -2,8 +2,9 @@
 
     python benchmarks/loader.py [--cells 200000] [--batch-size 4096] [--json FILE]
 
-Simulated cells of 2,000 genes, about 150 of them seen in a cell. Gathered is what the loader does in the main process;
-dense is what on_after_batch_transfer adds, on a GPU where there is one. The files are in the system's page cache.
+Simulated cells of 2,000 genes, about 150 of them seen in a cell. Gathered is what the loader does
+in the main process; dense is what on_after_batch_transfer adds, on a GPU where there is one. The
+files are in the system's page cache.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from jojoscl.data.preprocess import Preprocess, stored
-from jojoscl.data.simulate import simulate
-from jojoscl.training.datamodule import CellDataModule, dense
+from jojoscl.cells.preprocess import Preprocess, stored
+from jojoscl.datasets.simulate import simulate
+from jojoscl.networks.datamodule import CellDataModule, dense
 from jojoscl.utils.devices import sent
 from jojoscl.utils.files import whole_file
 
@@ -56,9 +57,17 @@ def main() -> None:
             rates[name] = cells_per_second(data, densify=False, device=device)
             if name == "store":
                 rates["store_dense"] = cells_per_second(data, densify=True, device=device)
-    rates |= {"ratio": rates["store"] / rates["memory"], "values_per_cell": seen, "threads": torch.get_num_threads()}
+    rates |= {
+        "ratio": rates["store"] / rates["memory"],
+        "values_per_cell": seen,
+        "threads": torch.get_num_threads(),
+    }
     print(f"{store.shape[0]} cells of {store.shape[1]} genes, {seen:.0f} values each, on {device}")
-    for name, what in (("store", "from the store"), ("store_dense", "and made dense"), ("memory", "from memory")):
+    for name, what in (
+        ("store", "from the store"),
+        ("store_dense", "and made dense"),
+        ("memory", "from memory"),
+    ):
         print(f"{what}: {rates[name]:,.0f} cells/s")
     print(f"ratio {rates['ratio']:.2f}")
     if arguments.json:

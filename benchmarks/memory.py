@@ -12,5 +12,7 @@ def peak_memory() -> float:
     """
     status = Path("/proc/self/status")
     if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            1e6 if sys.platform == "darwin" else 1e3
+        )
     return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e6

@@ -2,9 +2,10 @@
 
     python benchmarks/million.py [--cells 1000000] [--against 100000] [--json FILE]
 
-Simulated cells of 2,000 genes and 12 types are written to an h5ad in bands, then `jojoscl.cluster` is called on the
-backed file: preprocessing to a store, embedding, clusters. The same is done with a tenth of the cells.
-The ratio is that of seconds per cell; that of processor seconds does not depend on what else the machine does.
+Simulated cells of 2,000 genes and 12 types are written to an h5ad in bands, then `jojoscl.cluster`
+is called on the backed file: preprocessing to a store, embedding, clusters. The same is done with a
+tenth of the cells. The ratio is that of seconds per cell; that of processor seconds does not depend
+on what else the machine does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from memory import peak_memory
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
-from jojoscl.data.simulate import SimulatedDataset
+from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.utils.files import whole_file
 
 N_GENES, N_TYPES, BAND = 2000, 12, 10_000
@@ -37,7 +38,12 @@ N_GENES, N_TYPES, BAND = 2000, 12, 10_000
 def write_cells(path: Path, n_cells: int) -> None:
     """An h5ad of simulated cells, their types in obs; never more than a band of them in memory."""
     settings = SimulatedDataset(
-        n_cells=N_TYPES, n_genes=N_GENES, n_types=N_TYPES, library_size=170.0, dispersion=0.0, dropout=0.0
+        n_cells=N_TYPES,
+        n_genes=N_GENES,
+        n_types=N_TYPES,
+        library_size=170.0,
+        dispersion=0.0,
+        dropout=0.0,
     )
     profiles = settings.load().uns["simulated"]["profiles"]
     rng = np.random.default_rng(0)
@@ -46,8 +52,14 @@ def write_cells(path: Path, n_cells: int) -> None:
     obs = pd.DataFrame({"type": types.astype(str)}, index=[f"cell{i}" for i in range(n_cells)])
     ad.AnnData(obs=obs, shape=(n_cells, N_GENES)).write_h5ad(path)
     with h5py.File(path, "a") as file:
-        # Chunks of a size of their own: HDF5 chooses 4 KB for an empty matrix, and its index of them all takes 4 GB.
-        write_elem(file, "X", sp.csr_matrix((0, N_GENES), dtype=np.float32), dataset_kwargs={"chunks": (1 << 18,)})
+        # Chunks of a size of their own: HDF5 chooses 4 KB for an empty matrix, and its index of
+        # them all takes 4 GB.
+        write_elem(
+            file,
+            "X",
+            sp.csr_matrix((0, N_GENES), dtype=np.float32),
+            dataset_kwargs={"chunks": (1 << 18,)},
+        )
         x = sparse_dataset(file["X"])
         for start in range(0, n_cells, BAND):
             rows = slice(start, start + BAND)
@@ -94,12 +106,16 @@ def main() -> None:
         print(", ".join(f"{name} {value:,.6g}" for name, value in found[-1].items()), flush=True)
     few, many = found
     ratio, of_processor = (
-        many[name] / many["cells"] / (few[name] / few["cells"]) for name in ("seconds", "processor_seconds")
+        many[name] / many["cells"] / (few[name] / few["cells"])
+        for name in ("seconds", "processor_seconds")
     )
     print(f"ratio of seconds per cell {ratio:.2f}, of processor seconds {of_processor:.2f}")
     if arguments.json:
         with whole_file(arguments.json) as path:
-            path.write_text(json.dumps(many | {"ratio": ratio, "processor_ratio": of_processor, "against": few}) + "\n")
+            path.write_text(
+                json.dumps(many | {"ratio": ratio, "processor_ratio": of_processor, "against": few})
+                + "\n"
+            )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
     JOJOSCL_DATA_ROOT=... python benchmarks/new_cells.py [--sets yan ...] [--splits 5]
 
-A row a set: the share of the fit's cells whose predicted label is the fitted one, and their ARI; of a random fifth of
-the cells, predicted by a model of the others, the ARI with a clustering of all; that of the two clusterings on the
-cells that both have seen; AUROC of the confidence for predictions that agree; ARI with the types, predicted and
-clustered; the ARI with the prediction from all genes where a share of the genes of the new cells is taken away.
+A row a set: the share of the fit's cells whose predicted label is the fitted one, and their ARI; of
+a random fifth of the cells, predicted by a model of the others, the ARI with a clustering of all;
+that of the two clusterings on the cells that both have seen; AUROC of the confidence for
+predictions that agree; ARI with the types, predicted and clustered; the ARI with the prediction
+from all genes where a share of the genes of the new cells is taken away.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def row(adata: AnnData, n_splits: int) -> dict[str, float]:
         few = {}
         for share in MISSING if seed < 2 else ():
             kept = cells[:, rng.random(adata.n_vars) > share].copy()
-            few[f"genes -{share}"] = adjusted_rand_score(found.labels, model.predict(kept, max_missing=1).labels)
+            few[f"genes -{share}"] = adjusted_rand_score(
+                found.labels, model.predict(kept, max_missing=1).labels
+            )
         splits.append(
             {
                 "hold-out": adjusted_rand_score(of_all[new], found.labels),
@@ -56,10 +59,16 @@ def row(adata: AnnData, n_splits: int) -> dict[str, float]:
         )
         same, other = linear_sum_assignment(-contingency_matrix(of_all[~new], model.labels_))
         name = dict(zip(other, np.unique(of_all[~new])[same], strict=True))
-        agree += [name.get(label) == true for label, true in zip(found.labels, of_all[new], strict=True)]
+        agree += [
+            name.get(label) == true for label, true in zip(found.labels, of_all[new], strict=True)
+        ]
         confidence += found.obs["confidence"].tolist()
     auroc = roc_auc_score(agree, confidence) if 0 < np.mean(agree) < 1 else np.nan
-    told = {"equal": np.mean(fitted == of_all), "ARI of the fit": adjusted_rand_score(of_all, fitted), "AUROC": auroc}
+    told = {
+        "equal": np.mean(fitted == of_all),
+        "ARI of the fit": adjusted_rand_score(of_all, fitted),
+        "AUROC": auroc,
+    }
     return told | pd.DataFrame(splits).mean().to_dict()
 
 

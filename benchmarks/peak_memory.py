@@ -33,13 +33,26 @@ def main() -> None:
             "data.n_types=19",
         ]
         where = [f"paths.runs={folder}/runs", f"paths.cache={folder}/cache"]
-        command = [sys.executable, "-c", "from jojoscl.runner.cli import main; main()", *data, *where]
-        subprocess.run([*command, f"trainer.max_epochs={arguments.epochs}", "trainer.progress_bar=false"], check=True)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        command = [
+            sys.executable,
+            "-c",
+            "from jojoscl.runner.cli import main; main()",
+            *data,
+            *where,
+        ]
+        subprocess.run(
+            [*command, f"trainer.max_epochs={arguments.epochs}", "trainer.progress_bar=false"],
+            check=True,
+        )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
     print(f"peak memory {peak / 1e9:.2f} GB")
     if arguments.json:
         with whole_file(arguments.json) as path:
-            path.write_text(json.dumps({"method": arguments.method, "peak_gb": round(peak / 1e9, 2)}) + "\n")
+            path.write_text(
+                json.dumps({"method": arguments.method, "peak_gb": round(peak / 1e9, 2)}) + "\n"
+            )
 
 
 if __name__ == "__main__":

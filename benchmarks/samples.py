@@ -2,8 +2,8 @@
 
     JOJOSCL_DATA_ROOT=... python benchmarks/samples.py [--only baron simulated ...] [--seeds 3]
 
-ARI with the types and iLISI (0: no neighbor is of another sample, 1: mixed) without and with batch_key, K given. The
-LISI is harmonypy's.
+ARI with the types and iLISI (0: no neighbor is of another sample, 1: mixed) without and with
+batch_key, K given. The LISI is harmonypy's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harmonypy.lisi import compute_lisi
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
-from jojoscl.clustering.samples import without_samples
+from jojoscl.core.samples import without_samples
 
 
 def shifted(adata: AnnData, samples: np.ndarray, rng: np.random.Generator, sd: float) -> AnnData:
@@ -30,7 +30,9 @@ def shifted(adata: AnnData, samples: np.ndarray, rng: np.random.Generator, sd: f
     factor = np.exp(sd * rng.standard_normal(shape) * (rng.random(shape) < 0.3))
     x = adata.X.tocoo()
     counts = rng.poisson(x.data * factor[samples[x.row], x.col]).astype(np.float32)
-    changed = AnnData(sp.csr_matrix((counts, (x.row, x.col)), x.shape), obs=adata.obs, var=adata.var)
+    changed = AnnData(
+        sp.csr_matrix((counts, (x.row, x.col)), x.shape), obs=adata.obs, var=adata.var
+    )
     changed.X.eliminate_zeros()
     return changed
 
@@ -53,7 +55,9 @@ def sets() -> Iterator[tuple[str, AnnData, np.ndarray]]:
     yield "baron_mouse, mice", cells, np.asarray(cells.obs_names.str.contains("mouse2")).astype(int)
     yield "baron_mouse, libraries", cells, pd.factorize(cells.obs_names.str.split(".").str[0])[0]
     cells = jojoscl.load_dataset("human_brain")
-    table = pd.read_csv(Path(os.environ["JOJOSCL_DATA_ROOT"]) / "darmanis_meta.csv.gz", sep="\t", index_col=0)
+    table = pd.read_csv(
+        Path(os.environ["JOJOSCL_DATA_ROOT"]) / "darmanis_meta.csv.gz", sep="\t", index_col=0
+    )
     donor = table.loc[cells.obs_names, "experiment_sample_name"].astype(str)
     large = (donor.map(donor.value_counts()) >= 10).to_numpy()
     yield "human_brain, samples", cells[large].copy(), pd.factorize(donor[large])[0]
@@ -71,9 +75,14 @@ def row(adata: AnnData, samples: np.ndarray, n_seeds: int) -> dict[str, float]:
             scores.append(adjusted_rand_score(types, model.labels_))
         h = model.embedding if key is None else without_samples(model.embedding, samples, seed=seed)
         labels = pd.DataFrame({"sample": samples.astype(str)})
-        lisi = compute_lisi(h.astype(float), labels, ["sample"], perplexity=min(30, len(samples) // 10)).mean()
+        lisi = compute_lisi(
+            h.astype(float), labels, ["sample"], perplexity=min(30, len(samples) // 10)
+        ).mean()
         name = "without" if key is None else "with"
-        found |= {f"ARI {name}": np.mean(scores), f"iLISI {name}": (lisi - 1) / (len(set(samples)) - 1)}
+        found |= {
+            f"ARI {name}": np.mean(scores),
+            f"iLISI {name}": (lisi - 1) / (len(set(samples)) - 1),
+        }
     return found
 
 

@@ -15,8 +15,8 @@ import scanpy as sc
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
-from jojoscl.data.cells import as_cells
-from jojoscl.methods.splits import half_clusters, tested
+from jojoscl.cells.checks import as_cells
+from jojoscl.tools.splits import half_clusters, tested
 
 RUNS = 200
 NULLS = {
@@ -30,7 +30,9 @@ NAMED = ("yan", "human_brain", "baron_mouse", "bladder", "worm_neuron", "pbmc_10
 MOST_CELLS = 20_000
 
 
-def tables(adata: anndata.AnnData, k: int, seed: int, **settings: object) -> tuple[list[float], int]:
+def tables(
+    adata: anndata.AnnData, k: int, seed: int, **settings: object
+) -> tuple[list[float], int]:
     """Return the adjusted p values, and how many clusters are kept of k."""
     adata.obs["asked"] = [str(i % k) for i in range(adata.n_obs)]  # only their number counts
     table = jojoscl.split_tests(adata, "asked", method=jojoscl.JojoSCL(**settings), seed=seed)
@@ -44,7 +46,10 @@ def calibration() -> None:
     print("|---|---|---|---|---|")
     for name, how in NULLS.items():
         for k in (2, 5):
-            p = [tables(jojoscl.simulate(300, 500, 1, seed=s, **how), k, s, n_draws=1)[0] for s in range(RUNS)]
+            p = [
+                tables(jojoscl.simulate(300, 500, 1, seed=s, **how), k, s, n_draws=1)[0]
+                for s in range(RUNS)
+            ]
             least = np.array([min(values) for values in p])
             root = np.median([values[0] for values in p])
             shares = [f"{100 * np.mean(least <= level):.1f} %" for level in (0.05, 0.01)]
@@ -59,9 +64,19 @@ def power(runs: int = 50) -> None:
     for sd in (0.3, 0.5, 0.6, 0.7, 0.8, 1.0, 1.5):
         split, ari = [], []
         for s in range(runs):
-            adata = jojoscl.simulate(300, 500, 2, fold_change_sd=sd, type_sizes=[1, 1], dropout=0, seed=s)
-            how = {"n_clusters": 2, "method": jojoscl.JojoSCL(n_draws=1), "layer": None, "kind": "auto", "seed": s}
-            half = half_clusters(adata, "cell_type", **how)  # whose types only lend the clusters their names
+            adata = jojoscl.simulate(
+                300, 500, 2, fold_change_sd=sd, type_sizes=[1, 1], dropout=0, seed=s
+            )
+            how = {
+                "n_clusters": 2,
+                "method": jojoscl.JojoSCL(n_draws=1),
+                "layer": None,
+                "kind": "auto",
+                "seed": s,
+            }
+            half = half_clusters(
+                adata, "cell_type", **how
+            )  # whose types only lend the clusters their names
             split.append(bool(tested(half, 0.05)[0]["kept"][0]))
             ari.append(adjusted_rand_score(adata.obs["cell_type"], half.labels))
         print(f"| {sd} | {100 * np.mean(split):.0f} % | {np.mean(ari):.2f} |", flush=True)
@@ -69,10 +84,15 @@ def power(runs: int = 50) -> None:
 
 def markers(runs: int = 50) -> None:
     """Share of genes with p < .01, and of runs with any gene at 5 % after Benjamini and Hochberg, in one type."""
-    print(f"\n| One type of 300 cells, 500 genes, K = 3, {runs} runs | Way | p < .01 | Runs with a marker at 5 % |")
+    print(
+        f"\n| One type of 300 cells, 500 genes, K = 3, {runs} runs | Way | p < .01 | Runs with a marker at 5 % |"
+    )
     print("|---|---|---|---|")
     for name, how in list(NULLS.items())[:2]:
-        tables: dict[str, list[pd.DataFrame]] = {"Halves (`jojoscl.markers`)": [], "Circular (scanpy, Wilcoxon)": []}
+        tables: dict[str, list[pd.DataFrame]] = {
+            "Halves (`jojoscl.markers`)": [],
+            "Circular (scanpy, Wilcoxon)": [],
+        }
         for s in range(runs):
             adata = jojoscl.simulate(300, 500, 1, seed=s, **how)
             jojoscl.cluster(adata, 3, n_draws=1)
@@ -96,10 +116,19 @@ def _any(table: pd.DataFrame) -> bool:
 
 
 def real(folder: Path | None) -> None:
-    columns = ["Set", "Cells", "Types", "Kept of as many", "Kept of twice as many", "Of the largest type alone, of 2"]
+    columns = [
+        "Set",
+        "Cells",
+        "Types",
+        "Kept of as many",
+        "Kept of twice as many",
+        "Of the largest type alone, of 2",
+    ]
     print(f"\n| {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|")
-    sources: dict[str, Path | None] = {path.stem: path for path in sorted(folder.glob("*.h5ad"))} if folder else {}
+    sources: dict[str, Path | None] = (
+        {path.stem: path for path in sorted(folder.glob("*.h5ad"))} if folder else {}
+    )
     for name, path in (sources | dict.fromkeys(NAMED)).items():
         try:
             adata = anndata.read_h5ad(path) if path else jojoscl.load_dataset(name)

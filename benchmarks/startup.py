@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--repeats 7] [--json FILE]
 
-Each is timed in processes of its own, in turn, so that both see the same state of the machine; medians. The first of
-each fills the disk's cache and does not count.
+Each is timed in processes of its own, in turn, so that both see the same state of the machine;
+medians. The first of each fills the disk's cache and does not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ TIMED = "import time; begin = time.perf_counter(); {}; print(time.perf_counter()
 
 def seconds(code: str) -> float:
     """Return the seconds that `code` takes in a fresh process, the start of Python aside."""
-    done = subprocess.run([sys.executable, "-c", TIMED.format(code)], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TIMED.format(code)], stdout=subprocess.PIPE, text=True, check=True
+    )
     return float(done.stdout)
 
 
@@ -42,7 +44,9 @@ def main() -> None:
     print(f"ratio {found['ratio']:.2f}")
     if arguments.json:
         with whole_file(arguments.json) as path:
-            path.write_text(json.dumps({name: round(value, 3) for name, value in found.items()}) + "\n")
+            path.write_text(
+                json.dumps({name: round(value, 3) for name, value in found.items()}) + "\n"
+            )
 
 
 if __name__ == "__main__":

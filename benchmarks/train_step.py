@@ -1,15 +1,16 @@
 """Time of an epoch of JojoSCL's training loop against the bare matrix products of that epoch, in one run.
 
-The loop is what `method=jojoscl_released` runs, with a SURE term that has a value (`sure=two_view`): batches, two
-views, both encoders and heads, all losses, backward, Adam, momentum update and logging, under Lightning. The bare
-products are the encoder's alone, by torch's `@`: query forward and backward, key forward. They alternate by epoch, so
-both see the same state of the machine. Renewing the temporal clusters, once an epoch, is a pass over all cells and
-K-means: it is timed apart and printed beside.
+The loop is what `method=jojoscl_released` runs, with a SURE term that has a value
+(`sure=two_view`): batches, two views, both encoders and heads, all losses, backward, Adam, momentum
+update and logging, under Lightning. The bare products are the encoder's alone, by torch's `@`:
+query forward and backward, key forward. They alternate by epoch, so both see the same state of the
+machine. Renewing the temporal clusters, once an epoch, is a pass over all cells and K-means: it is
+timed apart and printed beside.
 
     python benchmarks/train_step.py [--epochs 30] [--threads 2] [--compile] [--json FILE]
 
-10X PBMC is used where JOJOSCL_DATA_ROOT has it, random numbers of its size elsewhere: the time does not depend on
-the values.
+10X PBMC is used where JOJOSCL_DATA_ROOT has it, random numbers of its size elsewhere: the time does
+not depend on the values.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ import lightning as L
 import numpy as np
 import torch
 
-from jojoscl.data.datasets import load_dataset
+from jojoscl.datasets.load import load_dataset
+from jojoscl.networks.callbacks import TemporalClusters
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.fit import fit
+from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import compose
 from jojoscl.runner.registry import build
-from jojoscl.training.callbacks import TemporalClusters
-from jojoscl.training.datamodule import CellDataModule
-from jojoscl.training.fit import fit
-from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.files import whole_file
 
 
@@ -49,7 +50,9 @@ class BareProducts(Clock):
 
     def __init__(self, dims: list[int], batches: list[int], epoch: Clock) -> None:
         self.epoch = epoch
-        self.shapes = [(b, n_in, n_out) for b in batches for n_in, n_out in itertools.pairwise(dims)]
+        self.shapes = [
+            (b, n_in, n_out) for b in batches for n_in, n_out in itertools.pairwise(dims)
+        ]
         largest = max(batches)
         self.x = {n: torch.randn(largest, n) for n in dims}
         self.w = {(i, o): torch.randn(o, i) for i, o in itertools.pairwise(dims)}
@@ -108,13 +111,17 @@ def main() -> None:
     timer = BareProducts([x.shape[1], *method.encoder_dims], batches, epoch)
     how = {"threads": arguments.threads, "compile": arguments.compile}
     run = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False, **how))
-    fit(module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, TemporalClusters(), timer])
+    fit(
+        module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, TemporalClusters(), timer]
+    )
 
     times = {"loop_s": timer.loop, "bare_s": timer.bare, "clusters_s": timer.clusters}
     seconds = {name: statistics.median(values[2:]) for name, values in times.items()}
     ratio = seconds["loop_s"] / seconds["bare_s"]
     print("an epoch: " + ", ".join(f"{name} {value:.3f}" for name, value in seconds.items()))
-    print(f"ratio {ratio:.2f}, with temporal clusters {ratio + seconds['clusters_s'] / seconds['bare_s']:.2f}")
+    print(
+        f"ratio {ratio:.2f}, with temporal clusters {ratio + seconds['clusters_s'] / seconds['bare_s']:.2f}"
+    )
     if arguments.json:
         with whole_file(arguments.json) as path:
             path.write_text(json.dumps(seconds | {"ratio": ratio} | how) + "\n")

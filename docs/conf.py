@@ -24,7 +24,9 @@ include_patterns = [
 nb_execution_mode = "off"  # they are kept executed: make notebooks
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
-suppress_warnings = ["toc.not_included"]  # tables and texts of studies are linked where they are spoken of
+suppress_warnings = [
+    "toc.not_included"
+]  # tables and texts of studies are linked where they are spoken of
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

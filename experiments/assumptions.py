@@ -7,8 +7,9 @@
     python -m experiments assumptions uneven                          # one type that is larger than the others
     python -m experiments assumptions cost                            # time of a step by cells, dimensions, clusters
 
-Each writes experiments/results/assumptions/<study>.csv and experiments/figures/assumptions_<study>.png. What stands in
-the table is not computed again. The annotated types are looked at here; nothing that is learnt here clusters cells.
+Each writes experiments/results/assumptions/<study>.csv and
+experiments/figures/assumptions_<study>.png. What stands in the table is not computed again. The
+annotated types are looked at here; nothing that is learnt here clusters cells.
 """
 
 from __future__ import annotations
@@ -36,11 +37,9 @@ from torch import Tensor
 
 from experiments import assumptions_figures as pictures
 from experiments.text import FIGURES, RESULTS, save
-from jojoscl.clustering.kmeans import kmeans
-from jojoscl.data.cells import without_labels
-from jojoscl.data.simulate import SimulatedDataset
-from jojoscl.methods.paper.method import PaperJojoSCL
-from jojoscl.model.shrinkage import (
+from jojoscl.cells.checks import without_labels
+from jojoscl.core.kmeans import kmeans
+from jojoscl.core.shrinkage import (
     cluster_stats,
     loss_centroid,
     loss_released,
@@ -52,11 +51,13 @@ from jojoscl.model.shrinkage import (
     sigma2_within,
     tau2_sure,
 )
+from jojoscl.datasets.simulate import SimulatedDataset
+from jojoscl.networks.callbacks import TemporalClusters
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.fit import fit
+from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import build, compose
-from jojoscl.training.callbacks import TemporalClusters
-from jojoscl.training.datamodule import CellDataModule
-from jojoscl.training.fit import fit
-from jojoscl.training.settings import Run, TrainerSettings
 from jojoscl.utils.files import whole_file
 
 SETS = ["pbmc_10x", "bladder", "human_brain", "yan", "baron_mouse", "worm_neuron"]
@@ -69,7 +70,9 @@ STARTS = ["kmeans", "spectral", "truth", "random"]
 def typed_cells(data: str) -> tuple[AnnData, np.ndarray]:
     """Cells of a set without their labels, and the labels (n,) as numbers."""
     cells = build(compose([f"data={data}"]).data).load()
-    return without_labels(cells), np.unique(cells.obs["cell_type"].astype(str), return_inverse=True)[1]
+    return without_labels(cells), np.unique(
+        cells.obs["cell_type"].astype(str), return_inverse=True
+    )[1]
 
 
 def method_of(name: str) -> Any:
@@ -81,19 +84,20 @@ def quiet(epochs: int) -> Run:
     return Run(trainer=TrainerSettings(max_epochs=epochs, accelerator="cpu", progress_bar=False))
 
 
-# ---- (a) are the coordinates of a type's cells normal? -----------------------------------------------------------
+# ---- (a) are the coordinates of a type's cells normal? -------------------------------------------
 
 
 def normality(x: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     """Tests of each coordinate of x (n, d) within each label, mean and variance unknown.
 
-    Kolmogorov-Smirnov with Lilliefors' distribution, and Anderson-Darling. Coordinates that do not vary within a label
-    are not tested.
+    Kolmogorov-Smirnov with Lilliefors' distribution, and Anderson-Darling. Coordinates that do not
+    vary within a label are not tested.
 
     Returns
     -------
-    A row a test and label: `n_cells`, `n_tested` coordinates, the share `rejected` each at level 5 %, and `discovered`
-    with 5 % false discoveries among all labels and coordinates (Benjamini-Hochberg).
+    A row a test and label: `n_cells`, `n_tested` coordinates, the share `rejected` each at level 5
+    %, and `discovered` with 5 % false discoveries among all labels and coordinates
+    (Benjamini-Hochberg).
     """
     parts = []
     for label, n in zip(*np.unique(labels, return_counts=True), strict=True):
@@ -102,14 +106,21 @@ def normality(x: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
         if n < FEWEST or members.shape[1] == 0:
             continue
         tests = {
-            "Kolmogorov-Smirnov": [lilliefors(column, "norm", pvalmethod="approx")[1] for column in members.T],
+            "Kolmogorov-Smirnov": [
+                lilliefors(column, "norm", pvalmethod="approx")[1] for column in members.T
+            ],
             "Anderson-Darling": anderson_darling(members),
         }
-        parts += [pd.DataFrame({"test": name, "label": label, "n_cells": n, "p": p}) for name, p in tests.items()]
+        parts += [
+            pd.DataFrame({"test": name, "label": label, "n_cells": n, "p": p})
+            for name, p in tests.items()
+        ]
     if not parts:
         raise SystemExit(f"No type has {FEWEST} cells: there is nothing to test.")
     table = pd.concat(parts)
-    found = table.groupby("test")["p"].transform(lambda p: multipletests(p, LEVEL, method="fdr_bh")[0])
+    found = table.groupby("test")["p"].transform(
+        lambda p: multipletests(p, LEVEL, method="fdr_bh")[0]
+    )
     table = table.assign(rejected=table["p"] < LEVEL, discovered=found.astype(bool))
     groups = table.groupby(["test", "label", "n_cells"])
     return groups.agg(
@@ -121,7 +132,9 @@ def anderson_darling(x: np.ndarray) -> np.ndarray:
     """p-values (d,) of the columns of x (n, d), mean and variance unknown."""
     with np.errstate(all="ignore"):
         statistic, p = normal_ad(x, axis=0)
-    return np.where(statistic <= 13, p, 0)  # beyond, p < 1e-30, but the approximation turns and rises above 1
+    return np.where(
+        statistic <= 13, p, 0
+    )  # beyond, p < 1e-30, but the approximation turns and rises above 1
 
 
 def measure_normality(data: str, space: str, seed: int, epochs: int) -> pd.DataFrame:
@@ -129,11 +142,13 @@ def measure_normality(data: str, space: str, seed: int, epochs: int) -> pd.DataF
     cells, types = typed_cells(data)
     if space == "genes":
         return normality(method_of("jojoscl_paper").preprocess(cells).X, types)
-    result = method_of(space).fit_predict(cells, len(np.unique(types)), seed=seed, run=quiet(epochs))
+    result = method_of(space).fit_predict(
+        cells, len(np.unique(types)), seed=seed, run=quiet(epochs)
+    )
     return normality(result.embedding, types)
 
 
-# ---- (b) is the estimated risk the true one where counts are zero-inflated? --------------------------------------
+# ---- (b) is the estimated risk the true one where counts are zero-inflated? ----------------------
 
 
 def draws(dropout: float, seed: int, n_draws: int = 42) -> tuple[np.ndarray, np.ndarray]:
@@ -143,11 +158,18 @@ def draws(dropout: float, seed: int, n_draws: int = 42) -> tuple[np.ndarray, np.
     """
     data = SimulatedDataset(n_cells=400, n_genes=500, dropout=dropout, seed=seed)
     cells = data.load()
-    types, library = cells.obs["cell_type"].cat.codes.to_numpy(), cells.obs["library_size"].to_numpy()
+    types, library = (
+        cells.obs["cell_type"].cat.codes.to_numpy(),
+        cells.obs["library_size"].to_numpy(),
+    )
 
     def logarithms(draw: int) -> np.ndarray:
         rng = np.random.default_rng((seed, draw))
-        counts = data.draw(rng, types, library, cells.uns["simulated"]["profiles"]).toarray().astype(np.float64)
+        counts = (
+            data.draw(rng, types, library, cells.uns["simulated"]["profiles"])
+            .toarray()
+            .astype(np.float64)
+        )
         totals = counts.sum(1, keepdims=True)
         return np.log1p(counts / totals * np.median(totals))
 
@@ -158,15 +180,17 @@ def draws(dropout: float, seed: int, n_draws: int = 42) -> tuple[np.ndarray, np.
 def risks(x1: Tensor, x2: Tensor, theta: Tensor, labels: Tensor) -> dict[str, float]:
     """Risk per coordinate of shrinking x1 (n, d) toward the means of `labels`, its noise told by the second view x2.
 
-    `estimated` is SURE, form (B); `true` is the squared distance to theta (n, d); `unshrunk` that of x1 itself;
-    `released` the estimate of the released code.
+    `estimated` is SURE, form (B); `true` is the squared distance to theta (n, d); `unshrunk` that
+    of x1 itself; `released` the estimate of the released code.
     """
     k, n_dims = int(labels.max()) + 1, x1.shape[1]
     stats, sigma2 = cluster_stats(x1, labels, k), sigma2_two_views(x1, x2, labels, k)
     b = shrinkage_weight(sigma2, tau2_sure(sigma2_within(stats, n_dims), sigma2))
     shrunk = shrink(x1, stats.mean[labels], b[labels])
     return {
-        "estimated": float(risk_sample_mean(stats.ss, stats.n, sigma2, b, n_dims).sum() / x1.numel()),
+        "estimated": float(
+            risk_sample_mean(stats.ss, stats.n, sigma2, b, n_dims).sum() / x1.numel()
+        ),
         "true": float((shrunk - theta).square().mean()),
         "unshrunk": float((x1 - theta).square().mean()),
         "released": float(loss_released(x1, labels, k) / x1.numel()),
@@ -189,7 +213,7 @@ def measure_risk(dropout: float, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# ---- (c, d) how the temporal labels begin, and how they and their centroids settle ------------------------------
+# ---- (c, d) how the temporal labels begin, and how they and their centroids settle ---------------
 
 
 def first_labels(x: np.ndarray, truth: np.ndarray, start: str, seed: int) -> np.ndarray:
@@ -204,7 +228,9 @@ def first_labels(x: np.ndarray, truth: np.ndarray, start: str, seed: int) -> np.
         return kmeans(scores, k, seed=seed)[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a neighbor graph in parts
-        spectral = SpectralClustering(k, affinity="nearest_neighbors", assign_labels="cluster_qr", random_state=seed)
+        spectral = SpectralClustering(
+            k, affinity="nearest_neighbors", assign_labels="cluster_qr", random_state=seed
+        )
         return spectral.fit_predict(scores)
 
 
@@ -225,16 +251,24 @@ class Trajectory(TemporalClusters):
             labels = module.labels.numpy().copy()
         super().on_train_epoch_start(trainer, module)
         self.rows.append(
-            {"epoch": trainer.current_epoch, **changes(centroids, module.centroids, labels, module.labels.numpy())}
+            {
+                "epoch": trainer.current_epoch,
+                **changes(centroids, module.centroids, labels, module.labels.numpy()),
+            }
         )
         self.rows[-1]["ari_truth"] = adjusted_rand_score(self.truth, module.labels.numpy())
 
 
-def changes(before: Tensor, after: Tensor, labels_before: np.ndarray, labels_after: np.ndarray) -> dict[str, float]:
+def changes(
+    before: Tensor, after: Tensor, labels_before: np.ndarray, labels_after: np.ndarray
+) -> dict[str, float]:
     """`movement` of the centroids (K, d) relative to their spread, root mean squares; ARI of old and new labels."""
     spread = (after - after.mean(0)).square().sum(1).mean().sqrt().clamp(min=1e-12)
     movement = (after - before).square().sum(1).mean().sqrt() / spread
-    return {"movement": float(movement), "ari_previous": adjusted_rand_score(labels_before, labels_after)}
+    return {
+        "movement": float(movement),
+        "ari_previous": adjusted_rand_score(labels_before, labels_after),
+    }
 
 
 def measure_training(data: str, start: str, seed: int, epochs: int) -> pd.DataFrame:
@@ -249,13 +283,16 @@ def measure_training(data: str, start: str, seed: int, epochs: int) -> pd.DataFr
     return pd.DataFrame(watched.rows).merge(pd.DataFrame(history.rows), on="epoch")
 
 
-# ---- (e) how well a cluster's prior variance is known, by its size ----------------------------------------------
+# ---- (e) how well a cluster's prior variance is known, by its size -------------------------------
 
 
-def tau2_errors(sizes: list[int], seed: int, *, n_dims: int = 32, n_draws: int = 200) -> pd.DataFrame:
+def tau2_errors(
+    sizes: list[int], seed: int, *, n_dims: int = 32, n_draws: int = 200
+) -> pd.DataFrame:
     """Root mean square error and bias of tau2 of clusters of these sizes, drawn together, sigma2 = 0.3 and tau2 = 1.2.
 
-    `expected` is (sigma2 + tau2) sqrt(2 / (d (N - 1))), the standard deviation of the variance within a cluster.
+    `expected` is (sigma2 + tau2) sqrt(2 / (d (N - 1))), the standard deviation of the variance
+    within a cluster.
     """
     sigma2, tau2 = 0.3, 1.2
     g = torch.Generator().manual_seed(seed)
@@ -269,7 +306,12 @@ def tau2_errors(sizes: list[int], seed: int, *, n_dims: int = 32, n_draws: int =
     n = np.array(sizes)
     expected = (sigma2 + tau2) * np.sqrt(2 / (n_dims * (n - 1)))
     return pd.DataFrame(
-        {"n_cells": n, "rmse": errors.square().mean(0).sqrt(), "bias": errors.mean(0), "expected": expected}
+        {
+            "n_cells": n,
+            "rmse": errors.square().mean(0).sqrt(),
+            "bias": errors.mean(0),
+            "expected": expected,
+        }
     )
 
 
@@ -277,7 +319,7 @@ def measure_sizes(n_dims: int, seed: int) -> pd.DataFrame:
     return tau2_errors([3, 5, 10, 20, 50, 100, 200, 500, 1000], seed, n_dims=n_dims)
 
 
-# ---- (f) one type that is larger than the others -----------------------------------------------------------------
+# ---- (f) one type that is larger than the others -------------------------------------------------
 
 
 def uneven_cells(ratio: int, seed: int) -> SimulatedDataset:
@@ -289,8 +331,8 @@ def uneven_cells(ratio: int, seed: int) -> SimulatedDataset:
 def measure_uneven(ratio: int, sure: str, seed: int, epochs: int) -> pd.DataFrame:
     """Cluster uneven cells by the paper's method.
 
-    `rare` is the share of the cells of the three smaller types that are in the cluster matched to their type, and
-    `largest` the share of all cells that the largest cluster has.
+    `rare` is the share of the cells of the three smaller types that are in the cluster matched to
+    their type, and `largest` the share of all cells that the largest cluster has.
     """
     cells = uneven_cells(ratio, seed).load()
     truth = cells.obs["cell_type"].cat.codes.to_numpy()
@@ -299,11 +341,15 @@ def measure_uneven(ratio: int, sure: str, seed: int, epochs: int) -> pd.DataFram
     table = contingency_matrix(truth, labels)
     types, clusters = linear_sum_assignment(-table)
     rare = table[types, clusters][types > 0].sum() / table[1:].sum()
-    scores = {"ari": adjusted_rand_score(truth, labels), "rare": rare, "largest": table.sum(0).max() / len(truth)}
+    scores = {
+        "ari": adjusted_rand_score(truth, labels),
+        "rare": rare,
+        "largest": table.sum(0).max() / len(truth),
+    }
     return pd.DataFrame([scores])
 
 
-# ---- (g) what a step costs ---------------------------------------------------------------------------------------
+# ---- (g) what a step costs -----------------------------------------------------------------------
 
 COSTS = {"n_cells": [2**i for i in range(10, 18)], "n_dims": [2**i for i in range(4, 12)],
          "n_clusters": [2**i for i in range(2, 12)]}  # fmt: skip
@@ -338,14 +384,23 @@ def measure_cost(axis: str, repeats: int) -> pd.DataFrame:
             for name, function in functions.items():
                 started = time.process_time()
                 function()
-                least[name, size] = min(least.get((name, size), np.inf), time.process_time() - started)
-    return pd.DataFrame([{"term": name, "size": size, "seconds": seconds} for (name, size), seconds in least.items()])
+                least[name, size] = min(
+                    least.get((name, size), np.inf), time.process_time() - started
+                )
+    return pd.DataFrame(
+        [
+            {"term": name, "size": size, "seconds": seconds}
+            for (name, size), seconds in least.items()
+        ]
+    )
 
 
-# ---- tables and figures ------------------------------------------------------------------------------------------
+# ---- tables and figures --------------------------------------------------------------------------
 
 
-def resumed(path: Path, units: Iterable[dict[str, Any]], measure: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+def resumed(
+    path: Path, units: Iterable[dict[str, Any]], measure: Callable[..., pd.DataFrame]
+) -> pd.DataFrame:
     """The table in `path` with the rows of all `units`; those that it has are not measured again."""
     table = pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
     for unit in units:
@@ -373,7 +428,9 @@ def units(study: str, data: list[str], seeds: list[int], epochs: int) -> list[di
         "risk": grid_of(dropout=[round(0.1 * i, 1) for i in range(10)], seed=seeds),
         "training": grid_of(data=data, start=STARTS, seed=seeds, epochs=[epochs]),
         "sizes": grid_of(n_dims=[8, 32, 128], seed=seeds),
-        "uneven": grid_of(ratio=[1, 3, 10, 30], sure=["none", "two_view", "centroid"], seed=seeds, epochs=[epochs]),
+        "uneven": grid_of(
+            ratio=[1, 3, 10, 30], sure=["none", "two_view", "centroid"], seed=seeds, epochs=[epochs]
+        ),
         "cost": grid_of(axis=COSTS, repeats=[15]),
     }[study]
 
@@ -390,16 +447,22 @@ STUDIES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame], A
 
 def main(arguments: Sequence[str]) -> None:
     """Measure what the tables lack, and draw them."""
-    parser = argparse.ArgumentParser("python -m experiments assumptions", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m experiments assumptions", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--data", nargs="+", default=SETS, help="names as in conf/data")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--results", type=Path, default=RESULTS / "assumptions")
     parser.add_argument("--figures", type=Path, default=FIGURES)
-    parser.add_argument("--drawn-only", action="store_true", help="measure nothing: draw the table as it is")
+    parser.add_argument(
+        "--drawn-only", action="store_true", help="measure nothing: draw the table as it is"
+    )
     chosen = parser.parse_args(arguments)
     measure, draw = STUDIES[chosen.study]
-    missing = [] if chosen.drawn_only else units(chosen.study, chosen.data, chosen.seeds, chosen.epochs)
+    missing = (
+        [] if chosen.drawn_only else units(chosen.study, chosen.data, chosen.seeds, chosen.epochs)
+    )
     table = resumed(chosen.results / f"{chosen.study}.csv", missing, measure)
     save(draw(table), chosen.figures / f"assumptions_{chosen.study}.png", dpi=120)

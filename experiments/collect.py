@@ -5,10 +5,10 @@
     python -m experiments collect runs/sure_weight experiments/results/sure_weight.csv --spread
     python -m experiments collect runs/wandb_ablation experiments/results/wandb_ablation.csv --wandb
 
-A run by selection=oracle gives two rows: the epoch that the true labels chose, and its last epoch (selection=last),
-which no label touched. Runs that failed go into NAME_failed.csv beside the table. --spread adds what the embeddings
-look like (spread.py). --wandb reads the offline files that logger=wandb left, in place of the runs' own
-(wandb_files.py).
+A run by selection=oracle gives two rows: the epoch that the true labels chose, and its last epoch
+(selection=last), which no label touched. Runs that failed go into NAME_failed.csv beside the table.
+--spread adds what the embeddings look like (spread.py). --wandb reads the offline files that
+logger=wandb left, in place of the runs' own (wandb_files.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ from jojoscl.utils.files import whole_file
 def markdown(runs: pd.DataFrame) -> str:
     """Return a table, a row a dataset and a column a method: ARI / NMI, mean +- sd (seeds), beside the published."""
     runs = told(runs)
-    runs = runs.assign(column=runs["method"].where(runs["selection"] == "last", runs["method"] + ", picked by labels"))
+    runs = runs.assign(
+        column=runs["method"].where(
+            runs["selection"] == "last", runs["method"] + ", picked by labels"
+        )
+    )
     columns = list(dict.fromkeys(runs.sort_values(["method", "selection"])["column"]))
     rows = [
         [
@@ -46,14 +50,18 @@ def markdown(runs: pd.DataFrame) -> str:
 
 def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     """Return `runs` with the columns of the committed tables; of the old clock and of spread only where it has any."""
-    return runs.reindex(columns=[*COLUMNS, *(name for name in (*OLD_CLOCK, *SPREAD) if name in runs)])
+    return runs.reindex(
+        columns=[*COLUMNS, *(name for name in (*OLD_CLOCK, *SPREAD) if name in runs)]
+    )
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `new`, and those of `old` whose run is not among them."""
 
     def key(table: pd.DataFrame) -> pd.MultiIndex:
-        return pd.MultiIndex.from_frame(table[KEYS].map(lambda value: "" if pd.isna(value) else str(value)))
+        return pd.MultiIndex.from_frame(
+            table[KEYS].map(lambda value: "" if pd.isna(value) else str(value))
+        )
 
     kept = old[~key(old).isin(key(new))]
     return pd.concat([kept.astype(object), new.astype(object)], ignore_index=True).infer_objects()
@@ -64,16 +72,28 @@ def main(arguments: Sequence[str]) -> None:
     options = parser("collect", __doc__)
     options.add_argument("runs", type=Path)
     options.add_argument("table", type=Path)
-    options.add_argument("--merge", action="store_true", help="keep the table's rows of runs that are not below `runs`")
-    options.add_argument("--spread", action="store_true", help="add how far the cells of each embedding are apart")
-    options.add_argument("--wandb", action="store_true", help="read W&B's offline files in place of the runs' own")
+    options.add_argument(
+        "--merge",
+        action="store_true",
+        help="keep the table's rows of runs that are not below `runs`",
+    )
+    options.add_argument(
+        "--spread", action="store_true", help="add how far the cells of each embedding are apart"
+    )
+    options.add_argument(
+        "--wandb", action="store_true", help="read W&B's offline files in place of the runs' own"
+    )
     chosen = options.parse_args(arguments)
     found = collect_wandb(chosen.runs) if chosen.wandb else collect(chosen.runs)
     if chosen.spread and not found.empty:
-        found = found.join(pd.DataFrame([spread(Path(folder)) for folder in found["folder"]], index=found.index))
+        found = found.join(
+            pd.DataFrame([spread(Path(folder)) for folder in found["folder"]], index=found.index)
+        )
     runs = tidy(found)
     if runs.empty:
-        raise UserError(f"There is no finished run below {chosen.runs}: give the folder of a sweep.")
+        raise UserError(
+            f"There is no finished run below {chosen.runs}: give the folder of a sweep."
+        )
     if chosen.merge and chosen.table.exists():
         runs = merged(tidy(pd.read_csv(chosen.table, dtype={"git_commit": str})), runs)
     runs = tidy(runs.sort_values(KEYS))

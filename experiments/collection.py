@@ -3,9 +3,9 @@
     jojoscl -m experiment=collection data.folder=DIR
     python -m experiments collection runs/collection
 
-writes results/collection.csv, one row a run, collection.md beside it and three pictures, figures/collection*.png.
-Without the folder of the runs all but the first are made from the CSV. Each set is one observation: its mean over
-seeds.
+writes results/collection.csv, one row a run, collection.md beside it and three pictures,
+figures/collection*.png. Without the folder of the runs all but the first are made from the CSV.
+Each set is one observation: its mean over seeds.
 """
 
 from __future__ import annotations
@@ -59,8 +59,13 @@ def gather(folder: Path) -> pd.DataFrame:
     """
     runs = collect(folder)
     if runs.empty:
-        raise UserError(f"There is no finished run below {folder}: jojoscl -m experiment={NAME} makes them.")
-    made_by = [json.loads((Path(run) / "metrics.json").read_text()).get("versions", {}) for run in runs["folder"]]
+        raise UserError(
+            f"There is no finished run below {folder}: jojoscl -m experiment={NAME} makes them."
+        )
+    made_by = [
+        json.loads((Path(run) / "metrics.json").read_text()).get("versions", {})
+        for run in runs["folder"]
+    ]
     versions = [", ".join(map(" ".join, each.items())) for each in made_by]
     table = tidy(runs).assign(versions=versions)
     table = table[table["setting"].isna() & (table["selection"] == "last")]
@@ -97,7 +102,11 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
             counts = f"{ahead} / {int(one['sets']) - ahead - behind} / {behind}"
             cells += [number(one["difference"], signed=True), counts, probability(one["holm"])]
         rows.append(cells + [""] * (9 - len(cells)))
-    against = [f"{reference} minus it", f"Ahead / tied / behind by {number(MARGINS[0]).rstrip('0')}", "Holm p"]
+    against = [
+        f"{reference} minus it",
+        f"Ahead / tied / behind by {number(MARGINS[0]).rstrip('0')}",
+        "Holm p",
+    ]
     header = ["Method", "K", "Sets", *(METRICS[metric] for metric in SHOWN), *against]
     note = (
         f"Means over the sets that a method has, each set its mean over seeds (– some lack the score); "
@@ -113,7 +122,9 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str, what: str = "met
     if len(means.columns) < 2:
         return Section(title, pd.DataFrame(), "One method was scored: nothing to compare.")
     table = paired(means, reference)
-    shown = pd.DataFrame({what.capitalize(): table.index, "Sets": table["sets"].astype(int).astype(str)})
+    shown = pd.DataFrame(
+        {what.capitalize(): table.index, "Sets": table["sets"].astype(int).astype(str)}
+    )
     shown["Difference"] = [number(value, signed=True) for value in table["difference"]]
     for margin in MARGINS:
         counts = zip(table[f"ahead_{margin}"], table[f"behind_{margin}"], strict=True)
@@ -130,8 +141,12 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str, what: str = "met
     result = compare(means, reference)
     if not result.table.empty:
         ranks = result.table["rank"]
-        shown["Mean rank"] = [f"{ranks[name]:.2f}" if name in ranks else "–" for name in table.index]
-        shown["Nemenyi p"] = [probability(value) for value in result.table["p_nemenyi"].reindex(table.index)]
+        shown["Mean rank"] = [
+            f"{ranks[name]:.2f}" if name in ranks else "–" for name in table.index
+        ]
+        shown["Nemenyi p"] = [
+            probability(value) for value in result.table["p_nemenyi"].reindex(table.index)
+        ]
         note += (
             f" Mean ranks (1 is best; {reference}: {ranks[reference]:.2f}) are of the {len(result.means)} sets that "
             f"all {len(ranks)} have: Friedman χ² = {result.friedman[0]:.1f}, p = {result.friedman[1]:.2g}; "
@@ -143,8 +158,16 @@ def over_sets(means: pd.DataFrame, metric: str, reference: str, what: str = "met
 def made_with(runs: pd.DataFrame) -> Section:
     """Return the commits, the Python and the versions that made the runs."""
     shown = {"git_commit": "Commit", "python": "Python", "versions": "Versions"}
-    counted = runs.reindex(columns=list(shown)).astype(object).fillna("unknown").value_counts().reset_index(name="Runs")
-    return Section("Made with", counted.rename(columns=shown).astype(str), "A + after a commit: changed since.")
+    counted = (
+        runs.reindex(columns=list(shown))
+        .astype(object)
+        .fillna("unknown")
+        .value_counts()
+        .reset_index(name="Runs")
+    )
+    return Section(
+        "Made with", counted.rename(columns=shown).astype(str), "A + after a commit: changed since."
+    )
 
 
 def profile(means: pd.DataFrame) -> Figure:
@@ -154,8 +177,15 @@ def profile(means: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axis = figure.add_subplot()
     for name in behind:
-        axis.ecdf(behind[name], label=name, color=STYLE.get(name, OTHER)[0], linewidth=3 if name == OURS else 1.5)
-    axis.set(xlim=(0, 0.5), ylim=(0, 1.02), xlabel="Margin: ARI below that of the best method of the set")
+        axis.ecdf(
+            behind[name],
+            label=name,
+            color=STYLE.get(name, OTHER)[0],
+            linewidth=3 if name == OURS else 1.5,
+        )
+    axis.set(
+        xlim=(0, 0.5), ylim=(0, 1.02), xlabel="Margin: ARI below that of the best method of the set"
+    )
     axis.set_ylabel(f"Share of {len(whole)} sets within it")
     axis.grid(color="0.9", linewidth=0.6)
     axis.legend(loc="lower right", fontsize=8, title=None)
@@ -171,17 +201,35 @@ def draw(means: dict[str, pd.DataFrame], reference: str) -> Figure:
     for axis, (metric, table) in zip(axes, means.items(), strict=True):
         table = table.reindex(order)
         ranked = table.drop(columns=FLOOR, errors="ignore")
-        axis.hlines(range(len(table)), ranked.min(axis=1), ranked.max(axis=1), color="0.8", linewidth=1.5, zorder=1)
+        axis.hlines(
+            range(len(table)),
+            ranked.min(axis=1),
+            ranked.max(axis=1),
+            color="0.8",
+            linewidth=1.5,
+            zorder=1,
+        )
         for name in table:
             colour, marker = STYLE.get(name, OTHER)
             size = 60 if name == reference else 30
-            axis.scatter(table[name], range(len(table)), s=size, color=colour, marker=marker, edgecolors="k", lw=0.3)
+            axis.scatter(
+                table[name],
+                range(len(table)),
+                s=size,
+                color=colour,
+                marker=marker,
+                edgecolors="k",
+                lw=0.3,
+            )
         axis.set_yticks(range(len(table)), table.index)
         axis.set_xlabel(f"{METRICS[metric]}, mean over seeds")
         axis.grid(axis="x", color="0.9", linewidth=0.6)
         axis.set_axisbelow(True)
     styles = {name: STYLE.get(name, OTHER) for name in first}
-    handles = [Line2D([], [], linestyle="", color=c, marker=m, label=name) for name, (c, m) in styles.items()]
+    handles = [
+        Line2D([], [], linestyle="", color=c, marker=m, label=name)
+        for name, (c, m) in styles.items()
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
@@ -189,9 +237,15 @@ def draw(means: dict[str, pd.DataFrame], reference: str) -> Figure:
 def main(arguments: Sequence[str]) -> None:
     """Write table, statistics and picture."""
     options = parser(NAME, __doc__)
-    options.add_argument("runs", type=Path, nargs="?", help=f"folder of the runs; results/{NAME}.csv if not given")
-    options.add_argument("--merge", action="store_true", help="keep the rows of runs that are not below `runs`")
-    options.add_argument("--reference", help=f"method that the others are compared with; {OURS}, or else the best")
+    options.add_argument(
+        "runs", type=Path, nargs="?", help=f"folder of the runs; results/{NAME}.csv if not given"
+    )
+    options.add_argument(
+        "--merge", action="store_true", help="keep the rows of runs that are not below `runs`"
+    )
+    options.add_argument(
+        "--reference", help=f"method that the others are compared with; {OURS}, or else the best"
+    )
     chosen = options.parse_args(arguments)
     table = chosen.results / f"{NAME}.csv"
     if chosen.runs:
@@ -207,13 +261,21 @@ def main(arguments: Sequence[str]) -> None:
     means = {metric: label_free(summary, metric) for metric in SHOWN}
     reference = reference_of(means["ari"], chosen.reference or OURS)
     if chosen.reference and reference != chosen.reference:
-        raise UserError(f"No run of {chosen.reference} was scored: --reference is one of {', '.join(means['ari'])}.")
+        raise UserError(
+            f"No run of {chosen.reference} was scored: --reference is one of {', '.join(means['ari'])}."
+        )
     shown = [at_a_glance(means, reference)]
     shown += [over_sets(means[metric], metric, reference) for metric in SHOWN]
     shown += [by_set(summary, metric) for metric in SHOWN]
     pictures = {
-        "": (draw({metric: means[metric] for metric in ("ari", "nmi")}, reference), "ARI and NMI of each set"),
-        "_profile": (profile(means["ari"]), "Share of sets on which a method is within a margin of the best"),
+        "": (
+            draw({metric: means[metric] for metric in ("ari", "nmi")}, reference),
+            "ARI and NMI of each set",
+        ),
+        "_profile": (
+            profile(means["ari"]),
+            "Share of sets on which a method is within a margin of the best",
+        ),
         "_ranks": (compare(means["ari"], reference).diagram("ARI"), RANKS),
     }
     shows = {}
@@ -222,4 +284,7 @@ def main(arguments: Sequence[str]) -> None:
             path = chosen.figures / f"{NAME}{suffix}.png"
             save(figure, path, bbox_inches="tight")
             shows[path] = what
-    write(table.with_suffix(".md"), page([*shown, failed_runs(table), made_with(runs)], table, NAME, shows))
+    write(
+        table.with_suffix(".md"),
+        page([*shown, failed_runs(table), made_with(runs)], table, NAME, shows),
+    )

@@ -23,9 +23,10 @@ TUNED = f"The settings of {OURS} were chosen by scores on these sets: its p are 
 class Comparison:
     """What :func:`compare` finds.
 
-    means: a row a set and a column a method, without gaps.
-    table: a row a method by mean rank: `rank` (1 is best), `difference` (mean of `reference` minus the method),
-        `ahead` and `behind` (sets), `p` (Wilcoxon), `p_holm`, `p_nemenyi`. Empty where there is nothing to compare.
+    means: a row a set and a column a method, without gaps. table: a row a method by mean rank:
+    `rank` (1 is best), `difference` (mean of `reference` minus the method),
+        `ahead` and `behind` (sets), `p` (Wilcoxon), `p_holm`, `p_nemenyi`. Empty where there is
+        nothing to compare.
     friedman: statistic and p.
     left_out: sentences.
     """
@@ -66,13 +67,19 @@ class Comparison:
             label_fmt_left="{label} ({rank:.1f})",
             label_fmt_right="({rank:.1f}) {label}",
             text_h_margin=0.03 * (ranks.max() - ranks.min()),
-            color_palette={name: "tab:red" if name == self.reference else "0.35" for name in ranks.index},
+            color_palette={
+                name: "tab:red" if name == self.reference else "0.35" for name in ranks.index
+            },
             elbow_props={"linewidth": 1},
             crossbar_props={"linewidth": 3, "solid_capstyle": "butt"},
         )
-        for (bar,) in drawn["crossbars"]:  # its points come in the order of a set, which is another in each process
+        for (bar,) in drawn[
+            "crossbars"
+        ]:  # its points come in the order of a set, which is another in each process
             bar.set_xdata(sorted(bar.get_xdata()))
-        axes.set_xlabel(f"Mean rank by {metric} over {n} sets, 1 is best (critical difference {self.critical:.2f})")
+        axes.set_xlabel(
+            f"Mean rank by {metric} over {n} sets, 1 is best (critical difference {self.critical:.2f})"
+        )
         axes.xaxis.set_label_position("top")
         return figure
 
@@ -80,7 +87,9 @@ class Comparison:
     def critical(self) -> float:
         """Difference of two mean ranks that Nemenyi's test calls significant at 5%."""
         n, k = self.means.shape
-        return float(stats.studentized_range.ppf(1 - ALPHA, k, inf) / sqrt(2) * sqrt(k * (k + 1) / (6 * n)))
+        return float(
+            stats.studentized_range.ppf(1 - ALPHA, k, inf) / sqrt(2) * sqrt(k * (k + 1) / (6 * n))
+        )
 
 
 def compare(means: pd.DataFrame, reference: str = OURS) -> Comparison:
@@ -111,8 +120,8 @@ def holm(p: pd.Series) -> pd.Series:
 def complete(means: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Return the sets on which all methods have a result, and a sentence on what is left out.
 
-    The floor is not ranked. Methods with a result on fewer than half of the sets go next: one of them would cost most
-    of the sets.
+    The floor is not ranked. Methods with a result on fewer than half of the sets go next: one of
+    them would cost most of the sets.
     """
     floor = means.columns.intersection([FLOOR])
     means = means.drop(columns=floor)
@@ -120,7 +129,9 @@ def complete(means: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     means = means.drop(columns=rare)
     gaps = means[means.isna().any(axis=1)]
     whole = means.drop(index=gaps.index)
-    reasons = [f"{name} (no result of {', '.join(row.index[row.isna()])})" for name, row in gaps.iterrows()]
+    reasons = [
+        f"{name} (no result of {', '.join(row.index[row.isna()])})" for name, row in gaps.iterrows()
+    ]
     reasons += [f"{name} (on fewer than half of the sets)" for name in rare]
     reasons += [f"{name} (chance, no method)" for name in floor]
     return whole, f"Left out: {'; '.join(reasons)}." if reasons else "None left out."

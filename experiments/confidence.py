@@ -2,9 +2,9 @@
 
     python -m experiments confidence --runs runs/table1 runs/collection
 
-reads every finished run of the default method, the only one that gives a confidence, on cells whose types are known,
-and writes results/confidence.csv and, from it, results/confidence.md and figures/confidence.png. Without --runs the
-CSV is read.
+reads every finished run of the default method, the only one that gives a confidence, on cells whose
+types are known, and writes results/confidence.csv and, from it, results/confidence.md and
+figures/confidence.png. Without --runs the CSV is read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from experiments.runs import OURS, read
 from experiments.text import grid, parser, save, write
-from jojoscl.clustering.metrics import scores
+from jojoscl.core.metrics import scores
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 
@@ -49,7 +49,9 @@ def of_runs(folders: Sequence[Path]) -> pd.DataFrame:
     runs = runs[runs["method"] == OURS] if len(runs) else runs
     if runs.empty:
         where = ", ".join(map(str, folders))
-        raise UserError(f"There is no finished run of method={OURS} below {where}: jojoscl -m experiment=table1.")
+        raise UserError(
+            f"There is no finished run of method={OURS} below {where}: jojoscl -m experiment=table1."
+        )
     return pd.DataFrame([row for _, run in runs.iterrows() for row in of_run(run)])
 
 
@@ -63,10 +65,17 @@ def markdown(table: pd.DataFrame) -> str:
         rows.append([f"{dataset} {variant}", *means, f"{(gain > 0).sum()} of {len(gain)}"])
     sets = ari.groupby(level=["dataset", "variant"]).mean()
     gain = sets[0.9] - sets[1.0]
-    means = [f"{sets[1.0].mean():.3f}", f"{sets[0.9].mean():.3f}", f"{gain.mean():+.3f} (median {gain.median():+.3f})"]
+    means = [
+        f"{sets[1.0].mean():.3f}",
+        f"{sets[0.9].mean():.3f}",
+        f"{gain.mean():+.3f} (median {gain.median():+.3f})",
+    ]
     rows.append([f"mean of {len(sets)} sets; {sets[0.5].mean():.3f} of the most certain half", *means,
                  f"{(gain > 0).sum()} sets of {len(gain)}"])  # fmt: skip
-    return grid(["Set", "ARI, all cells", "without the least certain tenth", "gain", "seeds that gain"], rows)
+    return grid(
+        ["Set", "ARI, all cells", "without the least certain tenth", "gain", "seeds that gain"],
+        rows,
+    )
 
 
 def curves(table: pd.DataFrame) -> Figure:
@@ -76,8 +85,17 @@ def curves(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.plot(dropped, ari, color="0.75", linewidth=0.8)
-    axes.plot(dropped, ari.mean(axis=1), color="#b2182b", marker="o", linewidth=2, label=f"mean of {ari.shape[1]} sets")
-    axes.set(xlabel="least certain cells dropped (%)", ylabel="ARI of the cells left", ylim=(0, 1.02))
+    axes.plot(
+        dropped,
+        ari.mean(axis=1),
+        color="#b2182b",
+        marker="o",
+        linewidth=2,
+        label=f"mean of {ari.shape[1]} sets",
+    )
+    axes.set(
+        xlabel="least certain cells dropped (%)", ylabel="ARI of the cells left", ylim=(0, 1.02)
+    )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", frameon=False)
     return figure
@@ -86,7 +104,9 @@ def curves(table: pd.DataFrame) -> Figure:
 def main(arguments: Sequence[str]) -> None:
     """Write the study's files."""
     options = parser("confidence", __doc__)
-    options.add_argument("--runs", type=Path, nargs="+", help="folders of the runs; without it the CSV is read")
+    options.add_argument(
+        "--runs", type=Path, nargs="+", help="folders of the runs; without it the CSV is read"
+    )
     chosen = options.parse_args(arguments)
     source = chosen.results / "confidence.csv"
     if chosen.runs is not None:

@@ -3,8 +3,9 @@
     jojoscl -m experiment=cosine_gap
     python -m experiments cosine_gap --runs runs/cosine_gap
 
-writes results/cosine_gap.csv (all epochs) and, from it, results/cosine_gap.md (the gap after the last epoch) and
-figures/cosine_gap.png, where a thin line is a seed and a thick one their mean. Without --runs the CSV is read.
+writes results/cosine_gap.csv (all epochs) and, from it, results/cosine_gap.md (the gap after the
+last epoch) and figures/cosine_gap.png, where a thin line is a seed and a thick one their mean.
+Without --runs the CSV is read.
 """
 
 from __future__ import annotations
@@ -28,13 +29,26 @@ def records(folder: Path) -> pd.DataFrame:
     """Return what is shown of shrinkage.csv of the finished runs below `folder`, with dataset, seed and sure."""
     tables = []
     for path in sorted(folder.rglob("metrics.json")):
-        metrics, config = json.loads(path.read_text()), yaml.safe_load((path.parent / "config.yaml").read_text())
-        names = {"dataset": metrics["dataset"], "seed": metrics["seed"], "sure": config["method"]["sure"]}
+        metrics, config = (
+            json.loads(path.read_text()),
+            yaml.safe_load((path.parent / "config.yaml").read_text()),
+        )
+        names = {
+            "dataset": metrics["dataset"],
+            "seed": metrics["seed"],
+            "sure": config["method"]["sure"],
+        }
         table = pd.read_csv(path.parent / "shrinkage.csv")
-        means = table[table["quantity"].isin(SHOWN)].groupby(["quantity", "epoch"], as_index=False)["value"].mean()
+        means = (
+            table[table["quantity"].isin(SHOWN)]
+            .groupby(["quantity", "epoch"], as_index=False)["value"]
+            .mean()
+        )
         tables.append(means.assign(**names))
     if not tables:
-        raise UserError(f"There is no finished run below {folder}: jojoscl -m experiment=cosine_gap makes them.")
+        raise UserError(
+            f"There is no finished run below {folder}: jojoscl -m experiment=cosine_gap makes them."
+        )
     return pd.concat(tables, ignore_index=True)
 
 

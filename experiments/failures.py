@@ -29,7 +29,9 @@ def keep_failures(folder: Path, table: Path, merge: bool = False) -> pd.DataFram
     new = found
     if merge and path.exists():
         old = pd.read_csv(path)
-        new = pd.concat([old[[not (folder / run).exists() for run in old["run"]]], new], ignore_index=True)
+        new = pd.concat(
+            [old[[not (folder / run).exists() for run in old["run"]]], new], ignore_index=True
+        )
     if new.empty:
         path.unlink(missing_ok=True)
     else:
@@ -48,6 +50,12 @@ def failures_by_reason(table: Path) -> pd.DataFrame:
     path = failed_table(table)
     if not path.exists():
         return pd.DataFrame()
-    counted = pd.read_csv(path).groupby(["method", "dataset", "reason"]).size().reset_index(name="runs").astype(str)
+    counted = (
+        pd.read_csv(path)
+        .groupby(["method", "dataset", "reason"])
+        .size()
+        .reset_index(name="runs")
+        .astype(str)
+    )
     names = {"method": "Method", "dataset": "Set", "runs": "Failed runs", "reason": "Why"}
     return counted[list(names)].rename(columns=names)

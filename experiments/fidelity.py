@@ -32,22 +32,42 @@ def runs(results: Path) -> pd.DataFrame:
 def elsewhere() -> pd.DataFrame:
     """Return dataset, method and ARI: `paper`, and `others` where a third party measured it."""
     paper = reference().rename(columns={"ari": "paper", "method": "row"})
-    others = pd.read_csv(HERE / "reference" / "third_party.csv").rename(columns={"ari": "others", "method": "row"})
+    others = pd.read_csv(HERE / "reference" / "third_party.csv").rename(
+        columns={"ari": "others", "method": "row"}
+    )
     keys = ["dataset", "row"]
     return paper[[*keys, "paper"]].merge(others[[*keys, "others"]], "left", on=keys)
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row a set and method: ARI at the last epoch and by the oracle, elsewhere, and how far the nearest is."""
-    means = table.pivot_table("ari", RUN, "selection").reset_index().reindex(columns=[*RUN, "last", "oracle"])
-    rows = means.assign(row=means["method"].map(METHODS)).merge(elsewhere(), "left", on=["dataset", "row"])
-    off = [(rows[ours] - rows[theirs]).abs() for ours in ("last", "oracle") for theirs in ("paper", "others")]
+    means = (
+        table.pivot_table("ari", RUN, "selection")
+        .reset_index()
+        .reindex(columns=[*RUN, "last", "oracle"])
+    )
+    rows = means.assign(row=means["method"].map(METHODS)).merge(
+        elsewhere(), "left", on=["dataset", "row"]
+    )
+    off = [
+        (rows[ours] - rows[theirs]).abs()
+        for ours in ("last", "oracle")
+        for theirs in ("paper", "others")
+    ]
     return rows.assign(off=pd.concat(off, axis=1).min(axis=1))
 
 
 def markdown(rows: pd.DataFrame, seeds: pd.Series) -> str:
     """Return the table of :func:`compared`; `seeds` by set, variant and method."""
-    header = ["Set", "Method", "Ours, label-free", "Ours, epoch by labels †", "Paper", "Third party", "Nearest"]
+    header = [
+        "Set",
+        "Method",
+        "Ours, label-free",
+        "Ours, epoch by labels †",
+        "Paper",
+        "Third party",
+        "Nearest",
+    ]
 
     def shown(value: float) -> str:
         return "–" if pd.isna(value) else f"{value:.3f}"

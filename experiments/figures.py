@@ -2,8 +2,9 @@
 
     python -m experiments figures --runs runs/table1
 
-From results/table1.csv: scores.png, ARI and NMI of every method on every set, mean and sd over seeds; time.png, ARI
-against seconds. From --runs: umap_<set>.png, what each method made of the cells (`umaps.py`).
+From results/table1.csv: scores.png, ARI and NMI of every method on every set, mean and sd over
+seeds; time.png, ARI against seconds. From --runs: umap_<set>.png, what each method made of the
+cells (`umaps.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from experiments.text import parser, save
 
 NEEDED = ("dataset", "variant", "method", "seed", "selection", "ari", "nmi")
 
-# In the order of the pictures: JojoSCL red, methods that train a network blue and green, graphs, controls
+# In the order of the pictures: JojoSCL red, methods that train a network blue and green, graphs,
+# controls
 STYLE = {
     "jojoscl": ("#b2182b", "o"),
     "jojoscl_paper": ("#ef8a62", "o"),
@@ -72,7 +74,11 @@ def scores(runs: pd.DataFrame) -> Figure:
         for axis in block.flat[len(sets) :]:
             axis.axis("off")
     figure.legend(
-        handles=legend(runs), loc="outside lower center", ncols=3 if columns > 3 else 1, frameon=False, fontsize=8
+        handles=legend(runs),
+        loc="outside lower center",
+        ncols=3 if columns > 3 else 1,
+        frameon=False,
+        fontsize=8,
     )
     return figure
 
@@ -96,7 +102,11 @@ def draw_bars(axis: Axes, runs: pd.DataFrame, bars: list[tuple[str, bool]], metr
         axis.text(0.02, place, "no run", va="center", fontsize=6, color="0.55")
     if value := published(runs["dataset"].iloc[0]).get(metric):
         axis.axvline(value, color="black", linestyle="--", linewidth=1)
-    axis.set(xlim=(min(0, 1.1 * table["mean"].min()), 1), ylim=(len(bars) - 0.4, -0.6), xticks=[0, 0.5, 1])
+    axis.set(
+        xlim=(min(0, 1.1 * table["mean"].min()), 1),
+        ylim=(len(bars) - 0.4, -0.6),
+        xticks=[0, 0.5, 1],
+    )
     axis.set_yticks(places, [bar_label(*bar) for bar in bars])
     axis.set_xlabel(metric.upper(), fontsize=8, labelpad=1)
     axis.tick_params(labelsize=7, length=2)
@@ -115,7 +125,9 @@ def legend(runs: pd.DataFrame) -> list[Patch | Line2D]:
     seeds = runs.groupby(["set", "method", "oracle"]).size()
     count = str(seeds.max()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     bar = Patch(facecolor="0.6", label=f"label-free; mean and sd over {count} seeds")
-    picked = Patch(facecolor="0.6", edgecolor="white", hatch="////", linewidth=0, label=f"† {ORACLE}")
+    picked = Patch(
+        facecolor="0.6", edgecolor="white", hatch="////", linewidth=0, label=f"† {ORACLE}"
+    )
     line = Line2D([], [], color="black", linestyle="--", label=f"JojoSCL as published ({ORACLE})")
     return [bar, *([picked] if runs["oracle"].any() else []), line]
 
@@ -128,7 +140,12 @@ def time(runs: pd.DataFrame) -> Figure:
     """ARI against seconds, a panel a set, before them the mean of the sets that every method has; no oracle's rows."""
     clock = seconds_column(runs)
     rows = runs[~runs["oracle"]].assign(seconds=runs[clock])
-    means = rows.groupby(["set", "method"], sort=False)[["seconds", "ari"]].mean().dropna().reset_index()
+    means = (
+        rows.groupby(["set", "method"], sort=False)[["seconds", "ari"]]
+        .mean()
+        .dropna()
+        .reset_index()
+    )
     panels = list(time_panels(means))
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
@@ -144,7 +161,10 @@ def time(runs: pd.DataFrame) -> Figure:
     )
     figure.supylabel("ARI, label-free (mean over seeds)", fontsize=9)
     figure.legend(
-        handles=list(markers(means["method"].unique())), loc="outside right center", frameon=False, fontsize=8
+        handles=list(markers(means["method"].unique())),
+        loc="outside right center",
+        frameon=False,
+        fontsize=8,
     )
     return figure
 
@@ -154,7 +174,12 @@ def time_panels(means: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     have = means.groupby("set")["method"].nunique()
     shared = have.index[have == means["method"].nunique()]
     if len(shared) > 1:
-        rows = means[means["set"].isin(shared)].groupby("method", sort=False)[["seconds", "ari"]].mean().reset_index()
+        rows = (
+            means[means["set"].isin(shared)]
+            .groupby("method", sort=False)[["seconds", "ari"]]
+            .mean()
+            .reset_index()
+        )
         yield f"mean of the {len(shared)} sets\nthat every method has", rows
     yield from means.groupby("set")
 
@@ -163,7 +188,15 @@ def draw_times(axis: Axes, title: str, table: pd.DataFrame) -> None:
     """A point a method."""
     for row in table.itertuples():
         colour, marker = STYLE.get(row.method, OTHER)
-        axis.scatter(row.seconds, row.ari, color=colour, marker=marker, s=42, edgecolors="black", linewidths=0.4)
+        axis.scatter(
+            row.seconds,
+            row.ari,
+            color=colour,
+            marker=marker,
+            s=42,
+            edgecolors="black",
+            linewidths=0.4,
+        )
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axis.xaxis.set_major_formatter("{x:g}")
@@ -180,7 +213,9 @@ def markers(names: np.ndarray) -> Iterator[Line2D]:
     for name in names:
         colour, marker = STYLE.get(name, OTHER)
         edge = {"markeredgecolor": "black", "markeredgewidth": 0.4}
-        yield Line2D([], [], linestyle="", color=colour, marker=marker, label=bar_label(name, False), **edge)
+        yield Line2D(
+            [], [], linestyle="", color=colour, marker=marker, label=bar_label(name, False), **edge
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -189,7 +224,9 @@ def markers(names: np.ndarray) -> Iterator[Line2D]:
 def main(arguments: Sequence[str]) -> None:
     """Write the pictures."""
     options = parser("figures", __doc__)
-    options.add_argument("table", type=Path, nargs="?", help="runs; results/table1.csv if not given")
+    options.add_argument(
+        "table", type=Path, nargs="?", help="runs; results/table1.csv if not given"
+    )
     options.add_argument("--runs", type=Path, help="folder of the runs, for the UMAPs")
     chosen = options.parse_args(arguments)
     runs = styled(read(chosen.table or chosen.results / "table1.csv", NEEDED))

@@ -1,7 +1,8 @@
 """Tables inside README.md and docs/, filled in from the committed results, so that no number is copied by hand.
 
-A page holds `<!-- table results/x.md -->`, or `<!-- table results/x.md # Title -->` for one section of it, or
-`<!-- table methods -->` for the list of methods, and `<!-- end -->` below; what stands between them is replaced.
+A page holds `<!-- table results/x.md -->`, or `<!-- table results/x.md # Title -->` for one section
+of it, or `<!-- table methods -->` for the list of methods, and `<!-- end -->` below; what stands
+between them is replaced.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ def _table(source: str, title: str | None) -> str:
     lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith("|")), None)
     if first is None:
-        raise UserError(f"{path} holds no table{f' below {title!r}' if title else ''}, and a page shows one.")
-    last = next((i for i, line in enumerate(lines[first:], first) if not line.startswith("|")), len(lines))
+        raise UserError(
+            f"{path} holds no table{f' below {title!r}' if title else ''}, and a page shows one."
+        )
+    last = next(
+        (i for i, line in enumerate(lines[first:], first) if not line.startswith("|")), len(lines)
+    )
     return "\n".join(lines[first:last])
 
 
@@ -57,8 +62,18 @@ def methods() -> str:
         assert found is not None
         about = OmegaConf.to_container(found[0].about, resolve=True)
         assert isinstance(about, dict)
-        source = f"[{about['citation']}](https://doi.org/{about['doi']})" if about.get("doi") else about["citation"]
+        source = (
+            f"[{about['citation']}](https://doi.org/{about['doi']})"
+            if about.get("doi")
+            else about["citation"]
+        )
         rows.append(
-            [f"`{path.stem}`", about["summary"], str(source or "none"), TOLD[about["told_k"]], str(about["minutes"])]
+            [
+                f"`{path.stem}`",
+                about["summary"],
+                str(source or "none"),
+                TOLD[about["told_k"]],
+                str(about["minutes"]),
+            ]
         )
     return grid(["`method=`", "What it is", "Source", "K", "Minutes, 4000 cells"], rows)

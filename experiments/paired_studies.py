@@ -20,7 +20,9 @@ TITLES = {**METRICS, "n_clusters": "Clusters"}
 NEAR = 1.25  # a number of clusters that is off by a smaller factor
 
 
-def sections(runs: pd.DataFrame, values: Sequence[str], listed: Sequence[str], note: str) -> list[Section]:
+def sections(
+    runs: pd.DataFrame, values: Sequence[str], listed: Sequence[str], note: str
+) -> list[Section]:
     """Return the page of a study of many sets."""
     tables = {value: runs.pivot_table(value, "dataset", "variant", sort=False) for value in values}
     what = "method" if runs["method"].nunique() > 1 else "change"
@@ -40,7 +42,9 @@ def numbers_found(runs: pd.DataFrame) -> Section:
         factors = np.exp(np.log(ratios).abs())
         near = int((factors < NEAR).sum())
         counts = f"{int((ratios <= 1 / NEAR).sum())} / {near} / {int((ratios >= NEAR).sum())}"
-        rows.append([name, str(len(ratios)), f"{factors.median():.2f}", f"{factors.max():.2f}", counts])
+        rows.append(
+            [name, str(len(ratios)), f"{factors.median():.2f}", f"{factors.max():.2f}", counts]
+        )
     header = ["Method", "Sets", "Median factor", "Largest factor", "Too few / near / too many"]
     note = f"The factor between clusters found and annotated types, means over seeds; near is below {NEAR}."
     return Section("Number of clusters found", pd.DataFrame(rows, columns=header), note)
@@ -51,7 +55,9 @@ def draw(runs: pd.DataFrame, values: Sequence[str]) -> sns.FacetGrid:
     means = runs.groupby(["dataset", "variant"], sort=False)[list(values)].mean()
     differences = means.drop(OURS, level="variant") - means.xs(OURS, level="variant")
     differences = differences.rename(columns=TITLES)
-    long = differences.reset_index().melt(["dataset", "variant"], var_name="score", value_name="difference")
+    long = differences.reset_index().melt(
+        ["dataset", "variant"], var_name="score", value_name="difference"
+    )
     variants = long["variant"].unique()
     height = 0.4 * len(variants) + 1
     facets = sns.catplot(long, kind="strip", x="difference", y="variant", order=variants, col="score", jitter=False,

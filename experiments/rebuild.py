@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments import assumptions, collection, confidence, cosine_gap, fidelity, figures, report, studies, tables
+from experiments import (
+    assumptions,
+    collection,
+    confidence,
+    cosine_gap,
+    fidelity,
+    figures,
+    report,
+    studies,
+    tables,
+)
 from experiments.pages import filled, pages
 from experiments.text import HERE, parser, write
 
@@ -18,7 +28,9 @@ Command = Callable[[Sequence[str]], None]
 def main(arguments: Sequence[str]) -> None:
     """Rebuild each page whose CSV is there, then the report."""
     options = parser("rebuild", __doc__)
-    options.add_argument("--folder", type=Path, default=HERE, help="folder of studies.yaml, results/ and figures/")
+    options.add_argument(
+        "--folder", type=Path, default=HERE, help="folder of studies.yaml, results/ and figures/"
+    )
     folder = options.parse_args(arguments).folder
     results = folder / "results"
     where = ["--results", str(results), "--figures", str(folder / "figures")]
@@ -33,7 +45,9 @@ def main(arguments: Sequence[str]) -> None:
     studies.main(where)
     for name in assumptions.STUDIES:
         if (results / "assumptions" / f"{name}.csv").exists():
-            assumptions.main([name, "--drawn-only", "--results", str(results / "assumptions"), *where[2:]])
+            assumptions.main(
+                [name, "--drawn-only", "--results", str(results / "assumptions"), *where[2:]]
+            )
     report.main(["--folder", str(folder)])
     if folder == HERE:
         for path in pages():

@@ -10,8 +10,9 @@ To add a study, add an entry to studies.yaml; its place there is its place in th
       tables: {results/ablation.csv: ARI by part}      # path or glob: caption
       figures: {figures/ablation*.png: The same drawn}
 
-Paths start in this folder. A table is Markdown, or CSV: one row a run as collect.py writes it is shown as means over
-seeds, any other as it is. A file that is missing is left out, and so is a study that names files and has none of them.
+Paths start in this folder. A table is Markdown, or CSV: one row a run as collect.py writes it is
+shown as means over seeds, any other as it is. A file that is missing is left out, and so is a study
+that names files and has none of them.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def read_studies(path: Path) -> list[Study]:
         raise UserError(f"There is no list of studies {path}.") from error
     except (TypeError, yaml.YAMLError) as error:
         problem = str(error).splitlines()[0]
-        raise UserError(f"{path} is no list of studies as report.py describes it ({problem}).") from error
+        raise UserError(
+            f"{path} is no list of studies as report.py describes it ({problem})."
+        ) from error
 
 
 def section(study: Study, folder: Path) -> Section | None:
@@ -83,12 +86,16 @@ def section(study: Study, folder: Path) -> Section | None:
     return None
 
 
-def present(captions: dict[str, str], folder: Path, show: Callable[[Path], Any]) -> list[tuple[str, Any]]:
+def present(
+    captions: dict[str, str], folder: Path, show: Callable[[Path], Any]
+) -> list[tuple[str, Any]]:
     """Caption and content of each file that is there; of several by one glob, each caption has the file's name."""
     shown = []
     for glob, caption in captions.items():
         paths = sorted(folder.glob(glob))
-        shown += [(f"{caption} ({path.stem})" if "*" in glob else caption, show(path)) for path in paths]
+        shown += [
+            (f"{caption} ({path.stem})" if "*" in glob else caption, show(path)) for path in paths
+        ]
     return shown
 
 
@@ -125,7 +132,11 @@ def prose(path: Path) -> Markup:
     if not path.exists():
         return Markup()
     html = markdown(path.read_text(), extensions=["tables", "fenced_code", "sane_lists"])
-    html = re.sub(r'(<img\b[^>]*\bsrc=")([^"]+)', lambda found: found[1] + picture(path.parent / found[2]), html)
+    html = re.sub(
+        r'(<img\b[^>]*\bsrc=")([^"]+)',
+        lambda found: found[1] + picture(path.parent / found[2]),
+        html,
+    )
     return Markup(unbroken(re.sub(r"<(/?)h[12]>", r"<\1h3>", html)))
 
 
@@ -156,15 +167,23 @@ def environment(folder: Path) -> list[dict[str, Any]]:
             continue
         counts = frame["git_commit"].fillna("unknown").value_counts().sort_index()
         versions = frame.get("python", pd.Series(dtype=str)).dropna().astype(str).unique()
-        rows.append({"table": path.name, "python": ", ".join(sorted(versions)), "commits": counts.to_dict()})
+        rows.append(
+            {"table": path.name, "python": ", ".join(sorted(versions)), "commits": counts.to_dict()}
+        )
     return rows
 
 
 def render(folder: Path) -> str:
     """The whole page."""
-    sections = [found for study in read_studies(folder / "studies.yaml") if (found := section(study, folder))]
+    sections = [
+        found
+        for study in read_studies(folder / "studies.yaml")
+        if (found := section(study, folder))
+    ]
     if not sections:
-        raise UserError(f"There is nothing to report: {folder} has none of the files that its studies.yaml names.")
+        raise UserError(
+            f"There is nothing to report: {folder} has none of the files that its studies.yaml names."
+        )
     jinja = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     jinja.trim_blocks = jinja.lstrip_blocks = True
     return jinja.get_template("report.html.j2").render(
@@ -179,8 +198,12 @@ def render(folder: Path) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Write the page."""
     options = parser("report", __doc__)
-    options.add_argument("--folder", type=Path, default=HERE, help="where studies.yaml and what it names are")
-    options.add_argument("--out", type=Path, help="the HTML file; report.html in the folder if not given")
+    options.add_argument(
+        "--folder", type=Path, default=HERE, help="where studies.yaml and what it names are"
+    )
+    options.add_argument(
+        "--out", type=Path, help="the HTML file; report.html in the folder if not given"
+    )
     chosen = options.parse_args(arguments)
     out = chosen.out or chosen.folder / "report.html"
     page = render(chosen.folder)

@@ -16,15 +16,29 @@ from jojoscl.utils.errors import UserError
 OURS = "jojoscl"
 FLOOR = "random"  # shown, not ranked: a floor that every method passes makes Friedman's p too small
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
-KEYS = ["experiment", "dataset", "variant", "method", "seed", "selection", "setting", "strength"]  # one row each
+KEYS = [
+    "experiment",
+    "dataset",
+    "variant",
+    "method",
+    "seed",
+    "selection",
+    "setting",
+    "strength",
+]  # one row each
 COLUMNS = [
     *KEYS, "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc", "f1",
     "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit",
 ]  # fmt: skip
-OLD_CLOCK = ["seconds_old_clock", "seconds_method_old_clock"]  # of runs before the clock was made wall time
+OLD_CLOCK = [
+    "seconds_old_clock",
+    "seconds_method_old_clock",
+]  # of runs before the clock was made wall time
 
 
-def read(path: Path, needed: Sequence[str] = ("dataset", "variant", "method", "seed", "selection")) -> pd.DataFrame:
+def read(
+    path: Path, needed: Sequence[str] = ("dataset", "variant", "method", "seed", "selection")
+) -> pd.DataFrame:
     """Return the runs of a table that ``collect`` made; no variant is an empty word.
 
     Raises
@@ -35,9 +49,15 @@ def read(path: Path, needed: Sequence[str] = ("dataset", "variant", "method", "s
     try:
         runs = pd.read_csv(path, dtype={"git_commit": str})  # some look like numbers
     except OSError as error:
-        raise UserError(f"There is no table {path}: `python -m experiments collect` makes it from runs.") from error
-    except ValueError as error:  # pandas' own errors of a file without columns or rows are ValueErrors
-        raise UserError(f"{path} cannot be read as a table of runs: give one that `collect` made.") from error
+        raise UserError(
+            f"There is no table {path}: `python -m experiments collect` makes it from runs."
+        ) from error
+    except (
+        ValueError
+    ) as error:  # pandas' own errors of a file without columns or rows are ValueErrors
+        raise UserError(
+            f"{path} cannot be read as a table of runs: give one that `collect` made."
+        ) from error
     if missing := [name for name in needed if name not in runs]:
         raise UserError(f"{path} has no column {missing[0]!r}: give a table that `collect` made.")
     if runs.empty:
@@ -47,13 +67,19 @@ def read(path: Path, needed: Sequence[str] = ("dataset", "variant", "method", "s
 
 def told(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with an empty word where a dataset has no variant."""
-    return runs.assign(variant=runs["variant"].astype(object).fillna("")) if "variant" in runs else runs
+    return (
+        runs.assign(variant=runs["variant"].astype(object).fillna(""))
+        if "variant" in runs
+        else runs
+    )
 
 
 def with_sets(runs: pd.DataFrame) -> pd.DataFrame:
     """Add a column `set`: the dataset, with its variant where the runs hold several."""
     many = runs.groupby("dataset")["variant"].transform("nunique") > 1
-    return runs.assign(set=runs["dataset"].where(~many, runs["dataset"] + " " + runs["variant"].astype(str)))
+    return runs.assign(
+        set=runs["dataset"].where(~many, runs["dataset"] + " " + runs["variant"].astype(str))
+    )
 
 
 def seconds_column(runs: pd.DataFrame, name: str = "seconds") -> str:

@@ -3,9 +3,10 @@
     python -m experiments collect runs/noise experiments/results/noise.csv
     python -m experiments studies noise
 
-reads results/noise.csv and writes noise.md beside it and figures/noise.png; without a name, of every study that has a
-CSV. Each run has a `setting` that the study changed and its `strength`; runs without are the unchanged ones, with which
-each is compared. A study of many sets is shown by paired differences, each set one pair.
+reads results/noise.csv and writes noise.md beside it and figures/noise.png; without a name, of
+every study that has a CSV. Each run has a `setting` that the study changed and its `strength`; runs
+without are the unchanged ones, with which each is compared. A study of many sets is shown by paired
+differences, each set one pair.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ STUDIES = {
     "wandb_ablation": Study(bars=True),
     "unknown_k": Study(paired=True, listed=("n_clusters",)),
     "fast_paths": Study(bars=True, listed=("seconds_method",)),
-    "runtime": Study(row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"),
+    "runtime": Study(
+        row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"
+    ),
 }
 
 
@@ -75,12 +78,23 @@ def promised(name: str) -> int:
     """Return how many runs the sweep of ``experiment=name`` has."""
     params = compose([f"experiment={name}"], with_hydra=True).hydra.sweeper.params
     swept = parse(f"{key}={value}" for key, value in params.items())
-    return prod(sum(1 for _ in each.sweep_string_iterator()) for each in swept if each.is_discrete_sweep())
+    return prod(
+        sum(1 for _ in each.sweep_string_iterator()) for each in swept if each.is_discrete_sweep()
+    )
 
 
 def read(path: Path) -> pd.DataFrame:
     """Return the runs of the table that ``collect`` made; labels chose nothing in them."""
-    needed = ("dataset", "method", "seed", "selection", "setting", "strength", "n_types", "git_commit")
+    needed = (
+        "dataset",
+        "method",
+        "seed",
+        "selection",
+        "setting",
+        "strength",
+        "n_types",
+        "git_commit",
+    )
     runs = table_of_runs.read(path, needed).query("selection == 'last'")
     runs = runs.assign(number=pd.to_numeric(runs["strength"], errors="coerce"))
     return runs.sort_values(["method", "setting", "number"], na_position="first", ignore_index=True)
@@ -111,7 +125,9 @@ def with_unchanged(runs: pd.DataFrame) -> pd.DataFrame:
 
 def point_names(runs: pd.DataFrame) -> pd.Series:
     """Return such as "momentum=0.5", and "unchanged"; a setting's null is a gap in a CSV."""
-    strength = runs["strength"].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+    strength = runs["strength"].map(
+        lambda value: f"{value:g}" if isinstance(value, float) else str(value)
+    )
     strength = strength.where(runs["strength"].notna(), "null")
     return (runs["setting"].astype(object).fillna("").astype(str) + "=" + strength).where(
         runs["setting"].notna(), "unchanged"
@@ -137,7 +153,9 @@ def exponents(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     Of the median over seeds: the first run of a process also imports libraries.
     """
     rows = []
-    for (name, setting), group in runs.dropna(subset=["strength", value]).groupby(["method", "setting"]):
+    for (name, setting), group in runs.dropna(subset=["strength", value]).groupby(
+        ["method", "setting"]
+    ):
         medians = group.groupby("strength")[value].median()
         if len(medians) > 1:
             slope = np.polyfit(np.log(medians.index), np.log(medians), 1)[0]
@@ -168,7 +186,9 @@ def draw(runs: pd.DataFrame, study: Study, values: list[str]) -> sns.FacetGrid:
     else:
         long = long.assign(**{"setting, score": long["setting"] + ", " + long["score"]})
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Calling float on a single")  # the error bar of a single strength
+            warnings.filterwarnings(
+                "ignore", "Calling float on a single"
+            )  # the error bar of a single strength
             facets = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, col=study.col,
                                  row=study.row, errorbar="sd", err_style="bars", marker="o", height=2.5, aspect=1.3,
                                  facet_kws={"sharex": False, "sharey": "row", "margin_titles": True})  # fmt: skip
@@ -187,8 +207,13 @@ def label_strengths(panel: Axes) -> None:
 
     A strength of 0 stands left of the others, on a linear piece.
     """
-    values = sorted({float(x) for line in panel.get_lines() for x in line.get_xdata() if np.isfinite(x)})
-    zero, positive = [value for value in values if value == 0], [value for value in values if value > 0]
+    values = sorted(
+        {float(x) for line in panel.get_lines() for x in line.get_xdata() if np.isfinite(x)}
+    )
+    zero, positive = (
+        [value for value in values if value == 0],
+        [value for value in values if value > 0],
+    )
     if zero:
         panel.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
     kept: list[float] = []
@@ -208,8 +233,14 @@ def make(name: str, results: Path, figures: Path) -> None:
             f"There is no {source}: run jojoscl -m experiment={name}, then python -m experiments collect runs/{name}."
         )
     runs = read(source)
-    values = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.values]
-    listed = [seconds_column(runs, value) if value.startswith("seconds") else value for value in study.listed]
+    values = [
+        seconds_column(runs, value) if value.startswith("seconds") else value
+        for value in study.values
+    ]
+    listed = [
+        seconds_column(runs, value) if value.startswith("seconds") else value
+        for value in study.listed
+    ]
     commits = runs["git_commit"].fillna("unknown").str[:7].value_counts()
     made = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
     failed = failures_by_reason(source)
@@ -217,8 +248,13 @@ def make(name: str, results: Path, figures: Path) -> None:
     share = f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists{count}, made at {made}."
     if study.paired:
         runs = with_variants(runs)
-        shown = paired_studies.sections(runs, values, listed, f"Mean +- sd (number of seeds). {share}")
-        write(source.with_suffix(".md"), page([*shown, failed_runs(source)], source, f"studies {name}"))
+        shown = paired_studies.sections(
+            runs, values, listed, f"Mean +- sd (number of seeds). {share}"
+        )
+        write(
+            source.with_suffix(".md"),
+            page([*shown, failed_runs(source)], source, f"studies {name}"),
+        )
         save(paired_studies.draw(runs, values), figures / f"{name}.png", dpi=80)
         return
     text = f"{' / '.join([*listed, *values])}. {share}\n\n{markdown(runs, [*listed, *values])}"
@@ -233,7 +269,11 @@ def make(name: str, results: Path, figures: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Write what was asked for."""
     options = parser("studies", __doc__)
-    options.add_argument("studies", nargs="*", choices=[*STUDIES, []], metavar="STUDY", help=", ".join(STUDIES))
+    options.add_argument(
+        "studies", nargs="*", choices=[*STUDIES, []], metavar="STUDY", help=", ".join(STUDIES)
+    )
     chosen = options.parse_args(arguments)
-    for name in chosen.studies or [name for name in STUDIES if (chosen.results / f"{name}.csv").exists()]:
+    for name in chosen.studies or [
+        name for name in STUDIES if (chosen.results / f"{name}.csv").exists()
+    ]:
         make(name, chosen.results, chosen.figures)

@@ -2,8 +2,8 @@
 
     python -m experiments tables
 
-From results/table1.csv it writes `table1.md`, `table1.tex` and `table1_summary.csv` beside it, and the
-critical-difference diagram.
+From results/table1.csv it writes `table1.md`, `table1.tex` and `table1_summary.csv` beside it, and
+the critical-difference diagram.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ from omegaconf import OmegaConf
 
 from experiments.compare import Comparison, compare
 from experiments.failures import failures_by_reason
-from experiments.runs import FLOOR, KEYS, OURS, has_epochs, read, reference, settings, told_k, with_sets
+from experiments.runs import (
+    FLOOR,
+    KEYS,
+    OURS,
+    has_epochs,
+    read,
+    reference,
+    settings,
+    told_k,
+    with_sets,
+)
 from experiments.text import FIGURES, grid, parser, save, write
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
@@ -29,11 +39,18 @@ COSTS = {"seconds": "Seconds", "peak_memory_mb": "Peak memory in MB"}
 RUN = ["dataset", "variant", "method", "selection"]
 SUMMARY = [*RUN, "metric", "mean", "sd", "n", "published", "difference"]
 FIGURE = FIGURES / "critical_difference.png"
-TOLD = {True: "told", False: "finds", None: "–"}  # by whether a method is told the number of clusters
+TOLD = {
+    True: "told",
+    False: "finds",
+    None: "–",
+}  # by whether a method is told the number of clusters
 RANKS = "Mean ranks by ARI; methods joined by a bar are not told apart"
 AVERAGE = "Average"
 RELEASED = "jojoscl_released"
-FORMS = ("jojoscl_paper", RELEASED)  # stand beside the published JojoSCL, as the default method does
+FORMS = (
+    "jojoscl_paper",
+    RELEASED,
+)  # stand beside the published JojoSCL, as the default method does
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,15 @@ LATEX = Style(
     r"\underline{{{}}}",
     r"\textsuperscript{{{}}}",
     {character: "\\" + character for character in "_%&#$"}
-    | {"±": r"$\pm$", "−": "$-$", "–": "--", "†": r"$^\dagger$", "<": "$<$", "χ": r"$\chi$", "²": "$^2$"},
+    | {
+        "±": r"$\pm$",
+        "−": "$-$",
+        "–": "--",
+        "†": r"$^\dagger$",
+        "<": "$<$",
+        "χ": r"$\chi$",
+        "²": "$^2$",
+    },
 )
 
 
@@ -81,14 +106,16 @@ def scored(path: Path) -> pd.DataFrame:
 
 def check_scored(runs: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return `runs`, of `path`, if something is scored in them and none stands twice; see :func:`scored`."""
-    if any(not pd.api.types.is_numeric_dtype(runs[name]) for name in METRICS) or runs[list(METRICS)].isna().all(
-        axis=None
-    ):
+    if any(not pd.api.types.is_numeric_dtype(runs[name]) for name in METRICS) or runs[
+        list(METRICS)
+    ].isna().all(axis=None):
         raise UserError(f"{path} has no scored run: ari, nmi and acc must be numbers.")
     twice = runs[runs.duplicated([name for name in KEYS[1:] if name in runs])]
     if not twice.empty:
         run = twice.iloc[0]
-        raise UserError(f"{path} has {run['method']} on {run['dataset']}, seed {run['seed']}, twice: keep one of them.")
+        raise UserError(
+            f"{path} has {run['method']} on {run['dataset']}, seed {run['seed']}, twice: keep one of them."
+        )
     return runs
 
 
@@ -99,7 +126,9 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     scores = long.groupby([*by, "metric"])["score"]
     table = scores.agg(mean="mean", sd="std", n="size").reset_index()
     paper = reference().melt(["dataset", "method"], var_name="metric", value_name="published")
-    paper = pd.concat([paper, *(paper[paper["method"] == OURS].assign(method=form) for form in FORMS)])
+    paper = pd.concat(
+        [paper, *(paper[paper["method"] == OURS].assign(method=form) for form in FORMS)]
+    )
     table = table.merge(paper, "left", on=["dataset", "method", "metric"])
     return table.assign(difference=table["mean"] - table["published"])
 
@@ -129,8 +158,12 @@ def number(value: float, signed: bool = False) -> str:
 def wide(rows: pd.DataFrame, value: str) -> pd.DataFrame:
     """`value` with a row (name, selection) and a column a set, in the tables' order; NaN where no run finished."""
     table = rows.pivot(index=["method", "selection"], columns="set", values=value)
-    lines = [(name, kind) for name in in_order(rows["method"], "method") for kind in ("last", "oracle")]
-    return table.reindex(index=[line for line in lines if line in table.index], columns=in_order(rows["set"], "data"))
+    lines = [
+        (name, kind) for name in in_order(rows["method"], "method") for kind in ("last", "oracle")
+    ]
+    return table.reindex(
+        index=[line for line in lines if line in table.index], columns=in_order(rows["set"], "data")
+    )
 
 
 def standing(means: pd.DataFrame) -> pd.DataFrame:
@@ -142,8 +175,13 @@ def standing(means: pd.DataFrame) -> pd.DataFrame:
 def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
     """ARI / NMI of a set in a line: published, then label-free the released code, ours, and the best of the others."""
     free = summary[(summary["selection"] == "last") & (summary["method"] != FLOOR)]
-    means = {metric: wide(free[free["metric"] == metric], "mean").droplevel("selection") for metric in ("ari", "nmi")}
-    paper = summary[summary["method"] == OURS].pivot(index="set", columns="metric", values="published")
+    means = {
+        metric: wide(free[free["metric"] == metric], "mean").droplevel("selection")
+        for metric in ("ari", "nmi")
+    }
+    paper = summary[summary["method"] == OURS].pivot(
+        index="set", columns="metric", values="published"
+    )
 
     def both(name: str | None, place: str) -> str:
         if name not in means["ari"].index or pd.isna(means["ari"].at[name, place]):
@@ -156,12 +194,26 @@ def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
         others = means["ari"][place].drop([OURS, RELEASED, *gone], errors="ignore").dropna()
         other = others.idxmax() if len(others) else None
         published = paper.loc[place] if place in paper.index else {"ari": float("nan")}
-        cells = ["–" if pd.isna(published["ari"]) else " / ".join(number(published[m]) for m in ("ari", "nmi"))]
+        cells = [
+            "–"
+            if pd.isna(published["ari"])
+            else " / ".join(number(published[m]) for m in ("ari", "nmi"))
+        ]
         cells += [both(name, place) for name in (RELEASED, OURS, other)]
         best = max((cell for cell in cells[1:] if cell != "–"), default="")
-        shown = [style.best.format(style.text(cell)) if cell == best else style.text(cell) for cell in cells[1:]]
+        shown = [
+            style.best.format(style.text(cell)) if cell == best else style.text(cell)
+            for cell in cells[1:]
+        ]
         rows.append([style.text(place), style.text(cells[0]), *shown, style.text(other or "–")])
-    header = ["Set", "Published JojoSCL †", "Released code", "jojoscl", "Best other method", "which is"]
+    header = [
+        "Set",
+        "Published JojoSCL †",
+        "Released code",
+        "jojoscl",
+        "Best other method",
+        "which is",
+    ]
     return pd.DataFrame(rows, columns=[style.text(title) for title in header])
 
 
@@ -176,7 +228,9 @@ def scores(rows: pd.DataFrame, usual: int, style: Style) -> pd.DataFrame:
             return style.text("–")
         sd, n = sds.at[line, name], int(counts.at[line, name])
         shown = number(means.at[line, name]) + (f" ± {number(sd)}" if n > 1 else "")
-        return shade(shown, places.at[line, name]) + (style.raised.format(f"n={n}") if n != usual else "")
+        return shade(shown, places.at[line, name]) + (
+            style.raised.format(f"n={n}") if n != usual else ""
+        )
 
     def shade(shown: str, place: float) -> str:
         return {1: style.best, 2: style.second}.get(place, "{}").format(style.text(shown))
@@ -185,7 +239,8 @@ def scores(rows: pd.DataFrame, usual: int, style: Style) -> pd.DataFrame:
     for name in means.columns:
         table[style.text(name)] = [cell(line, name) for line in means.index]
     table[AVERAGE] = [
-        shade(number(means.loc[line].mean()) + fewer(means.loc[line]), places.at[line, AVERAGE]) for line in means.index
+        shade(number(means.loc[line].mean()) + fewer(means.loc[line]), places.at[line, AVERAGE])
+        for line in means.index
     ]
     return table
 
@@ -205,7 +260,9 @@ def lines(means: pd.DataFrame, style: Style) -> pd.DataFrame:
             free if selection == "last" else "true labels (oracle) †",
             TOLD[told_k(name)],
         ])  # fmt: skip
-    return pd.DataFrame([map(style.text, row) for row in rows], columns=["Method", "Selected by", "K"])
+    return pd.DataFrame(
+        [map(style.text, row) for row in rows], columns=["Method", "Selected by", "K"]
+    )
 
 
 def beside_paper(rows: pd.DataFrame, style: Style) -> pd.DataFrame:
@@ -215,12 +272,17 @@ def beside_paper(rows: pd.DataFrame, style: Style) -> pd.DataFrame:
     def cell(ours: float, theirs: float) -> str:
         if pd.isna(ours):
             return style.text("–")
-        return style.text(f"{number(ours)} ({number(theirs)}, {number(ours - theirs, signed=True)})")
+        return style.text(
+            f"{number(ours)} ({number(theirs)}, {number(ours - theirs, signed=True)})"
+        )
 
     table = lines(means, style).drop(columns="K")
     for name in means.columns:
         table[style.text(name)] = list(map(cell, means[name], paper[name]))
-    average = [cell(means.loc[line].mean(), paper.loc[line].mean()) + fewer(means.loc[line]) for line in means.index]
+    average = [
+        cell(means.loc[line].mean(), paper.loc[line].mean()) + fewer(means.loc[line])
+        for line in means.index
+    ]
     return table.assign(**{AVERAGE: average})
 
 
@@ -228,7 +290,10 @@ def over_sets(result: Comparison, style: Style) -> pd.DataFrame:
     """The comparison's table as text; `jojoscl` against itself has no p."""
     table = result.table
     shown = pd.DataFrame(
-        {"Method": table.index.map(style.text), "Mean rank": [f"{rank:.2f}" for rank in table["rank"]]}
+        {
+            "Method": table.index.map(style.text),
+            "Mean rank": [f"{rank:.2f}" for rank in table["rank"]],
+        }
     )
     shown["Difference"] = [style.text(number(value, signed=True)) for value in table["difference"]]
     shown["Ahead / behind"] = [f"{row.ahead} / {row.behind}" for row in table.itertuples()]
@@ -253,7 +318,11 @@ def sections(summary: pd.DataFrame, style: Style) -> list[Section]:
     for metric, title in METRICS.items():
         rows = summary[(summary["metric"] == metric) & summary["published"].notna()]
         if not rows.empty:
-            shown.append(Section(f"{title} beside the paper", beside_paper(rows, style), style.text(PAPER_NOTE)))
+            shown.append(
+                Section(
+                    f"{title} beside the paper", beside_paper(rows, style), style.text(PAPER_NOTE)
+                )
+            )
     for metric, title in METRICS.items():
         result = compare(label_free(summary, metric))
         table = pd.DataFrame() if result.table.empty else over_sets(result, style)
@@ -263,16 +332,31 @@ def sections(summary: pd.DataFrame, style: Style) -> list[Section]:
 
 def costs(runs: pd.DataFrame, style: Style) -> list[Section]:
     """Return what a run takes, a row a method and a column a set, a table for each of COSTS."""
-    if "seconds" not in runs or (timed := with_sets(runs.query("selection == 'last'").dropna(subset="seconds"))).empty:
+    if (
+        "seconds" not in runs
+        or (timed := with_sets(runs.query("selection == 'last'").dropna(subset="seconds"))).empty
+    ):
         return []
     shown = []
     for name, title in COSTS.items():
-        means = timed.groupby(["method", "selection", "set"])[name].agg(mean="mean", n="size").reset_index()
+        means = (
+            timed.groupby(["method", "selection", "set"])[name]
+            .agg(mean="mean", n="size")
+            .reset_index()
+        )
         values, counts = wide(means, "mean"), wide(means, "n")
-        texts = values.map("{:.1f}".format) + counts.map(lambda n: style.raised.format(f"n={n:.0f}"))
-        table = texts.where(values.notna(), style.text("–")).rename(columns=style.text).reset_index()
+        texts = values.map("{:.1f}".format) + counts.map(
+            lambda n: style.raised.format(f"n={n:.0f}")
+        )
+        table = (
+            texts.where(values.notna(), style.text("–")).rename(columns=style.text).reset_index()
+        )
         table = table.drop(columns="selection").rename(columns={"method": "Method"})
-        shown.append(Section(title, table.assign(Method=table["Method"].map(style.text)), style.text(COSTS_NOTE)))
+        shown.append(
+            Section(
+                title, table.assign(Method=table["Method"].map(style.text)), style.text(COSTS_NOTE)
+            )
+        )
     return shown
 
 
@@ -309,19 +393,29 @@ PAPER_NOTE = (
 )
 
 
-def page(shown: list[Section], table: Path, command: str, figures: Mapping[Path, str] = MappingProxyType({})) -> str:
+def page(
+    shown: list[Section],
+    table: Path,
+    command: str,
+    figures: Mapping[Path, str] = MappingProxyType({}),
+) -> str:
     """Return the sections as Markdown; `figures` are pictures and what each shows.
 
     A note that the next section shares stands once, below the last of them.
     """
-    parts = [f"# Results of `{table.name}`", f"Made by `python -m experiments {command}`; do not edit."]
+    parts = [
+        f"# Results of `{table.name}`",
+        f"Made by `python -m experiments {command}`; do not edit.",
+    ]
     for section, following in zip(shown, [*shown[1:], None], strict=True):
         parts += [
             f"## {section.title}",
             "" if section.table.empty else grid(section.table.columns, section.table.to_numpy()),
         ]
         parts += [section.note] if following is None or following.note != section.note else []
-    parts += [f"![{what}]({os.path.relpath(figure, table.parent)})" for figure, what in figures.items()]
+    parts += [
+        f"![{what}]({os.path.relpath(figure, table.parent)})" for figure, what in figures.items()
+    ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -340,7 +434,12 @@ def to_latex(shown: list[Section]) -> str:
         for section in shown
         if not section.table.empty
     ]
-    return "\n".join(["% Made by python -m experiments tables; needs the packages booktabs and graphicx.", *parts])
+    return "\n".join(
+        [
+            "% Made by python -m experiments tables; needs the packages booktabs and graphicx.",
+            *parts,
+        ]
+    )
 
 
 def write_all(table: Path, figure: Path) -> None:
@@ -351,10 +450,17 @@ def write_all(table: Path, figure: Path) -> None:
     shows = {figure: RANKS} if diagram else {}
     write(
         table.with_suffix(".md"),
-        page([*sections(summary, MARKDOWN), *costs(runs, MARKDOWN), failed_runs(table)], table, "tables", shows),
+        page(
+            [*sections(summary, MARKDOWN), *costs(runs, MARKDOWN), failed_runs(table)],
+            table,
+            "tables",
+            shows,
+        ),
     )
     write(table.with_suffix(".tex"), to_latex([*sections(summary, LATEX), *costs(runs, LATEX)]))
-    write(table.with_name(f"{table.stem}_summary.csv"), summary[SUMMARY].round(4).to_csv(index=False))
+    write(
+        table.with_name(f"{table.stem}_summary.csv"), summary[SUMMARY].round(4).to_csv(index=False)
+    )
     if diagram:
         save(diagram, figure, bbox_inches="tight")
 
@@ -362,6 +468,8 @@ def write_all(table: Path, figure: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Write Table I and what belongs to it."""
     options = parser("tables", __doc__)
-    options.add_argument("table", type=Path, nargs="?", help="runs; results/table1.csv if not given")
+    options.add_argument(
+        "table", type=Path, nargs="?", help="runs; results/table1.csv if not given"
+    )
     chosen = options.parse_args(arguments)
     write_all(chosen.table or chosen.results / "table1.csv", chosen.figures / FIGURE.name)

@@ -19,7 +19,9 @@ RESULTS, FIGURES = HERE / "results", HERE / "figures"
 
 def parser(command: str, doc: str | None) -> argparse.ArgumentParser:
     """Return the parser of a command, with the folders that all commands write to."""
-    described = argparse.ArgumentParser(f"python -m experiments {command}", description=(doc or "").splitlines()[0])
+    described = argparse.ArgumentParser(
+        f"python -m experiments {command}", description=(doc or "").splitlines()[0]
+    )
     described.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
     described.add_argument("--figures", type=Path, default=FIGURES, help="folder of the pictures")
     return described
@@ -47,7 +49,10 @@ def cell(scores: pd.DataFrame) -> str:
     if scores.empty:
         return "-"
     spread = scores.std().map(lambda sd: "" if pd.isna(sd) else f" +- {sd:.3f}")
-    return " / ".join(f"{mean:.3f}{sd}" for mean, sd in zip(scores.mean(), spread, strict=True)) + f" ({len(scores)})"
+    return (
+        " / ".join(f"{mean:.3f}{sd}" for mean, sd in zip(scores.mean(), spread, strict=True))
+        + f" ({len(scores)})"
+    )
 
 
 def by_set(runs: pd.DataFrame, keys: str | list[str], values: Sequence[str]) -> pd.DataFrame:
@@ -58,7 +63,9 @@ def by_set(runs: pd.DataFrame, keys: str | list[str], values: Sequence[str]) -> 
     types = runs.groupby("dataset")["n_types"].first()
     rows = {}
     for key, group in runs.groupby(keys, sort=False):
-        cells = [cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in types.index]
+        cells = [
+            cell(group.loc[group["dataset"] == dataset, list(values)]) for dataset in types.index
+        ]
         means = group.groupby("dataset")[list(values)].mean()
         whole = len(means) == len(types)
         rows[key] = [*cells, " / ".join(map("{:.3f}".format, means.mean())) if whole else "-"]
@@ -79,5 +86,7 @@ def save(figure: Any, path: Path, dpi: int = 150, **options: Any) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=dpi, **options)
     with whole_file(path) as temporary:
-        Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(temporary, optimize=True)
+        Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+            temporary, optimize=True
+        )
     print(path)

@@ -47,11 +47,22 @@ def umap(title: str, runs: pd.DataFrame) -> Figure:
     panels = [("annotated types", np.array([palette[name] for name in truth]))]
     for row, result in results:
         if list(result.obs_names) != list(first.obs_names):
-            print(f"{row.folder} holds other cells than {runs['folder'].iloc[0]}: left out of the UMAP.")
+            print(
+                f"{row.folder} holds other cells than {runs['folder'].iloc[0]}: left out of the UMAP."
+            )
             continue
         clusters = np.asarray(result.obs["jojoscl"].astype(str))
-        panels.append((f"{bar_label(row.method, row.oracle)}\nARI {row.ari:z.3f}", colours(truth, clusters, palette)))
-    cells = f"{len(drawn)} of {first.n_obs} cells" if len(drawn) < first.n_obs else f"{first.n_obs} cells"
+        panels.append(
+            (
+                f"{bar_label(row.method, row.oracle)}\nARI {row.ari:z.3f}",
+                colours(truth, clusters, palette),
+            )
+        )
+    cells = (
+        f"{len(drawn)} of {first.n_obs} cells"
+        if len(drawn) < first.n_obs
+        else f"{first.n_obs} cells"
+    )
     note = f"{title}, {cells}, seed 0; all on the UMAP of the embedding of {runs['method'].iloc[0]}"
     note += f"\n† {ORACLE}" if runs["oracle"].any() else ""
     return small_multiples([(name, of[drawn]) for name, of in panels], points, palette, note)
@@ -62,7 +73,9 @@ def read_result(folder: Path) -> anndata.AnnData:
     try:
         result = anndata.read_h5ad(folder / "result.h5ad")
     except (OSError, KeyError) as error:
-        raise UserError(f"{folder / 'result.h5ad'} cannot be read: run it again by force=true.") from error
+        raise UserError(
+            f"{folder / 'result.h5ad'} cannot be read: run it again by force=true."
+        ) from error
     if missing := {"cell_type", "jojoscl"} - set(result.obs):
         raise UserError(f"{folder / 'result.h5ad'} has no obs[{min(missing)!r}].")
     return result
@@ -108,8 +121,13 @@ def small_multiples(
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
     figure.suptitle(note, fontsize=9)
-    handles = [Line2D([], [], linestyle="", marker="o", color=of, label=name) for name, of in palette.items()]
-    grey = Line2D([], [], linestyle="", marker="o", color="0.5", label="grey: a cluster\nwithout a type")
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=of, label=name)
+        for name, of in palette.items()
+    ]
+    grey = Line2D(
+        [], [], linestyle="", marker="o", color="0.5", label="grey: a cluster\nwithout a type"
+    )
     figure.legend(
         handles=[*handles, grey],
         loc="outside right center",

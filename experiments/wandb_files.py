@@ -60,7 +60,9 @@ def collect_wandb(folder: Path) -> pd.DataFrame:
     A run that was done again counts once, as it was last; one without results is left out.
     """
     ended = {}
-    for path in sorted(folder.rglob("offline-run-*/*.wandb")):  # the folder's name begins with the time
+    for path in sorted(
+        folder.rglob("offline-run-*/*.wandb")
+    ):  # the folder's name begins with the time
         if "config_hash" in (metrics := summary(records(path))):
             ended[path.parents[2], path.name] = metrics
     with TemporaryDirectory() as kept:

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 MAIN = "from jojoscl.runner.cli import main; main()"
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["jojoscl.runner.cli", "jojoscl.runner.run", "jojoscl.training.fit"])
+_CONTEXT.set_forkserver_preload(
+    ["jojoscl.runner.cli", "jojoscl.runner.run", "jojoscl.networks.fit"]
+)
 _NUMBERS = itertools.count()
 
 
@@ -33,7 +35,9 @@ def start(code: str, *arguments: str, folder: Path, **environment: str) -> Child
     """Start `code` in `folder` as a script with these arguments."""
     number = next(_NUMBERS)
     out, err = (folder.with_name(f"{folder.name}-{number}.{name}") for name in ("out", "err"))
-    process = _CONTEXT.Process(target=_run, args=(code, arguments, folder, dict(os.environ) | environment, (out, err)))
+    process = _CONTEXT.Process(
+        target=_run, args=(code, arguments, folder, dict(os.environ) | environment, (out, err))
+    )
     for path in (out, err):
         path.touch()
     process.start()
@@ -41,7 +45,11 @@ def start(code: str, *arguments: str, folder: Path, **environment: str) -> Child
 
 
 def _run(
-    code: str, arguments: tuple[str, ...], folder: Path, environment: dict[str, str], streams: tuple[Path, Path]
+    code: str,
+    arguments: tuple[str, ...],
+    folder: Path,
+    environment: dict[str, str],
+    streams: tuple[Path, Path],
 ) -> None:
     for number, path in enumerate(streams, start=1):
         os.dup2(os.open(path, os.O_WRONLY), number)

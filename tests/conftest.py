@@ -13,11 +13,12 @@ from typing import NamedTuple
 import pytest
 from anndata import AnnData
 
-from jojoscl.data import simulate
+from jojoscl.datasets.simulate import simulate
 from jojoscl.runner.cli import main
 from tests import children
 
-# Started in the background a shell lets SIGINT be ignored, and children would inherit that: tests send it to them.
+# Started in the background a shell lets SIGINT be ignored, and children would inherit that: tests
+# send it to them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -50,7 +51,9 @@ def command(tmp_path: Path) -> Command:
     """Run `jojoscl` in a process of its own, in tmp_path."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        code, out, err = children.start(children.MAIN, *arguments, folder=tmp_path, **environment).ended()
+        code, out, err = children.start(
+            children.MAIN, *arguments, folder=tmp_path, **environment
+        ).ended()
         assert code is not None, err
         return subprocess.CompletedProcess(arguments, code, out, err)
 
@@ -63,7 +66,10 @@ def in_process(
 ) -> Iterator[InProcess]:
     """As `command`, but in this process, which saves the seconds that the imports take."""
     monkeypatch.chdir(tmp_path)
-    for name in ("HYDRA_FULL_ERROR", "GOMP_SPINCOUNT"):  # set by the command: gone again after the test
+    for name in (
+        "HYDRA_FULL_ERROR",
+        "GOMP_SPINCOUNT",
+    ):  # set by the command: gone again after the test
         monkeypatch.setenv(name, "1")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level

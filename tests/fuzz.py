@@ -1,8 +1,8 @@
 """Damaged files and killed runs: `python -m tests.fuzz [--mutations 150] [--kills 20]`. Seeded, so a fault repeats.
 
-Each damaged file is read in a forked child. A fault is a traceback, a signal, or no end. Other cells than before are a
-fault only of the store and of the checkpoint, which carry checksums: a bit flipped in the values of a user's own file
-gives other cells, and no reader can tell.
+Each damaged file is read in a forked child. A fault is a traceback, a signal, or no end. Other
+cells than before are a fault only of the store and of the checkpoint, which carry checksums: a bit
+flipped in the values of a user's own file gives other cells, and no reader can tell.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ import numpy as np
 import pandas as pd
 
 import jojoscl
-from jojoscl.data import FileDataset, Preprocess, simulate
-from jojoscl.data.preprocess import stored
+from jojoscl.cells.preprocess import Preprocess, stored
+from jojoscl.datasets.load import FileDataset
+from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
 from tests import hostile
 
@@ -55,12 +56,14 @@ class Kind(NamedTuple):
     sealed: bool = False
 
 
-# ---- what is written and read ----------------------------------------------------------------------------------
+# ---- what is written and read --------------------------------------------------------------------
 
 
 def clustered(cells: ad.AnnData) -> bytes:
     jojoscl.cluster(cells, 3, n_draws=1)
-    return np.asarray(cells.obs["jojoscl"]).astype("S").tobytes() + cells.obsm["X_jojoscl"].tobytes()
+    return (
+        np.asarray(cells.obs["jojoscl"]).astype("S").tobytes() + cells.obsm["X_jojoscl"].tobytes()
+    )
 
 
 def by_anndata(folder: Path, *, backed: bool) -> bytes | str:
@@ -86,7 +89,9 @@ def from_store(folder: Path) -> bytes:
 
 
 def gone_on(folder: Path) -> bytes:
-    return b"".join(values.numpy().tobytes() for values in hostile.trained(folder, 2).state_dict().values())
+    return b"".join(
+        values.numpy().tobytes() for values in hostile.trained(folder, 2).state_dict().values()
+    )
 
 
 def kept_model(folder: Path) -> None:
@@ -101,17 +106,23 @@ def by_model(folder: Path) -> bytes:
 KINDS = {
     "h5ad, in memory": Kind(cells_h5ad, "a.h5ad", partial(by_anndata, backed=False)),
     "h5ad, our reader": Kind(cells_h5ad, "a.h5ad", partial(by_reader, name="a.h5ad")),
-    "h5, sparse": Kind(lambda at: hostile.sparse_h5(at / "a.h5"), "a.h5", partial(by_reader, name="a.h5")),
-    "h5, dense": Kind(lambda at: hostile.dense_h5(at / "a.h5"), "a.h5", partial(by_reader, name="a.h5")),
+    "h5, sparse": Kind(
+        lambda at: hostile.sparse_h5(at / "a.h5"), "a.h5", partial(by_reader, name="a.h5")
+    ),
+    "h5, dense": Kind(
+        lambda at: hostile.dense_h5(at / "a.h5"), "a.h5", partial(by_reader, name="a.h5")
+    ),
     "backed, by anndata": Kind(cells_h5ad, "a.h5ad", partial(by_anndata, backed=True)),
-    "backed, our reader": Kind(cells_h5ad, "a.h5ad", partial(by_reader, name="a.h5ad", backed=True)),
+    "backed, our reader": Kind(
+        cells_h5ad, "a.h5ad", partial(by_reader, name="a.h5ad", backed=True)
+    ),
     "store": Kind(from_store, "cache/*/*", from_store, sealed=True),
     "model": Kind(kept_model, "model.npz", by_model, sealed=True),
     "checkpoint": Kind(hostile.trained, "last.ckpt", gone_on, sealed=True),
 }
 
 
-# ---- damage ----------------------------------------------------------------------------------------------------
+# ---- damage --------------------------------------------------------------------------------------
 
 
 def spoil(path: Path, number: int) -> None:
@@ -134,7 +145,9 @@ def judged(name: str, good: Path, expected: str, number: int) -> tuple[str, str]
         recomputed = found.endswith("warned")
         same = found.split()[1] == expected
         other = "DIFFERENT" if KINDS[name].sealed else "other cells"
-        return ("computed anew" if recomputed and KINDS[name].sealed else "same") if same else other, trace
+        return (
+            "computed anew" if recomputed and KINDS[name].sealed else "same"
+        ) if same else other, trace
     return found, trace
 
 
@@ -190,7 +203,9 @@ def fuzz(n_mutations: int, workers: int, only: str) -> bool:
         with tempfile.TemporaryDirectory() as outer:
             good = Path(outer) / "good"
             good.mkdir()
-            with ProcessPoolExecutor(1, get_context("fork")) as pool:  # this process stays without threads
+            with ProcessPoolExecutor(
+                1, get_context("fork")
+            ) as pool:  # this process stays without threads
                 pool.submit(write, name, good).result()
             shutil.copytree(good, trial := Path(outer) / "trial")
             whole, trace = in_child(name, trial)
@@ -212,11 +227,22 @@ def write(name: str, folder: Path) -> None:
     KINDS[name].write(folder)
 
 
-# ---- kills -----------------------------------------------------------------------------------------------------
+# ---- kills ---------------------------------------------------------------------------------------
 
 COMMAND = [sys.executable, "-c", "from jojoscl.runner.cli import main; main()"]
-SIMULATED = ["data=simulated", "data.n_cells=300", "data.n_genes=200", "pictures=false", "hydra.run.dir=run"]
-QUICK = ["trainer.progress_bar=false", "trainer.checkpoint_seconds=0", "trainer.accelerator=cpu", "paths.cache=cache"]
+SIMULATED = [
+    "data=simulated",
+    "data.n_cells=300",
+    "data.n_genes=200",
+    "pictures=false",
+    "hydra.run.dir=run",
+]
+QUICK = [
+    "trainer.progress_bar=false",
+    "trainer.checkpoint_seconds=0",
+    "trainer.accelerator=cpu",
+    "paths.cache=cache",
+]
 METHODS = {"jojoscl": 20, "jojoscl_paper": 30, "sccl": 30}  # epochs
 
 
@@ -258,7 +284,9 @@ def kill_and_go_on(method: str, n_kills: int, place: Path) -> bool:
             found[f"DIFFERENT {name}"] += whole.exists() and not same_file(whole, broken)
         found["LEFT"] += sum(path.name.startswith(".jojoscl-") for path in folder.rglob("*"))
     print(f"{method} ({seconds:.1f} s): {dict(found)}", flush=True)
-    return found["killed"] < n_kills or any(n for what, n in found.items() if what.startswith(("DIFFERENT", "LEFT")))
+    return found["killed"] < n_kills or any(
+        n for what, n in found.items() if what.startswith(("DIFFERENT", "LEFT"))
+    )
 
 
 def same_file(whole: Path, broken: Path) -> bool:
@@ -271,7 +299,11 @@ def sweep_killed(place: Path) -> bool:
     sweep = ["-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1", "method=jojoscl_paper"]
     environment = os.environ | {"MARK": str(place)}
     with subprocess.Popen(
-        [*COMMAND, *sweep, *endless], cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*COMMAND, *sweep, *endless],
+        cwd=place,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as parent:
         wait_until(lambda: len(list(place.rglob("last.ckpt"))) == 2, 180)
         n_before = len(hostile.processes_with(f"MARK={place}"))
@@ -291,7 +323,9 @@ def wait_until(done: Callable[[], bool], seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutations", type=int, default=150, help="of each kind of file; 0: none")
-    parser.add_argument("--kills", type=int, default=20, help="of each of three methods, and of a sweep; 0: none")
+    parser.add_argument(
+        "--kills", type=int, default=20, help="of each of three methods, and of a sweep; 0: none"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", default="", help="kinds of file whose name has this in it")
     options = parser.parse_args()

@@ -10,17 +10,17 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.methods.paper.method import PaperJojoSCL
-from jojoscl.training.datamodule import CellDataModule
-from jojoscl.training.fit import fit
-from jojoscl.training.module import SeededModule
-from jojoscl.training.settings import Run, TrainerSettings
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.fit import fit
+from jojoscl.networks.module import SeededModule
+from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.settings import Run, TrainerSettings
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (30, 20)) + np.eye(30, 20)
 METHOD = PaperJojoSCL(encoder_dims=[8, 4], instance_dims=[4], cluster_dims=[4], sure="none")
 
 
-# ---- files -----------------------------------------------------------------------------------------------------
+# ---- files ---------------------------------------------------------------------------------------
 
 
 def sparse_h5ad(path: Path) -> None:
@@ -42,7 +42,9 @@ def sparse_h5(path: Path) -> None:
     with h5py.File(path, "w") as file:
         for name in ("data", "indices", "indptr", "shape"):
             file[f"exprs/{name}"] = getattr(x, name)
-        file["obs_names"], file["var_names"] = (np.array([f"n{i}" for i in range(n)], "S") for n in x.shape)
+        file["obs_names"], file["var_names"] = (
+            np.array([f"n{i}" for i in range(n)], "S") for n in x.shape
+        )
 
 
 def trained(folder: Path, n_epochs: int = 1) -> SeededModule:
@@ -50,11 +52,16 @@ def trained(folder: Path, n_epochs: int = 1) -> SeededModule:
     x = np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32)
     settings = TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0)
     module = METHOD.module(6, 2, 20, seed=0, epochs=2)
-    fit(module, CellDataModule(x), Run(folder, trainer=settings, config_hash="abc"), max_epochs=n_epochs)
+    fit(
+        module,
+        CellDataModule(x),
+        Run(folder, trainer=settings, config_hash="abc"),
+        max_epochs=n_epochs,
+    )
     return module
 
 
-# ---- damage ----------------------------------------------------------------------------------------------------
+# ---- damage --------------------------------------------------------------------------------------
 
 
 def flipped_or_cut(content: bytes, rng: np.random.Generator) -> bytes:
@@ -100,7 +107,9 @@ def indices_changed(path: Path, rng: np.random.Generator) -> None:
         part = node[name] if isinstance(node, h5py.Group) else node
         values = part[()]
         places = rng.integers(0, values.size, 3)
-        values.flat[places] += rng.choice([-(2**31), -1, 1, 3, 1000, 2**31 - 1], 3).astype(values.dtype)
+        values.flat[places] += rng.choice([-(2**31), -1, 1, 3, 1000, 2**31 - 1], 3).astype(
+            values.dtype
+        )
         part[...] = values
 
 
@@ -125,7 +134,7 @@ def _matrix(file: h5py.File) -> h5py.Group | h5py.Dataset:
     return file["X" if "X" in file else "exprs"]
 
 
-# ---- processes -------------------------------------------------------------------------------------------------
+# ---- processes -----------------------------------------------------------------------------------
 
 
 def processes_with(mark: str) -> list[str]:
@@ -133,6 +142,9 @@ def processes_with(mark: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if mark.encode() in (path / "environ").read_bytes() and ") Z" not in (path / "stat").read_text():
+            if (
+                mark.encode() in (path / "environ").read_bytes()
+                and ") Z" not in (path / "stat").read_text()
+            ):
                 found.append(path.name)
     return found

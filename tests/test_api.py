@@ -28,7 +28,9 @@ def test_results_are_put_where_scanpy_users_look(cells: AnnData) -> None:
 
 
 def test_copy_leaves_the_original_alone_and_the_seed_decides(cells: AnnData) -> None:
-    first, second, other = (jojoscl.cluster(cells, n_clusters=3, copy=True, seed=seed, **QUICK) for seed in (0, 0, 1))
+    first, second, other = (
+        jojoscl.cluster(cells, n_clusters=3, copy=True, seed=seed, **QUICK) for seed in (0, 0, 1)
+    )
     assert "jojoscl" not in cells.obs
     np.testing.assert_array_equal(first.obsm["X_jojoscl"], second.obsm["X_jojoscl"])
     assert not np.allclose(first.obsm["X_jojoscl"], other.obsm["X_jojoscl"])
@@ -36,15 +38,24 @@ def test_copy_leaves_the_original_alone_and_the_seed_decides(cells: AnnData) -> 
 
 def test_annotation_is_not_looked_at(cells: AnnData) -> None:
     shuffled = cells.copy()
-    shuffled.obs["cell_type"] = np.random.default_rng(0).permutation(np.asarray(cells.obs["cell_type"].astype(str)))
-    results = [jojoscl.cluster(adata, n_clusters=3, copy=True, **QUICK) for adata in (cells, shuffled)]
+    shuffled.obs["cell_type"] = np.random.default_rng(0).permutation(
+        np.asarray(cells.obs["cell_type"].astype(str))
+    )
+    results = [
+        jojoscl.cluster(adata, n_clusters=3, copy=True, **QUICK) for adata in (cells, shuffled)
+    ]
     assert list(results[0].obs["jojoscl"]) == list(results[1].obs["jojoscl"])
 
 
 def test_layer_and_settings(cells: AnnData) -> None:
     adata = cells.copy()
     adata.layers["counts"], adata.X = adata.X, -np.ones(adata.shape, np.float32)
-    jojoscl.cluster(adata, n_clusters=3, layer="counts", method=jojoscl.ReleasedJojoSCL(epochs=3, encoder_dims=[16, 8]))
+    jojoscl.cluster(
+        adata,
+        n_clusters=3,
+        layer="counts",
+        method=jojoscl.ReleasedJojoSCL(epochs=3, encoder_dims=[16, 8]),
+    )
     assert "jojoscl" in adata.obs
     with pytest.raises(jojoscl.UserError, match="negative"):
         jojoscl.cluster(adata, n_clusters=3, **QUICK)
@@ -122,7 +133,9 @@ def test_the_name_of_the_call_is_found_at_once() -> None:
     assert sorted(dir(jojoscl)) == sorted(jojoscl.__all__)
 
 
-def test_some_of_the_cells_are_clustered_as_if_they_were_alone(cells: AnnData, tmp_path: Path) -> None:
+def test_some_of_the_cells_are_clustered_as_if_they_were_alone(
+    cells: AnnData, tmp_path: Path
+) -> None:
     adata = cells.copy()
     first, second = adata.obs["cell_type"].cat.categories[:2]
     inside = adata.obs["cell_type"].isin([first, second]).to_numpy()
@@ -133,10 +146,15 @@ def test_some_of_the_cells_are_clustered_as_if_they_were_alone(cells: AnnData, t
     assert found[~inside].tolist() == adata.obs["cell_type"][~inside].tolist()
     assert "jojoscl" not in adata.obs
     np.testing.assert_array_equal(adata.obsm["X_jojoscl_R"][inside], alone.obsm["X_jojoscl"])
-    assert json.loads(adata.uns["jojoscl_R"]["params"])["restrict_to"] == ["cell_type", [first, second]]
+    assert json.loads(adata.uns["jojoscl_R"]["params"])["restrict_to"] == [
+        "cell_type",
+        [first, second],
+    ]
     adata.write_h5ad(tmp_path / "x.h5ad")
     backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
-    jojoscl.cluster(backed, 2, restrict_to=("cell_type", [first, second]), key_added="again", seed=3)
+    jojoscl.cluster(
+        backed, 2, restrict_to=("cell_type", [first, second]), key_added="again", seed=3
+    )
     assert backed.obs["again_R"].tolist() == found.tolist()
 
 
@@ -148,9 +166,13 @@ def test_some_of_the_cells_are_clustered_as_if_they_were_alone(cells: AnnData, t
         (("cell_type", ["type0"]), 100, "100 clusters were asked for, but there are only"),
     ],
 )
-def test_what_cannot_be_restricted_to_changes_nothing(cells: AnnData, restrict_to: Any, k: int, words: str) -> None:
+def test_what_cannot_be_restricted_to_changes_nothing(
+    cells: AnnData, restrict_to: Any, k: int, words: str
+) -> None:
     adata = cells.copy()
-    adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories([f"type{i}" for i in range(3)])
+    adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories(
+        [f"type{i}" for i in range(3)]
+    )
     with pytest.raises(jojoscl.UserError, match=words):
         jojoscl.cluster(adata, k, restrict_to=restrict_to)
     assert adata.obs.columns.tolist() == cells.obs.columns.tolist()

@@ -19,7 +19,9 @@ SHOWING = sorted(
 
 @pytest.mark.parametrize("name", SHOWING)
 def test_examples(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    found = doctest.testmod(
+        importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    )
     assert found.failed == 0
 
 

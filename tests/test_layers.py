@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,20 @@ MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))
 
 LOWER = {  # what a room may import besides itself
     "utils": set[str](),
-    "model": {"utils"},
-    "clustering": {"utils"},
-    "data": {"utils", "model", "clustering"},
-    "training": {"utils", "model", "clustering", "data"},
-    "methods": {"utils", "model", "clustering", "data", "training"},
-    "api": {"utils", "model", "clustering", "data", "training", "methods"},
-    "pl": {"utils", "clustering"},
-    "runner": {"utils", "model", "clustering", "data", "training", "methods", "pl"},
+    "cells": {"utils"},
+    "core": {"utils", "cells"},
+    "datasets": {"utils", "cells"},
+    "tools": {"utils", "cells", "core"},
+    "baselines": {"utils", "cells", "core"},
+    "networks": {"utils", "cells", "core"},
+    "pl": {"utils", "cells", "core", "tools"},
+    "api": {"utils", "cells", "core", "tools", "networks"},
+    "runner": {
+        *("utils", "cells", "core", "datasets", "tools", "baselines", "networks", "pl", "api"),
+    },
 }
 LIBRARIES = {  # libraries that stay in a room
-    "lightning": {"training", "methods"},
+    "lightning": {"networks"},
     "hydra": {"runner"},
     "omegaconf": {"runner"},
     "matplotlib": {"runner", "pl"},
@@ -38,9 +42,19 @@ LIBRARIES = {  # libraries that stay in a room
     "experiments": set[str](),
     "benchmarks": set[str](),
 }
-UNIX = {"curses", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
-
-each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.as_posix())
+UNIX = {
+    "curses",
+    "fcntl",
+    "grp",
+    "posix",
+    "pty",
+    "pwd",
+    "readline",
+    "resource",
+    "syslog",
+    "termios",
+    "tty",
+}
 
 
 @cache
@@ -61,12 +75,18 @@ def imported(node: ast.AST, package: list[str]) -> Iterator[str]:
         base = package[: len(package) - node.level + 1] if node.level else []
         module = ".".join([*base, *([node.module] if node.module else [])])
         yield from (f"{module}.{alias.name}" for alias in node.names)
-    elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+    elif isinstance(node, ast.Call) and getattr(
+        node.func, "attr", getattr(node.func, "id", "")
+    ) in (
         "import_module",
         "__import__",
         "find_spec",
     ):
-        yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str))
+        yield from (
+            a.value
+            for a in node.args[:1]
+            if isinstance(a, ast.Constant) and isinstance(a.value, str)
+        )
 
 
 def imports(module: Path) -> set[str]:
@@ -82,32 +102,47 @@ def rooms_of(names: set[str]) -> set[str]:
     return {name.split(".")[1] for name in names if name.startswith("jojoscl.")}
 
 
-@each_module
-def test_imports_go_one_way(module: Path) -> None:
+def test_imports_go_one_way() -> None:
     """Also imports inside functions and below TYPE_CHECKING."""
-    here = room(module)
-    if here == "__init__":
-        return  # the package's own names, loaded when they are used
-    assert here in LOWER, f"{module} stands in no room: put it into one of {', '.join(LOWER)}"
-    wrong = rooms_of(imports(module)) & set(LOWER) - LOWER[here] - {here}
-    assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
+    inside = [module for module in MODULES if room(module) != "__init__"]  # that one names all
+    assert {room(module) for module in inside} == set(LOWER)
+    wrong = {
+        str(module): upward
+        for module in inside
+        if (upward := rooms_of(imports(module)) & set(LOWER) - LOWER[room(module)] - {room(module)})
+    }
+    assert not wrong
 
 
-@each_module
-def test_libraries_stay_in_their_rooms(module: Path) -> None:
-    names = {name.split(".")[0] for name in imports(module)}
-    wrong = {name for name, rooms in LIBRARIES.items() if name in names and room(module) not in rooms}
-    assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
-    unix = names & UNIX
-    assert not unix or room(module) == "runner", f"{module} imports {unix}, which Windows does not have"
+def test_no_circle_of_imports() -> None:
+    """Imports inside functions and below TYPE_CHECKING count too."""
+    names = {".".join(["jojoscl", *module.with_suffix("").parts]) for module in MODULES}
+    graph = {
+        ".".join(["jojoscl", *module.with_suffix("").parts]): {
+            known for name in imports(module) for known in (name, name.rpartition(".")[0])
+        }
+        & names
+        for module in MODULES
+        if module.name != "__init__.py"
+    }
+    assert list(TopologicalSorter(graph).static_order())
 
 
-@each_module
-def test_unix_only_modules_are_imported_where_they_are_used(module: Path) -> None:
+def test_libraries_stay_in_their_rooms() -> None:
+    wrong = []
+    for module in MODULES:
+        names = {name.split(".")[0] for name in imports(module)}
+        here = room(module)
+        wrong += [(module, n) for n, rooms in LIBRARIES.items() if n in names and here not in rooms]
+        wrong += [(module, n) for n in names & UNIX if here != "runner"]  # Windows has none
+    assert not wrong
+
+
+def test_unix_only_modules_are_imported_where_they_are_used() -> None:
     """So that a Windows user can import every module; at the top they would fail it."""
-    top = [node for node in tree(SRC / module).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {name.split(".")[0] for node in top for name in imported(node, ["jojoscl"])}
-    assert not names & UNIX
+    for module in MODULES:
+        top = [n for n in tree(SRC / module).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        assert not {name.split(".")[0] for node in top for name in imported(node, [])} & UNIX
 
 
 def test_the_checks_see_imports_wherever_they_stand(tmp_path: Path) -> None:
@@ -116,25 +151,31 @@ from __future__ import annotations
 import jojoscl.runner.cli
 from jojoscl import runner
 if TYPE_CHECKING:
-    from jojoscl.methods.base import Method
+    from jojoscl.core.interface import Method
 def f():
-    from ..data import cells
-    importlib.import_module("jojoscl.training.fit")
+    from ..cells import checks
+    importlib.import_module("jojoscl.networks.fit")
 """
     (tmp_path / "x.py").write_text(code)
-    names = {name for node in ast.walk(tree(tmp_path / "x.py")) for name in imported(node, ["jojoscl", "model"])}
-    assert rooms_of(names) == {"runner", "methods", "data", "training"}
+    names = {
+        name
+        for node in ast.walk(tree(tmp_path / "x.py"))
+        for name in imported(node, ["jojoscl", "core"])
+    }
+    assert rooms_of(names) == {"runner", "core", "cells", "networks"}
 
 
 def test_the_library_needs_neither_hydra_nor_omegaconf_nor_the_runner() -> None:
     code = "import jojoscl, sys; jojoscl.cluster, jojoscl.JojoSCL; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     loaded = set(done.stdout.split())
     assert "jojoscl.api" in loaded
     assert not {"hydra", "omegaconf", "jojoscl.runner", "lightning"} & loaded
 
 
-# ---- every module has its test ----------------------------------------------------------------------------------
+# ---- every module has its test -------------------------------------------------------------------
 
 
 def mirror(module: Path) -> Path:
@@ -147,16 +188,15 @@ def test_every_module_has_its_test_file_at_the_mirrored_place() -> None:
     assert not missing, f"no test file: {', '.join(missing)}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
-def test_every_test_checks_something(path: Path) -> None:
-    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
-    helpers = {f.name for f in functions if any(checks(node) for node in ast.walk(f))}
-    for f in functions:
-        if f.name.startswith("test_"):
-            called = {
-                getattr(n.func, "id", getattr(n.func, "attr", "")) for n in ast.walk(f) if isinstance(n, ast.Call)
-            }
-            assert f.name in helpers or called & helpers, f"{path}: {f.name} has no check"
+def test_every_test_checks_something() -> None:
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
+        helpers = {f.name for f in functions if any(checks(node) for node in ast.walk(f))}
+        for f in functions:
+            calls = [node for node in ast.walk(f) if isinstance(node, ast.Call)]
+            called = {getattr(n.func, "id", getattr(n.func, "attr", "")) for n in calls}
+            if f.name.startswith("test_"):
+                assert f.name in helpers or called & helpers, f"{path}: {f.name} has no check"
 
 
 def checks(node: ast.AST) -> bool:
@@ -166,33 +206,55 @@ def checks(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
     name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-    return name.startswith(("assert", "raises", "warns", "fail", "validate")) or name in ("parse", "check_contract")
+    return name.startswith(("assert", "raises", "warns", "fail", "validate")) or name in (
+        "parse",
+        "check_contract",
+    )
 
 
-# ---- sizes -------------------------------------------------------------------------------------------------------
+# ---- sizes ---------------------------------------------------------------------------------------
 
 
-@each_module
-def test_files_and_functions_are_short(module: Path) -> None:
-    lines = len((SRC / module).read_text(encoding="utf-8").splitlines())
-    assert lines <= 300, f"{module} has {lines} lines"
-    for node in ast.walk(tree(SRC / module)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert code_lines(node) <= 60, f"{module}: {node.name} has {code_lines(node)} lines"
+def test_files_and_functions_are_short() -> None:
+    """Docstrings do not count, in functions: they say what a user needs."""
+    for module in MODULES:
+        lines = len((SRC / module).read_text(encoding="utf-8").splitlines())
+        assert lines <= 300, f"{module} has {lines} lines"
+        for node in ast.walk(tree(SRC / module)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                n = code_lines(node)
+                assert n <= 60, f"{module}: {node.name} has {n} lines"
 
 
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines from `def` to the end, the docstring aside."""
     first = function.body[0]
     docstring = 0
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         docstring = (first.end_lineno or 0) - first.lineno + 1
     return (function.end_lineno or 0) - function.lineno + 1 - docstring
 
 
 def test_the_whole_is_small() -> None:
-    total = sum(len((SRC / module).read_text(encoding="utf-8").splitlines()) for module in MODULES)
-    assert total <= 9650, f"src has {total} lines: the aim is 5,500, and it may only fall"
+    """Lines of code: without blank ones and docstrings."""
+    total = sum(code_of(SRC / module) for module in MODULES)
+    assert total <= 4700, f"src has {total} lines of code"
+
+
+def code_of(path: Path) -> int:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    words = set[int]()
+    for node in ast.walk(tree(path)):
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        text = getattr(getattr(first, "value", None), "value", None)
+        if isinstance(first, ast.Expr) and isinstance(text, str):
+            words |= set(range(first.lineno, (first.end_lineno or 0) + 1))
+    return sum(bool(line.strip()) and i not in words for i, line in enumerate(lines, 1))
 
 
 def test_any_is_rare() -> None:
@@ -205,20 +267,21 @@ def anys(path: Path) -> Iterator[ast.AST]:
     for node in ast.walk(tree(path)):
         for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if isinstance(annotation, ast.AST) and any(
-                getattr(part, "id", getattr(part, "attr", None)) == "Any" for part in ast.walk(annotation)
+                getattr(part, "id", getattr(part, "attr", None)) == "Any"
+                for part in ast.walk(annotation)
             ):
                 yield annotation
 
 
-@pytest.mark.parametrize("folder", ["src", "conf", "docs", "experiments", "benchmarks", "tests"])
-def test_one_spelling_of_neighbor(folder: str) -> None:
-    suffixes = {".py", ".md", ".yaml", ".toml", ".j2"}
-    for path in (ROOT / folder).rglob("*"):
-        if path.suffix in suffixes and path != Path(__file__):
-            assert not re.search(r"neighbour", path.read_text(encoding="utf-8"), re.IGNORECASE), path
+def test_one_spelling_of_neighbor() -> None:
+    for folder in ("src", "conf", "docs", "experiments", "benchmarks", "tests"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".md", ".yaml", ".toml", ".j2"} and path != Path(__file__):
+                words = path.read_text(encoding="utf-8").lower()
+                assert "neighbour" not in words, path
 
 
-# ---- dependencies ------------------------------------------------------------------------------------------------
+# ---- dependencies --------------------------------------------------------------------------------
 
 PACKAGES = {
     "hydra": "hydra-core",
@@ -227,8 +290,13 @@ PACKAGES = {
     "PIL": "pillow",
     "yaml": "pyyaml",
 }
-OPTIONAL = Path("runner/search.py")  # needs the extra `sweep`; the command loads it only for a search
-UNSEEN = {"scikit-misc", "pynndescent"}  # scanpy asks for the one, and breaks with the newest of the other
+OPTIONAL = Path(
+    "runner/search.py"
+)  # needs the extra `sweep`; the command loads it only for a search
+UNSEEN = {
+    "scikit-misc",
+    "pynndescent",
+}  # scanpy asks for the one, and breaks with the newest of the other
 
 
 def declared() -> tuple[set[str], set[str]]:
@@ -238,7 +306,10 @@ def declared() -> tuple[set[str], set[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     def names(lines: list[str]) -> set[str]:
-        return {re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0].lower().replace("_", "-") for line in lines}
+        return {
+            re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0].lower().replace("_", "-")
+            for line in lines
+        }
 
     extras = {name for lines in project["optional-dependencies"].values() for name in names(lines)}
     return names(project["dependencies"]), extras - {"jojoscl"}
@@ -246,12 +317,20 @@ def declared() -> tuple[set[str], set[str]]:
 
 def third_party(node: ast.AST) -> set[str]:
     names = {name.split(".")[0] for name in imported(node, ["jojoscl"])}
-    return {PACKAGES.get(name, name) for name in names - sys.stdlib_module_names - {"jojoscl", "experiments"}}
+    return {
+        PACKAGES.get(name, name)
+        for name in names - sys.stdlib_module_names - {"jojoscl", "experiments"}
+    }
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     always, extras = declared()
-    everywhere = {name for module in MODULES for node in ast.walk(tree(SRC / module)) for name in third_party(node)}
+    everywhere = {
+        name
+        for module in MODULES
+        for node in ast.walk(tree(SRC / module))
+        for name in third_party(node)
+    }
     at_top = {
         name
         for module in MODULES
@@ -262,7 +341,9 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     }
     normal = {name.lower().replace("_", "-") for name in everywhere}
     assert normal <= always | extras, f"not declared: {normal - always - extras}"
-    assert {name.lower().replace("_", "-") for name in at_top} <= always, "imported at the top, but only an extra"
+    assert {name.lower().replace("_", "-") for name in at_top} <= always, (
+        "imported at the top, but only an extra"
+    )
     unused = always - normal - UNSEEN
     assert not unused, f"declared and never imported: {unused}"
 
@@ -284,5 +365,8 @@ def test_the_version_has_one_source() -> None:
 
     version = importlib.metadata.version("jojoscl")
     assert jojoscl.__version__ == version
-    assert re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.M)[1] == version
+    assert (
+        re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.M)[1]
+        == version
+    )
     assert not re.search(r"\d+\.\d+\.\d+", (SRC / "__init__.py").read_text(encoding="utf-8"))

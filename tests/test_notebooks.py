@@ -44,7 +44,9 @@ def test_code_compiles_and_was_executed_in_order(path: Path) -> None:
 def test_outputs_hold_no_warning_or_error(path: Path) -> None:
     outputs = [output for cell in cells(path, "code") for output in cell["outputs"]]
     assert outputs
-    assert all(output["output_type"] != "error" and output.get("name") != "stderr" for output in outputs)
+    assert all(
+        output["output_type"] != "error" and output.get("name") != "stderr" for output in outputs
+    )
 
 
 @each_notebook

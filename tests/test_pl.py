@@ -47,7 +47,9 @@ def test_the_axes_that_are_given_come_back(adata: AnnData, name: str, tmp_path: 
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_what_is_missing_is_said_in_one_sentence(cells: AnnData, name: str) -> None:
-    with pytest.raises(jojoscl.UserError, match=r"There is no adata\..*: call jojoscl\.(cluster|split_tests) first"):
+    with pytest.raises(
+        jojoscl.UserError, match=r"There is no adata\..*: call jojoscl\.(cluster|split_tests) first"
+    ):
         getattr(jojoscl.pl, name)(cells)
     with pytest.raises(jojoscl.UserError, match="adata must be an AnnData, not ndarray"):
         getattr(jojoscl.pl, name)(np.ones(3))
@@ -68,7 +70,10 @@ def test_umap_takes_scanpys_words_and_colours(adata: AnnData) -> None:
 
 def test_umap_makes_coordinates_once(cells: AnnData) -> None:
     few = cells[:30].copy()
-    few.obsm["X_mine"], few.obs["mine"] = np.random.default_rng(0).normal(size=(30, 4)), pd.Categorical(["a", "b"] * 15)
+    few.obsm["X_mine"], few.obs["mine"] = (
+        np.random.default_rng(0).normal(size=(30, 4)),
+        pd.Categorical(["a", "b"] * 15),
+    )
     jojoscl.pl.umap(few, "mine")
     first = few.obsm["X_mine_umap"].copy()
     assert first.shape == (30, 2)
@@ -79,7 +84,9 @@ def test_umap_makes_coordinates_once(cells: AnnData) -> None:
 
 def test_shrinkage_and_confidence_show_the_values(adata: AnnData) -> None:
     bars = jojoscl.pl.shrinkage(adata).patches
-    np.testing.assert_allclose([bar.get_height() for bar in bars], adata.uns["jojoscl"]["shrinkage"])
+    np.testing.assert_allclose(
+        [bar.get_height() for bar in bars], adata.uns["jojoscl"]["shrinkage"]
+    )
     words = [label.get_text() for label in jojoscl.pl.confidence(adata).get_yticklabels()]
     sizes = adata.obs["jojoscl"].value_counts()
     assert sorted(words) == sorted(f"{name} ({n} cells)" for name, n in sizes.items())

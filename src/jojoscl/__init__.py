@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jojoscl import pl
     from jojoscl.api import cluster
-    from jojoscl.data.datasets import load_dataset
-    from jojoscl.data.simulate import simulate
-    from jojoscl.methods.jojoscl.fitted import load
-    from jojoscl.methods.jojoscl.method import JojoSCL
-    from jojoscl.methods.markers import markers
-    from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
-    from jojoscl.methods.splits import split_tests
+    from jojoscl.core.fitted import load
+    from jojoscl.core.method import JojoSCL
+    from jojoscl.datasets.load import load_dataset
+    from jojoscl.datasets.simulate import simulate
+    from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
+    from jojoscl.tools.markers import markers
+    from jojoscl.tools.splits import split_tests
     from jojoscl.utils.errors import UserError
 
     __version__: str
@@ -35,20 +35,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "JojoSCL": "methods.jojoscl.method",
-    "PaperJojoSCL": "methods.paper.method",
-    "ReleasedJojoSCL": "methods.paper.method",
+    "JojoSCL": "core.method",
+    "PaperJojoSCL": "networks.paper.method",
+    "ReleasedJojoSCL": "networks.paper.method",
     "UserError": "utils.errors",
     "cluster": "api",
-    "load": "methods.jojoscl.fitted",
-    "load_dataset": "data.datasets",
-    "markers": "methods.markers",
-    "simulate": "data.simulate",
-    "split_tests": "methods.splits",
+    "load": "core.fitted",
+    "load_dataset": "datasets.load",
+    "markers": "tools.markers",
+    "simulate": "datasets.simulate",
+    "split_tests": "tools.splits",
 }
 
 
-def __getattr__(name: str) -> object:  # torch and scanpy take seconds to import: only when they are used
+def __getattr__(
+    name: str,
+) -> object:  # torch and scanpy take seconds to import: only when they are used
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("jojoscl")
     if name == "pl":

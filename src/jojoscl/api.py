@@ -13,13 +13,32 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
-    from jojoscl.methods.base import Method
+    from jojoscl.core.interface import Method
 
 log = logging.getLogger(__name__)
 
 _TRAINED = {
-    *("n_networks", "hidden", "instance_dims", "mask_rate", "noise_sd", "n_positives", "momentum", "alpha", "beta"),
-    *("lambda_", "temperature", "cluster_temperature", "overcluster", "renewals", "epochs", "min_steps", "batch_size"),
+    *(
+        "n_networks",
+        "hidden",
+        "instance_dims",
+        "mask_rate",
+        "noise_sd",
+        "n_positives",
+        "momentum",
+        "alpha",
+        "beta",
+    ),
+    *(
+        "lambda_",
+        "temperature",
+        "cluster_temperature",
+        "overcluster",
+        "renewals",
+        "epochs",
+        "min_steps",
+        "batch_size",
+    ),
     *("lr", "anchor_partitions", "network_partitions"),
 }
 """Settings of the default until 0.1, which trained networks."""
@@ -48,19 +67,22 @@ def cluster(
     Parameters
     ----------
     adata
-        Cells x genes with raw counts in `X`, or in `layer`; also one that was opened with ``backed="r"``.
+        Cells x genes with raw counts in `X`, or in `layer`; also one that was opened with
+        ``backed="r"``.
     n_clusters
         Number of clusters, 2 to the number of cells; None: estimated from the cells, see ``uns``.
     method
-        Another method, such as ``jojoscl.PaperJojoSCL(epochs=50)``; None is :class:`jojoscl.JojoSCL` with `settings`.
+        Another method, such as ``jojoscl.PaperJojoSCL(epochs=50)``; None is
+        :class:`jojoscl.JojoSCL` with `settings`.
     key_added
         Name under which the results are put.
     restrict_to
-        Column of obs and the categories whose cells alone are clustered, such as ``("leiden", ["3"])``, as in scanpy:
-        the results are put under `key_added` + ``"_R"``, these cells are labelled "3,0", "3,1", ..., the others as in
-        the column; numbers of the others are NaN.
+        Column of obs and the categories whose cells alone are clustered, such as ``("leiden",
+        ["3"])``, as in scanpy: the results are put under `key_added` + ``"_R"``, these cells are
+        labelled "3,0", "3,1", ..., the others as in the column; numbers of the others are NaN.
     batch_key
-        Column of obs that tells samples apart, whose differences should not make clusters; needs harmonypy.
+        Column of obs that tells samples apart, whose differences should not make clusters; needs
+        harmonypy.
     layer
         Layer that holds the counts; None is `X`.
     kind
@@ -70,22 +92,22 @@ def cluster(
     accelerator
         "auto", "cpu", "gpu", "cuda" or "mps": where a method that trains a network does so.
     devices
-        How many GPUs, or processes on the CPU, share each batch of such a method. With several, in a script, call this
-        below ``if __name__ == "__main__":``, for they import it.
+        How many GPUs, or processes on the CPU, share each batch of such a method. With several, in
+        a script, call this below ``if __name__ == "__main__":``, for they import it.
     progress_bar
         Whether to show one.
     copy
         Return a copy in place of writing to `adata`.
     **settings
-        Any setting of :class:`jojoscl.JojoSCL`, such as ``n_draws=8`` or ``preprocess={"n_top_genes": 1000}``; its
-        help text lists them.
+        Any setting of :class:`jojoscl.JojoSCL`, such as ``n_draws=8`` or
+        ``preprocess={"n_top_genes": 1000}``; its help text lists them.
 
     Returns
     -------
-    None, or the copy. Sets ``obs[key_added]`` (categorical), by JojoSCL ``obs[key_added + "_confidence"]`` (0 to 1),
-    ``obsm["X_" + key_added]`` (n_cells, d), ``obsm["X_" + key_added + "_map"]`` (the same, each cell shrunk toward its
-    cluster's centroid by b_k) and ``uns[key_added]`` (settings, seconds, and where K was not given
-    ``n_clusters_estimated``).
+    None, or the copy. Sets ``obs[key_added]`` (categorical), by JojoSCL ``obs[key_added +
+    "_confidence"]`` (0 to 1), ``obsm["X_" + key_added]`` (n_cells, d), ``obsm["X_" + key_added +
+    "_map"]`` (the same, each cell shrunk toward its cluster's centroid by b_k) and
+    ``uns[key_added]`` (settings, seconds, and where K was not given ``n_clusters_estimated``).
 
     Raises
     ------
@@ -99,20 +121,27 @@ def cluster(
     >>> jojoscl.cluster(adata, n_clusters=8)  # doctest: +SKIP
     """
     # What takes seconds to import is imported when it is used.
-    from jojoscl.data.cells import as_cells, without_labels
-    from jojoscl.methods.annotate import annotate, check_key, restricted
-    from jojoscl.methods.base import check_n_clusters, check_seed
-    from jojoscl.training.settings import Run, TrainerSettings
+    from jojoscl.cells.checks import as_cells, without_labels
+    from jojoscl.core.interface import check_n_clusters, check_seed
+    from jojoscl.networks.settings import Run, TrainerSettings
+    from jojoscl.tools.annotate import annotate, check_key, restricted
 
     if copy and getattr(adata, "isbacked", False):
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
     check_key(key_added)
     chosen, seed = _method(method, settings), check_seed(seed)
     if batch_key is not None and not getattr(chosen, "takes_batch", False):
-        raise UserError(f"{chosen.name} does not tell samples apart: leave out batch_key, or method.")
+        raise UserError(
+            f"{chosen.name} does not tell samples apart: leave out batch_key, or method."
+        )
     trainer = TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar)
     part = None if restrict_to is None else restricted(adata, restrict_to)
-    cells = as_cells(adata if part is None else _of(adata, part.inside), layer=layer, batch_key=batch_key, kind=kind)
+    cells = as_cells(
+        adata if part is None else _of(adata, part.inside),
+        layer=layer,
+        batch_key=batch_key,
+        kind=kind,
+    )
     told = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
     adata = adata.copy() if copy else adata
     result = chosen.fit_predict(without_labels(cells), told, seed=seed, run=Run(trainer=trainer))
@@ -136,17 +165,22 @@ def _method(method: Method | None, settings: dict[str, object]) -> Method:
     """Return `method`, or JojoSCL with `settings`."""
     if "preset" in settings:
         name = _PRESETS.get(str(settings["preset"]), "PaperJojoSCL")
-        raise UserError(f"preset= is gone: give method=jojoscl.{name}() with its settings in the brackets.")
+        raise UserError(
+            f"preset= is gone: give method=jojoscl.{name}() with its settings in the brackets."
+        )
     if method is None:
-        from jojoscl.methods.jojoscl.method import JojoSCL
+        from jojoscl.core.method import JojoSCL
 
         if gone := sorted(settings.keys() & _TRAINED):
             log.warning(
-                "%s: no effect since 0.2, the default method trains no network as PaperJojoSCL does", ", ".join(gone)
+                "%s: no effect since 0.2, the default method trains no network as PaperJojoSCL does",
+                ", ".join(gone),
             )
         return JojoSCL.of({name: value for name, value in settings.items() if name not in _TRAINED})
     if settings:
-        raise UserError(f"method= and {next(iter(settings))}= are given: put all settings into the method's brackets.")
+        raise UserError(
+            f"method= and {next(iter(settings))}= are given: put all settings into the method's brackets."
+        )
     if not hasattr(method, "fit_predict"):
         raise UserError(f"method must be a method such as jojoscl.PaperJojoSCL(), not {method!r}.")
     return method

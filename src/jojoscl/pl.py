@@ -15,7 +15,7 @@ import scanpy as sc
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from jojoscl.clustering.graph import neighbor_graph
+from jojoscl.core.graph import neighbor_graph
 from jojoscl.utils.errors import UserError
 
 __all__ = ["confidence", "shrinkage", "tree", "umap"]
@@ -34,7 +34,8 @@ def umap(
 ) -> Axes:
     """Draw the UMAP of the embedding ``obsm["X_" + key]``, coloured by the clusters or by `color`, as scanpy does it.
 
-    The coordinates, by scanpy's defaults, are kept in ``obsm["X_" + key + "_umap"]`` and taken from there.
+    The coordinates, by scanpy's defaults, are kept in ``obsm["X_" + key + "_umap"]`` and taken from
+    there.
 
     Parameters
     ----------
@@ -43,11 +44,14 @@ def umap(
     seed
         Of the coordinates.
     **scanpy
-        Whatever ``scanpy.pl.embedding`` takes, such as ``palette=``, ``size=`` or ``legend_loc="on data"``.
+        Whatever ``scanpy.pl.embedding`` takes, such as ``palette=``, ``size=`` or ``legend_loc="on
+        data"``.
     """
     embedding, basis, color = _there(adata, "obsm", f"X_{key}"), f"X_{key}_umap", color or key
     if color not in adata.obs and color not in adata.var_names:
-        raise UserError(f"There is no column and no gene {color!r} to colour by: give color= one that is there.")
+        raise UserError(
+            f"There is no column and no gene {color!r} to colour by: give color= one that is there."
+        )
     if basis not in adata.obsm:
         adata.obsm[basis] = umap_coordinates(np.asarray(embedding), seed)
     ax = ax or plt.subplots(layout="constrained")[1]
@@ -80,8 +84,12 @@ def confidence(
     groups = dict(list(values.groupby(np.asarray(_there(adata, "obs", key)))))
     names = sorted(groups, key=lambda name: -groups[name].median())
     ax = ax or plt.subplots(figsize=(5, 1 + 0.28 * len(names)), layout="constrained")[1]
-    ax.boxplot([groups[name] for name in names], orientation="horizontal", showfliers=False, whis=(5, 95))
-    ax.set_yticks(range(1, len(names) + 1), [f"{name} ({len(groups[name])} cells)" for name in names])
+    ax.boxplot(
+        [groups[name] for name in names], orientation="horizontal", showfliers=False, whis=(5, 95)
+    )
+    ax.set_yticks(
+        range(1, len(names) + 1), [f"{name} ({len(groups[name])} cells)" for name in names]
+    )
     ax.set(xlabel="confidence", ylabel="cluster", xlim=(0, 1.02))
     return _finished(ax, show, save)
 
@@ -97,7 +105,9 @@ def shrinkage(
     """Draw how much of each component of the embedding SURE leaves: 1 is all, 0 nothing (``uns[key]["shrinkage"]``)."""
     kept = np.asarray(_there(adata, "uns", key).get("shrinkage", ()))
     if not kept.size:
-        raise UserError(f"adata.uns[{key!r}] has no shrinkage of components: only jojoscl.JojoSCL leaves it.")
+        raise UserError(
+            f"adata.uns[{key!r}] has no shrinkage of components: only jojoscl.JojoSCL leaves it."
+        )
     ax = ax or plt.subplots(figsize=(5, 3), layout="constrained")[1]
     ax.bar(np.arange(1, len(kept) + 1), kept)
     ax.set(xlabel="component", ylabel="factor $1 - 1/\\lambda$", ylim=(0, 1))
@@ -114,11 +124,14 @@ def tree(
 ) -> Axes:
     """Draw the tree of :func:`jojoscl.split_tests` with adjusted p values; splits that are not kept are dashed.
 
-    Behind a cluster's name stands how many cells it has in the half of the counts that the tree is made of.
+    Behind a cluster's name stands how many cells it has in the half of the counts that the tree is
+    made of.
     """
     table = _there(adata, "uns", f"{key}_splits", "split_tests")
     if not len(table):
-        raise UserError("One cluster has no splits to draw: ask jojoscl.split_tests for more clusters.")
+        raise UserError(
+            "One cluster has no splits to draw: ask jojoscl.split_tests for more clusters."
+        )
     rows = table.to_dict("records")
     of_side = {frozenset(f"{row['left']} + {row['right']}".split(" + ")): row for row in rows}
     depth = {-1: -1}
@@ -154,7 +167,9 @@ def _there(adata: AnnData, where: str, name: str, call: str = "cluster") -> pd.D
     if not isinstance(adata, AnnData):
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}.")
     if name not in getattr(adata, where):
-        raise UserError(f"There is no adata.{where}[{name!r}]: call jojoscl.{call} first, or name another key.")
+        raise UserError(
+            f"There is no adata.{where}[{name!r}]: call jojoscl.{call} first, or name another key."
+        )
     return getattr(adata, where)[name]
 
 

@@ -22,7 +22,9 @@ def test_normal_coordinates_pass_and_exponential_ones_fail() -> None:
     passing = study.normality(np.hstack([normal, np.ones((310, 5))]), labels)
     assert set(passing["label"]) == {0, 1}  # ten cells are too few to tell
     assert (passing["n_tested"] == 300).all()  # five do not vary
-    np.testing.assert_allclose(passing["rejected"], study.LEVEL, atol=4 * np.sqrt(0.05 * 0.95 / 300))
+    np.testing.assert_allclose(
+        passing["rejected"], study.LEVEL, atol=4 * np.sqrt(0.05 * 0.95 / 300)
+    )
     assert passing["discovered"].max() <= 0.01
     failing = study.normality(exponential, labels)
     assert failing["rejected"].min() > 0.97
@@ -38,7 +40,9 @@ def test_of_a_mixture_the_share_of_normal_coordinates_among_the_discoveries_is_s
 
 def test_far_from_normal_is_not_taken_for_normal() -> None:
     x = np.zeros((3000, 1))
-    x[:30] = 5  # a gene that few cells of a type express: the approximation of statsmodels gives a p above 1
+    x[:30] = (
+        5  # a gene that few cells of a type express: the approximation of statsmodels gives a p above 1
+    )
     assert study.anderson_darling(x)[0] == 0
 
 
@@ -46,7 +50,9 @@ def test_estimated_risk_is_the_true_one_of_normal_cells() -> None:
     g = torch.Generator().manual_seed(0)
     labels = torch.arange(3000) % 3
     theta = 5.0 * labels[:, None] + torch.randn(3000, 16, generator=g, dtype=torch.float64)
-    x1, x2 = (theta + 0.7 * torch.randn(theta.shape, generator=g, dtype=torch.float64) for _ in range(2))
+    x1, x2 = (
+        theta + 0.7 * torch.randn(theta.shape, generator=g, dtype=torch.float64) for _ in range(2)
+    )
     found = study.risks(x1, x2, theta, labels)
     best = 0.49 * 1 / (1 + 0.49)  # sigma2 tau2 / (sigma2 + tau2)
     assert found["estimated"] == pytest.approx(best, rel=0.02)
@@ -59,7 +65,9 @@ def test_simulated_cells_are_drawn_again_around_the_same_truth() -> None:
     scores, types = study.draws(0.3, 0, 12)
     assert scores.shape == (12, 400, study.N_DIMS)
     within = scores - scores.mean(0)
-    assert abs(np.corrcoef(within[0].ravel(), within[1].ravel())[0, 1]) < 0.15  # noise of its own: -1/11
+    assert (
+        abs(np.corrcoef(within[0].ravel(), within[1].ravel())[0, 1]) < 0.15
+    )  # noise of its own: -1/11
     means = np.stack([scores[:2, types == kind].mean(1) for kind in np.unique(types)])
     np.testing.assert_allclose(means[:, 0], means[:, 1], atol=1)
     assert within[0].std() == pytest.approx(within[1].std(), rel=0.05)
@@ -76,7 +84,9 @@ def test_error_of_tau2_falls_with_the_root_of_the_size() -> None:
 
 def test_movement_of_centroids_is_relative_to_their_spread() -> None:
     after = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-    found = study.changes(after + torch.tensor([0.0, 0.1]), after, np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0]))
+    found = study.changes(
+        after + torch.tensor([0.0, 0.1]), after, np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0])
+    )
     assert found == {"movement": pytest.approx(0.1), "ari_previous": 1.0}
 
 
@@ -109,7 +119,9 @@ def test_clusters_of_uneven_types_are_scored(monkeypatch: pytest.MonkeyPatch) ->
     assert found["largest"] == pytest.approx((250 + 75) / 400, abs=0.04)
 
 
-def test_cost_is_timed_along_each_axis_and_its_exponent_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cost_is_timed_along_each_axis_and_its_exponent_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(study, "COSTS", {axis: [8, 16, 32] for axis in study.COSTS})
     monkeypatch.setattr(study, "MIDDLE", {"n_cells": 64, "n_dims": 8, "n_clusters": 4})
     parts = [study.measure_cost(axis, 1).assign(axis=axis) for axis in study.COSTS]
@@ -141,7 +153,11 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_picture_of_normality_is_the_same_each_time(tmp_path: Path) -> None:
-    rows = [("yan", space, "Anderson-Darling", label, 0.9) for space in ("genes", "jojoscl") for label in range(20)]
+    rows = [
+        ("yan", space, "Anderson-Darling", label, 0.9)
+        for space in ("genes", "jojoscl")
+        for label in range(20)
+    ]
     table = pd.DataFrame(rows, columns=["data", "space", "test", "label", "discovered"])
     for name in ("once.png", "twice.png"):
         study.save(study.pictures.normality(table), tmp_path / name)

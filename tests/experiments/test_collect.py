@@ -23,19 +23,40 @@ from experiments.spread import of_embedding
 from experiments.text import HERE
 from jojoscl.utils.errors import UserError
 
-TABLES = sorted(path for path in (HERE / "results").glob("*.csv") if "git_commit" in path.read_text()[:400])
+TABLES = sorted(
+    path for path in (HERE / "results").glob("*.csv") if "git_commit" in path.read_text()[:400]
+)
 
 
 def finished(folder: Path, seed: int, ari: float, **more: object) -> None:
-    metrics = {"experiment": "main", "dataset": "yan", "method": "sccl", "seed": seed, "selection": "last", "ari": ari}
+    metrics = {
+        "experiment": "main",
+        "dataset": "yan",
+        "method": "sccl",
+        "seed": seed,
+        "selection": "last",
+        "ari": ari,
+    }
     folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps(metrics | {"nmi": 0.5, "seconds": {"total": 2.0}} | more))
+    (folder / "metrics.json").write_text(
+        json.dumps(metrics | {"nmi": 0.5, "seconds": {"total": 2.0}} | more)
+    )
 
 
-def test_collect_writes_one_row_a_run_and_prints_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_collect_writes_one_row_a_run_and_prints_means(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     finished(tmp_path / "runs" / "a", 0, 0.2)
     finished(tmp_path / "runs" / "b", 1, 0.4)
-    finished(tmp_path / "runs" / "c", 2, 0.9, selection="oracle", last_ari=0.6, last_nmi=0.5, last_acc=0.5)
+    finished(
+        tmp_path / "runs" / "c",
+        2,
+        0.9,
+        selection="oracle",
+        last_ari=0.6,
+        last_nmi=0.5,
+        last_acc=0.5,
+    )
     main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv")])
     table = pd.read_csv(tmp_path / "table.csv")
     assert table[["seed", "selection", "ari"]].to_dict("list") == {
@@ -47,16 +68,28 @@ def test_collect_writes_one_row_a_run_and_prints_means(tmp_path: Path, capsys: p
     assert not {*OLD_CLOCK, "preset"} & set(table)
     shown = capsys.readouterr().out
     assert "| Set | Published | sccl | sccl, picked by labels |" in shown
-    assert "| yan | 0.866 / 0.879 | 0.400 +- 0.200 / 0.500 +- 0.000 (3) | 0.900 / 0.500 (1) |" in shown
+    assert (
+        "| yan | 0.866 / 0.879 | 0.400 +- 0.200 / 0.500 +- 0.000 (3) | 0.900 / 0.500 (1) |" in shown
+    )
 
 
 def test_collect_merges_into_a_table_that_grows(tmp_path: Path) -> None:
     def collect(runs: str, *more: str) -> pd.DataFrame:
         main(["collect", str(tmp_path / runs), str(tmp_path / "table.csv"), *more])
-        return pd.read_csv(tmp_path / "table.csv").set_index(["dataset", "seed", "selection"])["ari"]
+        return pd.read_csv(tmp_path / "table.csv").set_index(["dataset", "seed", "selection"])[
+            "ari"
+        ]
 
     finished(tmp_path / "first" / "a", 0, 0.2)
-    finished(tmp_path / "first" / "b", 1, 0.9, selection="oracle", last_ari=0.6, last_nmi=0.5, last_acc=0.5)
+    finished(
+        tmp_path / "first" / "b",
+        1,
+        0.9,
+        selection="oracle",
+        last_ari=0.6,
+        last_nmi=0.5,
+        last_acc=0.5,
+    )
     first = {("yan", 0, "last"): 0.2, ("yan", 1, "last"): 0.6, ("yan", 1, "oracle"): 0.9}
     assert collect("first", "--merge").to_dict() == first  # there was no table yet
     finished(tmp_path / "second" / "a", 0, 0.3)
@@ -93,12 +126,19 @@ def test_failed_runs_stand_beside_the_table_until_they_are_done(tmp_path: Path) 
 def test_merging_keeps_the_clocks_apart(tmp_path: Path) -> None:
     finished(tmp_path / "runs" / "a", 0, 0.3)
     main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv")])
-    old = pd.read_csv(tmp_path / "table.csv").rename(columns={"seconds": "seconds_old_clock"}).assign(seed=5)
+    old = (
+        pd.read_csv(tmp_path / "table.csv")
+        .rename(columns={"seconds": "seconds_old_clock"})
+        .assign(seed=5)
+    )
     old.to_csv(tmp_path / "table.csv", index=False)
     main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv"), "--merge"])
     table = pd.read_csv(tmp_path / "table.csv").set_index("seed")
     assert table["seconds"].to_dict() == {0: 2.0, 5: pytest.approx(float("nan"), nan_ok=True)}
-    assert table["seconds_old_clock"].to_dict() == {0: pytest.approx(float("nan"), nan_ok=True), 5: 2.0}
+    assert table["seconds_old_clock"].to_dict() == {
+        0: pytest.approx(float("nan"), nan_ok=True),
+        5: 2.0,
+    }
     assert seconds_column(table) == "seconds"
     assert seconds_column(table.loc[[5]]) == "seconds_old_clock"
     assert len(merged(table.reset_index(), table.reset_index())) == 2
@@ -108,13 +148,21 @@ def test_spread_is_added_where_it_is_asked_for(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "a"
     finished(run, 0, 0.2)
     h = np.repeat([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]], [4, 4, 2], axis=0)
-    AnnData(obs=pd.DataFrame(index=[str(i) for i in range(10)]), obsm={"X_jojoscl": h}).write_h5ad(run / "result.h5ad")
-    rows = [(epoch, name, value) for epoch in range(30) for name, value in (("movement", epoch / 100), ("b", epoch))]
+    AnnData(obs=pd.DataFrame(index=[str(i) for i in range(10)]), obsm={"X_jojoscl": h}).write_h5ad(
+        run / "result.h5ad"
+    )
+    rows = [
+        (epoch, name, value)
+        for epoch in range(30)
+        for name, value in (("movement", epoch / 100), ("b", epoch))
+    ]
     table = pd.DataFrame([*rows, (29, "distance", 0.5)], columns=["epoch", "quantity", "value"])
     table.to_csv(run / "shrinkage.csv", index=False)
     main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv"), "--spread"])
     found = pd.read_csv(tmp_path / "table.csv").iloc[0]
-    assert found["cosine"] == pytest.approx(24 / 90, abs=1e-4)  # pairs within the fours, of all pairs
+    assert found["cosine"] == pytest.approx(
+        24 / 90, abs=1e-4
+    )  # pairs within the fours, of all pairs
     assert 1 < found["dimensions"] < 2
     assert found["origin"] == 0.2
     assert found["movement"] == pytest.approx(0.245 / 0.5)
@@ -165,20 +213,39 @@ def copy_of_inputs(folder: Path, names: set[str]) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_rebuilding_twice_changes_no_byte(tmp_path: Path) -> None:
     copy_of_inputs(tmp_path, {"table1", "confidence", "ablation", "normality", "sizes"})
     table = tmp_path / "results" / "table1.csv"
     few = pd.read_csv(table).query("dataset in ['yan', 'bladder', 'human_brain'] and seed < 2")
-    few[few["method"].isin(["jojoscl", "pca_kmeans", "jojoscl_released"])].to_csv(table, index=False)
+    few[few["method"].isin(["jojoscl", "pca_kmeans", "jojoscl_released"])].to_csv(
+        table, index=False
+    )
     main(["rebuild", "--folder", str(tmp_path)])
     once = contents(tmp_path)
-    made = {"report.html", "figures/scores.png", "figures/critical_difference.png", "figures/assumptions_sizes.png"}
-    assert made | {"results/table1.tex", "results/ablation.md", "figures/confidence.png"} <= set(once)
+    made = {
+        "report.html",
+        "figures/scores.png",
+        "figures/critical_difference.png",
+        "figures/assumptions_sizes.png",
+    }
+    assert made | {"results/table1.tex", "results/ablation.md", "figures/confidence.png"} <= set(
+        once
+    )
     again = [sys.executable, "-m", "experiments", "rebuild", "--folder", str(tmp_path)]
-    subprocess.run(again, check=True, capture_output=True, cwd=HERE.parent, env=os.environ | {"PYTHONHASHSEED": "1"})
+    subprocess.run(
+        again,
+        check=True,
+        capture_output=True,
+        cwd=HERE.parent,
+        env=os.environ | {"PYTHONHASHSEED": "1"},
+    )
     assert contents(tmp_path) == once
 
 
@@ -196,4 +263,7 @@ def test_all_that_is_committed_is_what_rebuilding_gives(tmp_path: Path) -> None:
     main(["rebuild", "--folder", str(tmp_path)])
     for path in (tmp_path / "results").rglob("*"):
         if path.is_file():
-            assert path.read_bytes() == (HERE / "results" / path.relative_to(tmp_path / "results")).read_bytes(), path
+            assert (
+                path.read_bytes()
+                == (HERE / "results" / path.relative_to(tmp_path / "results")).read_bytes()
+            ), path

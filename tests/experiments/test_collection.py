@@ -12,8 +12,8 @@ from scipy import stats
 
 from experiments import collection
 from experiments.__main__ import main
-from jojoscl.data import simulate
-from jojoscl.data.datasets import FolderDataset, labelled_files
+from jojoscl.datasets.load import FolderDataset, labelled_files
+from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:  # several folders have a conftest
@@ -60,7 +60,9 @@ def command(folder: Path, *arguments: str) -> str:
     return (folder / "collection.md").read_text()
 
 
-def test_a_folder_is_run_named_compared_and_resumed(in_process: InProcess, tmp_path: Path, sets: Path) -> None:
+def test_a_folder_is_run_named_compared_and_resumed(
+    in_process: InProcess, tmp_path: Path, sets: Path
+) -> None:
     (sets / "broken.h5ad").write_text("no h5ad")
     unlabelled = simulate(n_cells=60, n_genes=50, seed=3)
     del unlabelled.obs["cell_type"]
@@ -73,7 +75,10 @@ def test_a_folder_is_run_named_compared_and_resumed(in_process: InProcess, tmp_p
     assert "ARI of pca_kmeans minus that of each method" in done.out
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
     assert {path.parents[1].parent.name for path in finished} == {"easy.v2", "hard, or so"}
-    assert {json.loads(path.read_text())["dataset"] for path in finished} == {"easy.v2", "hard, or so"}
+    assert {json.loads(path.read_text())["dataset"] for path in finished} == {
+        "easy.v2",
+        "hard, or so",
+    }
     assert len(finished) == 8
 
     (sets / "broken.h5ad").unlink()
@@ -93,7 +98,10 @@ def test_a_folder_is_run_named_compared_and_resumed(in_process: InProcess, tmp_p
         (("data.folder=nowhere",), "There is no folder nowhere"),
         (("data.folder=.",), ". holds no h5ad"),
         (("data.folder=my sets", "data.label_key=typ"), "has types in obs['typ']"),
-        (("data.folder=my sets", "data.kinds={easy:rpkm}"), "data.kinds names 'easy', which is no file"),
+        (
+            ("data.folder=my sets", "data.kinds={easy:rpkm}"),
+            "data.kinds names 'easy', which is no file",
+        ),
     ],
 )
 def test_a_folder_that_cannot_be_run(
@@ -115,13 +123,19 @@ def test_a_folder_without_a_sweep_says_how(in_process: InProcess, sets: Path) ->
 def test_files_that_are_no_sets_are_not_run(sets: Path) -> None:
     (sets / ".hidden.h5ad").write_text("")
     (sets / "notes.txt").write_text("")
-    assert [path.name for path in labelled_files(sets, "cell_type")] == ["easy.v2.h5ad", "hard, or so.h5ad"]
+    assert [path.name for path in labelled_files(sets, "cell_type")] == [
+        "easy.v2.h5ad",
+        "hard, or so.h5ad",
+    ]
 
 
 def test_the_kind_of_one_file_decides_its_runs_only() -> None:
     kinds = {"yan": "rpkm"}
     assert FolderDataset(name="yan", kinds=kinds).kind == "rpkm"
-    assert FolderDataset(name="other", kinds=kinds).decisive() == FolderDataset(name="other").decisive()
+    assert (
+        FolderDataset(name="other", kinds=kinds).decisive()
+        == FolderDataset(name="other").decisive()
+    )
     with pytest.raises(UserError, match="did you mean 'rpkm'"):
         FolderDataset(name="yan", kinds={"yan": "rpk"})
 
@@ -164,12 +178,17 @@ def test_at_a_glance_by_hand(runs: Path, tmp_path: Path) -> None:
     assert rows[0] == "| `jojoscl` | told | 4 | .550 | .550 | .550 |  |  |  |"
     assert rows[1].startswith("| `leiden` | finds | 3 | .533 | .533 | .533 | +.100 | 2 / 0 / 1 | ")
     assert rows[2].startswith("| `sccl` | told | 4 | .495 | .495 | .495 | +.055 | 2 / 1 / 1 | ")
-    smaller = min(stats.wilcoxon(differences).pvalue for differences in ([0.1, 0.02, -0.1, 0.2], [-0.05, 0.1, 0.25]))
+    smaller = min(
+        stats.wilcoxon(differences).pvalue
+        for differences in ([0.1, 0.02, -0.1, 0.2], [-0.05, 0.1, 0.25])
+    )
     assert f"| {min(1, 2 * smaller):.3f} |".replace("| 0", "| ") in "\n".join(rows)
 
 
 def test_another_reference(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "| jojoscl | 4 | −.055 | 1 / 1 / 2 | 1 / 0 / 3 |" in command(tmp_path, str(runs), "--reference", "sccl")
+    assert "| jojoscl | 4 | −.055 | 1 / 1 / 2 | 1 / 0 / 3 |" in command(
+        tmp_path, str(runs), "--reference", "sccl"
+    )
     with pytest.raises(SystemExit) as stop:
         command(tmp_path, str(runs), "--reference", "seurat")
     assert stop.value.code == 2

@@ -18,7 +18,9 @@ def finished(folder: Path, method: str = "jojoscl") -> None:
     """Ten cells of two types; the two in the wrong cluster are the least and the third least certain."""
     folder.mkdir(parents=True)
     about = {"dataset": "yan", "variant": "all", "method": method, "seed": 0, "git_commit": "c"}
-    (folder / "metrics.json").write_text(json.dumps(about | {"selection": "last", "seconds": {"total": 1.0}}))
+    (folder / "metrics.json").write_text(
+        json.dumps(about | {"selection": "last", "seconds": {"total": 1.0}})
+    )
     obs = pd.DataFrame({"cell_type": list("aaaaabbbbb"), "jojoscl": list("0000111110")})
     obs["jojoscl_confidence"] = [0.9, 0.9, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9, 0.2, 0.3]
     AnnData(obs=obs.set_index(obs.index.astype(str))).write_h5ad(folder / "result.h5ad")
@@ -31,7 +33,9 @@ def test_most_certain() -> None:
 
 def test_table_and_picture(tmp_path: Path) -> None:
     finished(tmp_path / "runs" / "ours")
-    finished(tmp_path / "runs" / "released", method="jojoscl_released")  # gives no confidence: left out
+    finished(
+        tmp_path / "runs" / "released", method="jojoscl_released"
+    )  # gives no confidence: left out
     where = ["--results", str(tmp_path / "results"), "--figures", str(tmp_path / "figures")]
     confidence.main(["--runs", str(tmp_path / "runs"), *where])
     table = pd.read_csv(tmp_path / "results" / "confidence.csv").set_index("kept")

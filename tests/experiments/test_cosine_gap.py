@@ -20,7 +20,9 @@ def finished(folder: Path, sure: str, gap: float) -> None:
     rows = [(epoch, "cosine_gap", None, gap * epoch) for epoch in (1, 2)]
     rows += [(epoch, "b", k, 0.2 * k) for epoch in (1, 2) for k in (0, 1)]
     rows += [(1, "sigma2", 0, 9.0)]
-    pd.DataFrame(rows, columns=["epoch", "quantity", "cluster", "value"]).to_csv(folder / "shrinkage.csv", index=False)
+    pd.DataFrame(rows, columns=["epoch", "quantity", "cluster", "value"]).to_csv(
+        folder / "shrinkage.csv", index=False
+    )
 
 
 def test_table_and_picture_are_the_same_from_runs_and_from_the_csv(tmp_path: Path) -> None:
@@ -29,7 +31,9 @@ def test_table_and_picture_are_the_same_from_runs_and_from_the_csv(tmp_path: Pat
     where = ["--results", str(tmp_path / "results"), "--figures", str(tmp_path / "figures")]
     cosine_gap.main(["--runs", str(tmp_path / "runs"), *where])
     page, picture = tmp_path / "results" / "cosine_gap.md", tmp_path / "figures" / "cosine_gap.png"
-    assert page.read_text() == ("| Set | sure=centroid | sure=none |\n|---|---|---|\n| yan | 0.500 (1) | 0.400 (1) |\n")
+    assert page.read_text() == (
+        "| Set | sure=centroid | sure=none |\n|---|---|---|\n| yan | 0.500 (1) | 0.400 (1) |\n"
+    )
     table = pd.read_csv(tmp_path / "results" / "cosine_gap.csv")
     assert set(table["quantity"]) == {"cosine_gap", "b"}
     assert table.query("quantity == 'b'")["value"].tolist() == pytest.approx([0.1] * 4)

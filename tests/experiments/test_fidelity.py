@@ -10,7 +10,10 @@ from experiments import fidelity
 from jojoscl.utils.errors import UserError
 
 HEADER = "dataset,variant,method,seed,selection,ari"
-FIDELITY = ["pbmc_10x,top2000,jojoscl_released,0,last,0.70", "pbmc_10x,top2000,jojoscl_released,0,oracle,0.80"]
+FIDELITY = [
+    "pbmc_10x,top2000,jojoscl_released,0,last,0.70",
+    "pbmc_10x,top2000,jojoscl_released,0,oracle,0.80",
+]
 TABLE1 = [
     "pbmc_10x,top2000,jojoscl_released,0,oracle,0.10",  # the same run again: the first counts
     "pbmc_10x,top2000,jojoscl,0,last,0.99",  # published nowhere

@@ -39,23 +39,48 @@ def table(tmp_path: Path) -> Path:
 
 
 def finished(
-    folder: Path, clusters: str, embedding: np.ndarray, ari: float, truth: str = "aabb", **more: object
+    folder: Path,
+    clusters: str,
+    embedding: np.ndarray,
+    ari: float,
+    truth: str = "aabb",
+    **more: object,
 ) -> None:
     """A run as `jojoscl` leaves it, as far as pictures look."""
     folder.mkdir(parents=True)
-    result = AnnData(obs=pd.DataFrame({"cell_type": list(truth), "jojoscl": list(clusters)}, index=list("wxyz")))
+    result = AnnData(
+        obs=pd.DataFrame({"cell_type": list(truth), "jojoscl": list(clusters)}, index=list("wxyz"))
+    )
     result.obsm["X_jojoscl"] = embedding
     result.write_h5ad(folder / "result.h5ad")
-    about = {"dataset": "yan", "method": "sccl", "seed": 0, "selection": "last", "ari": ari, "nmi": 0.5}
+    about = {
+        "dataset": "yan",
+        "method": "sccl",
+        "seed": 0,
+        "selection": "last",
+        "ari": ari,
+        "nmi": 0.5,
+    }
     (folder / "metrics.json").write_text(json.dumps(about | {"seconds": {"total": 1.0}} | more))
 
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(umaps, "umap_coordinates", lambda embedding, seed: embedding[:, :2])  # UMAP takes seconds
+    monkeypatch.setattr(
+        umaps, "umap_coordinates", lambda embedding, seed: embedding[:, :2]
+    )  # UMAP takes seconds
     ours = np.arange(12.0).reshape(4, 3)
     finished(tmp_path / "runs" / "ours", "1100", ours, 1.0, method="jojoscl")
-    finished(tmp_path / "runs" / "theirs", "0121", -ours, 0.3, selection="oracle", last_ari=0.1, last_nmi=0, last_acc=0)
+    finished(
+        tmp_path / "runs" / "theirs",
+        "0121",
+        -ours,
+        0.3,
+        selection="oracle",
+        last_ari=0.1,
+        last_nmi=0,
+        last_acc=0,
+    )
     finished(tmp_path / "runs" / "later", "0000", -ours, 0.0, seed=1)
     return tmp_path / "runs"
 
@@ -75,11 +100,15 @@ def panel(figure: Figure, title: str, which: int = 0) -> Any:
 def test_a_bar_is_the_mean_over_seeds_in_a_fixed_order(table: Path) -> None:
     figure = figures.scores(styled(table))
     axis = panel(figure, "yan")
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]  # those of the first panel serve all
+    labels = [
+        label.get_text() for label in figure.axes[0].get_yticklabels()
+    ]  # those of the first panel serve all
     assert labels == ["jojoscl", "sccl", "sccl †", "pca_kmeans", "mine"]
     assert [bar.get_width() for bar in axis.patches][:4] == pytest.approx([0.7, 0.5, 0.9, 0.4])
     (low, high) = axis.collections[0].get_segments()[0][:, 0]
-    assert (low, high) == pytest.approx((0.7 - np.sqrt(0.02), 0.7 + np.sqrt(0.02)))  # sd of 0.6 and 0.8
+    assert (low, high) == pytest.approx(
+        (0.7 - np.sqrt(0.02), 0.7 + np.sqrt(0.02))
+    )  # sd of 0.6 and 0.8
     assert [text.get_text() for text in axis.texts] == ["no run"]
 
 
@@ -93,14 +122,19 @@ def test_what_the_labels_picked_is_hatched_and_said(table: Path) -> None:
 
 def test_published_score_is_a_line_where_there_is_one(table: Path) -> None:
     figure = figures.scores(styled(table))
-    lines = {which: [line.get_xdata()[0] for line in panel(figure, "yan", which).lines] for which in (0, 1)}
+    lines = {
+        which: [line.get_xdata()[0] for line in panel(figure, "yan", which).lines]
+        for which in (0, 1)
+    }
     assert 0.8662 in lines[0]
     assert 0.8793 in lines[1]
     assert not any(line.get_linestyle() == "--" for line in panel(figure, "new").lines)
 
 
 def test_variants_of_a_set_are_told_apart() -> None:
-    two = pd.DataFrame([("yan", "all", *RUNS[0][2:]), ("yan", "few", *RUNS[0][2:])], columns=COLUMNS)
+    two = pd.DataFrame(
+        [("yan", "all", *RUNS[0][2:]), ("yan", "few", *RUNS[0][2:])], columns=COLUMNS
+    )
     assert list(figures.styled(two)["set"]) == ["yan all", "yan few"]
 
 
@@ -109,12 +143,20 @@ def test_time_shows_means_of_label_free_rows(table: Path) -> None:
     points = [tuple(points.get_offsets()[0]) for points in panel(figure, "yan").collections]
     assert points == [pytest.approx(point) for point in [(20, 0.7), (60, 0.5), (1, 0.4)]]
     assert "side by side" in figure.get_supxlabel()
-    assert len([axis for axis in figure.axes if "every method" in axis.get_title()]) == 0  # no set has all
+    assert (
+        len([axis for axis in figure.axes if "every method" in axis.get_title()]) == 0
+    )  # no set has all
 
 
 def test_time_begins_with_the_mean_of_shared_sets() -> None:
     means = pd.DataFrame(
-        [("x", "a", 1, 0.1), ("y", "a", 3, 0.3), ("z", "a", 9, 0.9), ("x", "b", 2, 0), ("y", "b", 2, 0)],
+        [
+            ("x", "a", 1, 0.1),
+            ("y", "a", 3, 0.3),
+            ("z", "a", 9, 0.9),
+            ("x", "b", 2, 0),
+            ("y", "b", 2, 0),
+        ],
         columns=["set", "method", "seconds", "ari"],
     )
     title, rows = next(figures.time_panels(means))
@@ -132,7 +174,10 @@ def test_match_is_the_best_as_a_whole() -> None:
 def test_a_cluster_without_a_type_is_grey() -> None:
     truth, clusters = np.array(list("aaabbb")), np.array(list("110222"))
     palette = {"a": "#ff0000", "b": "#0000ff"}
-    assert list(umaps.colours(truth, clusters, palette)) == ["#ff0000"] * 2 + ["0.25"] + ["#0000ff"] * 3
+    assert (
+        list(umaps.colours(truth, clusters, palette))
+        == ["#ff0000"] * 2 + ["0.25"] + ["#0000ff"] * 3
+    )
 
 
 @pytest.mark.parametrize("count", [3, 20, 46])
@@ -148,7 +193,9 @@ def test_umaps_share_the_layout_and_colours(runs: Path) -> None:
     assert name == "yan"
     panels = {axis.get_title(): axis.collections[0] for axis in figure.axes if axis.get_title()}
     assert list(panels) == ["annotated types", "jojoscl\nARI 1.000", "sccl †\nARI 0.300"]
-    truth, ours, theirs = ([to_hex(colour) for colour in shown.get_facecolor()] for shown in panels.values())
+    truth, ours, theirs = (
+        [to_hex(colour) for colour in shown.get_facecolor()] for shown in panels.values()
+    )
     assert truth == ours
     assert len(set(truth)) == 2
     assert len(set(theirs) - set(truth)) == 1  # three clusters of two types
@@ -165,8 +212,12 @@ def test_a_run_of_other_cells_is_left_out(runs: Path, capsys: pytest.CaptureFixt
     assert "other cells" in capsys.readouterr().out
 
 
-def test_command_writes_small_pictures(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figures.main([str(table), "--figures", str(tmp_path / "out"), "--runs", str(tmp_path / "nowhere")])
+def test_command_writes_small_pictures(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures.main(
+        [str(table), "--figures", str(tmp_path / "out"), "--runs", str(tmp_path / "nowhere")]
+    )
     pictures = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in pictures] == ["scores.png", "time.png"]
     for path in pictures:
@@ -216,5 +267,7 @@ def test_seconds_of_the_old_clock_are_named_so(table: Path) -> None:
     assert figures.time(old).get_supxlabel().startswith("seconds_old_clock of a whole run")
     mixed = runs.assign(seconds_old_clock=1000.0)  # runs by both clocks: only the new one is drawn
     mixed.loc[mixed["seed"] == 1, "seconds"] = np.nan
-    points = [points.get_offsets()[0][0] for points in panel(figures.time(mixed), "yan").collections]
+    points = [
+        points.get_offsets()[0][0] for points in panel(figures.time(mixed), "yan").collections
+    ]
     assert points == [10, 60, 1]

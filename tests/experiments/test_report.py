@@ -34,7 +34,17 @@ RUNS = [
     ("yan", "all", "sccl", 1, "last", 0.7, 0.6, "3.11.7", "d" * 40 + "+"),
     ("yan", "all", "sccl", 1, "oracle", 0.9, 0.8, "3.11.7", "c" * 40),
 ]
-COLUMNS = ["dataset", "variant", "method", "seed", "selection", "ari", "nmi", "python", "git_commit"]
+COLUMNS = [
+    "dataset",
+    "variant",
+    "method",
+    "seed",
+    "selection",
+    "ari",
+    "nmi",
+    "python",
+    "git_commit",
+]
 
 
 @pytest.fixture
@@ -46,7 +56,9 @@ def folder(tmp_path: Path) -> Path:
         "# Head\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n![x](../figures/d.png)\n"
     )
     pd.DataFrame(RUNS, columns=COLUMNS).to_csv(tmp_path / "results" / "first.csv", index=False)
-    pd.DataFrame({"part": range(50), "worth": 0.123456}).to_csv(tmp_path / "results" / "second.csv", index=False)
+    pd.DataFrame({"part": range(50), "worth": 0.123456}).to_csv(
+        tmp_path / "results" / "second.csv", index=False
+    )
     for name in ("first_a", "first_b", "d"):
         Figure(figsize=(1, 1)).savefig(tmp_path / "figures" / f"{name}.png")
     (tmp_path / "studies" / "about.md").write_text("What it is.")
@@ -61,7 +73,12 @@ def test_sections_of_what_there_is_in_order(folder: Path) -> None:
     assert ids == ["first", "second", "settings", "environment", "commands", "caveats"]
     assert re.findall(r'href="#(\w+)"', page) == ids
     assert "Third study" not in page
-    for text in ("What it is.", "What is <strong>seen</strong>.", "<li>A doubt.</li>", "jojoscl -m experiment=first"):
+    for text in (
+        "What it is.",
+        "What is <strong>seen</strong>.",
+        "<li>A doubt.</li>",
+        "jojoscl -m experiment=first",
+    ):
         assert text in page
 
 
@@ -78,7 +95,9 @@ def test_tables(folder: Path) -> None:
     page = report.render(folder)
     assert "<td>2</td>" in page  # Markdown
     assert "<h3>Head</h3>" in page
-    assert "<td>0.600&nbsp;±&nbsp;0.141 / 0.600&nbsp;±&nbsp;0.000 (2)</td>" in page  # runs, over seeds
+    assert (
+        "<td>0.600&nbsp;±&nbsp;0.141 / 0.600&nbsp;±&nbsp;0.000 (2)</td>" in page
+    )  # runs, over seeds
     assert "<th>sccl, picked by labels</th>" in page
     assert "<summary>50 rows</summary>" in page  # as it is, folded
     assert "<td>0.1235</td>" in page
@@ -108,11 +127,20 @@ def spoil_nothing_there(folder: Path) -> None:
     ("spoil", "sentence"),
     [
         (lambda folder: (folder / "studies.yaml").unlink(), "There is no list of studies"),
-        (lambda folder: (folder / "studies.yaml").write_text("- {name: a, titel: b}"), "is no list of studies"),
-        (lambda folder: (folder / "studies.yaml").write_text("- {name: a"), "is no list of studies"),
+        (
+            lambda folder: (folder / "studies.yaml").write_text("- {name: a, titel: b}"),
+            "is no list of studies",
+        ),
+        (
+            lambda folder: (folder / "studies.yaml").write_text("- {name: a"),
+            "is no list of studies",
+        ),
         (lambda folder: (folder / "studies.yaml").write_text(""), "is no list of studies"),
         (spoil_nothing_there, "There is nothing to report"),
-        (lambda folder: (folder / "results" / "second.csv").write_text(""), "cannot be read as a table"),
+        (
+            lambda folder: (folder / "results" / "second.csv").write_text(""),
+            "cannot be read as a table",
+        ),
         (lambda folder: (folder / "figures" / "d.png").unlink(), "There is no picture"),
     ],
 )

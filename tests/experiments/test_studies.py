@@ -25,7 +25,11 @@ POINTS = {
         ("mask_rate=0, noise_sd", 0),
         ("mask_rate=0, noise_sd", 0.1),
     ],
-    "sure_weight": [(f"sure={form}, lambda_", weight) for form in ("two_view", "centroid") for weight in (0, 0.1, 10)],
+    "sure_weight": [
+        (f"sure={form}, lambda_", weight)
+        for form in ("two_view", "centroid")
+        for weight in (0, 0.1, 10)
+    ],
     "runtime": [(None, None), ("n_cells", 10_000), ("n_cells", 100_000)],
 }
 
@@ -45,7 +49,9 @@ def tidy(path: Path, points: list[tuple[Any, Any]]) -> Path:
 
 
 def test_every_study_is_an_experiment() -> None:
-    assert set(studies.STUDIES) <= {path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
+    assert set(studies.STUDIES) <= {
+        path.stem for path in (conf_dir() / "experiment").glob("*.yaml")
+    }
 
 
 @pytest.mark.parametrize("name", POINTS)
@@ -59,7 +65,10 @@ def test_command(name: str, tmp_path: Path) -> None:
         assert "| jojoscl | unchanged | 0.600 +- 0.141 / 0.800 +- 0.000 (2) |" in text
         assert "| pca_kmeans | smoothing=[1, 1] | 0.600 +- 0.141" in text
     if name == "sure_weight":
-        assert "| jojoscl | sure=two_view, lambda_=0 | 5.000 +- 0.000 / 0.500 +- 0.000 / 0.600 +- 0.141 / 0.500" in text
+        assert (
+            "| jojoscl | sure=two_view, lambda_=0 | 5.000 +- 0.000 / 0.500 +- 0.000 / 0.600 +- 0.141 / 0.500"
+            in text
+        )
     if name == "runtime":
         assert "| pca_kmeans | n_cells | 1.50 | 1000 - 100000 |" in text
 
@@ -67,7 +76,12 @@ def test_command(name: str, tmp_path: Path) -> None:
 def of_many_sets(path: Path) -> str:
     """The page of a study: the default on four sets, without a part of it, and Leiden on three; K found is 4 to 8."""
     variants = [("jojoscl", None), ("jojoscl", "n_clusters"), ("leiden", None)]
-    scores = {"w": (0.8, 0.7, 0.9), "x": (0.6, 0.6, 0.5), "y": (0.4, 0.42, 0.2), "z": (0.3, 0.2, None)}
+    scores = {
+        "w": (0.8, 0.7, 0.9),
+        "x": (0.6, 0.6, 0.5),
+        "y": (0.4, 0.42, 0.2),
+        "z": (0.3, 0.2, None),
+    }
     runs = [
         {"dataset": dataset, "method": method, "seed": seed, "selection": "last", "setting": setting, "n_types": 5,
          "n_clusters": 4 + 4 * (method == "leiden"), "ari": ari + 0.01 * seed, "nmi": ari, "git_commit": "1234567890"}
@@ -90,9 +104,14 @@ def test_a_study_of_many_sets_by_hand(tmp_path: Path) -> None:
     assert "| jojoscl | 4 | 1.25 | 1.25 | 4 / 0 / 0 |" in text
     assert "| leiden | 3 | 1.60 | 1.60 | 0 / 0 / 3 |" in text
     assert "| Set | jojoscl | n_clusters=null | leiden |" in text
-    assert "| z (5 types) | 4.000 +- 0.000 / 0.310 +- 0.014 / 0.300 +- 0.000 (2) | 4.000 +- 0.000 / 0.210" in text
+    assert (
+        "| z (5 types) | 4.000 +- 0.000 / 0.310 +- 0.014 / 0.300 +- 0.000 (2) | 4.000 +- 0.000 / 0.210"
+        in text
+    )
     assert "| mean | 4.000 / 0.535 / 0.525 | 4.000 / 0.490 / 0.480 | - |" in text
-    assert "22 of the 216 runs that `experiment=unknown_k` lists, made at 1234567 (22)." in text  # 24 sets, 3 seeds
+    assert (
+        "22 of the 216 runs that `experiment=unknown_k` lists, made at 1234567 (22)." in text
+    )  # 24 sets, 3 seeds
 
 
 def test_the_unchanged_runs_are_a_strength_of_every_setting(tmp_path: Path) -> None:
@@ -119,7 +138,9 @@ def test_unchanged_strengths(setting: str, method: str, value: float) -> None:
     assert studies.unchanged_strength(setting, method) == value
 
 
-@pytest.mark.parametrize(("strengths", "ticks"), [([0, 0.1, 10], [0, 0.1, 10]), ([1, 1.01, 100], [1, 100])])
+@pytest.mark.parametrize(
+    ("strengths", "ticks"), [([0, 0.1, 10], [0, 0.1, 10]), ([1, 1.01, 100], [1, 100])]
+)
 def test_ticks_of_a_logarithmic_axis(strengths: list[float], ticks: list[float]) -> None:
     panel = Figure().subplots()
     panel.plot(strengths, strengths)
@@ -144,6 +165,12 @@ def test_a_study_that_was_not_collected(tmp_path: Path) -> None:
 
 def test_seconds_of_the_old_clock_are_shown_under_their_name(tmp_path: Path) -> None:
     runs = pd.read_csv(tidy(tmp_path / "runtime.csv", POINTS["runtime"]))
-    runs.rename(columns={"seconds_method": "seconds_method_old_clock"}).to_csv(tmp_path / "runtime.csv", index=False)
+    runs.rename(columns={"seconds_method": "seconds_method_old_clock"}).to_csv(
+        tmp_path / "runtime.csv", index=False
+    )
     studies.main(["runtime", "--results", str(tmp_path), "--figures", str(tmp_path)])
-    assert (tmp_path / "runtime.md").read_text().startswith("seconds_method_old_clock / peak_memory_mb. 24 of")
+    assert (
+        (tmp_path / "runtime.md")
+        .read_text()
+        .startswith("seconds_method_old_clock / peak_memory_mb. 24 of")
+    )

@@ -77,10 +77,12 @@ def test_costs_by_hand(table: Path) -> None:
     page = table.with_suffix(".md").read_text()
     head = "| Method | bladder | yan |\n|---|---|---|\n"
     assert section(page, "Seconds") == (
-        head + "| seurat | 4.0<sup>n=1</sup> | 2.5<sup>n=2</sup> |\n| sccl | – | 9.0<sup>n=1</sup> |"
+        head
+        + "| seurat | 4.0<sup>n=1</sup> | 2.5<sup>n=2</sup> |\n| sccl | – | 9.0<sup>n=1</sup> |"
     )
     assert section(page, "Peak memory in MB") == (
-        head + "| seurat | 400.0<sup>n=1</sup> | 600.0<sup>n=2</sup> |\n| sccl | – | 900.0<sup>n=1</sup> |"
+        head
+        + "| seurat | 400.0<sup>n=1</sup> | 600.0<sup>n=2</sup> |\n| sccl | – | 900.0<sup>n=1</sup> |"
     )
 
 
@@ -98,7 +100,10 @@ def test_scores(written: Path) -> None:
 
 def test_at_a_glance(written: Path) -> None:
     lines = section(written.with_suffix(".md").read_text(), "At a glance")
-    assert "| bladder | .608 / .751 | .200 / .200 | .550 / .550 | **.650 / .650** | pca_kmeans |" in lines
+    assert (
+        "| bladder | .608 / .751 | .200 / .200 | .550 / .550 | **.650 / .650** | pca_kmeans |"
+        in lines
+    )
     assert "| yan | .866 / .879 | .300 / .300 | **.850 / .850** | .700 / .700 | seurat |" in lines
 
 
@@ -121,13 +126,19 @@ def test_beside_the_paper(written: Path) -> None:
         "| seurat | no epochs | – | .700 (.710, −.010) | .700 (.710, −.010) (1 of 2 sets) |",
     ]
     assert "ACC beside" not in page
-    assert section(page, "NMI beside the paper").splitlines()[2].startswith("| jojoscl | no epochs | .550 (.751")
+    assert (
+        section(page, "NMI beside the paper")
+        .splitlines()[2]
+        .startswith("| jojoscl | no epochs | .550 (.751")
+    )
 
 
 def test_oracle_rows_are_marked_and_never_compete(written: Path) -> None:
     for suffix, mark in ((".md", "†"), (".tex", r"^\dagger")):
         lines = [
-            line for line in written.with_suffix(suffix).read_text().splitlines() if "true labels (oracle)" in line
+            line
+            for line in written.with_suffix(suffix).read_text().splitlines()
+            if "true labels (oracle)" in line
         ]
         assert len(lines) == 6
         for line in lines:
@@ -153,8 +164,17 @@ def test_order_is_the_studys() -> None:
 
 
 def test_number() -> None:
-    assert [tables.number(value) for value in (0.66812, 1, -0.0001, -0.0213)] == [".668", "1.000", ".000", "−.021"]
-    assert [tables.number(value, signed=True) for value in (0.1, -0.14, 0.0004)] == ["+.100", "−.140", ".000"]
+    assert [tables.number(value) for value in (0.66812, 1, -0.0001, -0.0213)] == [
+        ".668",
+        "1.000",
+        ".000",
+        "−.021",
+    ]
+    assert [tables.number(value, signed=True) for value in (0.1, -0.14, 0.0004)] == [
+        "+.100",
+        "−.140",
+        ".000",
+    ]
 
 
 def test_variants_are_sets_of_their_own(table: Path) -> None:
@@ -166,7 +186,10 @@ def test_variants_are_sets_of_their_own(table: Path) -> None:
 def test_latex(written: Path) -> None:
     text = written.with_suffix(".tex").read_text()
     body = re.sub(r"^%.*", "", text).replace("!}{%\n", "!}{\n")
-    assert r"pca\_kmeans & no epochs & told & \textbf{.650}\textsuperscript{n=1} & \underline{.700 $\pm$ .141}" in body
+    assert (
+        r"pca\_kmeans & no epochs & told & \textbf{.650}\textsuperscript{n=1} & \underline{.700 $\pm$ .141}"
+        in body
+    )
     assert body.count("{") == body.count("}")
     assert not re.search(r"(?<!\\)[_%#]", body)
     assert body.count("$") % 2 == 0
@@ -174,7 +197,9 @@ def test_latex(written: Path) -> None:
     assert re.findall(r"\\begin\{(.*?)\}", body) == ["table*", "tabular"] * 9
     assert re.findall(r"\\end\{(.*?)\}", body) == ["tabular", "table*"] * 9
     for tabular in re.findall(r"\\begin\{tabular\}\{(l+)\}(.*?)\\end", body, re.S):
-        assert {line.count("&") for line in tabular[1].splitlines() if "&" in line} == {len(tabular[0]) - 1}
+        assert {line.count("&") for line in tabular[1].splitlines() if "&" in line} == {
+            len(tabular[0]) - 1
+        }
 
 
 def test_too_few_sets_are_not_compared(written: Path) -> None:
@@ -184,7 +209,9 @@ def test_too_few_sets_are_not_compared(written: Path) -> None:
 
 
 def test_files_are_written_whole(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "no")))
+    monkeypatch.setattr(
+        Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "no"))
+    )
     with pytest.raises(UserError):
         tables.write_all(table, table.with_name("ranks.png"))
     assert [path.name for path in table.parent.iterdir()] == ["small.csv"]
@@ -225,10 +252,14 @@ def test_wrong_tables_are_told_in_a_sentence(
 
 def test_friedman_and_ranks_by_hand() -> None:
     """Three methods in the same order on four sets: 12 / (4 * 3 * 4) * (4^2 + 8^2 + 12^2) - 3 * 4 * 4 = 8."""
-    means = pd.DataFrame({"b": [0.5, 0.6, 0.7, 0.3], "jojoscl": [0.9, 0.8, 0.75, 0.4], "c": [0.1, 0.2, 0.3, 0]})
+    means = pd.DataFrame(
+        {"b": [0.5, 0.6, 0.7, 0.3], "jojoscl": [0.9, 0.8, 0.75, 0.4], "c": [0.1, 0.2, 0.3, 0]}
+    )
     result = compare(means)
     assert result.table["rank"].to_dict() == {"jojoscl": 1, "b": 2, "c": 3}
-    assert result.friedman == pytest.approx((8, exp(-4)))  # p = exp(-8 / 2) at two degrees of freedom
+    assert result.friedman == pytest.approx(
+        (8, exp(-4))
+    )  # p = exp(-8 / 2) at two degrees of freedom
     assert result.table.loc["b", ["ahead", "behind", "p", "p_holm"]].tolist() == [4, 0, 0.125, 0.25]
     assert result.table.at["b", "difference"] == pytest.approx(0.1875)
     assert "With 4 sets the smallest possible p is 0.12, and 0.25 after Holm" in result.note("ARI")
@@ -263,20 +294,25 @@ def test_wilcoxon_is_scipys_with_holms_correction() -> None:
     table = compare(means).table
     p = {name: stats.wilcoxon(means["jojoscl"], means[name]).pvalue for name in "ab"}
     assert table.loc[["a", "b"], "p"].to_dict() == pytest.approx(p)
-    assert table.loc[["a", "b", "c"], "p_holm"].tolist() == pytest.approx([3 * p["a"], min(1, 2 * p["b"]), 1])
+    assert table.loc[["a", "b", "c"], "p_holm"].tolist() == pytest.approx(
+        [3 * p["a"], min(1, 2 * p["b"]), 1]
+    )
     assert table.at["c", "p"] == 1  # nothing differs
 
 
 def test_critical_difference_is_demsars() -> None:
     """Demšar 2006, section 3.2.4: four classifiers on 14 sets, 1.25."""
     frame = pd.DataFrame(0.0, index=range(14), columns=list("abcd"))
-    assert Comparison(frame, "").critical == pytest.approx(2.569 * (4 * 5 / (6 * 14)) ** 0.5, abs=1e-3)
+    assert Comparison(frame, "").critical == pytest.approx(
+        2.569 * (4 * 5 / (6 * 14)) ** 0.5, abs=1e-3
+    )
 
 
 def test_only_sets_that_all_have_are_compared() -> None:
     none = float("nan")
     means = pd.DataFrame(
-        {"a": [0.1, 0.2, 0.3, 0.4], "b": [0.1, none, 0.3, 0.4], "rare": [0.1, none, none, none]}, index=list("wxyz")
+        {"a": [0.1, 0.2, 0.3, 0.4], "b": [0.1, none, 0.3, 0.4], "rare": [0.1, none, none, none]},
+        index=list("wxyz"),
     )
     whole, left_out = complete(means)
     assert whole.index.tolist() == ["w", "y", "z"]

@@ -23,7 +23,9 @@ NAMES = ("größe.h5ad", "k=1.h5ad", "a b.h5ad", "a,b.h5ad", "[1] (copy).h5ad", 
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("key", ["data.path", "+data.metadata", "paths.runs", "hydra.run.dir", "++data.root"])
+@pytest.mark.parametrize(
+    "key", ["data.path", "+data.metadata", "paths.runs", "hydra.run.dir", "++data.root"]
+)
 def test_hydra_reads_a_path_as_it_was_given(name: str, key: str) -> None:
     (override,) = parse([quoted(f"{key}={name}", several=False)])
     assert override.value() == name
@@ -55,9 +57,13 @@ def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(
 
 
 @pytest.mark.parametrize("name", ["größe k=1, (2).h5ad", "it's.h5ad"])
-def test_a_run_reads_a_file_with_any_name(in_process: InProcess, tmp_path: Path, cells: AnnData, name: str) -> None:
+def test_a_run_reads_a_file_with_any_name(
+    in_process: InProcess, tmp_path: Path, cells: AnnData, name: str
+) -> None:
     cells.write_h5ad(tmp_path / name)
-    done = in_process("data=h5ad", f"data.path={name}", "n_clusters=3", "method=random", "pictures=false")
+    done = in_process(
+        "data=h5ad", f"data.path={name}", "n_clusters=3", "method=random", "pictures=false"
+    )
     assert (done.code, done.err) == (0, "")
     assert list(collect(tmp_path / "runs")["path"]) == [name]
 

@@ -21,10 +21,9 @@ from anndata import AnnData
 
 import jojoscl
 import jojoscl.runner.output
-from jojoscl.data import CATALOG
-from jojoscl.data.catalog import Entry, Variant
-from jojoscl.data.io.download import RemoteFile
-from jojoscl.data.io.readers import read_h5
+from jojoscl.datasets.catalog import CATALOG, Entry, Variant
+from jojoscl.datasets.download import RemoteFile
+from jojoscl.datasets.readers import read_h5
 from jojoscl.runner.config import compose
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
@@ -50,7 +49,8 @@ Prepare = Callable[[Path], Any]
 def user_cells(x: np.ndarray = COUNTS, **obs: list[str]) -> AnnData:
     adata = AnnData(sp.csr_matrix(x, dtype=np.float64))
     adata.obs_names, adata.var_names = (
-        pd.Index([f"{word}{i}" for i in range(n)]) for word, n in zip(("cell", "gene"), x.shape, strict=True)
+        pd.Index([f"{word}{i}" for i in range(n)])
+        for word, n in zip(("cell", "gene"), x.shape, strict=True)
     )
     for key, values in obs.items():
         adata.obs[key] = pd.Categorical(values)
@@ -184,10 +184,15 @@ CASES: dict[str, tuple[Prepare | None, tuple[str, ...], str]] = {
 
 def tree(folder: Path) -> dict[str, bytes | None]:
     """All that is in a folder, None for folders."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
 
 
-def assert_refused(in_process: InProcess, folder: Path, arguments: tuple[str, ...], words: str) -> None:
+def assert_refused(
+    in_process: InProcess, folder: Path, arguments: tuple[str, ...], words: str
+) -> None:
     before = tree(folder)
     done = in_process(*arguments)
     assert done.code == 2
@@ -220,18 +225,24 @@ def test_one_sentence_and_nothing_left(in_process: InProcess, tmp_path: Path, ca
     ids=["offline", "checksum"],
 )
 def test_dataset_that_cannot_be_had(
-    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Prepare | None, words: str
+    in_process: InProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prepare: Prepare | None,
+    words: str,
 ) -> None:
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    variant = Variant((RemoteFile("tiny.h5", "http://127.0.0.1:9/tiny.h5", "sha256:0"),), read_h5, "Y", 30, 20, 3)
+    variant = Variant(
+        (RemoteFile("tiny.h5", "http://127.0.0.1:9/tiny.h5", "sha256:0"),), read_h5, "Y", 30, 20, 3
+    )
     monkeypatch.setitem(CATALOG, "tiny", Entry("", "", {"all": variant}))
     if prepare:
         prepare(tmp_path)
     assert_refused(in_process, tmp_path, ("data=yan", "data.name=tiny", "data.root=."), words)
 
 
-# ---- a folder that holds another run, or a damaged one ---------------------------------------------------------
+# ---- a folder that holds another run, or a damaged one -------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -266,20 +277,60 @@ def bare_checkpoint(folder: Path) -> None:
 
 
 FOLDERS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
-    "metrics of other settings": (lambda folder: None, ("seed=5",), "run holds a run with other settings"),
+    "metrics of other settings": (
+        lambda folder: None,
+        ("seed=5",),
+        "run holds a run with other settings",
+    ),
     "metrics cut short": (text("metrics.json", '{"ari": 0.'), (), "metrics.json cannot be read"),
     "metrics of another kind": (text("metrics.json", "[1]"), (), "metrics.json cannot be read"),
-    "metrics that are no text": (lambda folder: (folder / "metrics.json").write_bytes(b"\xff"), (), "cannot be read"),
-    "checkpoint of other settings": (without_metrics, ("method.momentum=0.25",), "(momentum: 0.5 there, 0.25 here)"),
+    "metrics that are no text": (
+        lambda folder: (folder / "metrics.json").write_bytes(b"\xff"),
+        (),
+        "cannot be read",
+    ),
+    "checkpoint of other settings": (
+        without_metrics,
+        ("method.momentum=0.25",),
+        "(momentum: 0.5 there, 0.25 here)",
+    ),
     "checkpoint of another seed": (without_metrics, ("seed=5",), "(seed: 0 there, 5 here)"),
-    "checkpoint of other genes": (without_metrics, ("data.n_genes=40",), "(n_genes: 50 there, 40 here)"),
-    "checkpoint of other batches": (without_metrics, ("method.batch_size=9",), "(batch_size: 256 there, 9 here)"),
-    "checkpoint of other cells": (without_metrics, ("data.seed=9",), "other settings of the data or the"),
-    "damaged checkpoint": (checkpoint(b"x" * 99), (), "last.ckpt is not a checkpoint that can be read"),
+    "checkpoint of other genes": (
+        without_metrics,
+        ("data.n_genes=40",),
+        "(n_genes: 50 there, 40 here)",
+    ),
+    "checkpoint of other batches": (
+        without_metrics,
+        ("method.batch_size=9",),
+        "(batch_size: 256 there, 9 here)",
+    ),
+    "checkpoint of other cells": (
+        without_metrics,
+        ("data.seed=9",),
+        "other settings of the data or the",
+    ),
+    "damaged checkpoint": (
+        checkpoint(b"x" * 99),
+        (),
+        "last.ckpt is not a checkpoint that can be read",
+    ),
     "empty checkpoint": (checkpoint(b""), (), "last.ckpt is not a checkpoint that can be read"),
-    "checkpoint cut short": (short_checkpoint, (), "last.ckpt is not a checkpoint that can be read"),
-    "checkpoint of something else": (checkpoint({"x": 1}), (), "last.ckpt is not a checkpoint that can be read"),
-    "checkpoint of nothing else": (bare_checkpoint, (), "last.ckpt is not a checkpoint that can be read"),
+    "checkpoint cut short": (
+        short_checkpoint,
+        (),
+        "last.ckpt is not a checkpoint that can be read",
+    ),
+    "checkpoint of something else": (
+        checkpoint({"x": 1}),
+        (),
+        "last.ckpt is not a checkpoint that can be read",
+    ),
+    "checkpoint of nothing else": (
+        bare_checkpoint,
+        (),
+        "last.ckpt is not a checkpoint that can be read",
+    ),
 }
 
 
@@ -293,7 +344,9 @@ def test_folder_of_another_run_is_left_as_it_is(
     assert_refused(in_process, tmp_path, (*IN_RUN, *overrides), words)
 
 
-@pytest.mark.parametrize("case", ["metrics of other settings", "metrics cut short", "damaged checkpoint"])
+@pytest.mark.parametrize(
+    "case", ["metrics of other settings", "metrics cut short", "damaged checkpoint"]
+)
 def test_force_is_the_way_out_that_the_sentence_names(
     in_process: InProcess, tmp_path: Path, finished: Path, case: str
 ) -> None:
@@ -305,7 +358,9 @@ def test_force_is_the_way_out_that_the_sentence_names(
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["n_cells"] == 60
 
 
-def test_force_with_a_wrong_setting_forgets_nothing(in_process: InProcess, tmp_path: Path, finished: Path) -> None:
+def test_force_with_a_wrong_setting_forgets_nothing(
+    in_process: InProcess, tmp_path: Path, finished: Path
+) -> None:
     shutil.copytree(finished, tmp_path / "run")
     assert_refused(in_process, tmp_path, (*IN_RUN, "force=true", "n_clusters=many"), "n_clusters")
 
@@ -323,7 +378,7 @@ def test_damaged_cache_is_computed_anew(in_process: InProcess, tmp_path: Path) -
     assert list((tmp_path / "cache").iterdir()) == [entry]
 
 
-# ---- no space --------------------------------------------------------------------------------------------------
+# ---- no space ------------------------------------------------------------------------------------
 
 
 def disk_full(path: Path, *_: Any) -> None:
@@ -340,7 +395,11 @@ WRITERS = (
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_no_space_left(
-    in_process: InProcess, tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    in_process: InProcess,
+    tmp_path: Path,
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
     (tmp_path / "run").mkdir()
     shutil.copy(finished / "labels.csv", tmp_path / "run")
@@ -384,7 +443,7 @@ def test_files_that_the_system_lets_grow_no_further(in_process: InProcess, tmp_p
     assert list(tree(tmp_path)) == ["cache"]
 
 
-# ---- as a process of its own -----------------------------------------------------------------------------------
+# ---- as a process of its own ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("argument", ["=3", "data=blader", "--sweep"])
@@ -395,22 +454,38 @@ def test_sentence_in_a_process_of_its_own(command: Command, tmp_path: Path, argu
     assert not list(tmp_path.iterdir())
 
 
-# ---- from Python -----------------------------------------------------------------------------------------------
+# ---- from Python ---------------------------------------------------------------------------------
 
 
 FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
     "negative": (with_value((0, 0), -1), {}, "1 values are negative"),
     "NaN": (with_value((0, 0), np.nan), {}, "1 values are NaN"),
-    "neither counts nor log": (with_value((0, 0), 170.5), {}, "neither whole numbers nor log-normalised"),
+    "neither counts nor log": (
+        with_value((0, 0), 170.5),
+        {},
+        "neither whole numbers nor log-normalised",
+    ),
     "an empty cell": (with_value((3, slice(None)), 0), {}, "no counts at all"),
     "duplicate barcodes": (renamed(obs_names=["a"] * 30), {}, "name of another"),
     "constant genes": (user_cells(np.ones((30, 20))), {}, "No gene is left that varies"),
     "no such layer": (user_cells(), {"layer": "counts"}, "no layer 'counts'"),
     "one cluster": (user_cells(), {"n_clusters": 1}, "at least 2, not 1"),
     "more clusters than cells": (user_cells(), {"n_clusters": 31}, "there are only 30 cells"),
-    "a fraction of a cluster": (user_cells(), {"n_clusters": 2.5}, "whole number of at least 2, not 2.5"),
-    "clusters in words": (user_cells(), {"n_clusters": "many"}, "whole number of at least 2, not 'many'"),
-    "negative seed": (user_cells(), {"seed": -1}, "seed must be a whole number between 0 and 4294967295, not -1"),
+    "a fraction of a cluster": (
+        user_cells(),
+        {"n_clusters": 2.5},
+        "whole number of at least 2, not 2.5",
+    ),
+    "clusters in words": (
+        user_cells(),
+        {"n_clusters": "many"},
+        "whole number of at least 2, not 'many'",
+    ),
+    "negative seed": (
+        user_cells(),
+        {"seed": -1},
+        "seed must be a whole number between 0 and 4294967295, not -1",
+    ),
     "seed in words": (user_cells(), {"seed": "zero"}, "seed must be a whole number .* not 'zero'"),
     "an old preset": (user_cells(), {"preset": "papper"}, "preset= is gone"),
     "unknown setting": (user_cells(), {"n_drws": 2}, "did you mean 'n_draws'"),
@@ -435,5 +510,7 @@ def test_cluster_refuses_and_changes_nothing(case: str) -> None:
 
 
 def test_cluster_wants_an_anndata() -> None:
-    with pytest.raises(UserError, match=r"adata must be an AnnData, not ndarray: make one by anndata\.AnnData"):
+    with pytest.raises(
+        UserError, match=r"adata must be an AnnData, not ndarray: make one by anndata\.AnnData"
+    ):
         jojoscl.cluster(COUNTS, 3)  # type: ignore[arg-type]

@@ -18,13 +18,13 @@ from anndata import AnnData
 
 import jojoscl
 import jojoscl.runner.run
-from jojoscl.data.simulate import SimulatedDataset
-from jojoscl.methods.controls import RandomLabels
+from jojoscl.baselines.controls import RandomLabels
+from jojoscl.datasets.simulate import SimulatedDataset
+from jojoscl.networks.checkpoint import LastCheckpoint
 from jojoscl.runner.arguments import known_keys
 from jojoscl.runner.cli import EXAMPLES, help_text
 from jojoscl.runner.config import conf_dir
 from jojoscl.runner.sweep import collect
-from jojoscl.training.checkpoint import LastCheckpoint
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
@@ -38,7 +38,7 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-# ---- help ------------------------------------------------------------------------------------------------------
+# ---- help ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("group", ["data", "method", "experiment", "search"])
@@ -56,7 +56,9 @@ def test_help_has_five_examples_of_settings_that_exist() -> None:
     for command in commands:
         name, *arguments = command.split()
         assert name == "jojoscl"
-        for key, _, values in (argument.partition("=") for argument in arguments if argument != "-m"):
+        for key, _, values in (
+            argument.partition("=") for argument in arguments if argument != "-m"
+        ):
             assert key in keys
             if (conf_dir() / key).is_dir():
                 assert set(values.split(",")) <= set(choices(key))
@@ -69,7 +71,9 @@ def test_help_and_unknown_choices_wait_for_no_slow_import(argument: str) -> None
         "import sys\nfrom jojoscl.runner.cli import main\ntry:\n    main()\nfinally:\n"
         "    print({'torch', 'lightning', 'scanpy', 'anndata'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, argument], capture_output=True, text=True, check=False
+    )
     assert done.stdout.endswith("set()\n")
     if argument.startswith("-"):
         assert (done.returncode, done.stderr) == (0, "")
@@ -83,7 +87,7 @@ def test_the_version_is_that_of_jojoscl(in_process: InProcess) -> None:
     assert in_process("--version") == (0, f"jojoscl {jojoscl.__version__}\n", "")
 
 
-# ---- typing errors ---------------------------------------------------------------------------------------------
+# ---- typing errors -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("group", ["data", "method", "experiment", "search"])
@@ -98,10 +102,12 @@ def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: 
 def test_known_keys_are_those_of_the_chosen_group() -> None:
     assert "data.path" in known_keys(["data=h5ad"])
     assert "data.path" not in known_keys(["data=yan"])
-    assert "method.n_draws" in known_keys(["data=nowhere"]), "of the defaults, where the choice is wrong too"
+    assert "method.n_draws" in known_keys(["data=nowhere"]), (
+        "of the defaults, where the choice is wrong too"
+    )
 
 
-# ---- one run ---------------------------------------------------------------------------------------------------
+# ---- one run -------------------------------------------------------------------------------------
 
 
 def test_a_run_says_its_scores_and_its_folder(in_process: InProcess, tmp_path: Path) -> None:
@@ -116,14 +122,20 @@ def test_a_run_says_its_scores_and_its_folder(in_process: InProcess, tmp_path: P
     assert Path(folder.strip()).is_relative_to(tmp_path / "runs" / "main" / "simulated")
 
 
-def test_a_run_without_types_says_how_many_clusters(in_process: InProcess, tmp_path: Path, cells: AnnData) -> None:
+def test_a_run_without_types_says_how_many_clusters(
+    in_process: InProcess, tmp_path: Path, cells: AnnData
+) -> None:
     cells.write_h5ad(tmp_path / "mine.h5ad")
-    done = in_process("data=h5ad", "data.path=mine.h5ad", "n_clusters=4", "method=random", "pictures=false")
+    done = in_process(
+        "data=h5ad", "data.path=mine.h5ad", "n_clusters=4", "method=random", "pictures=false"
+    )
     assert (done.code, done.err) == (0, "")
     assert "h5ad random seed 0: 4 clusters  (values: counts, by whole numbers)\n" in done.out
 
 
-def test_a_refused_run_takes_away_its_own_folders_only(in_process: InProcess, tmp_path: Path) -> None:
+def test_a_refused_run_takes_away_its_own_folders_only(
+    in_process: InProcess, tmp_path: Path
+) -> None:
     kept = tmp_path / "runs" / "main" / "simulated" / "kept.txt"
     kept.parent.mkdir(parents=True)
     kept.write_text("")
@@ -154,15 +166,21 @@ def test_a_full_disk_wherever_it_is_met_is_one_sentence(
     )
 
 
-@pytest.mark.parametrize("arguments", [("name=" + "a" * 300,), ("data=h5ad", "data.path=" + "é" * 200 + ".h5ad")])
-def test_a_name_that_is_too_long_is_one_sentence(in_process: InProcess, tmp_path: Path, arguments: Any) -> None:
+@pytest.mark.parametrize(
+    "arguments", [("name=" + "a" * 300,), ("data=h5ad", "data.path=" + "é" * 200 + ".h5ad")]
+)
+def test_a_name_that_is_too_long_is_one_sentence(
+    in_process: InProcess, tmp_path: Path, arguments: Any
+) -> None:
     done = in_process("method=random", "n_clusters=3", *arguments)
     assert done.code == 2
     assert re.fullmatch(r"jojoscl: .*(too long|does not exist).*\.\n", done.err)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_memory_limit_is_one_sentence(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_limit_is_one_sentence(
+    in_process: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def load(*_: Any) -> None:
         np.empty((2**38, 2**8))
 
@@ -189,7 +207,7 @@ def test_a_run_folder_that_is_removed_is_one_sentence(
     assert re.fullmatch(r"jojoscl: .*run/labels.csv cannot be written .*\.\n", done.err)
 
 
-# ---- interruption ----------------------------------------------------------------------------------------------
+# ---- interruption --------------------------------------------------------------------------------
 
 
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
@@ -238,14 +256,16 @@ def test_an_error_that_a_signal_has_made_is_no_failed_job(
     assert not list(tmp_path.rglob("failed.txt"))
 
 
-# ---- sweeps ----------------------------------------------------------------------------------------------------
+# ---- sweeps --------------------------------------------------------------------------------------
 
 
 def sweep(in_process: InProcess, *overrides: str) -> Any:
     return in_process("-m", *TINY, *overrides)
 
 
-def test_a_sweep_goes_on_after_a_failing_job_and_ends_with_1(in_process: InProcess, tmp_path: Path) -> None:
+def test_a_sweep_goes_on_after_a_failing_job_and_ends_with_1(
+    in_process: InProcess, tmp_path: Path
+) -> None:
     done = sweep(in_process, "n_clusters=2,61,3")
     assert (done.code, done.err) == (1, "")
     (failed,) = (tmp_path / "runs").rglob("failed.txt")
@@ -259,13 +279,17 @@ def test_a_sweep_goes_on_after_a_failing_job_and_ends_with_1(in_process: InProce
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
     again = sweep(in_process, "n_clusters=2,61,3")
     assert again.code == 1, "what failed is tried again"
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")} == written
+    assert {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")
+    } == written
 
     other = sweep(in_process, "n_clusters=2,3")
     assert other.code == 0, "the failure is of an earlier sweep"
     assert "Failed" not in other.out
     rows = [line.split() for line in other.out.splitlines() if line.startswith("simulated ")]
-    assert sorted(row[-7:-5] for row in rows[-2:]) == [["2", "1"], ["3", "1"]], "a row of the table for each K"
+    assert sorted(row[-7:-5] for row in rows[-2:]) == [["2", "1"], ["3", "1"]], (
+        "a row of the table for each K"
+    )
 
 
 def test_a_failed_job_that_succeeds_is_no_failure_any_more(
@@ -322,7 +346,9 @@ def test_a_sweep_over_methods(in_process: InProcess, tmp_path: Path) -> None:
     assert sorted(collect(tmp_path / "runs")["method"]) == ["pca_kmeans", "random"]
 
 
-def test_a_sweep_leaves_a_damaged_metrics_file_out_of_its_table(in_process: InProcess, tmp_path: Path) -> None:
+def test_a_sweep_leaves_a_damaged_metrics_file_out_of_its_table(
+    in_process: InProcess, tmp_path: Path
+) -> None:
     damaged = tmp_path / "runs" / "main" / "other" / "metrics.json"
     damaged.parent.mkdir(parents=True)
     damaged.write_text("{")

@@ -14,9 +14,9 @@ from anndata import AnnData
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.data.preprocess import Preprocess
-from jojoscl.methods.jojoscl.method import JojoSCL
-from jojoscl.methods.paper.method import PaperJojoSCL, ReleasedJojoSCL
+from jojoscl.cells.preprocess import Preprocess
+from jojoscl.core.method import JojoSCL
+from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.runner import registry
 from jojoscl.runner.config import (
     check_hydra,
@@ -88,15 +88,25 @@ def test_yaml_repeats_no_default() -> None:
             continue
         known = class_of(first["/settings@_here_"]).defaults()
         for name, value in own.items():
-            assert name in ("defaults", "about") or known[name] != value or path.stem == value, (path, name)
+            assert name in ("defaults", "about") or known[name] != value or path.stem == value, (
+                path,
+                name,
+            )
 
 
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_every_point_of_a_study_can_be_built(name: str) -> None:
-    params: Any = OmegaConf.to_container(compose([f"experiment={name}"], with_hydra=True).hydra.sweeper.params)
+    params: Any = OmegaConf.to_container(
+        compose([f"experiment={name}"], with_hydra=True).hydra.sweeper.params
+    )
     params.pop("data.path", None)  # a collection's files are not known here
-    sweeps = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
-    grid = {s.key_or_group: list(s.sweep_string_iterator()) if s.is_sweep_override() else [s.value()] for s in sweeps}
+    sweeps = OverridesParser.create().parse_overrides(
+        [f"{key}={value}" for key, value in params.items()]
+    )
+    grid = {
+        s.key_or_group: list(s.sweep_string_iterator()) if s.is_sweep_override() else [s.value()]
+        for s in sweeps
+    }
     points = grid.pop("vary", [None])
     first = [f"experiment={name}", *(f"{key}={values[0]}" for key, values in grid.items())]
     cfg = compose(first)
@@ -113,8 +123,13 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
 
 def test_preprocessing_is_each_method_s_own() -> None:
     cfg = compose(["method=leiden", "method.preprocess.n_top_genes=500"])
-    assert (build(cfg.method).preprocess.n_top_genes, build(cfg.method).preprocess.target_sum) == (500, 1e4)
-    assert build(compose().method).preprocess == Preprocess(min_cells=2, target_sum=1e4, hvg_flavor="robust_v3")
+    assert (build(cfg.method).preprocess.n_top_genes, build(cfg.method).preprocess.target_sum) == (
+        500,
+        1e4,
+    )
+    assert build(compose().method).preprocess == Preprocess(
+        min_cells=2, target_sum=1e4, hvg_flavor="robust_v3"
+    )
     assert build(compose(["method=jojoscl_released"]).method).preprocess == Preprocess()
 
 
@@ -127,8 +142,17 @@ def test_three_forms_of_jojoscl_are_each_whole() -> None:
         0.01,
         10,
     )
-    assert (released.lambda_, released.sure, released.assign_on, released.lr) == (1, "released", "z", 0.2)
-    assert (released.entropy, released.cluster_similarity, released.lr_period) == ("released", "dot", 500)
+    assert (released.lambda_, released.sure, released.assign_on, released.lr) == (
+        1,
+        "released",
+        "z",
+        0.2,
+    )
+    assert (released.entropy, released.cluster_similarity, released.lr_period) == (
+        "released",
+        "dot",
+        500,
+    )
     assert build(compose(["method=jojoscl_released"]).method) == released
 
 
@@ -174,13 +198,17 @@ def test_runs_are_told_apart_by_what_decides_their_result(override: str, same: b
 
 def test_run_folder_tells_dataset_method_selection_and_seed() -> None:
     cfg = compose(["data=bladder_2100", "method=jojoscl_released", "selection=oracle", "seed=0"])
-    assert run_folder(cfg) == f"bladder-select_2100/jojoscl_released-oracle/seed0-{config_hash(cfg)}"
+    assert (
+        run_folder(cfg) == f"bladder-select_2100/jojoscl_released-oracle/seed0-{config_hash(cfg)}"
+    )
 
 
 def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
     cfg = compose(["vary={method.exponent:0,corrupt.thin:0.5}"])
     assert (
-        config_hash(cfg) == config_hash(varied(cfg)) == config_hash(compose(["method.exponent=0", "corrupt.thin=0.5"]))
+        config_hash(cfg)
+        == config_hash(varied(cfg))
+        == config_hash(compose(["method.exponent=0", "corrupt.thin=0.5"]))
     )
     assert (cfg.method.exponent, varied(cfg).method.exponent) == (0.5, 0)
 
@@ -195,7 +223,9 @@ def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
         ("vary={method.smoothing:[1,1]}", "smoothing", "[1, 1]"),
     ],
 )
-def test_metrics_say_what_a_study_changed(override: str, setting: str | None, strength: object) -> None:
+def test_metrics_say_what_a_study_changed(
+    override: str, setting: str | None, strength: object
+) -> None:
     assert study_point(varied(compose([override]))) == {"setting": setting, "strength": strength}
 
 
@@ -219,7 +249,7 @@ def test_seed_zero_is_a_seed() -> None:
     assert config_hash(compose(["seed=0"])) != config_hash(compose(["seed=1"]))
 
 
-# ---- a run's name ----------------------------------------------------------------------------------------------
+# ---- a run's name --------------------------------------------------------------------------------
 
 FINISHED = json.loads((Path(__file__).parent / "finished_run.json").read_text())
 """A run that was finished once: its command, what decided its result, and the name it had."""
@@ -240,28 +270,43 @@ class Moved(JojoSCL):
     shade: str = setting("none", "Added later too.", values=("none", "dark"), neutral="none")
 
 
-def test_a_moved_class_and_new_settings_leave_finished_runs_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moved_class_and_new_settings_leave_finished_runs_finished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     finished = FINISHED[0]
-    monkeypatch.setattr(registry, "class_of", lambda name: Moved if name == "JojoSCL" else class_of(name))
+    monkeypatch.setattr(
+        registry, "class_of", lambda name: Moved if name == "JojoSCL" else class_of(name)
+    )
     assert compose(finished["overrides"]).method.warmth == 0
     assert config_hash(compose(finished["overrides"])) == finished["hash"]
     for new in ("method.warmth=0.5", "method.shade=dark"):
         assert config_hash(compose([*finished["overrides"], new])) != finished["hash"]
 
 
-def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(tmp_path: Path, cells: AnnData) -> None:
+def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(
+    tmp_path: Path, cells: AnnData
+) -> None:
     first, moved = tmp_path / "x.h5ad", tmp_path / "folder" / "y.h5ad"
     moved.parent.mkdir()
     cells.write_h5ad(first)
     moved.write_bytes(first.read_bytes())
-    names = [run_folder(compose(["data=h5ad", f"data.path={path}", "n_clusters=3"])) for path in (first, moved)]
+    names = [
+        run_folder(compose(["data=h5ad", f"data.path={path}", "n_clusters=3"]))
+        for path in (first, moved)
+    ]
     assert names[0] == names[1]
     cells[:60].copy().write_h5ad(first)  # the same name, other cells
     assert run_folder(compose(["data=h5ad", f"data.path={first}", "n_clusters=3"])) != names[0]
     table = tmp_path / "types.csv"
     for text in ("cell,type\n", "cell,kind\n"):
         table.write_text(text)
-        names.append(run_folder(compose(["data=h5ad", f"data.path={moved}", "n_clusters=3", f"data.metadata={table}"])))
+        names.append(
+            run_folder(
+                compose(
+                    ["data=h5ad", f"data.path={moved}", "n_clusters=3", f"data.metadata={table}"]
+                )
+            )
+        )
     assert len(set(names)) == 3
     assert not any("wrong" in name for name in names)
 
@@ -278,7 +323,7 @@ def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: A
         run(compose(own), tmp_path / "run")
 
 
-# ---- what goes together ----------------------------------------------------------------------------------------
+# ---- what goes together --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -290,13 +335,17 @@ def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: A
         (("method=pca_kmeans", "selection=oracle"), "pca_kmeans has no epochs to choose from"),
     ],
 )
-def test_settings_that_contradict_the_method_are_refused(overrides: tuple[str, ...], words: str) -> None:
+def test_settings_that_contradict_the_method_are_refused(
+    overrides: tuple[str, ...], words: str
+) -> None:
     cfg = compose(overrides)
     with pytest.raises(UserError, match=words):
         check_together(cfg, build(cfg.method))
 
 
-@pytest.mark.parametrize("overrides", [("method=leiden",), ("method=leiden_matched", "n_clusters=5")], ids=str)
+@pytest.mark.parametrize(
+    "overrides", [("method=leiden",), ("method=leiden_matched", "n_clusters=5")], ids=str
+)
 def test_settings_that_go_together_pass(overrides: tuple[str, ...]) -> None:
     cfg = compose(overrides)
     method = build(cfg.method)
@@ -322,13 +371,15 @@ def test_z_scores_that_are_not_made_cannot_be_clipped() -> None:
         build(compose(["method=leiden", "method.preprocess.scale=false"]).method)
 
 
-@pytest.mark.parametrize("override", ["n_clusters=many", "n_clusters=2.5", "n_clusters=true", "seed=-1", "selection=x"])
+@pytest.mark.parametrize(
+    "override", ["n_clusters=many", "n_clusters=2.5", "n_clusters=true", "seed=-1", "selection=x"]
+)
 def test_settings_of_a_run_are_checked(override: str) -> None:
     with pytest.raises(UserError, match=f"^{override.partition('=')[0]} "):
         run_settings(compose([override]))
 
 
-# ---- what a configuration may call -----------------------------------------------------------------------------
+# ---- what a configuration may call ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -387,7 +438,9 @@ def test_loggers_are_on_the_list_and_others_are_not() -> None:
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True], ids=["run", "sweep"])
-def test_hydra_s_own_node_runs_nothing_that_is_not_on_the_list(override: str, multirun: bool) -> None:
+def test_hydra_s_own_node_runs_nothing_that_is_not_on_the_list(
+    override: str, multirun: bool
+) -> None:
     with pytest.raises(UserError):
         check_hydra([override], multirun=multirun)
 
@@ -399,7 +452,10 @@ def test_a_sweep_over_what_hydra_calls_is_refused() -> None:
 
 def test_what_users_set_of_hydra_passes() -> None:
     assert check_hydra(["hydra.run.dir=here", "data=yan"], multirun=False) is None
-    assert check_hydra(["hydra.sweep.dir=there", "seed=0,1", "hydra.verbose=true"], multirun=True) is None
+    assert (
+        check_hydra(["hydra.sweep.dir=there", "seed=0,1", "hydra.verbose=true"], multirun=True)
+        is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ TRAINED = (
 SPY = '''
 import dataclasses, os
 import numpy as np
-from jojoscl.methods.paper.method import PaperJojoSCL
+from jojoscl.networks.paper.method import PaperJojoSCL
 
 
 class Spy(PaperJojoSCL):
@@ -50,7 +50,10 @@ class Spy(PaperJojoSCL):
 
 def by_clusters(folder: Path) -> dict[int, dict[str, Any]]:
     """The metrics of each run below `folder`, by its number of clusters."""
-    found = (json.loads(path.read_text()) | {"folder": path.parent} for path in folder.rglob("metrics.json"))
+    found = (
+        json.loads(path.read_text()) | {"folder": path.parent}
+        for path in folder.rglob("metrics.json")
+    )
     return {metrics["n_clusters"]: metrics for metrics in found}
 
 
@@ -60,13 +63,21 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
     (tmp_path / "spy.py").write_text(SPY)
     known = "import jojoscl.runner.registry\njojoscl.runner.registry.SETTINGS['Spy'] = 'spy'\n"
     (tmp_path / "sitecustomize.py").write_text(known)  # of every process
-    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    path["OMP_NUM_THREADS"] = "1"  # as joblib's own processes have: other sums of floats, other labels
+    path = {
+        "PYTHONPATH": os.pathsep.join(
+            [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+    }
+    path["OMP_NUM_THREADS"] = (
+        "1"  # as joblib's own processes have: other sums of floats, other labels
+    )
     arguments = (*TRAINED, "method._target_=Spy", "logger=wandb")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{known}\n{children.MAIN}"
     sweep = ("-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "n_clusters=2,61,3,4", *arguments)
     command = [sys.executable, "-c", children.MAIN, *sweep]
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1, done.stderr
     (failed,) = (tmp_path / "runs").rglob("failed.txt")
     sentence = "61 clusters were asked for, but there are only 60 cells: ask for fewer."
@@ -82,9 +93,14 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
     alone = ("n_clusters=4", *arguments, "hydra.run.dir=alone")
     returned, _, err = children.start(code, *alone, folder=tmp_path, **path).ended()
     assert returned == 0, err
-    labels = [pd.read_csv(folder / "labels.csv") for folder in (runs[4]["folder"], tmp_path / "alone")]
+    labels = [
+        pd.read_csv(folder / "labels.csv") for folder in (runs[4]["folder"], tmp_path / "alone")
+    ]
     np.testing.assert_array_equal(labels[0], labels[1])
-    losses = [pd.read_csv(folder / "csv" / "metrics.csv") for folder in (runs[4]["folder"], tmp_path / "alone")]
+    losses = [
+        pd.read_csv(folder / "csv" / "metrics.csv")
+        for folder in (runs[4]["folder"], tmp_path / "alone")
+    ]
     pd.testing.assert_frame_equal(losses[0], losses[1], check_exact=True)
 
 
@@ -92,7 +108,11 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
 @pytest.mark.parametrize(
     ("arguments", "number", "code"),
     [
-        (("-m", "launcher=joblib", "hydra.launcher.n_jobs=3", "seed=0,1"), signal.SIGKILL, -signal.SIGKILL),
+        (
+            ("-m", "launcher=joblib", "hydra.launcher.n_jobs=3", "seed=0,1"),
+            signal.SIGKILL,
+            -signal.SIGKILL,
+        ),
         (("trainer.devices=2", "trainer.accelerator=cpu"), signal.SIGKILL, -signal.SIGKILL),
         (("trainer.devices=2", "trainer.accelerator=cpu"), signal.SIGTERM, 143),
     ],
@@ -122,9 +142,16 @@ def test_no_process_is_left_when_only_the_parent_is_ended(
 
 @pytest.mark.slurm
 def test_slurm_runs_a_sweep_as_an_array(command: Command, tmp_path: Path) -> None:
-    if not shutil.which("sbatch") or subprocess.run(["sinfo"], capture_output=True, check=False).returncode:
+    if (
+        not shutil.which("sbatch")
+        or subprocess.run(["sinfo"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("no Slurm: tests/slurm/start.sh starts one")
-    own = ("hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "hydra.launcher.timeout_min=10")
+    own = (
+        "hydra.launcher.cpus_per_task=1",
+        "hydra.launcher.mem_gb=2",
+        "hydra.launcher.timeout_min=10",
+    )
     arguments = ("-m", "launcher=slurm", *own, *TINY, "method=pca_kmeans")
     done = command(*arguments, "n_clusters=2,61,3")
     assert done.returncode == 1, done.stderr

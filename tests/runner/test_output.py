@@ -20,7 +20,9 @@ from jojoscl.runner import output
 from jojoscl.runner.output import git_commit, h5ad_bytes, owned
 
 
-def test_a_second_owner_waits_for_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_second_owner_waits_for_the_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     folder, order = tmp_path / "run", []
 
@@ -40,7 +42,9 @@ def test_a_second_owner_waits_for_the_first(tmp_path: Path, caplog: pytest.LogCa
     assert not list(folder.iterdir()), "nothing is left"
 
 
-def test_what_killed_owners_left_is_swept_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_killed_owners_left_is_swept_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     swept: list[Path] = []
     monkeypatch.setattr(output, "sweep_temporaries", swept.append)
     with owned(tmp_path):
@@ -55,7 +59,9 @@ def test_an_error_lets_go_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_an_h5ad_in_memory_is_what_anndata_writes(tmp_path: Path, cells: AnnData) -> None:
-    adata = AnnData(obs=cells.obs.copy(), obsm={"X_a": np.eye(120, 3)}, uns={"b": {"c": [1, 2], "d": "e"}})
+    adata = AnnData(
+        obs=cells.obs.copy(), obsm={"X_a": np.eye(120, 3)}, uns={"b": {"c": [1, 2], "d": "e"}}
+    )
     (tmp_path / "a.h5ad").write_bytes(h5ad_bytes(adata))
     adata.write_h5ad(tmp_path / "b.h5ad")
     a, b = (ad.read_h5ad(tmp_path / name) for name in ("a.h5ad", "b.h5ad"))
@@ -88,5 +94,7 @@ def test_without_git_on_the_path_or_a_checkout_there_is_no_commit(
     with monkeypatch.context() as patch:
         patch.setitem(os.environ, "PATH", str(tmp_path))
         assert git_commit() is None
-    monkeypatch.setattr(output, "__file__", str(tmp_path / "site-packages" / "jojoscl" / "runner" / "output.py"))
+    monkeypatch.setattr(
+        output, "__file__", str(tmp_path / "site-packages" / "jojoscl" / "runner" / "output.py")
+    )
     assert git_commit() is None

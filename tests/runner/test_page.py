@@ -14,7 +14,14 @@ from jojoscl.runner.run import run
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
 
-SMALL = ["data=simulated", "data.n_cells=120", "data.n_genes=150", "data.n_types=3", "page=true", "pictures=false"]
+SMALL = [
+    "data=simulated",
+    "data.n_cells=120",
+    "data.n_genes=150",
+    "data.n_types=3",
+    "page=true",
+    "pictures=false",
+]
 
 
 def page(folder: Path, *overrides: str) -> str:
@@ -34,7 +41,9 @@ def test_the_page_has_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"<script|<link|@import|url\(", text)
     assert "120 cells, 150 genes, values: counts" in text
-    assert re.search(r"<td>0</td><td>\d+</td><td>[\d.]+%</td><td>[\d.]+</td><td>type\d \(\d+%\)</td>", text)
+    assert re.search(
+        r"<td>0</td><td>\d+</td><td>[\d.]+%</td><td>[\d.]+</td><td>type\d \(\d+%\)</td>", text
+    )
     assert "gene" in text.partition("<h2>Markers</h2>")[2]
     assert "n_draws: 1" in text
     assert "10.1109/BIBM62325.2024.10821870" in text
@@ -50,7 +59,10 @@ def test_names_are_escaped_and_no_page_without_the_setting(tmp_path: Path) -> No
     text = page(tmp_path, "data.name='simulated<b>'", "method=pca_kmeans")
     assert "simulated&lt;b&gt;" in text
     assert "<b>" not in text
-    run(compose([*SMALL, "page=false", "method=pca_kmeans", f"paths.cache={tmp_path}/cache"]), tmp_path / "other")
+    run(
+        compose([*SMALL, "page=false", "method=pca_kmeans", f"paths.cache={tmp_path}/cache"]),
+        tmp_path / "other",
+    )
     assert not (tmp_path / "other" / "page.html").exists()
 
 
@@ -66,11 +78,15 @@ def test_the_template_is_beside_the_module(name: str) -> None:
 
 
 @pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")], ids=["run", "sweep"])
-def test_the_command_says_where_the_page_is(in_process: InProcess, sweep: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_command_says_where_the_page_is(
+    in_process: InProcess, sweep: tuple[str, ...], tmp_path: Path
+) -> None:
     done = in_process(*sweep, *SMALL, "method=pca_kmeans")
     assert done.code == 0, done.err
     named = {
-        (tmp_path / line.strip()).resolve() for line in done.out.splitlines() if line.strip().endswith("page.html")
+        (tmp_path / line.strip()).resolve()
+        for line in done.out.splitlines()
+        if line.strip().endswith("page.html")
     }
     assert len(named) == max(1, 2 * bool(sweep))
     assert all(path.exists() for path in named)

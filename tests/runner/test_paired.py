@@ -32,7 +32,9 @@ def test_p_is_wilcoxons() -> None:
     assert table.at["b", "p"] == pytest.approx(4 / 32)
     for name in ("a", "b"):
         shared = MEANS[["ours", name]].dropna()
-        assert table.at[name, "p"] == pytest.approx(stats.wilcoxon(shared["ours"], shared[name]).pvalue)
+        assert table.at[name, "p"] == pytest.approx(
+            stats.wilcoxon(shared["ours"], shared[name]).pvalue
+        )
     assert signed_rank(pd.Series([0.0, 0.0])) == 1  # nothing differs
 
 

@@ -19,11 +19,22 @@ def size(content: bytes | None) -> tuple[int, int]:
 
 
 def test_losses() -> None:
-    assert min(size(plots.loss_curves([{"epoch": i, "loss": 1.0 / (1 + i), "sure": 0.5} for i in range(3)]))) > 100
+    assert (
+        min(
+            size(
+                plots.loss_curves(
+                    [{"epoch": i, "loss": 1.0 / (1 + i), "sure": 0.5} for i in range(3)]
+                )
+            )
+        )
+        > 100
+    )
 
 
 def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots.pl, "umap_coordinates", lambda embedding, seed: embedding[:, :2])
     embedding, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
-    one, two = (plots.umap(embedding, labels, truth, seed=0) for truth in (None, labels.astype(str)))
+    one, two = (
+        plots.umap(embedding, labels, truth, seed=0) for truth in (None, labels.astype(str))
+    )
     assert size(two)[0] > size(one)[0]

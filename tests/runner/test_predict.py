@@ -32,7 +32,10 @@ def test_the_example_of_the_help_writes_clusters_and_embedding(
 ) -> None:
     done = in_process(*PREDICT.split()[1:])
     assert (done.code, done.err) == (0, "")
-    found, expected = ad.read_h5ad(folder / "predicted.h5ad"), jojoscl.load(folder / "model.npz").predict(cells[90:])
+    found, expected = (
+        ad.read_h5ad(folder / "predicted.h5ad"),
+        jojoscl.load(folder / "model.npz").predict(cells[90:]),
+    )
     summary, path = done.out.splitlines()
     assert re.fullmatch(r"30 cells in \d of 3 clusters, mean confidence \d\.\d\d", summary)
     assert path == "  predicted.h5ad"
@@ -58,14 +61,22 @@ def test_a_table_and_other_settings(in_process: InProcess, folder: Path, cells: 
 def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
     in_process: InProcess, tmp_path: Path, cells: AnnData
 ) -> None:
-    run = ("data=simulated", "data.n_cells=60", "pictures=false", "method.n_draws=2", "hydra.run.dir=run")
+    run = (
+        "data=simulated",
+        "data.n_cells=60",
+        "pictures=false",
+        "method.n_draws=2",
+        "hydra.run.dir=run",
+    )
     assert in_process(*run).code == 0
     assert not (tmp_path / "run" / "model.npz").exists()
     before = pd.read_csv(tmp_path / "run" / "labels.csv")
     assert in_process(*run, "save_model=true").code == 0
     model = jojoscl.load(tmp_path / "run" / "model.npz")
     np.testing.assert_array_equal(model.labels_, before["cluster"])
-    done = in_process("predict", "model=run/model.npz", "data=simulated", "data.n_cells=60", "output=p.csv")
+    done = in_process(
+        "predict", "model=run/model.npz", "data=simulated", "data.n_cells=60", "output=p.csv"
+    )
     assert done.code == 0
     assert (pd.read_csv(tmp_path / "p.csv")["cluster"] == before["cluster"]).mean() > 0.95
 
@@ -76,19 +87,33 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
         ("data.path=new.h5ad", "No model is given: name one by model="),
         ("model=model.npz", "No file is given: name yours by data.path="),
         ("model=none.npz data.path=new.h5ad", "none.npz does not exist"),
-        ("model=new.h5ad data.path=new.h5ad", r"new.h5ad cannot be read \(File is not a zip file\)"),
+        (
+            "model=new.h5ad data.path=new.h5ad",
+            r"new.h5ad cannot be read \(File is not a zip file\)",
+        ),
         ("model=model.npz data.path=new.h5ad output=x.txt", "output=x.txt has no known suffix"),
-        ("model=model.npz data.path=new.h5ad output=new.h5ad", "new.h5ad is there already: give overwrite=true"),
+        (
+            "model=model.npz data.path=new.h5ad output=new.h5ad",
+            "new.h5ad is there already: give overwrite=true",
+        ),
         ("model=model.npz data.path=new.h5ad data.kind=rpkm", "The values are rpkm"),
         ("model=model.npz data.path=new.h5ad data.pth=x", "There is no setting 'data.pth'"),
-        ("model=model.npz data.path=new.h5ad ouput=x.csv", r"There is no setting 'ouput' \(did you mean 'output'"),
+        (
+            "model=model.npz data.path=new.h5ad ouput=x.csv",
+            r"There is no setting 'ouput' \(did you mean 'output'",
+        ),
         ("model=model.npz data.path=new.h5ad max_missing=2", "max_missing must be between 0 and 1"),
         ("model=model.npz data.path=new.h5ad output=new.h5ad/p.csv", "cannot be written"),
         ("-m model=model.npz data.path=new.h5ad", "takes settings only, as key=value, not -m"),
-        ("model=model.npz data=simulated data.n_genes=20", "variable genes of the model are missing"),
+        (
+            "model=model.npz data=simulated data.n_genes=20",
+            "variable genes of the model are missing",
+        ),
     ],
 )
-def test_bad_input_is_one_sentence(in_process: InProcess, folder: Path, arguments: str, words: str) -> None:
+def test_bad_input_is_one_sentence(
+    in_process: InProcess, folder: Path, arguments: str, words: str
+) -> None:
     done = in_process("predict", *arguments.split())
     assert done.code == 2
     assert re.search(words, done.err), done.err
@@ -97,5 +122,10 @@ def test_bad_input_is_one_sentence(in_process: InProcess, folder: Path, argument
 
 
 def test_a_method_without_a_model_says_so(in_process: InProcess) -> None:
-    done = in_process("data=simulated", "data.n_cells=60", "method=random", "pictures=false", "save_model=true")
-    assert (done.code, done.err) == (2, "jojoscl: random makes no model that could be kept: leave out save_model.\n")
+    done = in_process(
+        "data=simulated", "data.n_cells=60", "method=random", "pictures=false", "save_model=true"
+    )
+    assert (done.code, done.err) == (
+        2,
+        "jojoscl: random makes no model that could be kept: leave out save_model.\n",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from jojoscl.methods.controls import PCAKMeans
+from jojoscl.baselines.controls import PCAKMeans
 from jojoscl.runner.registry import SETTINGS, build, class_of, refuse_calls
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings
@@ -25,7 +25,7 @@ def test_build() -> None:
         build(OmegaConf.create({"_target_": "PCAKMeans", "n_pc": 7}))
 
 
-@pytest.mark.parametrize("target", ["os.system", "jojoscl.methods.controls.PCAKMeans", 3, None])
+@pytest.mark.parametrize("target", ["os.system", "jojoscl.baselines.controls.PCAKMeans", 3, None])
 def test_other_targets_are_refused(target: object) -> None:
     with pytest.raises(UserError, match=r"cannot run|stands where"):
         build(OmegaConf.create({"_target_": target}))

@@ -16,9 +16,9 @@ import yaml
 from anndata import AnnData
 
 import jojoscl.runner.run
-from jojoscl.data.cells import without_labels
-from jojoscl.methods.base import Result
-from jojoscl.methods.paper.method import PaperJojoSCL
+from jojoscl.cells.checks import without_labels
+from jojoscl.core.interface import Result
+from jojoscl.networks.paper.method import PaperJojoSCL
 from jojoscl.runner.config import compose
 from jojoscl.runner.registry import SETTINGS
 from jojoscl.runner.run import run
@@ -35,7 +35,12 @@ RELEASED = (*PAPER[:-1], "method=jojoscl_released")
 
 
 def do(folder: Path, *overrides: str) -> dict[str, Any]:
-    return run(compose([*PAPER, "trainer.max_epochs=3", f"paths.cache={folder.parent / 'cache'}", *overrides]), folder)
+    return run(
+        compose(
+            [*PAPER, "trainer.max_epochs=3", f"paths.cache={folder.parent / 'cache'}", *overrides]
+        ),
+        folder,
+    )
 
 
 def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
@@ -83,9 +88,16 @@ def test_a_finished_run_is_read_and_done_again_only_by_force(tmp_path: Path) -> 
 
 
 def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells: AnnData) -> None:
-    unlabelled = AnnData(cells.X, obs=pd.DataFrame(index=cells.obs_names), var=pd.DataFrame(index=cells.var_names))
+    unlabelled = AnnData(
+        cells.X, obs=pd.DataFrame(index=cells.obs_names), var=pd.DataFrame(index=cells.var_names)
+    )
     unlabelled.write_h5ad(tmp_path / "mine.h5ad")
-    overrides = ["data=h5ad", f"data.path={tmp_path / 'mine.h5ad'}", "n_clusters=4", "trainer.max_epochs=2"]
+    overrides = [
+        "data=h5ad",
+        f"data.path={tmp_path / 'mine.h5ad'}",
+        "n_clusters=4",
+        "trainer.max_epochs=2",
+    ]
     cfg = compose([*overrides, "trainer.progress_bar=false", f"paths.cache={tmp_path / 'cache'}"])
     metrics = run(cfg, tmp_path / "run")
     assert not set(SCORES) & set(metrics)
@@ -110,7 +122,7 @@ def test_two_equal_commands_at_once_do_one_run(tmp_path: Path) -> None:
     assert list(pd.read_csv(folder / "csv" / "metrics.csv")["epoch"]) == list(range(40))
 
 
-# ---- labels ----------------------------------------------------------------------------------------------------
+# ---- labels --------------------------------------------------------------------------------------
 
 
 class Spy(PaperJojoSCL):
@@ -124,7 +136,9 @@ class Spy(PaperJojoSCL):
 
 
 @pytest.mark.parametrize("selection", ["last", "oracle"])
-def test_labels_are_not_in_what_a_method_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selection: str) -> None:
+def test_labels_are_not_in_what_a_method_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selection: str
+) -> None:
     monkeypatch.setitem(SETTINGS, "Spy", __name__)
     cfg = compose([*PAPER, "trainer.max_epochs=2", f"paths.cache={tmp_path / 'cache'}", f"selection={selection}",
                    "method._target_=Spy"])  # fmt: skip
@@ -137,14 +151,18 @@ def test_labels_are_not_in_what_a_method_gets(tmp_path: Path, monkeypatch: pytes
     assert ("oracle" in Spy.seen) is (selection == "oracle")
 
 
-def test_a_control_that_takes_the_truth_gets_it_and_is_marked(tmp_path: Path, cells: AnnData) -> None:
+def test_a_control_that_takes_the_truth_gets_it_and_is_marked(
+    tmp_path: Path, cells: AnnData
+) -> None:
     overrides = [*PAPER[:4], "pictures=false", "method=truth"]
     metrics = run(compose(overrides), tmp_path / "run")
     assert (metrics["ari"], metrics["selection"]) == (1.0, "truth")
     assert list(collect(tmp_path)["selection"]) == ["truth"]
     without_labels(cells).write_h5ad(tmp_path / "bare.h5ad")
     bare = ["data=h5ad", f"data.path='{tmp_path}/bare.h5ad'", "n_clusters=3", *overrides[4:]]
-    with pytest.raises(UserError, match="method=truth needs annotated types, and these cells have none"):
+    with pytest.raises(
+        UserError, match="method=truth needs annotated types, and these cells have none"
+    ):
         run(compose(bare), tmp_path / "bare")
 
 
@@ -163,19 +181,29 @@ def test_oracle_keeps_the_best_epoch_and_reports_the_last_beside(tmp_path: Path)
     assert oracle["selection"] == "oracle"
     assert 0 <= oracle["selected_epoch"] < 3
     assert oracle["ari"] + oracle["nmi"] >= oracle["last_ari"] + oracle["last_nmi"]
-    # Looking at the labels does not change training: the last epoch is that of a run that never saw them.
+    # Looking at the labels does not change training: the last epoch is that of a run that never saw
+    # them.
     assert {key: oracle[f"last_{key}"] for key in SCORES} == {key: last[key] for key in SCORES}
     assert not any(key.startswith("last_") for key in last)
 
 
 def test_no_source_file_of_a_method_names_the_column_of_types() -> None:
     source = Path(jojoscl.runner.run.__file__).parents[1]
-    allowed = {"runner/run.py", "runner/output.py"} | {f"data/{path.name}" for path in (source / "data").glob("*.py")}
-    named = {str(path.relative_to(source)) for path in source.rglob("*.py") if "cell_type" in path.read_text()}
+    reads = [*(source / "cells").glob("*.py"), *(source / "datasets").glob("*.py")]
+    allowed = {
+        "runner/run.py",
+        "runner/output.py",
+        *(str(path.relative_to(source)) for path in reads),
+    }
+    named = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        if "cell_type" in path.read_text()
+    }
     assert named <= allowed
 
 
-# ---- interruption ----------------------------------------------------------------------------------------------
+# ---- interruption --------------------------------------------------------------------------------
 
 
 def start(folder: Path, *overrides: str) -> children.Child:
@@ -189,11 +217,18 @@ def results(folder: Path) -> dict[str, Any]:
     changing = {"seconds", "finished", "peak_memory_mb"}
     losses = pd.read_csv(folder / "csv" / "metrics.csv").to_dict("list")
     embedding = ad.read_h5ad(folder / "result.h5ad").obsm["X_jojoscl"].tobytes()
-    return {k: v for k, v in metrics.items() if k not in changing} | {"losses": losses, "embedding": embedding}
+    return {k: v for k, v in metrics.items() if k not in changing} | {
+        "losses": losses,
+        "embedding": embedding,
+    }
 
 
-@pytest.mark.parametrize("overrides", [PAPER, (*RELEASED, "selection=oracle")], ids=["last", "oracle"])
-def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "overrides", [PAPER, (*RELEASED, "selection=oracle")], ids=["last", "oracle"]
+)
+def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     process = start(broken, *overrides).process
     csv = broken / "csv" / "metrics.csv"
@@ -230,9 +265,13 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         do(tmp_path / "run", "method.momentum=0.25")
 
 
-def test_wandb_run_is_offline_its_own_and_says_what_metrics_json_says(command: Command, tmp_path: Path) -> None:
+def test_wandb_run_is_offline_its_own_and_says_what_metrics_json_says(
+    command: Command, tmp_path: Path
+) -> None:
     pytest.importorskip("wandb")
-    done = command(*PAPER, "trainer.max_epochs=2", "logger=wandb", "hydra.run.dir=run", WANDB_SILENT="true")
+    done = command(
+        *PAPER, "trainer.max_epochs=2", "logger=wandb", "hydra.run.dir=run", WANDB_SILENT="true"
+    )
     assert done.returncode == 0, done.stderr
     runs = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
     assert len(runs) == 1
@@ -245,7 +284,10 @@ def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_p
     assert (metrics["setting"], metrics["strength"]) == ("subsample", 0.5)
     assert 58 <= metrics["n_cells"] <= 62
     assert len(pd.read_csv(tmp_path / "run" / "labels.csv")) == metrics["n_cells"]
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["corrupt"]["subsample"] == 0.5
+    assert (
+        yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["corrupt"]["subsample"]
+        == 0.5
+    )
 
 
 def test_a_model_of_counts_refuses_noise_on_logarithms(tmp_path: Path) -> None:
@@ -263,7 +305,9 @@ def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
 
     before = resident()
     np.ones(150_000_000).sum()  # 1.2 GB, gone again
-    small = [np.ones(5_000) for _ in range(30_000)]  # as much, in pieces that the allocator keeps when they are freed
+    small = [
+        np.ones(5_000) for _ in range(30_000)
+    ]  # as much, in pieces that the allocator keeps when they are freed
     last = np.ones(5_000)
     del small
     assert resident() > before + 900
@@ -272,15 +316,26 @@ def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
     assert last.all()
 
 
-def test_samples_are_told_apart_by_the_method_that_can(in_process: InProcess, tmp_path: Path, cells: AnnData) -> None:
+def test_samples_are_told_apart_by_the_method_that_can(
+    in_process: InProcess, tmp_path: Path, cells: AnnData
+) -> None:
     pytest.importorskip("harmonypy")
     cells = cells.copy()
     cells.obs["mouse"] = np.random.default_rng(0).integers(0, 2, cells.n_obs)
     cells.write_h5ad(tmp_path / "x.h5ad")
-    run = ("data=h5ad", "data.path=x.h5ad", "n_clusters=3", "pictures=false", "data.batch_key=mouse")
+    run = (
+        "data=h5ad",
+        "data.path=x.h5ad",
+        "n_clusters=3",
+        "pictures=false",
+        "data.batch_key=mouse",
+    )
     assert in_process(*run, "hydra.run.dir=run").code == 0
     found = jojoscl.cluster(cells, 3, batch_key="mouse", copy=True)
     table = pd.read_csv(tmp_path / "run" / "labels.csv")
     np.testing.assert_array_equal(table["cluster"], found.obs["jojoscl"].astype(int))
     done = in_process(*run, "method=leiden", "hydra.run.dir=other")
-    assert (done.code, done.err) == (2, "jojoscl: leiden does not tell samples apart: leave out data.batch_key.\n")
+    assert (done.code, done.err) == (
+        2,
+        "jojoscl: leiden does not tell samples apart: leave out data.batch_key.\n",
+    )

@@ -38,7 +38,9 @@ def trials(folder: Path, name: str = "n_clusters") -> pd.DataFrame:
 
 def study(folder: Path, name: str = "n_clusters") -> optuna.Study:
     file = f"sqlite:///{folder}/runs/search/{name}/study.db"
-    storage = optuna.storages.RDBStorage(file, engine_kwargs={"poolclass": NullPool})  # leaves no connection open
+    storage = optuna.storages.RDBStorage(
+        file, engine_kwargs={"poolclass": NullPool}
+    )  # leaves no connection open
     return optuna.load_study(study_name=name, storage=storage)
 
 
@@ -47,10 +49,12 @@ def start(folder: Path, *overrides: str, patch: str = "") -> children.Child:
     return children.start(code, *overrides, folder=folder)
 
 
-# ---- one process -----------------------------------------------------------------------------------------------
+# ---- one process ---------------------------------------------------------------------------------
 
 
-def test_a_search_ends_with_its_table_and_the_best_settings(in_process: InProcess, tmp_path: Path) -> None:
+def test_a_search_ends_with_its_table_and_the_best_settings(
+    in_process: InProcess, tmp_path: Path
+) -> None:
     done = in_process(*TINY, "search.n_trials=4", "search.seeds=[0,1]")
     assert (done.code, done.err) == (0, "")
     table = trials(tmp_path)
@@ -65,14 +69,18 @@ def test_a_search_ends_with_its_table_and_the_best_settings(in_process: InProces
 
     runs = collect(tmp_path / "runs")
     means = runs.assign(k=runs["folder"].map(_asked)).groupby("k")["silhouette"].mean()
-    assert list(table["value"]) == pytest.approx(list(means[table["n_clusters"]])), "the mean over seeds"
+    assert list(table["value"]) == pytest.approx(list(means[table["n_clusters"]])), (
+        "the mean over seeds"
+    )
 
 
 def _asked(folder: str) -> Any:
     return yaml.safe_load((Path(folder) / "config.yaml").read_text())["n_clusters"]
 
 
-def test_a_finished_search_repeats_nothing_and_takes_more_trials(in_process: InProcess, tmp_path: Path) -> None:
+def test_a_finished_search_repeats_nothing_and_takes_more_trials(
+    in_process: InProcess, tmp_path: Path
+) -> None:
     in_process(*TINY, "search.n_trials=2")
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")}
     first = trials(tmp_path)
@@ -84,7 +92,9 @@ def test_a_finished_search_repeats_nothing_and_takes_more_trials(in_process: InP
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
-def test_a_failing_trial_is_kept_with_its_reason_and_the_search_goes_on(in_process: InProcess, tmp_path: Path) -> None:
+def test_a_failing_trial_is_kept_with_its_reason_and_the_search_goes_on(
+    in_process: InProcess, tmp_path: Path
+) -> None:
     done = in_process(*TINY, "search.n_trials=6", "search.space.n_clusters.high=120")
     assert (done.code, done.err) == (0, "")
     table = trials(tmp_path).set_index("n_clusters")
@@ -93,7 +103,9 @@ def test_a_failing_trial_is_kept_with_its_reason_and_the_search_goes_on(in_proce
     assert 0 < len(failed) < 6
     assert (failed.index > 60).all()
     for n_clusters, row in failed.iterrows():
-        assert row["reason"].startswith(f"{n_clusters} clusters were asked for, but there are only 60 cells")
+        assert row["reason"].startswith(
+            f"{n_clusters} clusters were asked for, but there are only 60 cells"
+        )
         assert row["reason"] in done.out
 
 
@@ -103,7 +115,9 @@ def test_a_search_without_a_success_ends_with_1(in_process: InProcess, tmp_path:
     assert set(trials(tmp_path)["state"]) == {"fail"}
 
 
-def test_true_labels_judge_only_when_asked_and_the_study_says_so(in_process: InProcess, tmp_path: Path) -> None:
+def test_true_labels_judge_only_when_asked_and_the_study_says_so(
+    in_process: InProcess, tmp_path: Path
+) -> None:
     label_free = in_process(*TINY, "search.n_trials=1")
     oracle = in_process(*TINY, "search.n_trials=1", "search.score=ari")
     assert "ORACLE" not in label_free.out
@@ -114,7 +128,9 @@ def test_true_labels_judge_only_when_asked_and_the_study_says_so(in_process: InP
     assert study(tmp_path).user_attrs["oracle"] is False
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml")))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
+)
 def test_every_search_that_ships_is_label_free_and_searches_settings_that_exist(name: str) -> None:
     settings: Search = build(compose([f"search={name}"]).search)
     assert not settings.oracle
@@ -128,25 +144,50 @@ def test_choices_are_written_as_hydra_reads_them() -> None:
     space = {"method.instance_dims": {"type": "categorical", "choices": choices}}
     settings = build(compose(["search=default"]).search)
     settings = Search(**vars(settings) | {"space": space})
-    for choice, written in zip(choices, settings.distributions["method.instance_dims"].choices, strict=True):
-        (cfg,) = jojoscl.runner.search.configs(settings, ["method=jojoscl_paper"], {"method.instance_dims": written})
+    for choice, written in zip(
+        choices, settings.distributions["method.instance_dims"].choices, strict=True
+    ):
+        (cfg,) = jojoscl.runner.search.configs(
+            settings, ["method=jojoscl_paper"], {"method.instance_dims": written}
+        )
         assert cfg.method.instance_dims == choice
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("data=yan",), "In a search data= is given as search.datasets=[...]: a trial is a run on each."),
-        (("seed=1",), "In a search seed= is given as search.seeds=[...]: a trial is a run on each."),
-        (("launcher=joblib",), "A search uses no launcher: start the same command several times, they share the"),
+        (
+            ("data=yan",),
+            "In a search data= is given as search.datasets=[...]: a trial is a run on each.",
+        ),
+        (
+            ("seed=1",),
+            "In a search seed= is given as search.seeds=[...]: a trial is a run on each.",
+        ),
+        (
+            ("launcher=joblib",),
+            "A search uses no launcher: start the same command several times, they share the",
+        ),
         (("-m",), "A search is no sweep: leave out -m and give each setting one value."),
         (("method.n_dims=1,2",), "A search is no sweep"),
         (("search.n_trials=0",), "Search.n_trials must be at least 1, not 0."),
-        (("search.seeds=[]",), "A search needs at least one of each: search.datasets, search.seeds and search.space."),
-        (("search.score=silhouete",), "Search.score has no value 'silhouete' (did you mean 'silhouette'?)."),
+        (
+            ("search.seeds=[]",),
+            "A search needs at least one of each: search.datasets, search.seeds and search.space.",
+        ),
+        (
+            ("search.score=silhouete",),
+            "Search.score has no value 'silhouete' (did you mean 'silhouette'?).",
+        ),
         (("search.space.n_clusters.high=1",), "search.space: n_clusters makes no int parameter ("),
-        (("search.space.n_clusters.type=itn",), "search.space: n_clusters needs a type (did you mean 'int'?)."),
-        (("+search.space.n_cluster={type:int,low:1,high:2}",), "There is no setting 'n_cluster' (did you mean 'n_clus"),
+        (
+            ("search.space.n_clusters.type=itn",),
+            "search.space: n_clusters needs a type (did you mean 'int'?).",
+        ),
+        (
+            ("+search.space.n_cluster={type:int,low:1,high:2}",),
+            "There is no setting 'n_cluster' (did you mean 'n_clus",
+        ),
         (("search.datasets=[blader]",), "data has no choice 'blader' (did you mean 'bladder'?)."),
     ],
 )
@@ -167,7 +208,7 @@ def test_a_search_with_other_settings_is_not_mixed_in(in_process: InProcess) -> 
     assert "holds a search with other settings" in done.err
 
 
-# ---- several processes -----------------------------------------------------------------------------------------
+# ---- several processes ---------------------------------------------------------------------------
 
 
 def test_a_trial_that_ended_after_the_list_was_read_is_not_taken_up(tmp_path: Path) -> None:
@@ -191,19 +232,27 @@ def test_a_trial_that_ended_after_the_list_was_read_is_not_taken_up(tmp_path: Pa
     assert worker.claim(opened) is None
 
 
-def test_two_processes_share_a_search_and_lose_and_repeat_nothing(in_process: InProcess, tmp_path: Path) -> None:
+def test_two_processes_share_a_search_and_lose_and_repeat_nothing(
+    in_process: InProcess, tmp_path: Path
+) -> None:
     n_trials = 8
     arguments = (*TINY, f"search.n_trials={n_trials}", "search.space.n_clusters.high=50")
-    logged = (
-        "run = jojoscl.runner.search.run\ndef slow(cfg, folder):\n    time.sleep(0.2)\n    return run(cfg, folder)\n"
-    )
-    workers = [start(tmp_path, *arguments, patch=logged + "jojoscl.runner.search.run = slow") for _ in range(2)]
+    logged = "run = jojoscl.runner.search.run\ndef slow(cfg, folder):\n    time.sleep(0.2)\n    return run(cfg, folder)\n"
+    workers = [
+        start(tmp_path, *arguments, patch=logged + "jojoscl.runner.search.run = slow")
+        for _ in range(2)
+    ]
     ends = [worker.ended() for worker in workers]
     assert [code for code, *_ in ends] == [0, 0], ends
     found = study(tmp_path).trials
     assert [trial.number for trial in found] == list(range(n_trials))
     assert {trial.state.name for trial in found} == {"COMPLETE"}
-    said = [line.split(":")[0] for _, out, _ in ends for line in out.splitlines() if line.startswith("trial ")]
+    said = [
+        line.split(":")[0]
+        for _, out, _ in ends
+        for line in out.splitlines()
+        if line.startswith("trial ")
+    ]
     assert sorted(said) == [f"trial {number}" for number in range(n_trials)], "each by one process"
     assert len(collect(tmp_path / "runs")) == len({trial.params["n_clusters"] for trial in found})
 
@@ -215,7 +264,9 @@ def test_two_processes_share_a_search_and_lose_and_repeat_nothing(in_process: In
 
 
 def _proposed(arguments: tuple[str, ...], number: int) -> Any:
-    settings = build(compose(["search=n_clusters", *(a for a in arguments if a.startswith("search."))]).search)
+    settings = build(
+        compose(["search=n_clusters", *(a for a in arguments if a.startswith("search."))]).search
+    )
     trials = optuna.create_study(sampler=jojoscl.runner.search.make_sampler(settings, number))
     return trials.ask(settings.distributions).params["n_clusters"]
 
@@ -240,7 +291,9 @@ def test_what_a_killed_process_left_is_done_again_and_nothing_else(
     ran = []
     run = jojoscl.runner.search.run
     monkeypatch.setattr(
-        jojoscl.runner.search, "run", lambda cfg, folder: ran.append(cfg.n_clusters) or run(cfg, folder)
+        jojoscl.runner.search,
+        "run",
+        lambda cfg, folder: ran.append(cfg.n_clusters) or run(cfg, folder),
     )
     after = in_process(*arguments)
     assert after.code == 0

@@ -58,4 +58,7 @@ def test_a_full_disk_below_stdout_is_one_sentence() -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(HELP, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "jojoscl: The output cannot be written (No space left on device): write it elsewhere.\n"
+    assert (
+        done.stderr
+        == "jojoscl: The output cannot be written (No space left on device): write it elsewhere.\n"
+    )

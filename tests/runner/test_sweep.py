@@ -29,7 +29,11 @@ def test_seeds_are_averaged_and_nothing_else(tmp_path: Path) -> None:
         for k in (2, "annotated", None):
             for lr in (0.1, 0.2):
                 for seed in (0, 1):
-                    settings = {"seed": seed, "method": {"lr": lr, "dims": [1, 2]}, "data": {"digest": path}}
+                    settings = {
+                        "seed": seed,
+                        "method": {"lr": lr, "dims": [1, 2]},
+                        "data": {"digest": path},
+                    }
                     run(
                         tmp_path,
                         f"run{number}",
@@ -41,10 +45,23 @@ def test_seeds_are_averaged_and_nothing_else(tmp_path: Path) -> None:
                     )
                     number += 1
     table = summary(collect(tmp_path))
-    assert list(table) == ["dataset", "path", "method", "n_clusters_asked", "method.lr", "runs", "ari", "seconds"]
+    assert list(table) == [
+        "dataset",
+        "path",
+        "method",
+        "n_clusters_asked",
+        "method.lr",
+        "runs",
+        "ari",
+        "seconds",
+    ]
     assert list(table["runs"]) == [2] * 12
     found = dict(
-        zip(zip(table["path"], table["n_clusters_asked"], table["method.lr"], strict=True), table["ari"], strict=True)
+        zip(
+            zip(table["path"], table["n_clusters_asked"], table["method.lr"], strict=True),
+            table["ari"],
+            strict=True,
+        )
     )
     assert found["easy.h5ad", 2, "0.1"] == 0.5
     assert found["hard.h5ad", "annotated", "0.2"] == 18.5
@@ -82,7 +99,9 @@ def test_a_foreign_metrics_file_is_named_and_left_out(
     else:
         path.write_bytes(b"\xff" if case == "bytes" else FOREIGN[case].encode())
     assert list(collect(tmp_path)["ari"]) == [0.5]
-    assert caplog.messages == [f"{path} cannot be read as the metrics of a run: it is left out of the table"]
+    assert caplog.messages == [
+        f"{path} cannot be read as the metrics of a run: it is left out of the table"
+    ]
 
 
 def test_failed_jobs_are_named_beside_foreign_files(in_process: InProcess, tmp_path: Path) -> None:
@@ -95,7 +114,9 @@ def test_failed_jobs_are_named_beside_foreign_files(in_process: InProcess, tmp_p
     assert done.out.count("is left out of the table") == 1
 
 
-def test_every_failed_job_is_named_when_the_table_fails(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_failed_job_is_named_when_the_table_fails(
+    in_process: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(_: Any) -> None:
         raise RuntimeError("no table")
 
@@ -110,9 +131,18 @@ def test_every_failed_job_is_named_when_the_table_fails(in_process: InProcess, m
 def test_two_files_and_two_numbers_of_clusters_are_four_rows(
     in_process: InProcess, tmp_path: Path, cells: AnnData
 ) -> None:
-    for name, n in (("easy.h5ad", 120), ("hard.h5ad", 100)):  # two files of one content would be one run
+    for name, n in (
+        ("easy.h5ad", 120),
+        ("hard.h5ad", 100),
+    ):  # two files of one content would be one run
         cells[:n].copy().write_h5ad(tmp_path / name)
-    own = ("data=h5ad", "data.path=easy.h5ad,hard.h5ad", "data.label_key=cell_type", "n_clusters=2,4", "seed=0,1")
+    own = (
+        "data=h5ad",
+        "data.path=easy.h5ad,hard.h5ad",
+        "data.label_key=cell_type",
+        "n_clusters=2,4",
+        "seed=0,1",
+    )
     done = in_process("-m", *RANDOM[:2], *own)
     assert (done.code, done.err) == (0, "")
     table = summary(collect(tmp_path / "runs"))

@@ -45,7 +45,11 @@ TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3"
 
 def wandb_environment() -> dict[str, str]:
     """But for the address of the service process, which serves all runs of this process."""
-    return {name: value for name, value in os.environ.items() if "WANDB" in name and name != "WANDB_SERVICE"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if "WANDB" in name and name != "WANDB_SERVICE"
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +63,10 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 def do(folder: Path, *overrides: str) -> dict[str, Any]:
     before = wandb_environment()
     try:
-        return run(compose([*TINY, "logger=wandb", f"paths.cache={folder.parent / 'cache'}", *overrides]), folder)
+        return run(
+            compose([*TINY, "logger=wandb", f"paths.cache={folder.parent / 'cache'}", *overrides]),
+            folder,
+        )
     finally:
         assert wandb_environment() == before, "nothing is left in the environment for the next job"
 
@@ -68,7 +75,9 @@ def records(folder: Path) -> list[Any]:
     """All that a run wrote; its service process may still be writing when the run is over."""
     deadline = time.monotonic() + 120
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    while not (found := list(wandb_files.records(path))) or "exit" not in {r.WhichOneof("record_type") for r in found}:
+    while not (found := list(wandb_files.records(path))) or "exit" not in {
+        r.WhichOneof("record_type") for r in found
+    }:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return found
@@ -87,8 +96,14 @@ def test_what_is_read_back_is_metrics_json(tmp_path: Path) -> None:
     assert {key: config[key] for key in written} == written
 
     summary = wandb_files.summary(found)
-    rows = [nested(record.history.item) for record in found if record.WhichOneof("record_type") == "history"]
-    assert {key: summary[key] for key in metrics} == json.loads((tmp_path / "run" / "metrics.json").read_text())
+    rows = [
+        nested(record.history.item)
+        for record in found
+        if record.WhichOneof("record_type") == "history"
+    ]
+    assert {key: summary[key] for key in metrics} == json.loads(
+        (tmp_path / "run" / "metrics.json").read_text()
+    )
 
     losses = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv")
     curves = [row for row in rows if "loss" in row]
@@ -99,14 +114,20 @@ def test_what_is_read_back_is_metrics_json(tmp_path: Path) -> None:
     files = next((tmp_path / "run").glob("wandb/offline-run-*/files"))
     table = json.loads((files / last["results"]["path"]).read_text())
     row = dict(zip(table["columns"], table["data"][0], strict=True))
-    assert row == {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
-    assert (files / last["umap"]["path"]).read_bytes() == (tmp_path / "run" / "umap.png").read_bytes()
+    assert row == {
+        key: value for key, value in metrics.items() if not isinstance(value, dict | list)
+    }
+    assert (files / last["umap"]["path"]).read_bytes() == (
+        tmp_path / "run" / "umap.png"
+    ).read_bytes()
     (ended,) = (record.exit for record in found if record.WhichOneof("record_type") == "exit")
     assert ended.exit_code == 0
 
 
 def test_two_jobs_and_a_run_of_the_users_own_share_nothing(tmp_path: Path) -> None:
-    with wandb.init(mode="offline", dir=tmp_path, project="other", settings=wandb.Settings(silent=True)) as own:
+    with wandb.init(
+        mode="offline", dir=tmp_path, project="other", settings=wandb.Settings(silent=True)
+    ) as own:
         for seed in (0, 1):
             do(tmp_path / str(seed), f"seed={seed}")
         own.log({"x": 1})
@@ -114,7 +135,9 @@ def test_two_jobs_and_a_run_of_the_users_own_share_nothing(tmp_path: Path) -> No
     assert len({name[-8:] for name in ids}) == 2
 
 
-def test_a_run_that_fails_is_a_failed_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_is_a_failed_run_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("jojoscl.runner.output.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         do(tmp_path / "run")
@@ -122,7 +145,7 @@ def test_a_run_that_fails_is_a_failed_run_there(tmp_path: Path, monkeypatch: pyt
     assert ended.exit_code == 1
 
 
-# ---- W&B out of order ------------------------------------------------------------------------------------------
+# ---- W&B out of order ----------------------------------------------------------------------------
 
 
 def same_but_for_time(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +155,9 @@ def same_but_for_time(metrics: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def plain_metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("plain")
-    return same_but_for_time(run(compose([*TINY, f"paths.cache={folder / 'cache'}"]), folder / "run"))
+    return same_but_for_time(
+        run(compose([*TINY, f"paths.cache={folder / 'cache'}"]), folder / "run")
+    )
 
 
 class Broken:
@@ -157,27 +182,39 @@ def test_whatever_raises_in_wandb_is_one_warning(
     plain_metrics: dict[str, Any],
     part: str,
 ) -> None:
-    monkeypatch.setattr(wandb, "init", Broken(part).init if part == "init" else lambda **_: Broken(part))
+    monkeypatch.setattr(
+        wandb, "init", Broken(part).init if part == "init" else lambda **_: Broken(part)
+    )
     assert same_but_for_time(do(tmp_path / "run")) == plain_metrics
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert said == [f"W&B has nothing more of this run ({part} is refused); metrics.json has it all."]
+    assert said == [
+        f"W&B has nothing more of this run ({part} is refused); metrics.json has it all."
+    ]
 
 
 @pytest.mark.parametrize("key", ["", "0" * 40], ids=["no_key", "wrong_key"])
 def test_no_server_is_one_warning_and_a_short_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, plain_metrics: Any, key: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    plain_metrics: Any,
+    key: str,
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens
     monkeypatch.setenv("WANDB_API_KEY", key)
     metrics = do(tmp_path / "run", "logger.offline=false", "logger.timeout=2")
     assert same_but_for_time(metrics) == plain_metrics
     # W&B's own loggers write to its debug.log only, but pytest sees them too.
-    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING and r.name.startswith("jojoscl")]
+    said = [
+        r.getMessage()
+        for r in caplog.records
+        if r.levelno >= logging.WARNING and r.name.startswith("jojoscl")
+    ]
     assert len(said) == 1
     assert said[0].startswith("W&B has nothing more of this run (")
 
 
-# ---- sweeps ----------------------------------------------------------------------------------------------------
+# ---- sweeps --------------------------------------------------------------------------------------
 
 
 def test_a_sweep_is_collected_from_its_offline_files_as_from_its_runs(tmp_path: Path) -> None:
@@ -196,7 +233,11 @@ def test_a_sweep_is_collected_from_its_offline_files_as_from_its_runs(tmp_path: 
 def swept(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What W&B may choose: every combination of the values listed, and of the ends of the distributions."""
     axes = {
-        name: spec["values"] if "values" in spec else [spec["value"]] if "value" in spec else [spec["min"], spec["max"]]
+        name: spec["values"]
+        if "values" in spec
+        else [spec["value"]]
+        if "value" in spec
+        else [spec["min"], spec["max"]]
         for name, spec in sweep["parameters"].items()
     }
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -206,8 +247,12 @@ def arguments(sweep: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
     """What the agent hands to `jojoscl` for the values chosen, by W&B's own code."""
     env, program, *words = sweep["command"]
     assert (env, program) == ("${env}", "jojoscl")
-    made = create_sweep_command_args({"args": {name: {"value": value} for name, value in chosen.items()}})
-    return [part for word in words for part in (made[word[2:-1]] if word.startswith("${") else [word])]
+    made = create_sweep_command_args(
+        {"args": {name: {"value": value} for name, value in chosen.items()}}
+    )
+    return [
+        part for word in words for part in (made[word[2:-1]] if word.startswith("${") else [word])
+    ]
 
 
 def check(overrides: list[str]) -> Any:
@@ -237,7 +282,9 @@ def test_every_command_of_the_agent_composes(name: str, plain_metrics: dict[str,
     if sweep["method"] == "grid":
         assert "metric" not in sweep, "a grid chooses nothing"
     else:
-        assert sweep["metric"]["name"] in plain_metrics.keys() - set(SCORES), "logged by a run, and without labels"
+        assert sweep["metric"]["name"] in plain_metrics.keys() - set(SCORES), (
+            "logged by a run, and without labels"
+        )
 
 
 @pytest.mark.parametrize(
@@ -259,7 +306,9 @@ def test_a_command_that_would_fail_is_found(parameter: str, spec: Any, said: str
 
 def test_the_agents_ablation_is_the_one_that_runs_offline() -> None:
     params = OmegaConf.load(conf_dir() / "experiment" / "wandb_ablation.yaml").hydra.sweeper.params
-    listed = {key: [part.strip() for part in str(values).split(",")] for key, values in params.items()}
+    listed = {
+        key: [part.strip() for part in str(values).split(",")] for key, values in params.items()
+    }
     values = {key: [str(value) for value in spec.get("values", [spec.get("value")])]
               for key, spec in sweep_of("wandb_ablation.yaml")["parameters"].items()}  # fmt: skip
     assert values == listed

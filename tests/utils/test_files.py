@@ -14,7 +14,14 @@ import pytest
 
 from jojoscl.utils import files
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import digest, sweep_temporaries, temporary_folder, unwritable, whole_file, whole_folder
+from jojoscl.utils.files import (
+    digest,
+    sweep_temporaries,
+    temporary_folder,
+    unwritable,
+    whole_file,
+    whole_folder,
+)
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -60,14 +67,19 @@ def test_whatever_the_system_says_of_a_folder_that_is_there(
     (tmp_path / "folder").mkdir()
     with whole_folder(tmp_path / "folder"):
         pass
-    with pytest.raises(UserError, match=f"other cannot be written \\({number}\\)"), whole_folder(tmp_path / "other"):
+    with (
+        pytest.raises(UserError, match=f"other cannot be written \\({number}\\)"),
+        whole_folder(tmp_path / "other"),
+    ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 @pytest.mark.parametrize("whole", [whole_file, whole_folder])
 @pytest.mark.parametrize("name", ["x" * 300, "ü" * 200])
-def test_a_name_that_is_too_long_is_told_before_the_work(tmp_path: Path, whole: object, name: str) -> None:
+def test_a_name_that_is_too_long_is_told_before_the_work(
+    tmp_path: Path, whole: object, name: str
+) -> None:
     worked = []
     with pytest.raises(UserError, match="its name is too long: choose a shorter one"):  # noqa: SIM117
         with whole(tmp_path / name) as temporary:  # type: ignore[operator]
@@ -118,7 +130,7 @@ def test_digest(tmp_path: Path) -> None:
     assert digest(tmp_path / "a") == hashlib.sha256(b"abc" * 10**6).hexdigest()
 
 
-# ---- what killed processes leave -------------------------------------------------------------------------------
+# ---- what killed processes leave -----------------------------------------------------------------
 
 KILLED = """
 import os, signal, sys
@@ -144,7 +156,9 @@ def test_temporaries_of_a_killed_process_are_swept(tmp_path: Path) -> None:
 
 def test_those_of_a_live_process_and_our_own_stay(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path), "lives"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout
         assert other.stdout.readline() == "writing\n"
         with whole_file(tmp_path / "c.csv") as ours, whole_folder(tmp_path / "d"):
@@ -173,7 +187,9 @@ def test_where_there_is_nothing_to_sweep(tmp_path: Path) -> None:
     assert (tmp_path / "file").exists()
 
 
-def test_a_temporary_folder_is_deleted_with_what_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_is_deleted_with_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
     with temporary_folder() as folder:
         (folder / "below").mkdir()

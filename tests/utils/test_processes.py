@@ -13,7 +13,7 @@ import pytest
 from anndata import AnnData
 
 import jojoscl
-from jojoscl.training.callbacks import History
+from jojoscl.networks.callbacks import History
 from jojoscl.utils.processes import interrupted, interruptible, live_with_parent
 
 PARENT = """
@@ -48,7 +48,9 @@ def alive(pid: int) -> bool:
 def test_children_end_when_only_their_parent_is_killed(tmp_path: Path, how: str) -> None:
     (tmp_path / "parent.py").write_text(PARENT)
     command = [sys.executable, str(tmp_path / "parent.py"), how]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
         assert parent.stdout
         children = [int(parent.stdout.readline()) for _ in range(2)]
         assert all(map(alive, children))
@@ -67,7 +69,9 @@ def test_a_process_that_nobody_started_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_raises_keyboard_interrupt_and_tells_its_code(number: signal.Signals, code: int) -> None:
+def test_a_signal_raises_keyboard_interrupt_and_tells_its_code(
+    number: signal.Signals, code: int
+) -> None:
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), interruptible():
         signal.raise_signal(number)
@@ -87,11 +91,20 @@ with processes.interruptible():
     except KeyboardInterrupt:
         time.sleep(60)
 """
-    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False, env=os.environ).returncode == 143
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], timeout=120, check=False, env=os.environ
+        ).returncode
+        == 143
+    )
 
 
-def test_ctrl_c_in_a_call_from_python_is_keyboard_interrupt(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(History, "on_train_epoch_end", lambda *_: signal.raise_signal(signal.SIGINT))
+def test_ctrl_c_in_a_call_from_python_is_keyboard_interrupt(
+    cells: AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        History, "on_train_epoch_end", lambda *_: signal.raise_signal(signal.SIGINT)
+    )
     with pytest.raises(KeyboardInterrupt):
         jojoscl.cluster(cells, 3, method=jojoscl.PaperJojoSCL(epochs=1))
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler

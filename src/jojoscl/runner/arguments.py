@@ -20,7 +20,9 @@ from jojoscl.utils.errors import UserError, nearest
 _PATHS = re.compile(
     r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))|model|output)"
 )
-_WRITTEN_FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|""")
+_WRITTEN_FOR_HYDRA = re.compile(
+    r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|"""
+)
 
 
 def check_arguments(arguments: Sequence[str]) -> Namespace:
@@ -37,7 +39,9 @@ def check_arguments(arguments: Sequence[str]) -> Namespace:
 
     for argument in arguments:
         if re.search(r"[\udc80-\udcff]", argument):
-            raise UserError(f"{argument!r} holds bytes that are no text: rename the file, or give a link to it.")
+            raise UserError(
+                f"{argument!r} holds bytes that are no text: rename the file, or give a link to it."
+            )
     parser = get_args_parser()
     parser.error = refuse
     found = parser.parse_args(list(arguments))
@@ -57,9 +61,15 @@ def quoted(argument: str, *, several: bool) -> str:
     "data.path='a b.h5ad','c.h5ad'"
     """
     key, equals, value = argument.partition("=")
-    if not equals or not _PATHS.fullmatch(key) or (_WRITTEN_FOR_HYDRA.fullmatch(value) and not os.path.exists(value)):
+    if (
+        not equals
+        or not _PATHS.fullmatch(key)
+        or (_WRITTEN_FOR_HYDRA.fullmatch(value) and not os.path.exists(value))
+    ):
         return argument
-    names = value.split(",") if several and not os.path.exists(os.path.expanduser(value)) else [value]
+    names = (
+        value.split(",") if several and not os.path.exists(os.path.expanduser(value)) else [value]
+    )
     texts = (QuotedString(os.path.expanduser(name), Quote.single).with_quotes() for name in names)
     return f"{key}={','.join(texts)}"
 
@@ -70,10 +80,19 @@ def _check(override: Override, *, own_choices: bool) -> None:
         raise UserError(f"{line!r} cannot be read: settings are given as key=value.")
     value = override.value()
     names = value.list if isinstance(value, ChoiceSweep) else [value]
-    if is_group(key) and not override.is_delete() and any(x is None or isinstance(x, int | float) for x in names):
+    if (
+        is_group(key)
+        and not override.is_delete()
+        and any(x is None or isinstance(x, int | float) for x in names)
+    ):
         raise UserError(f"{line!r} names no choice: jojoscl --help lists those of each group.")
-    for name in names if is_group(key) and not own_choices else []:  # Hydra says it too, after seconds of imports
-        if isinstance(name, str) and not (conf_dir() / key / f"{name.removesuffix('.yaml')}.yaml").exists():
+    for name in (
+        names if is_group(key) and not own_choices else []
+    ):  # Hydra says it too, after seconds of imports
+        if (
+            isinstance(name, str)
+            and not (conf_dir() / key / f"{name.removesuffix('.yaml')}.yaml").exists()
+        ):
             raise UserError(f"{key} has no choice {name!r}{nearest(name, choices(key))}.")
     refuse_empty_sweeps([override])
 
@@ -85,7 +104,10 @@ def refuse_empty_sweeps(overrides: Iterable[Override]) -> None:
         if isinstance(value, Glob):
             found, what = bool(value.filter(choices(str(override.key_or_group)))), "choice"
         else:
-            found, what = not override.is_discrete_sweep() or any(override.sweep_string_iterator()), "value"
+            found, what = (
+                not override.is_discrete_sweep() or any(override.sweep_string_iterator()),
+                "value",
+            )
         if not found:
             raise UserError(
                 f"{override.input_line!r} matches no {what}, so there is nothing to run: give at least one."
@@ -111,7 +133,12 @@ def known_keys(arguments: Sequence[str]) -> list[str]:
     except (HydraException, OmegaConfBaseException):
         cfg = compose()
     groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
-    return ["hydra.run.dir", "hydra.sweep.dir", *groups, *_keys(OmegaConf.to_container(cfg, resolve=False))]
+    return [
+        "hydra.run.dir",
+        "hydra.sweep.dir",
+        *groups,
+        *_keys(OmegaConf.to_container(cfg, resolve=False)),
+    ]
 
 
 def _keys(node: object, prefix: str = "") -> Iterator[str]:

@@ -36,7 +36,8 @@ PREDICT = "jojoscl predict model=model.npz data.path=new.h5ad output=predicted.h
 def main() -> None:
     """Run the command.
 
-    Exit codes: 0 done, 1 a run failed or a defect of ours, 2 something the user can mend, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 done, 1 a run failed or a defect of ours, 2 something the user can mend, 130
+    Ctrl-C, 143 SIGTERM.
     """
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     arguments = sys.argv
@@ -49,8 +50,13 @@ def main() -> None:
         finally:
             sys.argv = arguments
         stdout.flush()
-        if stdout.error and not isinstance(stdout.error, BrokenPipeError):  # a reader that left has seen enough
-            stop(f"The output cannot be written ({stdout.error.strerror}): write it elsewhere.", "jojoscl")
+        if stdout.error and not isinstance(
+            stdout.error, BrokenPipeError
+        ):  # a reader that left has seen enough
+            stop(
+                f"The output cannot be written ({stdout.error.strerror}): write it elsewhere.",
+                "jojoscl",
+            )
 
 
 def command(arguments: list[str]) -> None:
@@ -62,7 +68,8 @@ def command(arguments: list[str]) -> None:
         print(f"jojoscl {jojoscl.__version__}")
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: the words are ours
-    # OpenMP threads that wait by spinning make training ten times slower where another process has a core.
+    # OpenMP threads that wait by spinning make training ten times slower where another process has
+    # a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     several = bool({"-m", "--multirun"} & set(arguments))
     arguments = [quoted(argument, several=several) for argument in arguments]
@@ -80,7 +87,9 @@ def command(arguments: list[str]) -> None:
         try:
             from jojoscl.runner.search import search
         except ModuleNotFoundError as error:  # Optuna is an extra
-            raise UserError(f"A search needs {error.name}: pip install 'jojoscl[sweep]'.") from error
+            raise UserError(
+                f"A search needs {error.name}: pip install 'jojoscl[sweep]'."
+            ) from error
         search(found.overrides)
         return
     hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
@@ -126,14 +135,20 @@ def result_line(metrics: Plain) -> str:
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in SCORES if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:
         scores = f"{metrics['n_clusters']} clusters  {scores}".rstrip()
-    values = f"  (values: {metrics['kind']}, by {metrics['kind_decided_by']})" if "kind" in metrics else ""
+    values = (
+        f"  (values: {metrics['kind']}, by {metrics['kind_decided_by']})"
+        if "kind" in metrics
+        else ""
+    )
     return f"{metrics['dataset']} {metrics['method']} seed {metrics['seed']}: {scores}{values}"
 
 
 def is_search(arguments: Namespace) -> bool:
     """Return whether to search for settings, not to run with those given; a sweep of searches is refused."""
     overrides = parse(arguments.overrides)
-    if arguments.cfg or not any(o.key_or_group == "search" and o.value() is not None for o in overrides):
+    if arguments.cfg or not any(
+        o.key_or_group == "search" and o.value() is not None for o in overrides
+    ):
         return False
     if arguments.multirun or any(o.is_sweep_override() for o in overrides):
         raise UserError("A search is no sweep: leave out -m and give each setting one value.")
@@ -142,12 +157,23 @@ def is_search(arguments: Namespace) -> bool:
 
 def help_text() -> str:
     """Return datasets, methods and experiments as they stand in `conf/`, and examples."""
-    lines = ["jojoscl: shrinkage contrastive learning for single-cell RNA-seq clustering", "", "Examples", EXAMPLES]
+    lines = [
+        "jojoscl: shrinkage contrastive learning for single-cell RNA-seq clustering",
+        "",
+        "Examples",
+        EXAMPLES,
+    ]
     for group in ("data", "method", "experiment", "search"):
         lines += ["", f"{group}="]
-        lines += [f"  {name:<21} {_describe(conf_dir() / group / f'{name}.yaml')}" for name in choices(group)]
+        lines += [
+            f"  {name:<21} {_describe(conf_dir() / group / f'{name}.yaml')}"
+            for name in choices(group)
+        ]
     lines += ["", "New cells, by a model that a run with save_model=true kept:", f"  {PREDICT}"]
-    lines += ["", "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."]
+    lines += [
+        "",
+        "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/.",
+    ]
     return "\n".join(lines)
 
 
@@ -158,7 +184,11 @@ def _describe(path: Path) -> str:
     if about and "told_k" in about:
         told = "given K" if about.told_k else "finds K"
         return f"{about.summary} ({about.citation}; {told}; about {about.minutes} min)"
-    comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#") and "@package" not in line]
+    comments = [
+        line[1:].strip()
+        for line in text.splitlines()
+        if line.startswith("#") and "@package" not in line
+    ]
     return comments[0].rstrip(".") if comments else ""
 
 

@@ -28,7 +28,7 @@ from jojoscl.utils.files import conf_dir as conf_dir
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a help text needs none
-    from jojoscl.methods.base import Method
+    from jojoscl.core.interface import Method
 
 Plain = dict[str, Any]
 """Values as JSON and YAML have them."""
@@ -38,17 +38,26 @@ Plain = dict[str, Any]
 class RunSettings(Settings):
     """The settings of a run that belong to no group."""
 
-    name: str = setting("main", "First folder below paths.runs; a study sets its own.", neutral=IRRELEVANT)
+    name: str = setting(
+        "main", "First folder below paths.runs; a study sets its own.", neutral=IRRELEVANT
+    )
     seed: int = setting(0, "The same seed gives the same result.", low=0, high=2**32 - 1)
     n_clusters: int | str | None = setting(
-        "annotated", "A whole number; 'annotated' is as many as there are types; None: estimated from the cells."
+        "annotated",
+        "A whole number; 'annotated' is as many as there are types; None: estimated from the cells.",
     )
     selection: str = setting(
-        "last", "'oracle' takes the best epoch by the true labels, only to compare.", values=("last", "oracle")
+        "last",
+        "'oracle' takes the best epoch by the true labels, only to compare.",
+        values=("last", "oracle"),
     )
-    pictures: bool = setting(True, "Whether to draw the loss curves and a UMAP.", neutral=IRRELEVANT)
+    pictures: bool = setting(
+        True, "Whether to draw the loss curves and a UMAP.", neutral=IRRELEVANT
+    )
     save_model: bool = setting(
-        False, "Whether method=jojoscl keeps a model for `jojoscl predict`, model.npz.", neutral=IRRELEVANT
+        False,
+        "Whether method=jojoscl keeps a model for `jojoscl predict`, model.npz.",
+        neutral=IRRELEVANT,
     )
     page: bool = setting(
         False,
@@ -61,7 +70,9 @@ class RunSettings(Settings):
 
     def __post_init__(self) -> None:
         if self.n_clusters not in (None, "annotated") and type(self.n_clusters) is not int:
-            raise UserError(f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}.")
+            raise UserError(
+                f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}."
+            )
         super().__post_init__()
 
 
@@ -106,7 +117,9 @@ def check_hydra(overrides: Sequence[str], *, multirun: bool, config_dir: str | N
         overrides = [*overrides, f"hydra.searchpath=['file://{Path(config_dir).absolute()}']"]
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
     with _own_hydra() as own:
-        cfg = own.compose_config("train", list(overrides), run_mode=mode, with_log_configuration=False)
+        cfg = own.compose_config(
+            "train", list(overrides), run_mode=mode, with_log_configuration=False
+        )
     refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False))
     for key in cfg.hydra.sweeper.get("params") or {}:
         if str(key).startswith("hydra"):
@@ -125,7 +138,8 @@ def with_settings(node: DictConfig, settings: Mapping[str, object]) -> DictConfi
 def varied(cfg: DictConfig) -> DictConfig:
     """Return `cfg` with the changes that its `vary` lists, {dotted key: value}; twice is as once.
 
-    A sweep of `vary` changes one setting, or a few together, at a time, where Hydra's own sweeps make a full grid.
+    A sweep of `vary` changes one setting, or a few together, at a time, where Hydra's own sweeps
+    make a full grid.
     """
     changes = changes_of(cfg)
     cfg = copy.deepcopy(cfg) if changes else cfg
@@ -133,7 +147,9 @@ def varied(cfg: DictConfig) -> DictConfig:
         group, _, name = key.rpartition(".")
         node = OmegaConf.select(cfg, group) if group else cfg
         if not isinstance(node, DictConfig):
-            raise UserError(f"vary changes {key!r}, and there is no {group!r}: jojoscl --cfg job shows all settings.")
+            raise UserError(
+                f"vary changes {key!r}, and there is no {group!r}: jojoscl --cfg job shows all settings."
+            )
         with_settings(node, {name: value})
     return cfg
 
@@ -144,22 +160,31 @@ def changes_of(cfg: DictConfig) -> Plain:
     if changes is None:
         return {}
     if not isinstance(changes, DictConfig):
-        raise UserError(f"vary lists settings and their values, such as {{method.alpha:0}}, not {changes!r}.")
+        raise UserError(
+            f"vary lists settings and their values, such as {{method.alpha:0}}, not {changes!r}."
+        )
     return {str(key): value for key, value in OmegaConf.to_container(changes, resolve=True).items()}  # type: ignore
 
 
 def study_point(cfg: DictConfig) -> Plain:
     """Return the `setting` that a study changes in this run and its value, the `strength`; or None, None.
 
-    Of several the last is the setting, and the others stand before it: "mask_rate=0.5, noise_sd" at 0.1.
+    Of several the last is the setting, and the others stand before it: "mask_rate=0.5, noise_sd" at
+    0.1.
     """
     corrupted = {f"corrupt.{name}": value for name, value in build(cfg.corrupt).decisive().items()}
-    changes = [(key.partition(".")[2] or key, value) for key, value in (corrupted | changes_of(cfg)).items()]
+    changes = [
+        (key.partition(".")[2] or key, value)
+        for key, value in (corrupted | changes_of(cfg)).items()
+    ]
     if not changes:
         return {"setting": None, "strength": None}
     *others, (name, value) = changes
     strength = value if isinstance(value, int | float | str) else str(value)
-    return {"setting": ", ".join([*(f"{key}={other}" for key, other in others), name]), "strength": strength}
+    return {
+        "setting": ", ".join([*(f"{key}={other}" for key, other in others), name]),
+        "strength": strength,
+    }
 
 
 def run_settings(cfg: DictConfig) -> RunSettings:
@@ -185,11 +210,15 @@ def check_together(cfg: DictConfig, method: Method) -> None:
 def decisive(cfg: DictConfig) -> Plain:
     """Return what decides a run's result: names and settings, not classes, and the data's content, not where it is.
 
-    A setting at its neutral value is not named, so that one that is added later leaves finished runs finished.
+    A setting at its neutral value is not named, so that one that is added later leaves finished
+    runs finished.
     """
     cfg = varied(cfg)
     # Other nodes ask for the folder that this names: they are not resolved here.
-    parts = {node: build(OmegaConf.select(cfg, node)) for node in ("data", "method", "trainer", "corrupt")}
+    parts = {
+        node: build(OmegaConf.select(cfg, node))
+        for node in ("data", "method", "trainer", "corrupt")
+    }
     settings = {node: part.decisive() for node, part in parts.items()}
     settings["data"]["content"] = parts["data"].fingerprint()
     return run_settings(cfg).decisive() | settings
@@ -214,7 +243,9 @@ def run_folder(cfg: DictConfig) -> str:
     """Return a run's folder, such as ``bladder/jojoscl-last/seed0-1a2b3c4d``."""
     try:
         cfg, digits = varied(cfg), config_hash(cfg)
-    except UserError:  # said by the run itself, or by a sweep beside its other runs; a folder is needed for that
+    except (
+        UserError
+    ):  # said by the run itself, or by a sweep beside its other runs; a folder is needed for that
         digits = f"wrong-{_digits(str(OmegaConf.select(cfg, 'vary')))}"
     dataset = "-".join(str(part) for part in (cfg.data.name, cfg.data.get("variant")) if part)
     return f"{dataset}/{cfg.method.name}-{cfg.selection}/seed{cfg.seed}-{digits}"
@@ -235,12 +266,14 @@ def files_to_run(cfg: DictConfig) -> str:
     data = cfg.data
     if not OmegaConf.select(data, "folder"):
         raise UserError("No folder is given: name one by data.folder=/path/to/folder.")
-    from jojoscl.data.datasets import labelled_files  # slow to import, and needed only here
+    from jojoscl.datasets.load import labelled_files  # slow to import, and needed only here
 
     files = labelled_files(Path(data.folder).expanduser(), data.label_key)
     for name in data.kinds or {}:
         if name not in (stems := [path.stem for path in files]):
-            raise UserError(f"data.kinds names {name!r}, which is no file of the folder{nearest(name, stems)}.")
+            raise UserError(
+                f"data.kinds names {name!r}, which is no file of the folder{nearest(name, stems)}."
+            )
     return ",".join(QuotedString(str(path), Quote.single).with_quotes() for path in files)
 
 
@@ -248,9 +281,19 @@ def register_resolvers() -> None:
     """Make the settings of all classes known to Hydra, and ``${run_folder:}``, ``${config_hash:}`` ... to OmegaConf."""
     register_settings()
     ConfigStore.instance().store(group="settings", name="RunSettings", node=RunSettings.defaults())
-    OmegaConf.register_new_resolver("oracle_if_possible", lambda *, _root_: oracle_if_possible(_root_), replace=True)
-    OmegaConf.register_new_resolver("run_folder", lambda *, _root_: run_folder(_root_), replace=True)
-    OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
+    OmegaConf.register_new_resolver(
+        "oracle_if_possible", lambda *, _root_: oracle_if_possible(_root_), replace=True
+    )
+    OmegaConf.register_new_resolver(
+        "run_folder", lambda *, _root_: run_folder(_root_), replace=True
+    )
+    OmegaConf.register_new_resolver(
+        "config_hash", lambda *, _root_: config_hash(_root_), replace=True
+    )
     OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)
-    OmegaConf.register_new_resolver("labelled_files", lambda *, _root_: files_to_run(_root_), replace=True)
-    OmegaConf.register_new_resolver("file_name", lambda path: Path(path or "folder").stem, replace=True)
+    OmegaConf.register_new_resolver(
+        "labelled_files", lambda *, _root_: files_to_run(_root_), replace=True
+    )
+    OmegaConf.register_new_resolver(
+        "file_name", lambda path: Path(path or "folder").stem, replace=True
+    )

@@ -21,24 +21,35 @@ from anndata.io import write_elem
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.methods.annotate import annotate
-from jojoscl.methods.base import Result
+from jojoscl.core.interface import Result
 from jojoscl.runner import page, plots
 from jojoscl.runner.config import Plain, config_hash, decisive, plain
+from jojoscl.tools.annotate import annotate
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import sweep_temporaries, whole_file
 
 log = logging.getLogger(__name__)
 
 MODEL, PAGE = "model.npz", "page.html"
-_VERSIONS = ["jojoscl", "torch", "lightning", "numpy", "scipy", "scikit-learn", "scanpy", "anndata", "hydra-core"]
+_VERSIONS = [
+    "jojoscl",
+    "torch",
+    "lightning",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scanpy",
+    "anndata",
+    "hydra-core",
+]
 
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Own a run's folder in this block; another command that wants it waits, and may then find the run finished.
 
-    The system lets go of the lock when the process dies. What killed owners left half-written is deleted.
+    The system lets go of the lock when the process dies. What killed owners left half-written is
+    deleted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
@@ -52,7 +63,9 @@ def owned(folder: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            (folder / ".lock").unlink()  # while it is held: those who wait see that it is gone, and make it anew
+            (
+                folder / ".lock"
+            ).unlink()  # while it is held: those who wait see that it is gone, and make it anew
         lock.release()
 
 
@@ -72,7 +85,9 @@ def read_metrics(folder: Path, wanted_hash: str) -> Plain | None:
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != wanted_hash:
-        raise UserError(f"{folder} holds a run with other settings: choose another hydra.run.dir, or force=true.")
+        raise UserError(
+            f"{folder} holds a run with other settings: choose another hydra.run.dir, or force=true."
+        )
     return metrics
 
 
@@ -110,7 +125,12 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> Plain:
 
 
 def write(
-    folder: Path, cfg: DictConfig, cells: AnnData, truth: np.ndarray | None, result: Result, metrics: Plain
+    folder: Path,
+    cfg: DictConfig,
+    cells: AnnData,
+    truth: np.ndarray | None,
+    result: Result,
+    metrics: Plain,
 ) -> None:
     """Write everything else first, metrics.json last: where it stands, the run is finished."""
     known = {} if truth is None else {"cell_type": truth}
@@ -123,7 +143,9 @@ def write(
     if cfg.pictures:
         if result.history:
             write_whole(folder / "losses.png", plots.loss_curves(result.history))
-        write_whole(folder / "umap.png", plots.umap(result.embedding, result.labels, truth, seed=cfg.seed))
+        write_whole(
+            folder / "umap.png", plots.umap(result.embedding, result.labels, truth, seed=cfg.seed)
+        )
     if cfg.save_model and result.model:
         result.model.save(folder / MODEL, overwrite=True)
     if cfg.page:
@@ -171,7 +193,9 @@ def git_commit() -> str | None:
         return None
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=30)
+        done = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, check=True, timeout=30
+        )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None

@@ -15,47 +15,65 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
 from jojoscl import pl
-from jojoscl.data.cells import without_labels
-from jojoscl.methods.annotate import annotate
-from jojoscl.methods.base import Result
-from jojoscl.methods.markers import markers
-from jojoscl.methods.splits import split_tests
+from jojoscl.cells.checks import without_labels
+from jojoscl.core.interface import Result
 from jojoscl.runner import plots
 from jojoscl.runner.config import Plain
 from jojoscl.runner.registry import build
 from jojoscl.runner.sweep import SCORES
+from jojoscl.tools.annotate import annotate
+from jojoscl.tools.markers import markers
+from jojoscl.tools.splits import split_tests
 from jojoscl.utils.errors import UserError
 
 KEY = "jojoscl"
 N_MARKERS = 8  # of each cluster
 
 
-def html(cfg: DictConfig, cells: AnnData, truth: np.ndarray | None, result: Result, metrics: Plain) -> str:
+def html(
+    cfg: DictConfig, cells: AnnData, truth: np.ndarray | None, result: Result, metrics: Plain
+) -> str:
     """Return sizes, pictures, tree, markers, settings, seconds and versions of a run as one HTML text.
 
-    For tree and markers the run's method clusters one half of the counts. Where that cannot be, a sentence says why.
+    For tree and markers the run's method clusters one half of the counts. Where that cannot be, a
+    sentence says why.
     """
     adata = without_labels(cells)
     annotate(adata, KEY, result, metrics["settings"], cells)
     n = len(np.unique(result.labels))
-    pictures = {"UMAP of the embedding": _embedded(plots.umap(result.embedding, result.labels, truth, seed=cfg.seed))}
+    pictures = {
+        "UMAP of the embedding": _embedded(
+            plots.umap(result.embedding, result.labels, truth, seed=cfg.seed)
+        )
+    }
     if "confidence" in result.obs:
-        pictures["Confidence of the cells"] = _drawn(lambda ax: pl.confidence(adata, KEY, ax=ax), 1 + 0.28 * n)
+        pictures["Confidence of the cells"] = _drawn(
+            lambda ax: pl.confidence(adata, KEY, ax=ax), 1 + 0.28 * n
+        )
     if "shrinkage" in result.uns:
-        pictures["What SURE leaves of each component"] = _drawn(lambda ax: pl.shrinkage(adata, KEY, ax=ax), 3)
+        pictures["What SURE leaves of each component"] = _drawn(
+            lambda ax: pl.shrinkage(adata, KEY, ax=ax), 3
+        )
     try:
         how = {"method": build(cfg.method), "seed": cfg.seed, "kind": cells.uns["kind"]}
         splits, found, problem = split_tests(adata, KEY, **how), markers(adata, KEY, **how), ""
         if len(splits):
-            pictures["Tree of the clusters"] = _drawn(lambda ax: pl.tree(adata, KEY, ax=ax), 1 + 0.35 * n)
+            pictures["Tree of the clusters"] = _drawn(
+                lambda ax: pl.tree(adata, KEY, ax=ax), 1 + 0.35 * n
+            )
     except UserError as error:
         splits, found, problem = pd.DataFrame(), pd.DataFrame(), str(error)
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     return environment.get_template("page.html.j2").render(
         metrics=metrics,
-        scores={name: metrics[name] for name in (*SCORES, "silhouette") if metrics.get(name) is not None},
+        scores={
+            name: metrics[name] for name in (*SCORES, "silhouette") if metrics.get(name) is not None
+        },
         clusters=_clusters(result, truth),
         pictures=pictures,
         splits=splits.to_dict("records"),
@@ -70,7 +88,11 @@ def _clusters(result: Result, truth: np.ndarray | None) -> list[Plain]:
     rows = []
     for name in np.unique(result.labels):
         inside = result.labels == name
-        row: Plain = {"cluster": str(name), "cells": int(inside.sum()), "share": f"{inside.mean():.1%}"}
+        row: Plain = {
+            "cluster": str(name),
+            "cells": int(inside.sum()),
+            "share": f"{inside.mean():.1%}",
+        }
         if "confidence" in result.obs:
             row["confidence"] = f"{np.median(result.obs['confidence'][inside]):.2f}"
         if truth is not None:
@@ -86,7 +108,9 @@ def _first(table: pd.DataFrame) -> dict[str, list[str]]:
         return {}
     good = table[(table["pvals_adj"] <= 0.05) & (table["scores"] > 0)]
     names = dict.fromkeys(table["group"].astype(str))
-    return {name: list(good["names"][good["group"].astype(str) == name][:N_MARKERS]) for name in names}
+    return {
+        name: list(good["names"][good["group"].astype(str) == name][:N_MARKERS]) for name in names
+    }
 
 
 def _drawn(draw: Callable[[Axes], Axes], height: float) -> str:

@@ -18,9 +18,9 @@ def paired(means: pd.DataFrame, reference: str) -> pd.DataFrame:
 
     Returns
     -------
-    A row a method that shares a set: `sets`, `difference` (mean of `reference` minus the method), `ahead_0.05`,
-    `behind_0.05` (sets that differ by the margin or more), the same for 0.01, and `p` of Wilcoxon's signed-rank test,
-    two-sided.
+    A row a method that shares a set: `sets`, `difference` (mean of `reference` minus the method),
+    `ahead_0.05`, `behind_0.05` (sets that differ by the margin or more), the same for 0.01, and `p`
+    of Wilcoxon's signed-rank test, two-sided.
     """
     rows = {}
     for name in means.columns.drop(reference):

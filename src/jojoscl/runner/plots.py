@@ -26,7 +26,9 @@ def loss_curves(history: list[dict[str, float]]) -> bytes:
     return png(figure)
 
 
-def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, *, seed: int) -> bytes:
+def umap(
+    embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, *, seed: int
+) -> bytes:
     """Return the UMAP of an embedding (n, d) as a PNG, coloured by cluster and, where it is known, by annotated type.
 
     Above 50,000 cells a random subset is drawn.
@@ -38,7 +40,15 @@ def umap(embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, *,
     for axis, (title, group) in zip(_axes(figure, len(groups)), groups.items(), strict=True):
         names = sorted(set(group), key=lambda name: (int(name) if name.isdigit() else -1, name))
         adata.obs[title] = pd.Categorical(group[shown], pd.Index(names, dtype=object))
-        pl.umap(adata, "run", title, seed=seed, ax=axis, legend_fontsize=7, size=max(1.0, 4000 / len(shown)))
+        pl.umap(
+            adata,
+            "run",
+            title,
+            seed=seed,
+            ax=axis,
+            legend_fontsize=7,
+            size=max(1.0, 4000 / len(shown)),
+        )
     return png(figure)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from jojoscl.methods.base import Result
-from jojoscl.methods.jojoscl.fitted import Fitted, load
+from jojoscl.core.fitted import Fitted, load
+from jojoscl.core.interface import Result
 from jojoscl.runner.arguments import check_arguments
 from jojoscl.runner.config import compose, parse
 from jojoscl.runner.output import h5ad_bytes, result_anndata, write_whole
@@ -29,47 +29,66 @@ class PredictSettings(Settings):
     output: str = setting("predicted.h5ad", "Where the clusters go: an .h5ad, or a .csv.")
     overwrite: bool = setting(False, "Whether an output that is there is replaced.")
     n_neighbors: int = setting(7, "How many cells of the fit vote.", low=1)
-    max_missing: float = setting(0.2, "Share of the model's variable genes that may be missing.", low=0, high=1)
+    max_missing: float = setting(
+        0.2, "Share of the model's variable genes that may be missing.", low=0, high=1
+    )
 
     outermost = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.model is None:
-            raise UserError("No model is given: name one by model=, such as one that a run with save_model=true kept.")
+            raise UserError(
+                "No model is given: name one by model=, such as one that a run with save_model=true kept."
+            )
         if Path(self.output).suffix not in (".h5ad", ".csv"):
             raise UserError(f"output={self.output} has no known suffix: give one in .h5ad or .csv.")
         if Path(self.output).exists() and not self.overwrite:
-            raise UserError(f"{self.output} is there already: give overwrite=true, or another output=.")
+            raise UserError(
+                f"{self.output} is there already: give overwrite=true, or another output=."
+            )
 
 
 def predict(arguments: Sequence[str]) -> None:
     """Predict by ``model=``, for the cells of ``data.path=`` or another ``data=``, and write to ``output=``."""
     for argument in arguments:
         if argument.startswith("-"):
-            raise UserError(f"jojoscl predict takes settings only, as key=value, not {argument}: leave it out.")
+            raise UserError(
+                f"jojoscl predict takes settings only, as key=value, not {argument}: leave it out."
+            )
     overrides = parse(check_arguments(arguments).overrides)
     of_data = [o for o in overrides if str(o.key_or_group).partition(".")[0] == "data"]
-    settings = PredictSettings.of({str(o.key_or_group): o.value() for o in overrides if o not in of_data})
+    settings = PredictSettings.of(
+        {str(o.key_or_group): o.value() for o in overrides if o not in of_data}
+    )
     chosen = [] if any(o.key_or_group == "data" for o in of_data) else ["data=h5ad"]
     dataset = build(compose([*chosen, *(str(o.input_line) for o in of_data)]).data)
     model = load(str(settings.model))
     logging.basicConfig(format="%(message)s")
     cells = dataset.load()
     result = model.predict(
-        cells, kind=cells.uns["kind"], n_neighbors=settings.n_neighbors, max_missing=settings.max_missing
+        cells,
+        kind=cells.uns["kind"],
+        n_neighbors=settings.n_neighbors,
+        max_missing=settings.max_missing,
     )
     write_whole(Path(settings.output), _content(settings, model, cells, result))
     confidence = result.obs["confidence"].mean()
     n_clusters = len(np.unique(result.labels))
-    print(f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters, mean confidence {confidence:.2f}")
+    print(
+        f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters, mean confidence {confidence:.2f}"
+    )
     print(f"  {settings.output}")
 
 
-def _content(settings: PredictSettings, model: Fitted, cells: AnnData, result: Result) -> str | bytes:
+def _content(
+    settings: PredictSettings, model: Fitted, cells: AnnData, result: Result
+) -> str | bytes:
     """Return the file: a table with a row for each cell, or the cells' annotation with clusters and embedding."""
     if settings.output.endswith(".csv"):
         columns = {"cell": cells.obs_names, "cluster": result.labels, **result.obs}
         return pd.DataFrame(columns).to_csv(index=False)
-    told = settings.plain() | {"fit": {"seed": model.seed, "versions": model.versions, "settings": model.settings}}
+    told = settings.plain() | {
+        "fit": {"seed": model.seed, "versions": model.versions, "settings": model.settings}
+    }
     return h5ad_bytes(result_anndata(cells, result, {"settings": told}))

@@ -13,24 +13,24 @@ from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings
 
 SETTINGS = {
-    "JojoSCL": "jojoscl.methods.jojoscl.method",
-    "PaperJojoSCL": "jojoscl.methods.paper.method",
-    "ReleasedJojoSCL": "jojoscl.methods.paper.method",
-    "ScCCL": "jojoscl.methods.sccl",
-    "ContrastiveSC": "jojoscl.methods.contrastive_sc",
-    "ScDeepCluster": "jojoscl.methods.scdeepcluster",
-    "ScziDesk": "jojoscl.methods.sczidesk",
-    "Seurat": "jojoscl.methods.seurat",
-    "Leiden": "jojoscl.methods.leiden",
-    "PCAKMeans": "jojoscl.methods.controls",
-    "RandomLabels": "jojoscl.methods.controls",
-    "TrueLabels": "jojoscl.methods.controls",
-    "CatalogDataset": "jojoscl.data.datasets",
-    "FileDataset": "jojoscl.data.datasets",
-    "FolderDataset": "jojoscl.data.datasets",
-    "SimulatedDataset": "jojoscl.data.simulate",
-    "Corrupt": "jojoscl.data.corrupt",
-    "TrainerSettings": "jojoscl.training.settings",
+    "JojoSCL": "jojoscl.core.method",
+    "PaperJojoSCL": "jojoscl.networks.paper.method",
+    "ReleasedJojoSCL": "jojoscl.networks.paper.method",
+    "ScCCL": "jojoscl.networks.sccl",
+    "ContrastiveSC": "jojoscl.networks.contrastive_sc",
+    "ScDeepCluster": "jojoscl.networks.scdeepcluster",
+    "ScziDesk": "jojoscl.networks.sczidesk",
+    "Seurat": "jojoscl.baselines.seurat",
+    "Leiden": "jojoscl.baselines.leiden",
+    "PCAKMeans": "jojoscl.baselines.controls",
+    "RandomLabels": "jojoscl.baselines.controls",
+    "TrueLabels": "jojoscl.baselines.controls",
+    "CatalogDataset": "jojoscl.datasets.load",
+    "FileDataset": "jojoscl.datasets.load",
+    "FolderDataset": "jojoscl.datasets.load",
+    "SimulatedDataset": "jojoscl.datasets.simulate",
+    "Corrupt": "jojoscl.datasets.corrupt",
+    "TrainerSettings": "jojoscl.networks.settings",
     "Search": "jojoscl.runner.search",
 }
 """The `_target_` of a group of settings, and the module of the class of that name."""
@@ -47,7 +47,12 @@ _OF_HYDRA = (
 )
 _OF_LOGGING = {  # what `logging.config` would call
     "()": ("colorlog.ColoredFormatter",),
-    "class": ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter"),
+    "class": (
+        "logging.StreamHandler",
+        "logging.FileHandler",
+        "logging.NullHandler",
+        "logging.Formatter",
+    ),
 }
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 
@@ -56,7 +61,9 @@ def class_of(name: object) -> Any:
     """Return the class that `_target_` names; a :class:`UserError` for any other than those of the table."""
     table = SETTINGS | _LOGGERS
     if not isinstance(name, str) or name not in table:
-        raise UserError(f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(table))}.")
+        raise UserError(
+            f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(table))}."
+        )
     return getattr(importlib.import_module(table[name]), name)
 
 
@@ -66,11 +73,14 @@ def build(node: DictConfig) -> Any:
     Raises
     ------
     UserError
-        A class that is not in the table, a setting that it does not have, or a value out of its range.
+        A class that is not in the table, a setting that it does not have, or a value out of its
+        range.
     """
     given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
     if not isinstance(given, dict) or "_target_" not in given:
-        raise UserError(f"{node!r} stands where a group of settings belongs: jojoscl --cfg job shows them.")
+        raise UserError(
+            f"{node!r} stands where a group of settings belongs: jojoscl --cfg job shows them."
+        )
     kind = class_of(given.pop("_target_"))
     given.pop("about", None)
     names = {str(name): value for name, value in given.items()}
@@ -79,7 +89,9 @@ def build(node: DictConfig) -> Any:
     try:
         return kind(**names)
     except (TypeError, ImportError) as error:
-        raise UserError(f"{kind.__name__} cannot be made: {str(error).splitlines()[0].rstrip('.')}.") from error
+        raise UserError(
+            f"{kind.__name__} cannot be made: {str(error).splitlines()[0].rstrip('.')}."
+        ) from error
 
 
 def refuse_calls(node: object) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from jojoscl.clustering.metrics import scores, silhouette
-from jojoscl.data.cells import without_labels
-from jojoscl.methods.base import Method, Result
+from jojoscl.cells.checks import without_labels
+from jojoscl.core.interface import Method, Result
+from jojoscl.core.metrics import scores, silhouette
+from jojoscl.networks.callbacks import CSVLogger, Logger
+from jojoscl.networks.settings import Run
 from jojoscl.runner import output
 from jojoscl.runner.config import (
     Plain,
@@ -28,8 +30,6 @@ from jojoscl.runner.config import (
 )  # fmt: skip
 from jojoscl.runner.registry import build
 from jojoscl.runner.wandb import Wandb
-from jojoscl.training.callbacks import CSVLogger, Logger
-from jojoscl.training.settings import Run
 from jojoscl.utils.errors import UserError
 
 
@@ -40,7 +40,9 @@ def run(cfg: DictConfig, folder: Path) -> Plain:
         return finished
     run_settings(cfg)
     with output.owned(folder):
-        return _finished(cfg, folder) or _run(cfg, folder)  # another command may have finished it meanwhile
+        return _finished(cfg, folder) or _run(
+            cfg, folder
+        )  # another command may have finished it meanwhile
 
 
 def _finished(cfg: DictConfig, folder: Path) -> Plain | None:
@@ -50,7 +52,9 @@ def _finished(cfg: DictConfig, folder: Path) -> Plain | None:
 
 
 def _run(cfg: DictConfig, folder: Path) -> Plain:
-    method, dataset, trainer, corrupt = (build(cfg[node]) for node in ("method", "data", "trainer", "corrupt"))
+    method, dataset, trainer, corrupt = (
+        build(cfg[node]) for node in ("method", "data", "trainer", "corrupt")
+    )
     check_together(cfg, method)
     forget_peak_memory()
     started = time.perf_counter()
@@ -63,7 +67,9 @@ def _run(cfg: DictConfig, folder: Path) -> Plain:
         output.clear(folder)
     with loggers_of(cfg, folder) as loggers:
         where = Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg))
-        result = method.fit_predict(without_labels(cells), n_clusters, seed=cfg.seed, run=where, **handed)
+        result = method.fit_predict(
+            without_labels(cells), n_clusters, seed=cfg.seed, run=where, **handed
+        )
         wall = time.perf_counter() - started
         stages = {"load": loaded - started, **result.seconds}
         metrics = {
@@ -73,7 +79,8 @@ def _run(cfg: DictConfig, folder: Path) -> Plain:
             **evaluate(truth, result),
             "silhouette": silhouette(result.embedding, result.labels),
             # The stages of a resumed run hold the seconds from before it was cut off too.
-            "seconds": stages | {"method": sum(result.seconds.values()), "total": max(wall, sum(stages.values()))},
+            "seconds": stages
+            | {"method": sum(result.seconds.values()), "total": max(wall, sum(stages.values()))},
         }
         if "truth" in handed:
             metrics["selection"] = "truth"  # a ceiling, told apart from what no label touched
@@ -96,23 +103,33 @@ def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> in
     if not isinstance(wanted, str):
         return wanted
     if truth is None:
-        raise UserError("These cells have no annotated types to count: give n_clusters=<whole number>.")
+        raise UserError(
+            "These cells have no annotated types to count: give n_clusters=<whole number>."
+        )
     return len(np.unique(truth))
 
 
 def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> Plain:
     """Return what `method` is handed of the true labels: nothing, but for two kinds of runs that are marked.
 
-    With selection=oracle it is a scorer, ARI + NMI, as in the released code. The ceiling, which says so by
-    `takes_truth`, is handed the labels (n_cells,) themselves.
+    With selection=oracle it is a scorer, ARI + NMI, as in the released code. The ceiling, which
+    says so by `takes_truth`, is handed the labels (n_cells,) themselves.
     """
     if selection != "oracle" and not method.takes_truth:
         return {}
     if truth is None and method.takes_truth:
-        raise UserError(f"method={method.name} needs annotated types, and these cells have none: choose another.")
+        raise UserError(
+            f"method={method.name} needs annotated types, and these cells have none: choose another."
+        )
     if truth is None:
-        raise UserError("selection=oracle needs annotated types, and these cells have none: use selection=last.")
-    return {"truth": truth} if method.takes_truth else {"oracle": functools.partial(_ari_and_nmi, truth)}
+        raise UserError(
+            "selection=oracle needs annotated types, and these cells have none: use selection=last."
+        )
+    return (
+        {"truth": truth}
+        if method.takes_truth
+        else {"oracle": functools.partial(_ari_and_nmi, truth)}
+    )
 
 
 def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:

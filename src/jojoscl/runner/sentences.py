@@ -15,7 +15,9 @@ from jojoscl.runner.arguments import known_keys
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import unwritable
 
-_NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate|failed to map|start new thread", re.I)
+_NO_MEMORY = re.compile(
+    r"out of memory|can(no|')t allocate|unable to allocate|failed to map|start new thread", re.I
+)
 _NOT_READABLE = (errno.EACCES, errno.EPERM, errno.EIO)
 _LOST_PROCESS = ("TerminatedWorkerError", "BrokenProcessPool", "ProcessExitedException")
 
@@ -38,7 +40,9 @@ def sentence(error: BaseException, folder: Path | None = None) -> str | None:
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out, as Python, numpy, torch, CUDA or the loader of libraries says it."""
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+    if isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    ):
         return True
     return isinstance(error, RuntimeError | ImportError) and bool(_NO_MEMORY.search(str(error)))
 
@@ -60,7 +64,11 @@ def of_system(error: OSError, folder: Path | None) -> str:
     if path and path.is_file() and folder not in path.parents and error.errno in _NOT_READABLE:
         return f"{path} cannot be read ({reason}): check who may read it."
     problem = unwritable(path, error) if path else None
-    return str(problem) if problem else f"{path or 'A file'} cannot be used ({reason}): check the path, then try again."
+    return (
+        str(problem)
+        if problem
+        else f"{path or 'A file'} cannot be used ({reason}): check the path, then try again."
+    )
 
 
 def explain(error: Exception) -> str:
@@ -75,7 +83,9 @@ def explain(error: Exception) -> str:
         if key and equals and value.count("[") == value.count("]"):
             way = f"""quote the value for jojoscl and all for the shell, as in "{key}='{value}'\""""
         return f"{error.override!r} cannot be read: {way}."
-    if found := re.search(r"Could not (?:override|append to|delete|delete from config\.) '([^'@]+)", message):
+    if found := re.search(
+        r"Could not (?:override|append to|delete|delete from config\.) '([^'@]+)", message
+    ):
         near = nearest(found[1], known_keys(sys.argv[1:]))
         return f"There is no setting {found[1]!r}{near if 'did you mean' in near else ': jojoscl --cfg job shows all'}."
     if found := re.search(r"Ambiguous value for argument '(.+)'", message):

@@ -33,7 +33,9 @@ class Tolerant:
             action(*(text.encode(encoding, "backslashreplace").decode(encoding) for text in args))
         except OSError as error:
             self.error = self.error or error
-            with contextlib.suppress(OSError, ValueError):  # the rest goes nowhere, also what is still in a buffer
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # the rest goes nowhere, also what is still in a buffer
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def __getattr__(self, name: str) -> object:

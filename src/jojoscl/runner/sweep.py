@@ -44,7 +44,9 @@ def collect(folder: Path) -> pd.DataFrame:
         try:
             row = _row(json.loads(path.read_text()))
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            log.warning("%s cannot be read as the metrics of a run: it is left out of the table", path)
+            log.warning(
+                "%s cannot be read as the metrics of a run: it is left out of the table", path
+            )
             continue
         row["folder"] = str(path.parent)
         last = {key: row.pop(f"last_{key}", None) for key in SCORES}
@@ -57,27 +59,41 @@ def collect(folder: Path) -> pd.DataFrame:
 def _row(metrics: Plain) -> Plain:
     """Return the scalars of a metrics.json; a ValueError, TypeError or LookupError where it is not one of ours."""
     seconds = metrics["seconds"]
-    numbers = [seconds["total"], metrics["seed"], *(metrics[key] for key in SCORES if metrics.get(key) is not None)]
+    numbers = [
+        seconds["total"],
+        metrics["seed"],
+        *(metrics[key] for key in SCORES if metrics.get(key) is not None),
+    ]
     if not all(isinstance(number, Real) for number in numbers):
         raise TypeError("scores and seconds are numbers")
     if not all(isinstance(metrics[key], str) for key in ("dataset", "method")):
         raise TypeError("names are words")
     row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
     settings = _flat(metrics.get("settings") or {})
-    return row | {"seconds": seconds["total"], "seconds_method": seconds.get("method"), "settings": settings}
+    return row | {
+        "seconds": seconds["total"],
+        "seconds_method": seconds.get("method"),
+        "settings": settings,
+    }
 
 
 def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": str(value)}
+        )
     return flat
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the mean scores and seconds over seeds: whatever else tells two runs apart is a column."""
     by = [name for name in _KEYS if name in runs and runs[name].notna().any()]
-    settings = pd.DataFrame(list(runs["settings"]), index=runs.index).drop(columns="seed", errors="ignore")
+    settings = pd.DataFrame(list(runs["settings"]), index=runs.index).drop(
+        columns="seed", errors="ignore"
+    )
     for name in map(str, settings):
         if (settings.groupby([runs[key] for key in by], dropna=False)[name].nunique() > 1).any():
             runs = runs.assign(**{name: settings[name]})
@@ -114,7 +130,9 @@ class SweepSummary(Callback):
         params = OmegaConf.select(config, "hydra.sweeper.params") or OmegaConf.create()
         try:
             if config.trainer.devices > 1:
-                raise UserError("A sweep trains each run on one device: leave out -m, or trainer.devices.")
+                raise UserError(
+                    "A sweep trains each run on one device: leave out -m, or trainer.devices."
+                )
             OmegaConf.resolve(params)  # once: what a folder holds is looked up, and told, here
             refuse_empty_sweeps(parse([f"{key!s}={value}" for key, value in params.items()]))
         except (UserError, OmegaConfBaseException) as error:  # which Hydra would swallow
@@ -132,7 +150,9 @@ class SweepSummary(Callback):
             if self.reference and not runs.empty:
                 print(f"\n{comparison(runs, self.reference)}")
         except Exception as error:  # which Hydra would swallow together with the failed jobs
-            log.warning("The table of %s could not be made (%s: %s)", folder, type(error).__name__, error)
+            log.warning(
+                "The table of %s could not be made (%s: %s)", folder, type(error).__name__, error
+            )
         failed = sorted(_failures(folder).items() - self.earlier.items())
         for path, _ in failed:
             print(f"\nFailed: {path.parent}: {path.read_text(errors='replace').strip()}")
@@ -144,8 +164,13 @@ def _print_table(runs: pd.DataFrame) -> None:
     if runs.empty:
         return
     table = summary(runs).astype(object)
-    print("\n" + table.where(table.notna(), "").to_string(index=False, float_format=lambda x: f"{x:.3f}"))
-    pictures = sorted({Path(run) / name for run in runs["folder"] for name in ("page.html", "umap.png")})
+    print(
+        "\n"
+        + table.where(table.notna(), "").to_string(index=False, float_format=lambda x: f"{x:.3f}")
+    )
+    pictures = sorted(
+        {Path(run) / name for run in runs["folder"] for name in ("page.html", "umap.png")}
+    )
     if there := [str(picture) for picture in pictures if picture.exists()]:
         print("\nPictures:\n  " + "\n  ".join(there))
 
@@ -160,7 +185,9 @@ def _tie_workers() -> None:
     import joblib
     from joblib._parallel_backends import LokyBackend
 
-    joblib.register_parallel_backend("loky", functools.partial(LokyBackend, initializer=_begin_worker))
+    joblib.register_parallel_backend(
+        "loky", functools.partial(LokyBackend, initializer=_begin_worker)
+    )
 
 
 def _begin_worker() -> None:

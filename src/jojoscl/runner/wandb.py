@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jojoscl.networks.callbacks import Logger
 from jojoscl.runner.config import Plain
-from jojoscl.training.callbacks import Logger
 from jojoscl.utils.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,14 @@ def _guarded(action: Action) -> Action:
 class Wandb(Logger):
     """One W&B run for one job. Whatever fails in W&B is said in one warning, and nothing more is sent.
 
-    `timeout` bounds, in seconds, the wait for a server at the start and at the end; between them W&B sends from a
-    process of its own. `names` is what else `wandb.init` takes: project, group, name, tags ...
+    `timeout` bounds, in seconds, the wait for a server at the start and at the end; between them
+    W&B sends from a process of its own. `names` is what else `wandb.init` takes: project, group,
+    name, tags ...
     """
 
-    def __init__(self, *, id: str, save_dir: str, offline: bool, timeout: float, **names: Any) -> None:
+    def __init__(
+        self, *, id: str, save_dir: str, offline: bool, timeout: float, **names: Any
+    ) -> None:
         super().__init__()
         if find_spec("wandb") is None:
             raise UserError("logger=wandb needs wandb: pip install 'jojoscl[wandb]'.")
@@ -61,7 +64,9 @@ class Wandb(Logger):
             id=self.id,
             dir=self.folder,
             config=dict(config),
-            mode="offline" if self.offline else "online",  # not by WANDB_MODE, which would outlive the job
+            mode="offline"
+            if self.offline
+            else "online",  # not by WANDB_MODE, which would outlive the job
             resume="allow",
             reinit="create_new",  # another job's run in this process is left alone
             settings=wandb.Settings(
@@ -99,7 +104,9 @@ class Wandb(Logger):
 
         row = {name: value for name, value in metrics.items() if not isinstance(value, dict | list)}
         images = {path.stem: wandb.Image(str(path)) for path in folder.glob("*.png")}
-        self._run.log({"results": wandb.Table(columns=list(row), data=[list(row.values())]), **images})
+        self._run.log(
+            {"results": wandb.Table(columns=list(row), data=[list(row.values())]), **images}
+        )
         self._run.summary.update(metrics)
         self._done = True
 

@@ -13,7 +13,8 @@ Cells = TypeVar("Cells")
 def sent(x: Cells, device: torch.device | str) -> Cells:
     """Return a tensor, or a named tuple of tensors, on a device.
 
-    A GPU that is still at work is not waited for, as it would be for a copy from memory that is not pinned.
+    A GPU that is still at work is not waited for, as it would be for a copy from memory that is not
+    pinned.
     """
     if isinstance(x, tuple):
         return x._make(sent(part, device) for part in x)  # type: ignore[attr-defined]

@@ -25,7 +25,9 @@ _WRONG = (
     "EACCES", "EROFS", "ENOTDIR", "EEXIST", "EISDIR", "EPERM", "EIO", "ELOOP", "ESTALE", "EINVAL", "EBUSY", "ENOTEMPTY",
 )  # fmt: skip
 _TEMPORARY = re.compile(r"\.jojoscl-(?P<where>[0-9a-f]{8})-(?P<pid>\d+)-")
-_STALE_SECONDS = 7 * 24 * 3600.0  # of a temporary whose process cannot be asked for, on another machine
+_STALE_SECONDS = (
+    7 * 24 * 3600.0
+)  # of a temporary whose process cannot be asked for, on another machine
 
 
 def conf_dir() -> Path:
@@ -77,7 +79,9 @@ def temporary_folder() -> Iterator[Path]:
     try:
         parent = Path(tempfile.gettempdir())
     except FileNotFoundError as error:
-        raise UserError("No folder for temporary files can be written: name one by TMPDIR.") from error
+        raise UserError(
+            "No folder for temporary files can be written: name one by TMPDIR."
+        ) from error
     sweep_temporaries(parent)
     with _told(parent), _new_folder(parent) as path:
         yield Path(path)
@@ -90,7 +94,9 @@ def sweep_temporaries(folder: Path) -> None:
     """
     with suppress(OSError):  # no such folder, not ours to see, or another process sweeps too
         for path in folder.iterdir():
-            if (name := _TEMPORARY.match(path.name)) and _is_stale(path, name["where"], int(name["pid"])):
+            if (name := _TEMPORARY.match(path.name)) and _is_stale(
+                path, name["where"], int(name["pid"])
+            ):
                 delete(path)
 
 
@@ -126,9 +132,13 @@ def unwritable(path: str | os.PathLike[str], error: OSError) -> UserError | None
     if code in _FULL:
         return UserError(f"No space left to write {path}: free some disk or choose another folder.")
     if code == "ENAMETOOLONG":
-        return UserError(f"{path} cannot be written, as its name is too long: choose a shorter one.")
+        return UserError(
+            f"{path} cannot be written, as its name is too long: choose a shorter one."
+        )
     if code == "ENOENT" and path and not Path(path).absolute().parent.is_dir():
-        return UserError(f"{path} cannot be written, as its folder is gone: make it, or choose another.")
+        return UserError(
+            f"{path} cannot be written, as its folder is gone: make it, or choose another."
+        )
     if code in _WRONG:
         return UserError(f"{path} cannot be written ({error.strerror}): choose another folder.")
     return None

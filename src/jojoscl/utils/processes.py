@@ -19,8 +19,9 @@ _received: list[int] = []
 def live_with_parent() -> None:
     """Tie this child process to the one that started it: end when that ends, also by ``kill -9``, and only then.
 
-    Ctrl-C reaches all processes of a terminal: the parent acts on it and ends its children. SIGTERM ends this process
-    at once. In a process that :mod:`multiprocessing` (or joblib) did not start, nothing is changed.
+    Ctrl-C reaches all processes of a terminal: the parent acts on it and ends its children. SIGTERM
+    ends this process at once. In a process that :mod:`multiprocessing` (or joblib) did not start,
+    nothing is changed.
     """
     if (parent := multiprocessing.parent_process()) is None:
         return
@@ -28,7 +29,9 @@ def live_with_parent() -> None:
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
     def watch() -> None:
-        if parent.sentinel is None:  # joblib's processes have none, and are children of the one that started them
+        if (
+            parent.sentinel is None
+        ):  # joblib's processes have none, and are children of the one that started them
             while os.getppid() == parent.pid:
                 time.sleep(_POLL_SECONDS)
         else:

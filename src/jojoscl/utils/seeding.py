@@ -23,4 +23,8 @@ def derived_seed(*parts: int) -> int:
 def at_most(x: Rows, limit: int, *, seed: int) -> np.ndarray:
     """Return all rows of x or, where they are more than `limit`, a random sample of that many, in their order."""
     some = len(x) > limit
-    return x[np.sort(np.random.default_rng(seed).choice(len(x), limit, replace=False)) if some else slice(None)]
+    return x[
+        np.sort(np.random.default_rng(seed).choice(len(x), limit, replace=False))
+        if some
+        else slice(None)
+    ]

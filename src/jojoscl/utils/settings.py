@@ -1,7 +1,8 @@
 """Settings that explain and check themselves: every method, dataset and trainer is a dataclass of them.
 
-Each field is declared once, by :func:`setting`, with its default, its meaning and the values that make sense. From
-that come the help text, the configuration that the command shows, and what is said of a wrong value.
+Each field is declared once, by :func:`setting`, with its default, its meaning and the values that
+make sense. From that come the help text, the configuration that the command shows, and what is said
+of a wrong value.
 """
 
 from __future__ import annotations
@@ -60,10 +61,18 @@ def setting(
     values
         The only ones that are taken.
     neutral
-        The value at which everything is as it was before there was this setting: a run at it is known by the same
-        name as an older one without it. :data:`IRRELEVANT`: no result depends on the setting.
+        The value at which everything is as it was before there was this setting: a run at it is
+        known by the same name as an older one without it. :data:`IRRELEVANT`: no result depends on
+        the setting.
     """
-    about = {"meaning": meaning, "low": low, "high": high, "values": values, "neutral": neutral, "default": default}
+    about = {
+        "meaning": meaning,
+        "low": low,
+        "high": high,
+        "values": values,
+        "neutral": neutral,
+        "default": default,
+    }
     if isinstance(default, list | dict | Settings):  # each object has its own
         return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=about)
     return dataclasses.field(default=default, metadata=about)
@@ -73,18 +82,25 @@ def setting(
 class Settings:
     """Base class: checks types and ranges of all fields when built, and lists them in the class's docstring.
 
-    A subclass that only has other defaults names them behind its base: ``class Released(Paper, lr=0.2)``.
+    A subclass that only has other defaults names them behind its base: ``class Released(Paper,
+    lr=0.2)``.
     """
 
     outermost: typing.ClassVar[bool] = False  # settings that are given by their bare names
 
     def __init_subclass__(cls, **defaults: object) -> None:
         super().__init_subclass__()
-        inherited = {field.name: field for field in dataclasses.fields(cls)}  # of the bases: cls is no dataclass yet
+        inherited = {
+            field.name: field for field in dataclasses.fields(cls)
+        }  # of the bases: cls is no dataclass yet
         for name, default in defaults.items():
             setattr(cls, name, setting(**{**inherited[name].metadata, "default": default}))
-        cls.__annotations__ = inspect.get_annotations(cls) | {name: inherited[name].type for name in defaults}
-        own = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
+        cls.__annotations__ = inspect.get_annotations(cls) | {
+            name: inherited[name].type for name in defaults
+        }
+        own = {
+            name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)
+        }
         cls.__doc__ = _documented(cls, inherited | own)
 
     def __post_init__(self) -> None:
@@ -106,7 +122,11 @@ class Settings:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in given:
             if name not in names:
-                known = f"There is no setting {name!r}" if cls.outermost else f"{cls.__name__} has no setting {name!r}"
+                known = (
+                    f"There is no setting {name!r}"
+                    if cls.outermost
+                    else f"{cls.__name__} has no setting {name!r}"
+                )
                 raise UserError(f"{known}{nearest(str(name), names)}.")
 
     @classmethod
@@ -116,13 +136,20 @@ class Settings:
 
     def plain(self) -> dict[str, object]:
         """Return all settings as plain values, those within others too."""
-        return {name: value.plain() if isinstance(value, Settings) else value for name, value in self._items()}
+        return {
+            name: value.plain() if isinstance(value, Settings) else value
+            for name, value in self._items()
+        }
 
     def decisive(self) -> dict[str, object]:
         """Return the settings that may change a result, as plain values: those not at their neutral value."""
         neutral = {f.name: f.metadata["neutral"] for f in dataclasses.fields(self)}
         return {
-            name: value.decisive() if isinstance(value, Settings) else str(value) if isinstance(value, Path) else value
+            name: value.decisive()
+            if isinstance(value, Settings)
+            else str(value)
+            if isinstance(value, Path)
+            else value
             for name, value in self._items()
             if neutral[name] != value
         }
@@ -155,10 +182,16 @@ class Settings:
     def _check(self, field: Field, value: object) -> None:
         options, low, high = (field.metadata[key] for key in ("values", "low", "high"))
         if options and value not in options:
-            raise UserError(f"{self._label(field)} has no value {value!r}{nearest(str(value), map(str, options))}.")
+            raise UserError(
+                f"{self._label(field)} has no value {value!r}{nearest(str(value), map(str, options))}."
+            )
         for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not (low <= number <= high and math.isfinite(number)):
-                raise UserError(f"{self._label(field)} must be {_bounds(low, high)}, not {value!r}.")
+            if isinstance(number, int | float) and not (
+                low <= number <= high and math.isfinite(number)
+            ):
+                raise UserError(
+                    f"{self._label(field)} must be {_bounds(low, high)}, not {value!r}."
+                )
 
     def _label(self, field: Field) -> str:
         return field.name if self.outermost else f"{type(self).__name__}.{field.name}"

@@ -1,0 +1,1 @@
+"""One class for each choice of `method=` that trains no network."""

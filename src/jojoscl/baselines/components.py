@@ -1,0 +1,78 @@
+"""What clusters principal components: the part that Leiden, Seurat and K-means share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from anndata import AnnData
+
+from jojoscl.cells.preprocess import SCANPY, Preprocess
+from jojoscl.core.components import principal_components
+from jojoscl.core.graph import ClusterAt, match_resolution
+from jojoscl.core.interface import MethodSettings, Result, check_n_clusters, isolated_and_timed
+from jojoscl.networks.settings import Run
+from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.settings import setting
+
+
+@dataclass(kw_only=True)
+class OnComponents(MethodSettings):
+    """Preprocess, take the leading principal components, cluster them."""
+
+    name: str = setting("components", "What the results call it.")
+    preprocess: Preprocess = setting(SCANPY, "From counts to what the components are made of.")
+    n_pcs: int = setting(50, "Principal components.", low=1)
+
+    @isolated_and_timed
+    def fit_predict(
+        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
+    ) -> Result:
+        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
+        k = 0 if self.finds_k else check_n_clusters(n_clusters, adata.n_obs)
+        watch = Stopwatch()
+        cells = self.preprocess(adata, run.cache if run else None)
+        watch.lap("preprocess")
+        x = principal_components(cells.X, self.n_pcs, seed=seed)
+        watch.lap("train")
+        labels, info = self.clusters(x, k, seed=seed)
+        watch.lap("assign")
+        return Result(labels, x, watch.seconds, info)
+
+    @abstractmethod
+    def clusters(self, x: np.ndarray, k: int, *, seed: int) -> tuple[np.ndarray, dict[str, float]]:
+        """Return labels (n,) of components x (n, d), and what is worth noting; k is 0 where the method finds it."""
+
+
+@dataclass(kw_only=True)
+class OnGraph(OnComponents):
+    """Find communities in a graph of neighbors.
+
+    With `match_k` the resolution is searched from `resolution` until there are `n_clusters`
+    clusters: that row is told what the other methods are. Without, the number of clusters is what
+    comes out.
+    """
+
+    n_neighbors: int = setting(15, "Neighbors in the graph; the cell itself is one.", low=2)
+    resolution: float = setting(
+        1.0, "Resolution of the communities, or where the search for K begins.", low=0
+    )
+    match_k: bool = setting(False, "Whether to search the resolution that gives K clusters.")
+
+    @property
+    def finds_k(self) -> bool:
+        """Whether the method finds the number of clusters itself."""
+        return not self.match_k
+
+    def clusters(self, x: np.ndarray, k: int, *, seed: int) -> tuple[np.ndarray, dict[str, float]]:
+        """Return the communities at one resolution, or those with k of them, and the resolution."""
+        cluster_at, resolution = self.communities(x, seed=seed), self.resolution
+        if self.finds_k:
+            return cluster_at(resolution), {"resolution": resolution}
+        labels, resolution = match_resolution(cluster_at, k, start=resolution)
+        return labels, {"resolution": resolution}
+
+    @abstractmethod
+    def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
+        """Return what gives the communities (n,) of components x (n, d) at a resolution."""

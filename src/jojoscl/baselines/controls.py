@@ -1,0 +1,73 @@
+"""Controls: what costs nothing to try first, and the floor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from anndata import AnnData
+
+from jojoscl.baselines.components import OnComponents
+from jojoscl.core.interface import MethodSettings, Result, check_n_clusters, isolated_and_timed
+from jojoscl.core.kmeans import kmeans
+from jojoscl.networks.settings import Run
+from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.settings import setting
+
+
+@dataclass(kw_only=True)
+class PCAKMeans(OnComponents, name="pca_kmeans", n_pcs=32):
+    """K-means on the leading principal components."""
+
+    n_init: int = setting(10, "Starts of K-means; the best is kept.", low=1)
+
+    def clusters(self, x: np.ndarray, k: int, *, seed: int) -> tuple[np.ndarray, dict[str, float]]:
+        """Return the clusters of K-means."""
+        return kmeans(x, k, seed=seed, n_init=self.n_init)[0], {}
+
+
+@dataclass(kw_only=True)
+class RandomLabels(MethodSettings):
+    """The floor: clusters of equal size drawn without a look at the cells."""
+
+    name: str = setting("random", "What the results call it.")
+
+    @isolated_and_timed
+    def fit_predict(
+        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
+    ) -> Result:
+        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
+        k = check_n_clusters(n_clusters, adata.n_obs)
+        watch = Stopwatch()
+        rng = np.random.default_rng(seed)
+        labels = rng.permutation(adata.n_obs) % k
+        embedding = rng.standard_normal((adata.n_obs, 2), dtype=np.float32)
+        watch.lap("assign")
+        return Result(labels, embedding, watch.seconds)
+
+
+@dataclass(kw_only=True)
+class TrueLabels(MethodSettings):
+    """The ceiling: the true labels themselves, which no method may see. It shows what a perfect one would score."""
+
+    name: str = setting("truth", "What the results call it.")
+
+    takes_truth = True
+
+    @isolated_and_timed
+    def fit_predict(
+        self,
+        adata: AnnData,
+        n_clusters: int | None,
+        *,
+        seed: int = 0,
+        run: Run | None = None,
+        truth: np.ndarray,
+    ) -> Result:
+        """Return the types `truth` (n_cells,) as clusters, and as an embedding of one axis for each."""
+        watch = Stopwatch()
+        words, labels = np.unique(truth, return_inverse=True)
+        watch.lap("assign")
+        return Result(
+            labels.astype(np.int64), np.eye(len(words), dtype=np.float32)[labels], watch.seconds
+        )

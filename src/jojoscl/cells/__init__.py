@@ -1,0 +1,1 @@
+"""Cells from counts to the matrix that a method takes."""

@@ -1,0 +1,304 @@
+"""Cells that have been checked, and what a method may see of them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from jojoscl.cells.annotation import writable
+from jojoscl.cells.guard import checked
+from jojoscl.cells.kind import KINDS, LARGEST_LOG, Kind, kind_of
+from jojoscl.cells.matrix import Matrix, check_stored, file_of, is_backed, row_chunks
+from jojoscl.utils.errors import UserError, nearest
+
+log = logging.getLogger(__name__)
+
+LABELS = "cell_type"
+BATCH = "_batch"  # the column that a method sees where samples are told apart
+FEWEST_OF_BATCH = 10  # cells
+_BARCODE = r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$"
+
+
+def as_cells(
+    adata: AnnData,
+    *,
+    layer: str | None = None,
+    label_key: str | None = None,
+    batch_key: str | None = None,
+    kind: str = "auto",
+    name: str = "cells",
+    variant: str = "default",
+    fewest: int = 2,
+) -> AnnData:
+    """Return a new AnnData as every method takes it: checked, X float32 CSR, types (if any) in ``obs["cell_type"]``.
+
+    A matrix that stays in its file is not read: its values are checked as preprocessing goes
+    through them. Missing names are numbered, and annotation that no file could hold becomes words.
+    A :class:`UserError` says what is wrong.
+
+    Parameters
+    ----------
+    layer
+        Where the values are: None is X, ``raw`` is ``adata.raw``.
+    label_key
+        Column of obs with the types. None: there are none, and a column ``cell_type`` is left out.
+    batch_key
+        Column of obs that tells samples apart; what it is called in the result is in
+        ``uns["batch_key"]``.
+    kind
+        ``counts``, ``rpkm``, ``log1p`` (natural logarithms), or ``auto``: see
+        :func:`~jojoscl.cells.kind.kind_of`. What was decided, and by what, is in ``uns["kind"]``
+        and ``uns["kind_decided_by"]``.
+    fewest
+        How many cells there must be.
+    """
+    if not isinstance(adata, AnnData):
+        raise UserError(
+            f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts)."
+        )
+    if kind not in ("auto", *KINDS):
+        raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
+    if not isinstance(adata.obs, pd.DataFrame):
+        raise UserError(
+            "adata is read lazily: give adata.to_memory(), or open it by anndata.read_h5ad(backed='r')."
+        )
+    if adata.is_view and adata.isbacked:
+        raise UserError(
+            "adata is a view of cells in a file: give adata.to_memory(), or all cells of the file."
+        )
+    values, var = _values(adata, layer)
+    x = _usable(values)
+    obs = adata.obs.drop(columns=[LABELS] if LABELS in adata.obs else [])
+    if label_key is not None:
+        obs[LABELS] = _types(adata, label_key)
+    chosen = Kind(kind, "setting")
+    if kind == "auto":
+        chosen = kind_of(
+            next(row_chunks(x), x) if is_backed(x) else x, adata.uns if layer is None else {}
+        )
+    if chosen.factor != 1:
+        x = _natural(x, chosen)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # names that are not unique: made so, or reported, just below
+        cells = AnnData(X=x, obs=writable(obs, "cell"), var=writable(var, "gene"))
+        cells.var_names_make_unique()
+    cells.uns.update(
+        kind=chosen.name, kind_decided_by=chosen.decided_by, name=name, variant=variant
+    )
+    if batch_key is not None:
+        if batch_key == label_key:
+            raise UserError(
+                f"{batch_key!r} cannot hold both the types and the samples: change label_key or batch_key."
+            )
+        cells.uns["batch_key"] = _batch_name(obs, cells, batch_key)
+    check_cells(cells, fewest)
+    return cells
+
+
+def _usable(x: Matrix) -> Matrix:
+    """Return the matrix as float32 CSR, or as it is if it stays in its file by rows."""
+    if is_backed(x):
+        check_stored(file_of(x), x)
+        if getattr(x, "format", "csr") != "csr":
+            raise UserError(
+                "The matrix in the file is stored by genes (CSC): write it by cells, as csr_matrix."
+            )
+        return x
+    if sp.issparse(x):
+        x = checked(x)
+    elif not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+        raise UserError(
+            f"The matrix is a {type(x).__name__}: give a numpy array or a sparse matrix of scipy."
+        )
+    if x.dtype.kind not in "biuf":
+        raise UserError(
+            f"The values are of type {x.dtype}: give numbers, for instance by adata.X.astype('float32')."
+        )
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+        return sp.csr_matrix(x, dtype=np.float32)
+
+
+def _natural(x: Matrix, chosen: Kind) -> sp.csr_matrix:
+    """Return logarithms of base 2 or 10 as natural ones."""
+    if is_backed(x):
+        raise UserError(
+            f"The values in the file are logarithms, but not natural ones ({chosen.decided_by}): give "
+            "data.backed=false, or write the counts or their log1p."
+        )
+    log.warning(
+        "the values are logarithms, but not natural ones (%s): they are converted",
+        chosen.decided_by,
+    )
+    return sp.csr_matrix((x.data * np.float32(chosen.factor), x.indices, x.indptr), shape=x.shape)
+
+
+def check_cells(adata: AnnData, fewest: int = 2) -> None:
+    """Refuse by a :class:`UserError` what no method could make sense of.
+
+    That is fewer than `fewest` cells or no genes; names of cells that repeat; a matrix that looks
+    transposed; cells without any count; and what :func:`check_values` refuses.
+    """
+    if adata.n_obs < fewest or adata.n_vars < 1:
+        raise UserError(
+            f"There are {adata.n_obs} cells and {adata.n_vars} genes: give at least {fewest} cells and 1 gene."
+        )
+    repeated = adata.obs_names[adata.obs_names.duplicated()]
+    if len(repeated):
+        raise UserError(
+            f"{len(repeated)} cells have the name of another (such as {repeated[0]!r}): make them unique, "
+            "for instance by adata.obs_names_make_unique()."
+        )
+    of_genes, of_cells = (
+        names[:200].str.match(_BARCODE).mean() for names in (adata.var_names, adata.obs_names)
+    )
+    if of_genes > 0.5 > of_cells:
+        words = "give data.transpose=true, or adata.T in Python."
+        raise UserError(
+            f"The columns are named like cells (by barcodes), so the matrix is transposed: {words}"
+        )
+    if not is_backed(adata.X):
+        check_values(adata.X.data, adata.uns["kind"])
+        check_totals(_totals(adata), adata.obs_names)
+
+
+def check_totals(totals: np.ndarray, names: pd.Index) -> None:
+    """Refuse cells without any count, given the totals (n,) and names of all."""
+    empty = np.flatnonzero(totals == 0)
+    if len(empty):
+        raise UserError(
+            f"{len(empty)} cells have no counts at all (such as {names[empty[0]]!r}): drop them, "
+            "for instance by scanpy.pp.filter_cells(adata, min_counts=1)."
+        )
+
+
+def check_values(x: np.ndarray, kind: str) -> None:
+    """Refuse values that are missing, infinite, negative, or not whole where `kind` says counts."""
+    if not np.isfinite(x).all():
+        raise UserError(
+            f"{(~np.isfinite(x)).sum()} values are NaN or infinite: replace them, or drop those cells."
+        )
+    if (x < 0).any():
+        raise UserError(
+            f"{(x < 0).sum()} values are negative, as in scaled data: point data.layer at the counts, "
+            "or at log-normalised values (data.layer=raw if they are in adata.raw)."
+        )
+    if kind == "log1p" and x.max(initial=0) > LARGEST_LOG:
+        raise UserError(
+            f"The values are no logarithms, as the largest is {x.max():.4g}: give data.kind=counts or rpkm, or "
+            "point data.layer at the logarithms."
+        )
+    if kind == "counts" and (x != np.floor(x)).any():
+        raise UserError(
+            f"The values are no counts, as they are not whole (such as {x[x != np.floor(x)][0]:.4g}): give "
+            "data.kind=log1p or data.kind=rpkm if they are that, or point data.layer at the counts."
+        )
+
+
+def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
+    there = [name for name in adata.layers if name is not None]  # since anndata 0.13 None is X
+    if (
+        parent := getattr(adata, "_adata_ref", None)
+    ) is not None:  # of a view, whose rows are taken by compiled code
+        _usable(_of(parent, layer, there))
+    x = _of(adata, layer, there)
+    if layer is None and x is None:
+        raise UserError(
+            "The file has no matrix X: name the layer that holds the values by data.layer."
+        )
+    if x is None:
+        there += ["raw"] if adata.raw is not None else []
+        near = nearest(layer or "", there) if there else ": the file has none"
+        raise UserError(f"There is no layer {layer!r}{near}.")
+    return x, adata.raw.var if layer == "raw" and layer not in there else adata.var
+
+
+def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Matrix | None:
+    if layer in layers:
+        return adata.layers[layer]
+    source = adata.raw if layer == "raw" else adata if layer is None else None
+    try:
+        return None if source is None else source.X
+    except (KeyError, AttributeError):  # a backed file without X
+        return None
+
+
+def _types(adata: AnnData, key: str) -> pd.Categorical[str]:
+    """Return the types as words; numbers keep their order."""
+    if key not in adata.obs:
+        if key in adata.var:
+            raise UserError(
+                f"{key!r} describes the genes, so the matrix is transposed: give data.transpose=true."
+            )
+        there = (
+            nearest(key, map(str, adata.obs.columns)) if adata.obs.shape[1] else " (it has none)"
+        )
+        raise UserError(f"There is no column {key!r} in the cells' annotation{there}.")
+    if adata.obs[key].ndim > 1:
+        raise UserError(
+            f"Several columns of the cells' annotation are called {key!r}: rename them."
+        )
+    values = pd.Series(np.asarray(adata.obs[key]))
+    if values.isna().any():
+        raise UserError(
+            f"{values.isna().sum()} cells have no type in {key!r}: drop them, or give data.label_key=null "
+            "to go without types."
+        )
+    if (
+        pd.api.types.is_float_dtype(values)
+        and np.isfinite(values).all()
+        and (values == values.round()).all()
+    ):
+        values = values.astype(int)  # codes that were stored as 1.0, 2.0, ...
+    elif values.dtype == object:
+        values = values.astype(str)
+    return pd.Categorical(
+        values.astype(str), categories=[str(value) for value in sorted(values.unique())]
+    )
+
+
+def _batch_name(obs: pd.DataFrame, cells: AnnData, key: str) -> str:
+    """Return what the column with the samples is called in `cells`, once it is seen that there are some."""
+    if key in obs and (missing := int(np.sum(obs[key].isna().to_numpy()))):
+        raise UserError(
+            f"{missing} cells have no sample in {key!r}: name theirs, or drop these cells."
+        )
+    _types(AnnData(obs=obs), key)  # says what is wrong with a column
+    name = str(cells.obs.columns[obs.columns.get_loc(key)])
+    sizes = cells.obs[name].astype(str).value_counts()
+    if len(sizes) < 2:
+        raise UserError(f"All cells have one value in {key!r}: leave out batch_key.")
+    if (fewest := int(sizes.min())) < FEWEST_OF_BATCH:
+        raise UserError(
+            f"Sample {sizes.index[-1]!r} of {key!r} has {fewest} cells, and {FEWEST_OF_BATCH} are needed: drop it, or "
+            "join it to another."
+        )
+    return name
+
+
+def _totals(adata: AnnData) -> np.ndarray:
+    return np.asarray(adata.X.sum(axis=1)).ravel()
+
+
+def samples_of(adata: AnnData) -> np.ndarray | None:
+    """Return the number (n_cells,) of each cell's sample, or None where none is told."""
+    return adata.obs[BATCH].cat.codes.to_numpy() if BATCH in adata.obs else None
+
+
+def without_labels(adata: AnnData) -> AnnData:
+    """Return what a method may see: the matrix, the names of cells and genes, the kind of values. Nothing else.
+
+    Where a sample of each cell was told, that is ``obs["_batch"]``.
+    """
+    bare = AnnData(X=adata.X)
+    bare.obs_names, bare.var_names = adata.obs_names, adata.var_names
+    bare.uns["kind"] = adata.uns["kind"]
+    if "batch_key" in adata.uns:
+        bare.obs[BATCH] = pd.Categorical(adata.obs[adata.uns["batch_key"]].astype(str).to_numpy())
+    return bare

@@ -1,0 +1,167 @@
+"""Which genes are kept: their moments, summed over bands of cells, and the rules that choose by them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from scipy.stats import rankdata
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+from jojoscl.utils.errors import UserError
+
+
+class Moments:
+    """Mean and variance of each gene, over cells that come in bands.
+
+    seen: cells (n_genes,) that have an entry for the gene. Each sum is taken cell by cell, so the
+    bands do not change its bits, and as scanpy takes it.
+    """
+
+    def __init__(self, n_genes: int) -> None:
+        self.n_cells, self.seen, self._sums = 0, np.zeros(n_genes, np.int64), np.zeros((2, n_genes))
+
+    def add(self, band: sp.csr_matrix, values: np.ndarray) -> None:
+        """Count in the cells of `band`, whose entries have these values (nnz,)."""
+        self.n_cells += band.shape[0]
+        self.seen += np.bincount(band.indices, minlength=band.shape[1])
+        for total, powers in zip(self._sums, (values, values * values), strict=True):
+            np.add.at(total, band.indices, powers.astype(np.float64, copy=False))
+
+    def mean_variance(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return both, (n_genes,), with n - 1 in the variance, as scanpy has it."""
+        mean, square = self._sums / self.n_cells
+        return mean, np.maximum(square - mean**2, 0) * (self.n_cells / (self.n_cells - 1))
+
+
+def varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return which genes (n_genes,) vary, with room for rounding; that none does is a :class:`UserError`."""
+    varies: np.ndarray = variance > 1e-9 * mean**2
+    if not varies.any():
+        raise UserError("No gene is left that varies between cells: give cells that differ.")
+    return varies
+
+
+def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np.ndarray:
+    """Return the indices that scanpy's flavor ``seurat`` chooses (Satija et al., Nat Biotechnol 2015).
+
+    From mean and variance (n_genes,) of normalised values, which scanpy itself takes only from a
+    whole matrix: the largest log dispersions, standardised within 20 bins of the log mean, and
+    those that tie with the last.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dispersion = np.log(np.where(variance > 0, variance / mean, np.nan))
+    of_bin = pd.Series(dispersion).groupby(pd.cut(np.log1p(mean), 20), observed=True)
+    centre, spread = of_bin.transform("mean"), of_bin.transform("std")
+    alone = spread.isna()  # in its bin: the dispersion itself is the spread, and 0 the centre
+    score = ((dispersion - centre.mask(alone, 0)) / spread.mask(alone, centre)).to_numpy()
+    known = np.sort(score[~np.isnan(score)])
+    return np.flatnonzero(score >= known[-min(n_top_genes, len(known))])
+
+
+def robust_v3_genes(
+    bands: Callable[[], Iterable[sp.csr_matrix]],
+    n_genes: int,
+    n_top_genes: int,
+    samples: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the indices of the genes whose counts vary most beyond what their mean lets one expect.
+
+    In the manner of scanpy's flavor ``seurat_v3`` (Stuart et al., Cell 2019), though the genes are
+    others: counts are divided by the standard deviation that the trend of the variances over the
+    means gives, clipped at sqrt(n_cells), and ranked by their variance. The trend is one of medians
+    and not a loess, which fails on sparse genes; it lies too low for the genes with the largest
+    means (about .2 in log10 of the variance), which are therefore favored.
+
+    Parameters
+    ----------
+    bands
+        Gives all counts, in bands of cells, each time it is called.
+    samples
+        Number (n_cells,) of each cell's sample: genes are ranked within each, and the best medians
+        count, as with scanpy's `batch_key`. So a gene that varies only between samples does not
+        count.
+    """
+    if samples is None:
+        order = np.argsort(-robust_v3_scores(bands, n_genes), kind="stable")
+    else:
+        of_each = (samples == sample for sample in np.unique(samples))
+        scores = [
+            robust_v3_scores(partial(_some_rows, bands, inside), n_genes) for inside in of_each
+        ]
+        order = np.argsort(np.median(rankdata(-np.array(scores), axis=1), axis=0), kind="stable")
+    return np.sort(order[:n_top_genes])
+
+
+def _some_rows(
+    bands: Callable[[], Iterable[sp.csr_matrix]], inside: np.ndarray
+) -> Iterator[sp.csr_matrix]:
+    start = 0
+    for band in bands():
+        yield band[np.flatnonzero(inside[start : start + band.shape[0]])]
+        start += band.shape[0]
+
+
+def robust_v3_scores(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int) -> np.ndarray:
+    """Return the variance (n_genes,) of each gene's counts over what its mean lets one expect."""
+    moments = Moments(n_genes)
+    for band in bands():
+        moments.add(band, band.data.astype(np.float64))
+    (mean, variance), n = moments.mean_variance(), moments.n_cells
+    varies = variance > 0
+    sd = np.ones(n_genes)
+    sd[varies] = 10 ** (median_trend(np.log10(mean[varies]), np.log10(variance[varies])) / 2)
+    limit, sums = mean + sd * n**0.5, np.zeros((2, n_genes))
+    for band in bands():
+        x = np.minimum(band.data, limit[band.indices])
+        sums += [np.bincount(band.indices, x**power, n_genes) for power in (1, 2)]
+    return np.where(varies, (sums[1] - 2 * mean * sums[0] + n * mean**2) / ((n - 1) * sd**2), 0)
+
+
+def median_trend(
+    x: np.ndarray, y: np.ndarray, *, n_knots: int = 60, width: float = 0.3, fewest: int = 20
+) -> np.ndarray:
+    """Return a smooth trend of y over x, both (n,), at each x: medians of y within `width` of knots, smoothed.
+
+    Knots are quantiles of x; a median is of at least 2 x `fewest` values where there are so many.
+    """
+    order, knots = np.argsort(x, kind="stable"), np.quantile(x, np.linspace(0, 1, n_knots))
+    x_sorted, y_sorted = x[order], y[order]
+    low = np.minimum(np.searchsorted(x_sorted, knots - width), len(x) - fewest).clip(min=0)
+    high = np.maximum(np.searchsorted(x_sorted, knots + width), low + fewest)
+    medians = np.array([np.median(y_sorted[a:b]) for a, b in zip(low, high, strict=True)])
+    weights = np.exp(-0.5 * ((knots[:, None] - knots) / (width / 2)) ** 2)
+    return np.interp(x, knots, weights @ medians / weights.sum(1))
+
+
+def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:
+    """Return the indices of the genes that scanpy chooses by another flavor, from all of a matrix.
+
+    Where rare genes stop the loess of ``seurat_v3`` those in fewer than 3 cells are left out, as in
+    Seurat's tutorials.
+    """
+    import scanpy as sc  # slow to import: not before it is needed
+
+    if (
+        flavor == "seurat_v3" and (mean_variance_axis(x, axis=0)[1] > 0).sum() < 4
+    ):  # its regression would crash
+        raise UserError(f"hvg_flavor={flavor} fails on fewer than 4 genes that vary: take another.")
+    cells = AnnData(X=x)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scanpy's advice is of no use here
+            sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, flavor=flavor)
+    except ValueError as error:  # too few genes for its bins, or for its regression
+        common = np.flatnonzero(x.getnnz(axis=0) >= 3)
+        if flavor == "seurat_v3" and len(common) < x.shape[1]:
+            return np.asarray(common[scanpy_genes(x[:, common], n_top_genes, flavor)])
+        why = "too few or too sparse for it"
+        raise UserError(
+            f"hvg_flavor={flavor} fails on these cells, {why}: take another."
+        ) from error
+    return np.flatnonzero(cells.var["highly_variable"].to_numpy())

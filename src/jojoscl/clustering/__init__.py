@@ -1,1 +1,0 @@
-"""From an embedding to labels, and from labels to scores."""

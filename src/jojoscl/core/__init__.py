@@ -1,0 +1,1 @@
+"""The method: positives, contrast, shrinkage and consensus."""

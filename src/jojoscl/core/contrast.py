@@ -1,0 +1,82 @@
+"""Shrinkage contrast in closed form: a linear encoder that spreads cells and keeps neighbors together.
+
+===========  =========================================================================================
+z_i          scores of cell i on D principal components
+(i, j)       a positive pair: cell i and one of its neighbors, with weight w_ij
+T            variance of all cells, sum_i z_i z_i' / n
+W            variance between positives, sum w_ij (z_i - z_j) (z_i - z_j)' / (2 sum w_ij)
+u_k          axes with T u_k = lambda_k W u_k and u_k' W u_k = 1, the largest lambda_k first
+h_ik         b'_k u_k' z_i, the embedding; b'_k is the shrinkage below
+===========  =========================================================================================
+
+A contrastive loss pulls positives together and pushes other cells apart. Among linear encoders the
+one that makes the variance of all cells largest for a given variance between positives is this
+eigenproblem (the same as Fisher's, with pairs in place of classes; Wiskott & Sejnowski, Neural
+Comput 2002, for neighbors in time).
+
+What neighbors do not share is noise. In the units of u_k its variance is sigma2 = 1, and lambda_k =
+sigma2 + tau2_k, so SURE's weight on the mean is b_k = sigma2 / (sigma2 + tau2_k) = 1 / lambda_k
+(form (B) of :mod:`.shrinkage`, its minimiser), and each component is multiplied by b'_k = 1 - 1 /
+lambda_k: no component that neighbors do not share stays.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg import eigh
+
+
+class Contrast(NamedTuple):
+    """Axes (D, d) of the encoder and its ratios lambda_k (d,), the largest first."""
+
+    axes: np.ndarray
+    ratio: np.ndarray
+
+    @property
+    def shrinkage(self) -> np.ndarray:
+        """1 - 1 / lambda_k (d,), in [0, 1]; all 1 where that leaves nothing, as for very few cells."""
+        kept = np.maximum(1 - 1 / np.maximum(self.ratio, 1e-12), 0)
+        return kept if kept.any() else np.ones_like(kept)
+
+    def encoder(self, *, shrink: bool = True) -> np.ndarray:
+        """Return what centred scores (n, D) are multiplied by, (D, d) float32."""
+        return np.asarray(self.axes * self.shrinkage if shrink else self.axes, dtype=np.float32)
+
+
+def no_contrast(n_components: int, n_dims: int) -> Contrast:
+    """Return the encoder that takes the first components as they are: without noise nothing is shrunk."""
+    n_dims = min(n_dims, n_components)
+    return Contrast(np.eye(n_components, n_dims), np.full(n_dims, np.inf))
+
+
+def pair_variance(z: np.ndarray, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return W (D, D), the weighted variance of z (n, D) between the pairs i, j (m,); 0 where there are none."""
+    z, n = z.astype(np.float64), len(z)
+    pairs = sp.csr_matrix((weights.astype(np.float64), (i, j)), shape=(n, n))
+    pairs = pairs + pairs.T
+    laplacian = sp.diags(np.asarray(pairs.sum(1)).ravel()) - pairs
+    return z.T @ (laplacian @ z) / max(2 * weights.sum(), 1e-12)
+
+
+def linear_contrast(z: np.ndarray, within: np.ndarray, *, n_dims: int, ridge: float) -> Contrast:
+    """Return the encoder of centred scores z (n, D) for the variance `within` (D, D) between positives.
+
+    Parameters
+    ----------
+    n_dims
+        Axes at most.
+    ridge
+        This share of the mean variance between positives is added to each direction, so that a
+        direction in which positives happen to agree is not trusted without limit.
+    """
+    noise = within + max(ridge * np.trace(within) / len(within), 1e-12) * np.eye(len(within))
+    ratio, axes = eigh(z.T.astype(np.float64) @ z / len(z), noise)
+    order = np.argsort(-ratio, kind="stable")[:n_dims]
+    axes = axes[:, order]
+    signs = np.sign(
+        axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])]
+    )  # an eigenvector has no sign of its own
+    return Contrast(axes * signs, ratio[order])

@@ -1,0 +1,80 @@
+"""From embeddings to clusters."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import numpy as np
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import pairwise_distances_argmin
+from sklearn.metrics.cluster import contingency_matrix
+from threadpoolctl import ThreadpoolController
+
+_BATCHES_ABOVE = 50_000  # cells
+
+
+def kmeans(
+    x: np.ndarray,
+    n_clusters: int,
+    *,
+    seed: int,
+    start: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    n_init: int = 10,
+    init: str = "k-means++",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return K-means of x (n, d): labels (n,) int64 and centroids (K, d). `start` (K, d) warm-starts a single run.
+
+    A row counts `weights` (n,) times. Above 50,000 cells by random batches of them (Sculley, WWW
+    2010). There are fewer clusters where fewer rows differ.
+    """
+    begin = {"init": start, "n_init": 1} if start is not None else {"init": init, "n_init": n_init}
+    begin |= {"n_clusters": n_clusters, "random_state": seed}
+    model = (
+        KMeans(**begin) if len(x) <= _BATCHES_ABOVE else MiniBatchKMeans(batch_size=4096, **begin)
+    )
+    # Threads add up in the order they finish: with one, the same seed gives the same bits.
+    with _threadpools().limit(limits=1, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # what it says of rows that are equal is told above
+        fitted = model.fit(x, sample_weight=weights)
+    return fitted.labels_.astype(np.int64), fitted.cluster_centers_
+
+
+@functools.lru_cache(maxsize=1)
+def _threadpools() -> ThreadpoolController:
+    """Those of the libraries that are loaded; to look for them takes longer than K-means of a batch."""
+    return ThreadpoolController()
+
+
+def assign(
+    outputs: dict[str, np.ndarray], on: str, n_clusters: int, *, seed: int, n_init: int
+) -> np.ndarray:
+    """Return final clusters (n,): K-means on "h" or "z", or the most likely one of the "cluster_head"."""
+    if on == "cluster_head":
+        return outputs[on].argmax(1)
+    return kmeans(outputs[on], n_clusters, seed=seed, n_init=n_init)[0]
+
+
+def spread(
+    x: np.ndarray, sample: np.ndarray, labels: np.ndarray, confidence: np.ndarray, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels (n,) and confidence (n,) of all rows of x (n, d), given those of `sample` (m,), which stay.
+
+    Each other row takes the most frequent label, and the mean confidence, of the nearest of up to
+    1,000 small clusters of the sample.
+    """
+    if len(sample) == len(x):
+        return labels, confidence
+    n_micro = max(len(np.unique(labels)), min(1000, len(sample) // 5))
+    micro, centroids = kmeans(x[sample], n_micro, seed=seed, n_init=1)
+    votes = contingency_matrix(micro, labels)
+    occupied, names = np.unique(micro), np.unique(labels)
+    trust = np.bincount(micro, confidence)[occupied] / np.bincount(micro)[occupied]
+    nearest = pairwise_distances_argmin(x, centroids[occupied].astype(x.dtype))
+    all_labels, all_confidence = names[votes.argmax(1)][nearest], trust[nearest].astype(np.float32)
+    all_labels[sample], all_confidence[sample] = labels, confidence
+    return all_labels, all_confidence

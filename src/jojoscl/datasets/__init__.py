@@ -1,0 +1,1 @@
+"""Files, public sets, simulation and corruption."""

@@ -1,0 +1,141 @@
+"""The catalogue: each public dataset is one file ``conf/data/NAME.yaml``, whose `about` is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from anndata import AnnData
+
+from jojoscl.cells.checks import LABELS, _totals
+from jojoscl.datasets.download import RemoteFile
+from jojoscl.datasets.rda import read_rda
+from jojoscl.datasets.readers import read_h5
+from jojoscl.datasets.tables import read_table
+from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.files import conf_dir
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to have a dataset.
+
+    `read` makes the cells from the paths of `files`; `label_key` is the column with the types, or
+    several that make one label, joined by ``_``. Of a label only what stands before `label_end` is
+    kept. Cells of the type `without` are left out, and those that have another value than in
+    `only`, a value for each column; so are genes whose names begin with `without_genes`. `n_cells`,
+    `n_genes` and `n_types` remain.
+    """
+
+    files: tuple[RemoteFile, ...]
+    read: Callable[..., AnnData]
+    label_key: str | Sequence[str]
+    n_cells: int
+    n_genes: int
+    n_types: int
+    without: str | None = None
+    label_end: str | None = None
+    only: Mapping[str, str] = field(default_factory=dict)
+    without_genes: str | None = None
+
+    def cells(self, paths: Sequence[Path]) -> AnnData:
+        """Read the cells and genes that remain; obs has the types alone. Cells without any count are dropped."""
+        adata = self.read(*paths)
+        adata.obs_names_make_unique()
+        keys = [self.label_key] if isinstance(self.label_key, str) else list(self.label_key)
+        for key in (*keys, *self.only):
+            if key not in adata.obs:
+                raise UserError(
+                    f"{paths[0]}: its cells have no column {key!r}{nearest(key, map(str, adata.obs))}."
+                )
+        keep = adata.obs[keys].notna().all(axis=1)
+        for key, value in self.only.items():
+            keep &= adata.obs[key].eq(value)
+        labels = adata.obs[keys[0]]
+        for key in keys[1:]:
+            labels = labels.astype(str).str.cat(adata.obs[key].astype(str), sep="_")
+        if self.label_end is not None:
+            labels = labels.str.partition(self.label_end)[0]
+        adata.obs = labels.to_frame(LABELS)
+        adata = adata[:, ~adata.var_names.str.startswith(self.without_genes or "\0")]
+        return adata[
+            (keep & labels.ne(self.without or "")).to_numpy() & (_totals(adata) > 0)
+        ].copy()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A dataset; its first variant is the default. kind: what its values are; doubt: what a reader must know."""
+
+    summary: str
+    source: str
+    variants: dict[str, Variant]
+    kind: str = "counts"
+    doubt: str = ""
+
+
+def _read_geo(data: Path, metadata: Path) -> AnnData:
+    return read_table(data, metadata=metadata, transpose=True)
+
+
+def _read_pbmc68k() -> AnnData:
+    import scanpy as sc  # slow to import, and needed only here
+
+    adata = sc.datasets.pbmc68k_reduced()  # X is scaled; raw holds what it was scaled from
+    return AnnData(X=adata.raw.X, obs=adata.obs[["bulk_labels"]], var=adata.raw.var[[]])
+
+
+READERS: dict[str, Callable[..., AnnData]] = {
+    "h5": read_h5, "rda": read_rda, "table": read_table, "geo": _read_geo, "scanpy": _read_pbmc68k,
+}  # fmt: skip
+
+
+def _entry(
+    variants: dict[str, dict[str, Any]],
+    files: Sequence[dict[str, str]] = (),
+    *,
+    reader: str,
+    label_key: str | Sequence[str],
+    layout: Mapping[str, str | bool] | None = None,
+    **more: str,
+) -> Entry:
+    """Return the entry of an `about`; its `layout` tells the reader what is where in the files."""
+    read = partial(READERS[reader], **(layout or {}))
+    made = {}
+    for name, own in variants.items():
+        remote = tuple(RemoteFile(**file) for file in own.pop("files", files))
+        made[name] = Variant(remote, read, label_key, **own)
+    return Entry(variants=made, **more)
+
+
+def _catalog() -> dict[str, Entry]:
+    """Return an entry for each file that names the variants of a dataset."""
+    found = {
+        path.stem: yaml.safe_load(path.read_text("utf-8"))
+        for path in sorted((conf_dir() / "data").glob("*.yaml"))
+    }
+    return {name: _entry(**given["about"]) for name, given in found.items() if "about" in given}
+
+
+CATALOG = _catalog()
+ALIASES = {"mouse": "baron_mouse"}
+"""Other names by which a dataset may be asked for: the paper's 'Mouse'."""
+
+
+def find(name: str, variant: str | None = None) -> tuple[str, Entry, str]:
+    """Return the catalogue's name, entry and variant for what was asked; no variant means the first.
+
+    A :class:`UserError` says that there is none, and which name is near.
+    """
+    name = ALIASES.get(name, name)
+    if name not in CATALOG:
+        raise UserError(f"There is no dataset {name!r}{nearest(name, CATALOG)}.")
+    variants = CATALOG[name].variants
+    chosen = variant or next(iter(variants))
+    if chosen not in variants:
+        raise UserError(f"Dataset {name} has no variant {chosen!r}{nearest(chosen, variants)}.")
+    return name, CATALOG[name], chosen

@@ -1,0 +1,208 @@
+"""Datasets by name or by file, as an AnnData that has been looked at.
+
+X is float32 CSR, cells x genes; ``obs["cell_type"]`` holds the annotated types when they are known
+(categorical); ``uns`` holds `kind` (``counts``, ``rpkm`` or ``log1p``), `kind_decided_by`, `name`
+and `variant`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+from anndata import AnnData
+
+from jojoscl.cells.checks import LABELS, as_cells
+from jojoscl.cells.kind import KINDS
+from jojoscl.datasets.catalog import find
+from jojoscl.datasets.download import content, data_root, fetch, stamp
+from jojoscl.datasets.readers import open_backed, read_file
+from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.settings import IRRELEVANT, Settings, setting
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class CatalogDataset(Settings):
+    """A dataset of the catalogue, :data:`~jojoscl.datasets.catalog.CATALOG`."""
+
+    name: str = setting("pbmc68k_reduced", "A name of the catalogue; 'mouse' is baron_mouse.")
+    variant: str | None = setting(
+        None, "One of its variants; None is the first.", neutral=IRRELEVANT
+    )
+    root: str | Path | None = setting(
+        None,
+        "Folder of the files; None is JOJOSCL_DATA_ROOT, else the user's cache.",
+        neutral=IRRELEVANT,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        find(self.name, self.variant)  # a wrong name is reported at once
+
+    def load(self) -> AnnData:
+        """Find or download the files, and read them. Cells without any count are dropped."""
+        name, entry, variant = find(self.name, self.variant)
+        chosen = entry.variants[variant]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names of genes that are not unique yet
+            adata = chosen.cells([fetch(file, data_root(self.root)) for file in chosen.files])
+        cells = as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
+        cells.uns["kind_decided_by"] = "catalogue"
+        return cells
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return what tells these cells from others: the variant, and the checksum of each file, where there is one."""
+        _, entry, variant = find(self.name, self.variant)
+        root = data_root(self.root)
+        sums = {
+            file.name: content(file, root / file.name) for file in entry.variants[variant].files
+        }
+        return {"variant": variant, **{name: value for name, value in sums.items() if value}}
+
+
+@dataclass(kw_only=True)
+class FileDataset(Settings):
+    """A file of yours: h5ad, or any format of :func:`~jojoscl.datasets.readers.read_file`."""
+
+    name: str = setting("h5ad", "What the results call it.")
+    path: str | Path | None = setting(None, "The file; must be given.", neutral=IRRELEVANT)
+    layer: str | None = setting(None, "Where the values are; None is X, 'raw' is adata.raw.")
+    label_key: str | None = setting(
+        None, "Column of obs with the types; None goes without types and scores."
+    )
+    batch_key: str | None = setting(
+        None,
+        "Column of obs that tells samples apart, whose differences should not make clusters.",
+        neutral=None,
+    )
+    kind: str = setting("auto", "What the values are; 'auto' looks.", values=("auto", *KINDS))
+    metadata: str | Path | None = setting(
+        None, "A table with a row for each cell.", neutral=IRRELEVANT
+    )
+    transpose: bool = setting(False, "Whether the file is genes x cells.")
+    backed: bool = setting(
+        False, "Whether the matrix stays in its file (h5ad, h5, zarr), to save memory."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backed and (self.metadata is not None or self.transpose):
+            raise UserError(
+                "data.backed=true goes with neither metadata nor transpose: write the cells as h5ad."
+            )
+
+    def load(self) -> AnnData:
+        """Read the file and check what it holds."""
+        if self.path is None:
+            raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
+        path = Path(self.path).expanduser()
+        metadata = None if self.metadata is None else Path(self.metadata).expanduser()
+        if self.backed:
+            adata = open_backed(path, layer=self.layer)
+        else:
+            key, turn = self.label_key, self.transpose
+            adata = read_file(
+                path, layer=self.layer, metadata=metadata, label_key=key, transpose=turn
+            )
+        return as_cells(
+            adata,
+            label_key=self.label_key,
+            batch_key=self.batch_key,
+            kind=self.kind,
+            name=self.name,
+        )
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return the :func:`~jojoscl.datasets.download.stamp` of each file that is there."""
+        paths = {"path": self.path, "metadata": self.metadata}
+        stamps = {
+            name: stamp(Path(path).expanduser()) for name, path in paths.items() if path is not None
+        }
+        return {name: value for name, value in stamps.items() if value}
+
+
+@dataclass(kw_only=True)
+class FolderDataset(FileDataset, label_key="cell_type"):
+    """One file of a folder of labelled cells, called by its name; a sweep goes through them."""
+
+    folder: str | Path | None = setting(None, "The folder; must be given.", neutral=IRRELEVANT)
+    kinds: dict[str, str] | None = setting(
+        None,
+        "What the values of single files are, such as {yan: rpkm}; `kind` for the others.",
+        neutral=IRRELEVANT,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for kind in (self.kinds or {}).values():
+            if kind not in ("auto", *KINDS):
+                raise UserError(
+                    f"data.kinds has no value {kind!r}{nearest(str(kind), ('auto', *KINDS))}."
+                )
+        self.kind = (self.kinds or {}).get(self.name, self.kind)
+
+    def load(self) -> AnnData:
+        """Read the file and check what it holds."""
+        if self.path is None:
+            raise UserError(
+                "A folder is run file by file: jojoscl -m experiment=collection data.folder=/path/to/it."
+            )
+        return super().load()
+
+
+def labelled_files(folder: Path, label_key: str) -> list[Path]:
+    """Return the h5ad files of a folder that have types in ``obs[label_key]``, by name; others are told in the log.
+
+    A file that cannot be read stays: its run says what is wrong with it.
+
+    Raises
+    ------
+    UserError
+        There is no such folder, no h5ad in it, or none with types.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: name one by data.folder=/path/to/folder.")
+    files = sorted(path for path in folder.glob("*.h5ad") if not path.name.startswith("."))
+    if not files:
+        raise UserError(
+            f"{folder} holds no h5ad: name another folder by data.folder=, or write your cells there."
+        )
+    labelled = [path for path in files if _may_have_types(path, label_key)]
+    if not labelled:
+        raise UserError(
+            f"No h5ad of {folder} has types in obs[{label_key!r}]: name their column by data.label_key=."
+        )
+    for path in files:
+        if path not in labelled:
+            log.warning("%s has no types in obs[%r]: it is left out", path, label_key)
+    return labelled
+
+
+def _may_have_types(path: Path, label_key: str) -> bool:
+    try:
+        with h5py.File(path) as file:
+            return isinstance(file["obs"], h5py.Dataset) or label_key in file["obs"]
+    except (OSError, KeyError):
+        return True
+
+
+def load_dataset(
+    name: str, root: str | os.PathLike[str] | None = None, variant: str | None = None
+) -> AnnData:
+    """Load a dataset of the catalogue; its types are in ``obs["cell_type"]``.
+
+    Examples
+    --------
+    >>> adata = load_dataset("pbmc68k_reduced")
+    >>> adata.shape
+    (700, 765)
+    """
+    return CatalogDataset(
+        name=name, variant=variant, root=None if root is None else str(root)
+    ).load()

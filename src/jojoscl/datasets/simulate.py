@@ -1,0 +1,172 @@
+"""Simulated cells with a known truth: zero-inflated negative binomial counts, types of uneven size.
+
+The count of gene j in cell i of type k is 0 with probability `dropout`, else negative binomial with
+mean mu_ij = l_i p_kj and variance mu_ij + dispersion mu_ij^2. The library size l_i is log-normal;
+the profile p_k is a log-normal base that all types share, times a log-normal fold change for the
+markers of type k, scaled to sum 1.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from jojoscl.cells.matrix import stack_rows
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings, setting
+
+BAND_VALUES = 1 << 22  # counts are drawn in dense bands of about four million
+
+
+@dataclass(kw_only=True)
+class SimulatedDataset(Settings):
+    """Cells drawn from a zero-inflated negative binomial model; the same seed gives the same cells on any machine."""
+
+    name: str = setting(
+        "simulated", "Starts with 'simulated', so that no result passes for one on real cells."
+    )
+    n_cells: int = setting(1000, "Number of cells.", low=2)
+    n_genes: int = setting(1000, "Number of genes.", low=1)
+    n_types: int = setting(6, "Number of types.", low=1)
+    type_sizes: list[float] | None = setting(
+        None, "Relative sizes of the types, such as [5, 3, 1]; None draws them."
+    )
+    concentration: float = setting(
+        2.0, "Of the sizes' Dirichlet distribution; larger is more even.", low=0.01
+    )
+    library_size: float = setting(1500.0, "Median of the counts of a cell, before dropout.", low=1)
+    library_sd: float = setting(0.4, "Standard deviation of its logarithm.", low=0)
+    dispersion: float = setting(
+        0.5, "Of the negative binomial: variance = mean + dispersion mean^2.", low=0
+    )
+    dropout: float = setting(0.1, "Probability that a count is lost.", low=0, high=0.999)
+    marker_fraction: float = setting(0.1, "Share of the genes that mark a type.", low=0, high=1)
+    fold_change_sd: float = setting(
+        1.0, "Standard deviation of the logarithm of the markers' fold change.", low=0
+    )
+    seed: int = setting(0, "Seed of the cells; the run's seed is another.", low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.name.startswith("simulated"):
+            raise UserError(
+                f"Simulated data cannot be called {self.name!r}: start the name with 'simulated'."
+            )
+
+    def load(self) -> AnnData:
+        """Draw the cells: X (n_cells, n_genes) CSR float32, ``obs["cell_type"]``, ``obs["library_size"]``.
+
+        The truth is in ``uns["simulated"]``: `profiles` (n_types, n_genes), `dispersion`,
+        `dropout`. A cell that would have no count at all gets one, on a gene drawn from its
+        profile.
+        """
+        rng = np.random.default_rng(self.seed)
+        types = self._types(rng)
+        profiles = self._profiles(rng)
+        library = self.library_size * np.exp(self.library_sd * rng.standard_normal(self.n_cells))
+        words = pd.Index([f"type{k + 1}" for k in range(self.n_types)])
+        notes = {
+            "cell_type": pd.Categorical.from_codes(types, categories=words),
+            "library_size": library,
+        }
+        obs = pd.DataFrame(notes, index=[f"cell{i}" for i in range(self.n_cells)])
+        var = pd.DataFrame(index=[f"gene{j}" for j in range(self.n_genes)])
+        truth = {"profiles": profiles, "dispersion": self.dispersion, "dropout": self.dropout}
+        uns = {
+            "kind": "counts",
+            "kind_decided_by": "simulation",
+            "name": self.name,
+            "variant": "default",
+        }
+        return AnnData(
+            self._counts(types, library, profiles), obs=obs, var=var, uns=uns | {"simulated": truth}
+        )
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return nothing: the settings say all."""
+        return {}
+
+    def _types(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the type of each cell, (n_cells,), in random order; each type has at least one cell."""
+        sizes = rng.dirichlet(np.full(self.n_types, self.concentration))
+        if self.type_sizes is not None:
+            sizes = np.asarray(self.type_sizes, float)
+        if len(sizes) != self.n_types or (sizes < 0).any() or not sizes.sum() > 0:
+            raise UserError(
+                f"type_sizes must be {self.n_types} numbers that are not negative, one for each type."
+            )
+        if self.n_types > self.n_cells:
+            raise UserError(
+                f"{self.n_types} types need at least as many cells: raise n_cells above {self.n_cells}."
+            )
+        ideal = np.maximum(sizes / sizes.sum() * self.n_cells, 1.0)
+        counts = np.floor(ideal).astype(int)
+        while (
+            excess := counts.sum() - self.n_cells
+        ) != 0:  # small types were raised to 1, or fractions are left
+            index = (
+                np.argmax(counts - ideal + (counts > 1) * self.n_cells)
+                if excess > 0
+                else np.argmax(ideal - counts)
+            )
+            counts[index] -= np.sign(excess)
+        return rng.permutation(np.repeat(np.arange(self.n_types), counts))
+
+    def _profiles(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the expected share of each gene in each type, (n_types, n_genes); each row sums to 1."""
+        base = np.exp(rng.standard_normal(self.n_genes))
+        markers = rng.random((self.n_types, self.n_genes)) < self.marker_fraction
+        folds = np.exp(self.fold_change_sd * rng.standard_normal((self.n_types, self.n_genes)))
+        profiles = base * np.where(markers, folds, 1.0)
+        return np.asarray(profiles / profiles.sum(axis=1, keepdims=True))
+
+    def _counts(
+        self, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
+    ) -> sp.csr_matrix:
+        """Draw bands of rows, each with a generator of its own, so that they can be drawn side by side."""
+        step = max(1, BAND_VALUES // self.n_genes)
+        starts = range(0, self.n_cells, step)
+        seeds = np.random.SeedSequence(self.seed).spawn(len(starts))
+
+        def band(start: int, seed: np.random.SeedSequence) -> sp.csr_matrix:
+            rows = slice(start, start + step)
+            return self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            return stack_rows(pool.map(band, starts, seeds))
+
+    def draw(
+        self, rng: np.random.Generator, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
+    ) -> sp.csr_matrix:
+        """Draw counts of cells of these types (n,) and library sizes (n,), given profiles (n_types, n_genes)."""
+        rate = profiles.astype(np.float32)[types] * library[:, None].astype(np.float32)
+        if self.dispersion > 0:  # a negative binomial is a Poisson with a gamma rate
+            rate *= rng.standard_gamma(
+                1 / self.dispersion, rate.shape, dtype=np.float32
+            ) * np.float32(self.dispersion)
+        if self.dropout > 0:
+            rate[rng.random(rate.shape, dtype=np.float32) < self.dropout] = 0.0
+        counts = rng.poisson(rate)
+        for i in np.flatnonzero(counts.sum(axis=1) == 0):
+            counts[i, rng.choice(self.n_genes, p=profiles[types[i]])] = 1
+        return sp.csr_matrix(counts, dtype=np.float32)
+
+
+def simulate(
+    n_cells: int = 1000, n_genes: int = 1000, n_types: int = 6, **settings: object
+) -> AnnData:
+    """Draw cells; `settings` are those of :class:`SimulatedDataset`.
+
+    Examples
+    --------
+    >>> simulate(100, 50, 3, dropout=0.5, seed=1).shape
+    (100, 50)
+    """
+    sizes = {"n_cells": n_cells, "n_genes": n_genes, "n_types": n_types}
+    return SimulatedDataset.of(sizes | settings).load()

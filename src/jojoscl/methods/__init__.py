@@ -1,1 +1,0 @@
-"""One file or folder for each choice of `method=`."""

@@ -1,1 +1,0 @@
-"""The mathematics: tensors and arrays only."""

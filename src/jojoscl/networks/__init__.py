@@ -1,0 +1,1 @@
+"""Lightning lives here only: modules, their training, and methods that train."""

@@ -1,0 +1,111 @@
+"""Contrastive-sc: gene masking only, no head, no momentum (Ciortan & Defrance, BMC Bioinformatics 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from anndata import AnnData
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from jojoscl.cells.preprocess import Preprocess
+from jojoscl.core.interface import (
+    MethodSettings,
+    Result,
+    check_n_clusters,
+    earlier,
+    isolated_and_timed,
+)
+from jojoscl.core.kmeans import assign
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.distributed import gather
+from jojoscl.networks.fit import fit
+from jojoscl.networks.isolation import weights_from
+from jojoscl.networks.layers import Encoder
+from jojoscl.networks.losses import nt_xent
+from jojoscl.networks.module import SeededModule
+from jojoscl.networks.settings import Run
+from jojoscl.networks.views import random_view
+from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.settings import setting
+
+
+class ContrastiveSCModule(SeededModule):
+    """One encoder that sees each batch twice, each time with other genes masked."""
+
+    splits_batches = True
+
+    def __init__(self, settings: ContrastiveSC, n_genes: int, *, seed: int) -> None:
+        super().__init__()
+        self.keep(settings, n_genes=n_genes, seed=seed)
+        self.settings, self.seed = settings, seed
+        with weights_from(seed):
+            self.encoder = Encoder([n_genes, *settings.encoder_dims], plain_last=True)
+            for layer in self.encoder:
+                if isinstance(layer, nn.Linear):
+                    nn.init.xavier_uniform_(layer.weight)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"h": self.encoder(x)}
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        x = batch[0]
+        z_a, z_b = (
+            self.encoder(random_view(x, self.settings.mask_rate, 0.0, self.generator))
+            for _ in range(2)
+        )
+        loss = nt_xent(gather(z_a), gather(z_b), self.settings.temperature)
+        self.record(batch_idx, loss=loss)
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.settings.lr, fused=True)
+        return [optimizer], [
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.settings.lr_period)
+        ]
+
+
+@dataclass(kw_only=True)
+class ContrastiveSC(MethodSettings):
+    """Contrastive-sc with K-means on the embedding."""
+
+    name: str = setting("contrastive_sc", "What the results call it.")
+    preprocess: Preprocess = setting(
+        Preprocess(n_top_genes=500), "From counts to what the network sees."
+    )
+    encoder_dims: list[int] = setting(
+        [200, 40, 60], "Widths of the encoder's layers, the last plain.", low=1
+    )
+    mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
+    temperature: float = setting(0.07, "Temperature of the contrast.", low=1e-3)
+    epochs: int = setting(30, "Epochs of the training.", low=1)
+    batch_size: int = setting(200, "Cells in a batch, of all devices together.", low=2)
+    lr: float = setting(0.4, "Learning rate of Adam at the start.", low=0)
+    lr_period: int = setting(500, "Half period of the cosine in epochs.", low=1)
+    kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
+
+    @isolated_and_timed
+    def fit_predict(
+        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
+    ) -> Result:
+        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
+        run = run or Run()
+        k = check_n_clusters(n_clusters, adata.n_obs)
+        watch = Stopwatch()
+        cells = self.preprocess(adata, run.cache)
+        watch.lap("preprocess")
+
+        data = CellDataModule(cells.X, batch_size=self.batch_size, seed=seed)
+        module = self.module(cells.n_vars, seed=seed)
+        history = fit(module, data, run, max_epochs=run.trainer.max_epochs or self.epochs)
+        watch.lap("train")
+        outputs = data.embed(module)
+        labels = assign(outputs, "h", k, seed=seed, n_init=self.kmeans_starts)
+        watch.lap("assign")
+        seconds = watch.seconds | earlier(history)
+        return Result(labels, outputs["h"], seconds, {"epochs": len(history.rows)}, history.rows)
+
+    def module(self, n_genes: int, *, seed: int) -> ContrastiveSCModule:
+        """Return the LightningModule with these settings."""
+        return ContrastiveSCModule(self, n_genes, seed=seed)

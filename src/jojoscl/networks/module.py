@@ -1,0 +1,92 @@
+"""What all LightningModules here share: seeded generators, mean losses, the momentum update."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from jojoscl.networks.layers import momentum_update
+from jojoscl.networks.settings import State
+from jojoscl.utils.devices import sent
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.seeding import derived_seed
+from jojoscl.utils.settings import Settings
+
+
+class SeededModule(L.LightningModule):
+    """A LightningModule with a random generator renewed every epoch, and losses logged once an epoch.
+
+    A subclass sets `seed`, draws from `generator` on its own device, and calls :meth:`record` in
+    each step.
+    """
+
+    seed: int
+    splits_batches = (
+        False  # whether its losses are those of the whole batch where several processes share it
+    )
+    rate = "lr"  # the setting that is too large where training diverges
+    generator: torch.Generator
+    _sums: Tensor
+
+    def keep(self, settings: Settings, **more: int) -> None:
+        """Keep `settings` and `more` as plain values in checkpoints, where they are compared with a later call's."""
+        self.save_hyperparameters(dataclasses.asdict(settings) | more)
+
+    def on_train_epoch_start(self) -> None:
+        self.generator = torch.Generator(self.device)
+        self.generator.manual_seed(derived_seed(self.seed, self.current_epoch, self.global_rank))
+
+    def transfer_batch_to_device(
+        self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
+    ) -> tuple[Tensor, ...]:
+        return tuple(sent(part, device) for part in batch)
+
+    def record(self, batch_idx: int, **losses: Tensor) -> None:
+        """Add losses (scalars) to the epoch's means. Lightning's own means cost a tenth of a step on a CPU."""
+        values = torch.stack(list(losses.values())).detach()
+        self._sums = values if batch_idx == 0 else self._sums + values
+        if self.trainer.is_last_batch:
+            means = self._sums / (batch_idx + 1)
+            self.check_finite(means)
+            self.log_dict(
+                dict(zip(losses, means, strict=True)),
+                on_step=False, on_epoch=True, batch_size=1, logger=False, sync_dist=True,
+            )  # fmt: skip
+
+    def check_finite(self, x: Tensor) -> None:
+        """Raise a :class:`UserError` where x (..., d) is not finite, or too long for its distances to be."""
+        if not x.square().sum(-1).isfinite().all():
+            raise UserError(
+                f"The training diverged, its numbers are no longer finite: lower {self.rate}, "
+                f"which is {self.hparams[self.rate]:g}, or the weights of the losses."
+            )
+
+
+class MomentumModule(SeededModule):
+    """A module with `query` and `key`, the running mean of its weights (He et al. 2020), updated once a step."""
+
+    query: nn.Module
+    key: nn.Module
+    momentum: float
+    max_epochs: int
+    splits_batches = True
+    updates = 0
+    two_views: Callable[[Tensor], dict[str, Tensor]]
+    views: tuple[Tensor, Tensor, Tensor] | None = (
+        None  # of the last batch: two embeddings (B, P) and the cells' index
+    )
+
+    def on_train_batch_end(self, *args: object) -> None:
+        if self.global_step > self.updates:  # not after batches that only accumulate gradients
+            momentum_update(self.key, self.query, self.momentum)
+            self.updates = self.global_step
+
+    def on_save_checkpoint(self, checkpoint: State) -> None:
+        checkpoint["momentum_updates"] = self.updates
+
+    def on_load_checkpoint(self, checkpoint: State) -> None:
+        self.updates = checkpoint["momentum_updates"]

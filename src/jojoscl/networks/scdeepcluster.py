@@ -1,0 +1,69 @@
+"""scDeepCluster: ZINB autoencoder, sharpened Student-t assignment (Tian et al., Nat Mach Intell 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from jojoscl.networks.zinb import ZINBAutoencoder, ZINBClustering, squared_distances
+from jojoscl.utils.settings import setting
+
+
+def student_t_assignment(z: Tensor, centroids: Tensor) -> Tensor:
+    """Return q_ik proportional to 1 / (1 + ||z_i - mu_k||^2), rows sum to 1: (n, K) of z (n, d), mu (K, d)."""
+    kernel = 1 / (1 + squared_distances(z, centroids))
+    return kernel / kernel.sum(1, keepdim=True)
+
+
+def target_distribution(q: Tensor) -> Tensor:
+    """Return p_ik proportional to q_ik^2 / sum_j q_jk, rows sum to 1: surer than q, fair to small clusters."""
+    weight = q.square() / q.sum(0)
+    return weight / weight.sum(1, keepdim=True)
+
+
+class ScDeepClusterModule(ZINBAutoencoder):
+    """Adds gamma KL(p || q); p is renewed from all cells at every epoch."""
+
+    settings: ScDeepCluster
+
+    target: Tensor
+
+    def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
+        q = student_t_assignment(self.encode(x), self.centroids)  # of the latent without noise
+        p = self.target[index]
+        return torch.as_tensor(
+            self.settings.gamma * (torch.xlogy(p, p) - p * q.log()).sum(1).mean()
+        )
+
+    @torch.no_grad()
+    def renew_clusters(self, z: np.ndarray) -> Tensor:
+        q = student_t_assignment(torch.from_numpy(z), self.centroids.cpu())
+        self.target = target_distribution(q).to(self.device)
+        return q.argmax(1)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        if self.clustering:
+            return torch.optim.Adadelta(
+                self.parameters(), lr=self.settings.lr, rho=self.settings.rho
+            )
+        return torch.optim.Adam(
+            self.parameters(), lr=self.settings.pretrain_lr, amsgrad=True, fused=True
+        )
+
+
+@dataclass(kw_only=True)
+class ScDeepCluster(
+    ZINBClustering,
+    name="scdeepcluster",
+    noise_sd=2.5,
+    pretrain_patience=400,  # with its gain; the release: 50 epochs and 0
+):
+    """scDeepCluster, as its first (Keras) release trains it: `lr` and `rho` are Adadelta's."""
+
+    rho: float = setting(0.95, "Decay of Adadelta's running means.", low=0, high=1)
+
+    module_class = ScDeepClusterModule

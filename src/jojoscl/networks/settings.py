@@ -1,0 +1,64 @@
+"""How networks are trained, and where a run keeps its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jojoscl.utils.settings import IRRELEVANT, Settings, setting
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
+State = dict[str, Any]  # what a checkpoint, or a callback in it, keeps
+Hooked = Any  # a trainer or a module, as Lightning's hooks get them: each callback knows which attributes it needs
+Oracle = Callable[
+    [np.ndarray], float
+]  # scores labels against the truth; only under `selection=oracle`
+_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+
+
+@dataclass(kw_only=True)
+class TrainerSettings(Settings):
+    """How networks are trained."""
+
+    max_epochs: int | None = setting(
+        None, "Epochs of each training; None: the method's own.", low=1, neutral=None
+    )
+    accelerator: str = setting("auto", "Where to train.", values=_ACCELERATORS, neutral=IRRELEVANT)
+    device: int = setting(
+        0, "Which GPU, or the first of several, modulo their number.", low=0, neutral=IRRELEVANT
+    )
+    devices: int = setting(
+        1, "How many GPUs, or processes on the CPU, share each batch.", low=1, neutral=1
+    )
+    precision: str = setting("32-true", "One of Lightning's precisions.", neutral="32-true")
+    compile: bool = setting(
+        False, "Whether to use torch.compile, which is slow to start.", neutral=IRRELEVANT
+    )
+    threads: int = setting(
+        1, "CPU threads of torch, BLAS, OpenMP; another number may change bits.", low=1, neutral=1
+    )
+    progress_bar: bool = setting(True, "Whether to show one.", neutral=IRRELEVANT)
+    checkpoint_seconds: float = setting(
+        1.0, "Least time from one checkpoint to the next.", low=0, neutral=IRRELEVANT
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how a method runs; it knows nothing of the true labels.
+
+    folder: checkpoints and logs go here; None writes nothing. loggers: Lightning loggers.
+    config_hash: of the settings; a checkpoint with another is refused.
+    """
+
+    folder: Path | None = None
+    cache: Path | None = None
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    loggers: tuple[Logger, ...] = ()
+    config_hash: str = ""

@@ -1,0 +1,247 @@
+"""The zero-inflated negative binomial autoencoder of scDeepCluster and scziDesk, and how both are trained."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from anndata import AnnData
+from torch import Tensor, nn
+
+from jojoscl.cells.preprocess import Preprocess
+from jojoscl.core.interface import (
+    MethodSettings,
+    Result,
+    check_n_clusters,
+    earlier,
+    isolated_and_timed,
+)
+from jojoscl.core.kmeans import kmeans
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.fit import fit
+from jojoscl.networks.isolation import weights_from
+from jojoscl.networks.module import SeededModule
+from jojoscl.networks.settings import Run
+from jojoscl.networks.stopping import Plateau, SettledLabels
+from jojoscl.networks.views import random_view
+from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.seeding import derived_seed
+from jojoscl.utils.settings import setting
+
+
+def zinb_nll(
+    counts: Tensor, mu: Tensor, theta: Tensor, pi_logit: Tensor, ridge: float = 0.0
+) -> Tensor:
+    """Return the mean negative log-likelihood of counts under a zero-inflated negative binomial, + ridge * mean(pi^2).
+
+    P(x) = pi [x = 0] + (1 - pi) NB(x; mu, theta), with variance mu + mu^2 / theta and pi =
+    sigmoid(pi_logit) (Eraslan et al., Nat Commun 2019). No clamp and no epsilon is needed: all is
+    done on logarithms. All arguments are (B, G): whole counts, mean, dispersion, logit of the share
+    of excess zeros. Most counts are 0, and only the others need the gamma function: that is what
+    makes this fast.
+    """
+    log_nb0 = -theta * torch.log1p(mu / theta)
+    # log(pi + (1 - pi) NB(0)), by softplus(-l) = -log(pi) and NB(0) (1 - pi) / pi = exp(log_nb0 -
+    # l)
+    zeros = F.softplus(-pi_logit) - F.softplus(log_nb0 - pi_logit)
+    where = counts.flatten().nonzero().squeeze(1)
+    x, m, t, logit, nb0 = (
+        v.flatten().gather(0, where) for v in (counts, mu, theta, pi_logit, log_nb0)
+    )
+    others = F.softplus(logit) - nb0 - x * torch.log(m / (m + t)) - _log_binomial(x, t)
+    total = torch.where(counts > 0, 0.0, zeros).sum() + others.sum()
+    if ridge:
+        total = total + ridge * torch.sigmoid(pi_logit).square().sum()
+    return total / counts.numel()
+
+
+def _log_binomial(x: Tensor, theta: Tensor) -> Tensor:
+    """Return the log of Gamma(x + theta) / (Gamma(theta) x!)."""
+    # Log-gammas of a large theta cancel: float32 would leave nothing. Apple's GPUs have nothing
+    # wider.
+    wide = torch.float32 if x.device.type == "mps" else torch.float64
+    x64, t64 = x.to(wide), theta.to(wide)
+    return (torch.lgamma(x64 + t64) - torch.lgamma(t64) - torch.lgamma(x64 + 1)).to(theta.dtype)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return ||a_i - b_j||^2, (n, m), of a (n, d) and b (m, d)."""
+    return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T).clamp(min=0)
+
+
+class ZINBAutoencoder(SeededModule, ABC):
+    """Denoising autoencoder whose output is a ZINB distribution of counts; trained alone, then to cluster.
+
+    Gaussian noise enters at the input and before each ReLU of the encoder; the latent z is linear.
+    A subclass says what clustering adds to the loss and how clusters are read off.
+    """
+
+    clusters_on = "z"
+
+    def __init__(
+        self, settings: ZINBClustering, n_genes: int, n_clusters: int, *, seed: int
+    ) -> None:
+        super().__init__()
+        self.keep(settings, n_genes=n_genes, n_clusters=n_clusters, seed=seed)
+        self.settings, self.seed = settings, seed
+        dims = [n_genes, *settings.encoder_dims]
+        with weights_from(seed):
+            self.encoder = nn.ModuleList(_linear_layers(dims))
+            self.decoder = nn.ModuleList(_linear_layers(dims[:0:-1]))
+            self.heads = nn.ModuleDict(
+                {name: _linear_layers([dims[1], n_genes])[0] for name in ("mu", "theta", "pi")}
+            )
+        self.centroids = nn.Parameter(torch.zeros(n_clusters, dims[-1]))
+        self.clustering, self.rate = False, "pretrain_lr"
+
+    def encode(self, x: Tensor, noise_sd: float = 0.0) -> Tensor:
+        """Return the latent z (B, d) of cells x (B, G)."""
+        h = self._noisy(x, noise_sd)
+        *hidden, last = self.encoder
+        for layer in hidden:
+            h = self._noisy(layer(h), noise_sd).relu()
+        return torch.as_tensor(last(h))
+
+    def decode(self, z: Tensor, size_factors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mu, theta and the logit of pi, each (B, G), for z (B, d) and size factors (B,)."""
+        h = z
+        for layer in self.decoder:
+            h = layer(h).relu()
+        mu = self.heads["mu"](h).clamp(math.log(1e-5), math.log(1e6)).exp() * size_factors[:, None]
+        theta = F.softplus(self.heads["theta"](h)).clamp(1e-4, 1e4)
+        return mu, theta, self.heads["pi"](h)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"z": self.encode(x)}
+
+    def _noisy(self, h: Tensor, noise_sd: float) -> Tensor:
+        return random_view(h, 0.0, noise_sd, self.generator) if noise_sd else h
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        x, index, counts, size_factors = batch  # (B, G), (B,), (B, G), (B,)
+        z = self.encode(x, self.settings.noise_sd)
+        zinb = zinb_nll(counts, *self.decode(z, size_factors), self.settings.ridge)
+        if not self.clustering:
+            self.record(batch_idx, loss=zinb)
+            return zinb
+        cluster = self.cluster_loss(x, z, index)
+        self.record(batch_idx, loss=zinb + cluster, zinb=zinb, cluster=cluster)
+        return zinb + cluster
+
+    def start_clustering(self, centroids: np.ndarray) -> None:
+        """Train from now on with :meth:`cluster_loss`, beginning at centroids (K, d)."""
+        self.clustering, self.rate = True, "lr"
+        self.seed = derived_seed(self.seed, 1)  # not the noise of pretraining again
+        with torch.no_grad():
+            self.centroids.copy_(torch.from_numpy(centroids))
+
+    @abstractmethod
+    def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
+        """Return what clustering adds to the loss, for cells x (B, G), index (B,) and their latent z under noise."""
+
+    @abstractmethod
+    def renew_clusters(self, z: np.ndarray) -> Tensor:
+        """Return clusters (n,) of all cells, given their latent z (n, d) without noise."""
+
+
+@dataclass(kw_only=True)
+class ZINBClustering(MethodSettings):
+    """Pretrain the autoencoder, K-means on its latent, train both together until the labels settle."""
+
+    name: str = setting("zinb", "What the results call it.")
+    preprocess: Preprocess = setting(Preprocess(), "From counts to what the network sees.")
+    encoder_dims: list[int] = setting(
+        [256, 64, 32], "Widths of the encoder; the decoder mirrors them.", low=1
+    )
+    noise_sd: float = setting(
+        0.0, "Standard deviation of the noise before each ReLU of the encoder.", low=0
+    )
+    ridge: float = setting(0.0, "Weight of pi^2.", low=0)
+    batch_size: int = setting(256, "Cells in a batch.", low=2)
+    pretrain_epochs: int = setting(400, "Epochs of the autoencoder alone.", low=1)
+    pretrain_patience: int | None = setting(
+        None, "Steps without such a gain that end pretraining.", low=1
+    )
+    pretrain_gain: float = setting(
+        0.01, "Share of its best by which the loss must fall.", low=0, high=1
+    )
+    pretrain_lr: float = setting(0.001, "Learning rate of the pretraining.", low=0)
+    kmeans_starts: int = setting(
+        20, "Starts of the K-means that begins the clustering; the best is kept.", low=1
+    )
+    lr: float = setting(1.0, "Learning rate of the clustering.", low=0)
+    gamma: float = setting(1.0, "Weight of the self-training term.", low=0)
+    epochs: int = setting(1200, "Epochs of the clustering at most.", low=1)
+    check_every: int = setting(1, "Epochs between two looks at the labels.", low=1)
+    tolerance: float = setting(
+        0.001, "Stop when a smaller share of the cells changes its cluster.", low=0, high=1
+    )
+
+    module_class: ClassVar[type[ZINBAutoencoder]]
+
+    @isolated_and_timed
+    def fit_predict(
+        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
+    ) -> Result:
+        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
+        run = run or Run()
+        k = check_n_clusters(n_clusters, adata.n_obs)
+        watch = Stopwatch()
+        cells = self.preprocess(adata, run.cache)
+        watch.lap("preprocess")
+
+        data = self._data(cells, seed)
+        module = self.module_class(self, cells.n_vars, k, seed=seed)
+        epochs = run.trainer.max_epochs or self.pretrain_epochs
+        stops = (
+            [Plateau(self.pretrain_patience, self.pretrain_gain)] if self.pretrain_patience else []
+        )
+        pretrained = fit(module, data, run, max_epochs=epochs, stage="pretrain", callbacks=stops)
+        watch.lap("pretrain")
+        module.start_clustering(
+            kmeans(data.embed(module)["z"], k, seed=seed, n_init=self.kmeans_starts)[1]
+        )
+        trained = fit(
+            module,
+            data,
+            run,
+            max_epochs=run.trainer.max_epochs or self.epochs,
+            stage="cluster",
+            callbacks=[SettledLabels(self.check_every, self.tolerance)],
+            first_epoch=len(pretrained.rows),
+        )
+        watch.lap("train")
+        z = data.embed(module)["z"]
+        labels = module.renew_clusters(z).cpu().numpy()
+        watch.lap("assign")
+        seconds = watch.seconds | earlier(pretrained, trained)
+        info = {"pretrain_epochs": len(pretrained.rows), "epochs": len(trained.rows)}
+        return Result(labels, z, seconds, info, pretrained.rows + trained.rows)
+
+    def _data(self, cells: AnnData, seed: int) -> CellDataModule:
+        if "counts" not in cells.layers:
+            raise UserError(
+                f"{self.name} models counts, and these are log-normalised values: choose another method."
+            )
+        counts, size_factors = (
+            cells.layers["counts"].toarray(),
+            cells.obs["size_factors"].to_numpy(copy=True),
+        )
+        return CellDataModule(cells.X, counts, size_factors, batch_size=self.batch_size, seed=seed)
+
+
+def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:
+    """Return linear layers with Glorot's uniform weights and no bias to begin with, as Keras makes them."""
+    layers = [nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
+    for layer in layers:
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return layers

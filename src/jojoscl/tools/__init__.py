@@ -1,0 +1,1 @@
+"""What is done with clusters: splits, markers, the tree, results in an AnnData."""

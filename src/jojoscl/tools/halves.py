@@ -1,0 +1,59 @@
+"""Counts split into two independent halves, so that one can make what the other tests.
+
+Each count x of gene j is split by a beta-binomial, A | x ~ BetaBinomial(x, r_j / 2, r_j / 2) and B
+= x - A. Where the count is negative binomial with variance mu + mu^2 / r_j, the halves are
+independent negative binomials of half the mean (Neufeld, Dharamshi, Gao & Witten, "Data thinning
+for convolution-closed distributions", JMLR 2024). The plain binomial, r_j infinite, is right for
+Poisson counts only: with overdispersed ones a cell that is high by chance is so in both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+
+def halves(counts: sp.csr_matrix, *, seed: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Return two CSR matrices (n, n_genes) float32 that add up to `counts`, each gene by its own dispersion."""
+    rng = np.random.default_rng(seed)
+    of_entry = dispersion(counts)[counts.indices]
+    share = np.full(counts.nnz, 0.5)
+    over = of_entry > 0
+    share[over] = rng.beta(0.5 / of_entry[over], 0.5 / of_entry[over])
+    first, second = counts.copy(), counts.copy()
+    first.data = rng.binomial(counts.data.astype(np.int64), share).astype(np.float32)
+    second.data = (counts.data - first.data).astype(np.float32)
+    for half in (first, second):
+        half.eliminate_zeros()
+    return first, second
+
+
+def dispersion(counts: sp.csr_matrix) -> np.ndarray:
+    """Return 1 / r_j (n_genes,) over all cells, given their totals: the larger of two estimates.
+
+    One is by the variance, which leaves a gene's halves uncorrelated whatever its distribution. The
+    other is by how often the gene is zero: with counts that are lost, halves without correlation
+    would still be zero together. What differs between cell types counts as dispersion too. So a
+    gene alone never tells two groups apart: several that go together do.
+    """
+    x = counts.astype(np.float64)
+    totals, of_gene = np.asarray(x.sum(1)).ravel(), np.asarray(x.sum(0)).ravel()
+    share = of_gene / totals.sum()
+    squares = share**2 * np.square(totals).sum()
+    excess = (
+        np.asarray(x.multiply(x).sum(0)).ravel() - 2 * share * (x.T @ totals) + squares - of_gene
+    )
+    by_variance = np.maximum(excess / np.maximum(squares, 1e-300), 0)
+    zero = 1 - np.bincount(counts.indices, counts.data > 0, counts.shape[1]) / counts.shape[0]
+    return np.maximum(by_variance, _by_zeros(zero, share, totals))
+
+
+def _by_zeros(zero: np.ndarray, share: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return the dispersion (n_genes,) at which a negative binomial is zero as often as seen, by bisection."""
+    mean = np.quantile(totals, (np.arange(10) + 0.5) / 10)[:, None] * share
+    low, high = np.full(len(share), 1e-6), np.full(len(share), 1e4)
+    for _ in range(40):
+        middle = np.sqrt(low * high)
+        above = np.exp(-np.log1p(middle * mean) / middle).mean(0) > zero
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return np.where((low < 2e-6) | (share == 0), 0, low)

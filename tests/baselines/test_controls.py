@@ -1,0 +1,29 @@
+"""The controls: the floor, the ceiling, and what costs nothing to try."""
+
+from __future__ import annotations
+
+import numpy as np
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+from jojoscl.baselines.controls import PCAKMeans, RandomLabels, TrueLabels
+
+
+def test_k_means_finds_types_that_are_easy_to_tell_apart(cells: AnnData) -> None:
+    result = PCAKMeans(n_pcs=10).fit_predict(cells, 3, seed=0)
+    assert adjusted_rand_score(cells.obs["cell_type"], result.labels) == 1
+    assert result.embedding.shape == (120, 10)
+
+
+def test_random_labels_are_of_equal_size_and_know_nothing(cells: AnnData) -> None:
+    labels = RandomLabels().fit_predict(cells, 3, seed=0).labels
+    assert np.bincount(labels).tolist() == [40, 40, 40]
+    assert abs(adjusted_rand_score(cells.obs["cell_type"], labels)) < 0.1
+    assert (labels != RandomLabels().fit_predict(cells, 3, seed=1).labels).any()
+
+
+def test_true_labels_are_the_ceiling(cells: AnnData) -> None:
+    truth = cells.obs["cell_type"].to_numpy()
+    result = TrueLabels().fit_predict(cells, None, truth=truth)
+    assert adjusted_rand_score(truth, result.labels) == 1
+    assert (result.embedding.argmax(1) == result.labels).all()

@@ -1,0 +1,130 @@
+"""What the values are is told by the values: counts, logarithms of any base, or a question."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+import jojoscl
+from jojoscl.cells.checks import as_cells
+from jojoscl.core.metrics import scores
+from jojoscl.utils.errors import UserError
+
+
+def counts(seed: int = 0) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Counts of 300 cells of 4 types, with depths as far apart as in droplets, and the types."""
+    rng = np.random.default_rng(seed)
+    profiles = np.exp(rng.normal(0, 1.2, (4, 400)) * (rng.random((4, 400)) < 0.3))
+    types = rng.integers(0, 4, 300)
+    depth = rng.lognormal(np.log(600), 1, 300)
+    x = rng.poisson(profiles[types] / profiles.sum(1)[types, None] * depth[:, None])
+    return sp.csr_matrix(x, dtype=np.float32), types
+
+
+COUNTS, TYPES = counts()
+DEPTHS = np.repeat(np.asarray(COUNTS.sum(1)).ravel(), np.diff(COUNTS.indptr))
+RNG = np.random.default_rng(1)
+
+
+def with_data(values: np.ndarray) -> sp.csr_matrix:
+    return sp.csr_matrix((values, COUNTS.indices, COUNTS.indptr), shape=COUNTS.shape)
+
+
+def logged(target: float = 1e4, base: float = np.e) -> sp.csr_matrix:
+    return with_data(np.log1p(COUNTS.data / DEPTHS * target) / np.log(base))
+
+
+AMBIENT = with_data(np.minimum(COUNTS.data, 14) * RNG.uniform(0.85, 0.99, COUNTS.nnz))
+LOGS = {
+    "scanpy": logged(),
+    "million": logged(1e6),
+    "shares": logged(1.0),
+    "median": logged(float(np.median(DEPTHS))),
+    "base 2": logged(1e6, 2),
+    "base 10": logged(1e4, 10),
+    "two decimals": with_data(np.round(logged().data, 2)),
+    "counts without a scale": with_data(np.log1p(COUNTS.data)),
+    "some genes": logged()[:, :100],
+    "some genes, base 2": logged(1e6, 2)[:, ::4],
+}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_logarithms_are_recognised_and_become_natural(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    x = LOGS[name]
+    x = x[np.diff(x.indptr) > 0]
+    before = x.copy()
+    with caplog.at_level(logging.WARNING):
+        cells = as_cells(AnnData(x))
+    assert cells.uns["kind"] == "log1p"
+    kind = (
+        "multiples of one count" if "genes" in name or "without" in name else "equal sums of cells"
+    )
+    assert cells.uns["kind_decided_by"].startswith(kind)
+    base = 2 if "base 2" in name else 10 if "base 10" in name else np.e
+    np.testing.assert_allclose(cells.X.toarray(), x.toarray() * np.log(base), rtol=1e-5)
+    assert ("not natural" in caplog.text) is ("base" in name)
+    assert (x != before).nnz == 0
+
+
+DOUBTS = {
+    "corrected for ambient RNA": AMBIENT,
+    "corrected in places": with_data(
+        COUNTS.data - 0.3 * RNG.random(COUNTS.nnz) * (RNG.random(COUNTS.nnz) < 0.5)
+    ),
+    "scaled": with_data(COUNTS.data * 0.9),
+    "scaled by cell": with_data(COUNTS.data / DEPTHS * 2),
+    "normalised, no logarithm": with_data(COUNTS.data / DEPTHS),
+    "roots": with_data(np.sqrt(COUNTS.data)),
+}
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"log1p": {}}, {"kind": "log1p"}, {"kind": "log1p", "log1p": {"base": None}}]
+)
+@pytest.mark.parametrize("name", DOUBTS)
+def test_a_doubt_is_asked_about_whatever_stands_in_uns(name: str, said: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=r"data\.kind=rpkm or log1p \(in Python kind=\.\.\.; rpkm"):
+        as_cells(AnnData(DOUBTS[name], uns=said))
+
+
+def test_no_word_of_the_user_in_uns_decides() -> None:
+    for kind in ("log1p", "rpkm", "counts"):
+        assert as_cells(AnnData(COUNTS, uns={"kind": kind, "log1p": {}})).uns["kind"] == "counts"
+        assert as_cells(AnnData(logged(), uns={"kind": kind})).uns["kind"] == "log1p"
+
+
+def test_a_word_of_ours_that_the_values_contradict_decides_nothing() -> None:
+    rpkm = as_cells(AnnData(with_data(DEPTHS * 1.5)), kind="rpkm")
+    assert as_cells(rpkm).uns["kind"] == "rpkm"
+    rpkm.X = AMBIENT
+    with pytest.raises(UserError, match="beyond doubt"):
+        as_cells(rpkm)
+    rpkm.X = COUNTS
+    assert as_cells(rpkm).uns["kind"] == "counts"
+
+
+def test_no_logarithm_is_as_large_as_a_count() -> None:
+    with pytest.raises(
+        UserError, match=r"no logarithms, as the largest is 1200: give data\.kind=counts"
+    ):
+        as_cells(AnnData(with_data(np.full(COUNTS.nnz, 1200.0))), kind="log1p")
+
+
+def test_corrected_counts_cluster_as_counts_where_the_user_says_so() -> None:
+    with pytest.raises(UserError, match="kind"):
+        jojoscl.cluster(AnnData(AMBIENT), 4)
+    ari = []
+    for x, kind in ((COUNTS, "auto"), (AMBIENT, "rpkm")):
+        adata = AnnData(x)
+        jojoscl.cluster(adata, 4, kind=kind)
+        ari.append(scores(TYPES, adata.obs["jojoscl"].cat.codes.to_numpy())["ari"])
+        told = adata.uns["jojoscl"]["kind"], adata.uns["jojoscl"]["kind_decided_by"]
+        assert told == (("counts", "whole numbers") if kind == "auto" else ("rpkm", "setting"))
+    assert min(ari) > 0.95

@@ -1,0 +1,298 @@
+"""The contract of every choice of `method=`: sealed labels, seeds, resumption, refusals, and settings that act."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from jojoscl.baselines.controls import PCAKMeans
+from jojoscl.cells.checks import without_labels
+from jojoscl.cells.preprocess import Preprocess
+from jojoscl.core.interface import MethodSettings, Result
+from jojoscl.core.metrics import scores
+from jojoscl.datasets.simulate import simulate
+from jojoscl.networks.settings import Run, TrainerSettings
+from jojoscl.runner.config import compose, conf_dir
+from jojoscl.runner.registry import build
+from jojoscl.runner.sweep import SCORES
+from jojoscl.utils.errors import UserError
+
+NAMES = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
+QUICK: dict[str, Any] = {  # where the method has such a setting
+    "epochs": 2, "pretrain_epochs": 2, "kmeans_starts": 2, "batch_size": 32,
+    "encoder_dims": [16, 8], "n_dims": 8, "min_dims": 4, "n_micro": 20, "n_components": 20,
+}  # fmt: skip
+DIMS = {"jojoscl_paper": {"instance_dims": [8, 8], "cluster_dims": [8]}}
+TRAINED = [
+    n
+    for n in NAMES
+    if n.startswith("jojoscl_") or n in ("sccl", "contrastive_sc", "scdeepcluster", "sczidesk")
+]
+
+
+@pytest.fixture(scope="module")
+def types() -> AnnData:
+    """72 cells x 100 genes of 3 clear types."""
+    return simulate(
+        72,
+        100,
+        3,
+        type_sizes=[0.5, 0.3, 0.2],
+        library_size=3000.0,
+        marker_fraction=0.3,
+        fold_change_sd=2.0,
+        seed=3,
+    )
+
+
+@pytest.fixture(scope="module")
+def blurred() -> AnnData:
+    """72 cells x 60 genes of 3 types that are hard to tell apart, so that a small change is seen."""
+    return simulate(
+        72, 60, 3, type_sizes=[0.5, 0.3, 0.2], library_size=3000.0, marker_fraction=0.3, seed=3
+    )
+
+
+def made(name: str, **settings: Any) -> MethodSettings:
+    """The method, quick, with `settings`."""
+    kind = type(build(compose([f"method={name}"]).method))
+    given = QUICK | DIMS.get(name, {}) | settings
+    known = {field.name for field in dataclasses.fields(kind)}
+    base = {"match_k": True} if name.endswith("_matched") else {}
+    if name.startswith("seurat"):
+        base["preprocess"] = {"hvg_flavor": "seurat"}
+    return kind.of(base | {key: value for key, value in given.items() if key in known})
+
+
+def fitted(
+    method: Any, cells: AnnData, k: Any = 3, *, seed: int = 7, folder: Path | None = None
+) -> Result:
+    trainer = TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0)
+    truth = {"truth": np.repeat(["a", "b", "c"], cells.n_obs // 3)} if method.takes_truth else {}
+    return method.fit_predict(
+        without_labels(cells), k, seed=seed, run=Run(folder, trainer=trainer), **truth
+    )
+
+
+_PLAIN: dict[str, Result] = {}
+
+
+def plain(name: str, cells: AnnData, k: Any = 3, **settings: Any) -> Result:
+    """What the method gives, computed once."""
+    key = f"{cells.n_vars} {name} {k} {settings}"
+    if key not in _PLAIN:
+        _PLAIN[key] = fitted(made(name, **settings), cells, k)
+    return _PLAIN[key]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_labels_and_sane_results(name: str, types: AnnData) -> None:
+    before = types.X.copy()
+    one, two = plain(name, types), fitted(made(name), types)
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(one.embedding, two.embedding)
+    assert one.labels.shape == (types.n_obs,)
+    assert one.labels.dtype == np.int64
+    assert 0 <= one.labels.min() <= one.labels.max() < types.n_obs
+    assert one.embedding.shape[0] == types.n_obs
+    assert one.embedding.dtype == np.float32
+    assert np.isfinite(one.embedding).all()
+    assert type(one.seconds) is dict  # else AnnData cannot write it
+    assert all(seconds >= 0 for seconds in one.seconds.values())
+    assert (before != types.X).nnz == 0  # the cells are the user's
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_cannot_be_reached(
+    name: str, types: AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a method gets has no annotation of cells, and a look at one of the original's fails."""
+    sealed = without_labels(types)
+    assert sealed.obs.shape[1] == sealed.var.shape[1] == len(sealed.obsm) == 0
+    assert not set(sealed.layers) - {None}  # which is X since anndata 0.13
+    assert set(sealed.uns) == {"kind"}
+    other = types.copy()
+    other.obs["cell_type"] = np.random.default_rng(0).permutation(
+        np.asarray(types.obs["cell_type"].astype(str))
+    )
+    looked: list[str] = []
+    get = pd.DataFrame.__getitem__
+
+    def watched(frame: Any, key: Any) -> Any:
+        looked.extend([key] if isinstance(key, str) and key == "cell_type" else [])
+        return get(frame, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pd.DataFrame, "__getitem__", watched)
+        found = fitted(made(name), other)
+    assert not looked
+    np.testing.assert_array_equal(plain(name, types).labels, found.labels)
+
+
+class Killed(Exception):
+    """In the middle of a training."""
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_killed_training_goes_on_and_ends_as_an_unbroken_one(
+    name: str, types: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"epochs": 4, "pretrain_epochs": 3}
+    whole = plain(name, types, **settings)
+    steps: list[int] = []
+    backward = L.LightningModule.backward
+
+    def dying(module: Any, *args: Any, **kwargs: Any) -> None:
+        steps.append(module.current_epoch)
+        if module.current_epoch == 2:
+            raise Killed
+        backward(module, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(L.LightningModule, "backward", dying)
+        with pytest.raises(Killed):
+            fitted(made(name, **settings), types, folder=tmp_path)
+    assert steps
+    assert list(tmp_path.glob("*.ckpt"))
+    resumed = fitted(made(name, **settings), types, folder=tmp_path)
+    np.testing.assert_array_equal(whole.labels, resumed.labels)
+    np.testing.assert_array_equal(whole.embedding, resumed.embedding)
+    assert whole.history == resumed.history
+
+
+@pytest.mark.parametrize("k", [0, 1, 73, 2.5, "x", True], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bad_number_of_clusters_is_refused(name: str, k: Any, types: AnnData) -> None:
+    method = made(name)
+    if method.finds_k or method.takes_truth:
+        pytest.skip("it takes no number of clusters; the command refuses one")
+    with pytest.raises(UserError, match="cluster"):
+        fitted(method, types, k)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_number_of_clusters_it_is_found_or_asked_for(name: str, types: AnnData) -> None:
+    method = made(name)
+    if method.finds_k or method.takes_truth or name.startswith("jojoscl"):
+        found = fitted(method, types, None)
+        assert 2 <= len(np.unique(found.labels)) <= types.n_obs
+        assert (found.info.get("n_clusters_estimated") is not None) is name.startswith("jojoscl")
+    else:
+        with pytest.raises(UserError, match="number of clusters"):
+            fitted(method, types, None)
+
+
+@pytest.mark.parametrize("name", ["pca_kmeans", "leiden_matched", "seurat_matched", "jojoscl"])
+def test_clear_types_are_found(name: str, types: AnnData) -> None:
+    assert (
+        scores(np.asarray(types.obs["cell_type"]), plain(name, types, n_neighbors=10).labels)["ari"]
+        > 0.9
+    )
+
+
+def test_the_floor_and_the_ceiling(types: AnnData) -> None:
+    one, two = (fitted(made("random"), types, seed=seed).labels for seed in (0, 1))
+    assert (one != two).any()
+    np.testing.assert_array_equal(np.bincount(one), [24, 24, 24])
+    truth = np.asarray(types.obs["cell_type"].astype(str))
+    found = made("truth").fit_predict(without_labels(types), None, truth=truth)  # type: ignore[attr-defined]
+    assert scores(truth, found.labels) == dict.fromkeys(SCORES, 1.0)
+
+
+# ---- every setting acts --------------------------------------------------------------------------
+
+OTHER: dict[str, Any] = {  # where twice the value, the opposite or the next choice is no other legal or telling one
+    "mask_rate": 0.3, "momentum": 0.1, "min_dims": 6, "smoothing": [2, 3], "prune": 0.4, "rho": 0.5,
+    "instance_dims": [8, 4], "encoder_dims": [12, 8], "cluster_dims": [6], "min_cells": 30, "n_micro": 4, "sample": 40,
+    "pretrain_patience": 1, "pretrain_gain": 1.0, "lr_period": 3, "tolerance": 1.0, "n_pcs": 3,
+    "noise_sd": 1.0, "check_every": 1, "ridge": 5.0, "resolution": 4.0, "estimate_resolution": 9.0,
+    "n_neighbors": 4, "weight_decay": 10.0, "positives": [3, 4], "contrast": "none", "n_components": 9,
+    "smoothing_factors": [0.8, 2.0], "exponent": 4.0, "consensus_exponent": 9.0,
+}  # fmt: skip
+WITH: dict[str, dict[str, Any]] = {  # settings that act only beside others
+    "pretrain_gain": {"pretrain_patience": 2, "pretrain_epochs": 9}, "pretrain_patience": {"pretrain_epochs": 9},
+    "tolerance": {"epochs": 4}, "check_every": {"epochs": 4, "tolerance": 1.0},
+    "smoothing_factors": {"smoothing": [2, 30]},
+}  # fmt: skip
+UNKNOWN_K = ("estimate_resolution",)
+NO_EFFECT = {
+    "consensus_micro": "acts above so many groups of cells: tests/core/test_consensus.py",
+    "name": "what the results call it",
+    "n_starts": "the best of several starts is the first one on clear types",
+    "n_init": "the best of several starts is the first one on clear types",
+    "kmeans_starts": "the best of several starts is the first one on clear types",
+    "dense_gib": "where the matrix is kept, not what is in it: tests/cells/test_store.py",
+    "round_counts": "acts on RPKM, and these are counts: tests/cells/test_preprocess.py",
+}
+
+
+def declared() -> list[tuple[str, str]]:
+    """Each setting of each class, once, by a method that has it."""
+    seen: dict[tuple[type, str], tuple[str, str]] = {}
+    for name in (
+        "jojoscl",
+        "jojoscl_paper",
+        "contrastive_sc",
+        "scdeepcluster",
+        "sczidesk",
+        "leiden",
+        "seurat",
+        "pca_kmeans",
+    ):
+        kind = type(build(compose([f"method={name}"]).method))
+        for field in dataclasses.fields(kind):
+            owner = next(
+                base
+                for base in reversed(kind.__mro__)
+                if field.name in getattr(base, "__annotations__", {})
+            )
+            if field.name not in ("preprocess", *NO_EFFECT):
+                seen.setdefault((owner, field.name), (name, field.name))
+    return list(seen.values())
+
+
+def another(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Another legal value."""
+    if field.name in OTHER and OTHER[field.name] != value:
+        return OTHER[field.name]
+    if field.metadata["values"]:
+        return next(v for v in field.metadata["values"] if v != value and v != "none")
+    return not value if isinstance(value, bool) else 2 * value or 1.0
+
+
+def told_apart(one: Result, two: Result) -> bool:
+    """Whether labels, embeddings, history or what else is reported differ."""
+    arrays = ([r.labels, r.embedding, *r.obs.values(), *r.uns.values()] for r in (one, two))
+    same = all(np.array_equal(a, b) for a, b in zip(*arrays, strict=True))
+    return not same or one.history != two.history or one.info != two.info
+
+
+@pytest.mark.parametrize(("name", "setting"), declared(), ids=lambda part: part)
+def test_every_setting_acts(name: str, setting: str, blurred: AnnData) -> None:
+    beside = WITH.get(setting, {})
+    k = None if setting in UNKNOWN_K else 3
+    method = made(name, **beside)
+    field = next(field for field in dataclasses.fields(method) if field.name == setting)
+    changed = made(name, **(beside | {setting: another(field, getattr(method, setting))}))
+    assert told_apart(plain(name, blurred, k, **beside), fitted(changed, blurred, k)), repr(changed)
+
+
+@pytest.mark.parametrize(
+    "setting", [f.name for f in dataclasses.fields(Preprocess) if f.name not in NO_EFFECT]
+)
+def test_every_step_of_preprocessing_acts(setting: str, types: AnnData) -> None:
+    other = {"min_cells": 60, "target_sum": 10.0, "log1p": False, "n_top_genes": 20, "hvg_flavor": "cell_ranger",
+             "scale": False, "max_value": 1.0}  # fmt: skip
+    plain = {"n_top_genes": 30, "max_value": None, "min_cells": 1}
+    results = [
+        fitted(PCAKMeans.of({"preprocess": plain | change}), types)
+        for change in ({}, {setting: other[setting]})
+    ]
+    assert told_apart(*results)

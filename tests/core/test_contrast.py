@@ -1,0 +1,120 @@
+"""The closed-form contrast against loops, Fisher's discriminant and the risk that its shrinkage minimises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from jojoscl.core.contrast import Contrast, linear_contrast, no_contrast, pair_variance
+from jojoscl.core.shrinkage import risk_sample_mean
+
+RNG = np.random.default_rng(0)
+Z = RNG.normal(size=(200, 6)) @ RNG.normal(size=(6, 6))
+Z -= Z.mean(0)
+FIRST, SECOND = RNG.integers(200, size=(2, 500))
+WEIGHTS = RNG.random(500)
+WITHIN = pair_variance(Z, FIRST, SECOND, WEIGHTS)
+
+
+def test_pair_variance_by_a_loop() -> None:
+    total = np.zeros((6, 6))
+    for i, j, weight in zip(FIRST, SECOND, WEIGHTS, strict=True):
+        total += weight * np.outer(Z[i] - Z[j], Z[i] - Z[j])
+    np.testing.assert_allclose(WITHIN, total / (2 * WEIGHTS.sum()))
+
+
+def test_of_all_pairs_it_is_the_variance_of_all_cells() -> None:
+    i, j = (index.ravel() for index in np.indices((200, 200)))
+    np.testing.assert_allclose(pair_variance(Z, i, j, np.ones(len(i))), Z.T @ Z / 200, atol=1e-10)
+
+
+def test_without_pairs_it_is_zero() -> None:
+    nobody = np.zeros(0, int)
+    np.testing.assert_array_equal(pair_variance(Z, nobody, nobody, np.zeros(0)), np.zeros((6, 6)))
+
+
+@pytest.mark.parametrize("n_dims", [6, 3])
+def test_axes_solve_the_eigenproblem(n_dims: int) -> None:
+    found = linear_contrast(Z, WITHIN, n_dims=n_dims, ridge=0)
+    np.testing.assert_allclose(found.axes.T @ WITHIN @ found.axes, np.eye(n_dims), atol=1e-8)
+    total = Z.T @ Z / len(Z)
+    np.testing.assert_allclose(found.axes.T @ total @ found.axes, np.diag(found.ratio), atol=1e-8)
+    assert found.ratio.tolist() == sorted(found.ratio, reverse=True)
+    assert (found.axes[np.abs(found.axes).argmax(0), np.arange(n_dims)] > 0).all(), (
+        "a sign that is always the same"
+    )
+
+
+def test_no_linear_encoder_spreads_cells_more_for_the_same_variance_between_positives() -> None:
+    best = linear_contrast(Z, WITHIN, n_dims=1, ridge=0).ratio[0]
+    u = RNG.normal(size=(6, 1000))
+    assert ((u * (Z.T @ Z / 200 @ u)).sum(0) / (u * (WITHIN @ u)).sum(0)).max() <= best
+
+
+def test_pairs_of_one_class_give_fishers_discriminant() -> None:
+    labels = np.arange(200) % 3
+    z = Z + 3 * np.eye(3, 6)[labels]
+    z -= z.mean(0)
+    i, j = np.nonzero(labels[:, None] == labels)
+    n = np.bincount(labels)[labels[i]]  # each class counts by its cells
+    found = linear_contrast(z, pair_variance(z, i, j, 1 / n), n_dims=2, ridge=0)
+    fisher = LinearDiscriminantAnalysis(solver="eigen").fit(z, labels)
+    for ours, theirs in zip(found.axes.T, fisher.scalings_.T, strict=False):
+        cosine = ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)
+        assert abs(cosine) == pytest.approx(1, abs=1e-6)
+    # lambda = (between + within) / within: the share of the variance that is between is 1 - 1 /
+    # lambda
+    share = (found.ratio - 1) / (found.ratio - 1).sum()
+    np.testing.assert_allclose(share, fisher.explained_variance_ratio_[:2], rtol=1e-6)
+
+
+def test_the_ridge_adds_to_each_direction_a_share_of_the_mean_variance() -> None:
+    ridged = WITHIN + 0.3 * np.trace(WITHIN) / 6 * np.eye(6)
+    ours, expected = (
+        linear_contrast(Z, w, n_dims=6, ridge=r) for w, r in ((WITHIN, 0.3), (ridged, 0))
+    )
+    np.testing.assert_allclose(ours.axes, expected.axes)
+    np.testing.assert_allclose(ours.ratio, expected.ratio)
+    assert ours.ratio[0] < linear_contrast(Z, WITHIN, n_dims=6, ridge=0).ratio[0]
+
+
+@pytest.mark.parametrize("within", [np.zeros((6, 6)), WITHIN * 1e-30], ids=["none", "hardly any"])
+def test_positives_that_agree_wholly_are_finite(within: np.ndarray) -> None:
+    found = linear_contrast(Z, within, n_dims=6, ridge=0.1)
+    assert np.isfinite(found.axes).all()
+    np.testing.assert_allclose(found.shrinkage, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [1.5, 4.0, 60.0])
+def test_shrinkage_minimises_form_b_of_the_risk(ratio: float) -> None:
+    """In the units of an axis the noise is 1, and n cells vary by lambda around their mean."""
+    n = 100_000
+    ss, size, sigma2 = (torch.tensor([value], dtype=torch.float64) for value in (n * ratio, n, 1.0))
+    risk = minimize_scalar(
+        lambda b: float(risk_sample_mean(ss, size, sigma2, torch.tensor([b]).double(), 1)), (0, 1)
+    )
+    assert Contrast(np.eye(1), np.array([ratio])).shrinkage == pytest.approx(1 - risk.x, abs=1e-4)
+
+
+def test_components_that_neighbors_do_not_share_go() -> None:
+    contrast = Contrast(np.eye(3), np.array([4.0, 1.0, 0.2]))
+    np.testing.assert_allclose(contrast.shrinkage, [0.75, 0, 0])
+    np.testing.assert_allclose(contrast.encoder(), np.diag([0.75, 0, 0]))
+    np.testing.assert_array_equal(contrast.encoder(shrink=False), np.eye(3))
+    assert contrast.encoder().dtype == np.float32
+
+
+def test_where_none_would_stay_all_do() -> None:
+    np.testing.assert_array_equal(Contrast(np.eye(2), np.array([0.9, 0.5])).shrinkage, [1, 1])
+
+
+@pytest.mark.parametrize(("n_dims", "d"), [(3, 3), (9, 6)])
+def test_no_contrast_takes_the_first_components(n_dims: int, d: int) -> None:
+    found = no_contrast(6, n_dims)
+    np.testing.assert_array_equal(
+        Z.astype(np.float32) @ found.encoder(), Z.astype(np.float32)[:, :d]
+    )
+    np.testing.assert_array_equal(found.shrinkage, np.ones(d))

@@ -1,0 +1,336 @@
+"""A fitted model: it predicts as the fit would, in whatever order genes are, and a stranger's file does no harm."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+import jojoscl
+from jojoscl.cells.checks import without_labels
+from jojoscl.core.fitted import Fitted
+from jojoscl.datasets.simulate import simulate
+from jojoscl.utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def both() -> AnnData:
+    """300 cells of 3 types, 200 of them for the fit."""
+    return simulate(300, 600, 3, library_size=3000.0, marker_fraction=0.3, seed=1)
+
+
+@pytest.fixture(scope="module")
+def old(both: AnnData) -> AnnData:
+    return both[:200].copy()
+
+
+@pytest.fixture(scope="module")
+def new(both: AnnData) -> AnnData:
+    return both[200:].copy()
+
+
+@pytest.fixture(scope="module")
+def model(old: AnnData) -> Fitted:
+    return jojoscl.JojoSCL().fit(old, 3)
+
+
+@pytest.fixture
+def path(model: Fitted, tmp_path: Path) -> Path:
+    model.save(tmp_path / "model.npz")
+    return tmp_path / "model.npz"
+
+
+def test_the_fit_is_what_fit_predict_and_the_call_give(old: AnnData, model: Fitted) -> None:
+    result, called = (
+        jojoscl.JojoSCL().fit_predict(without_labels(old), 3),
+        jojoscl.cluster(old, 3, copy=True),
+    )
+    np.testing.assert_array_equal(model.labels_, result.labels)
+    np.testing.assert_array_equal(model.embedding, result.embedding)
+    np.testing.assert_array_equal(model.confidence_, called.obs["jojoscl_confidence"])
+    np.testing.assert_array_equal(model.labels_.astype(str), called.obs["jojoscl"].astype(str))
+    assert model.n_clusters == 3
+
+
+def test_new_cells_get_the_cluster_of_their_type(
+    both: AnnData, new: AnnData, model: Fitted
+) -> None:
+    before = new.X.copy()
+    found = model.predict(new)
+    together = np.concatenate([model.labels_, found.labels])
+    assert adjusted_rand_score(both.obs["cell_type"], together) > 0.95
+    assert found.embedding.shape == (100, 40)
+    assert found.obs["confidence"].dtype == np.float32
+    assert ((found.obs["confidence"] > 0) & (found.obs["confidence"] <= 1)).all()
+    assert found.info == {"missing_genes": 0}
+    assert (before != new.X).nnz == 0
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {}, {"preprocess": {"max_value": 2.0}}, {"preprocess": {"log1p": False, "n_top_genes": 100}}, {"sample": 120},
+    {"preprocess": {"target_sum": None, "min_cells": 60}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("kind", ["counts", "rpkm", "log1p"])
+def test_the_cells_of_the_fit_are_where_the_fit_has_them(
+    old: AnnData, kind: str, settings: dict[str, Any]
+) -> None:
+    x = old.X.toarray()
+    values = {"counts": x, "rpkm": x * 1.3, "log1p": np.log1p(x / x.sum(1, keepdims=True) * 1e4)}[
+        kind
+    ]
+    cells = AnnData(sp.csr_matrix(values))
+    result = jojoscl.JojoSCL.of(settings).fit_predict(_checked(cells, kind), 3)
+    model = jojoscl.JojoSCL.of(settings).fit(cells, 3, kind=kind)
+    found = model.predict(cells, kind=kind)
+    np.testing.assert_allclose(found.embedding, result.embedding, atol=1e-5)
+    assert (found.labels == model.labels_).mean() > 0.97
+
+
+def _checked(cells: AnnData, kind: str) -> AnnData:
+    cells = cells.copy()
+    cells.uns["kind"] = kind
+    return cells
+
+
+def test_a_cell_is_predicted_by_itself(new: AnnData, model: Fitted) -> None:
+    alone, among = model.predict(new[7].copy()), model.predict(new)
+    assert alone.labels.tolist() == [among.labels[7]]
+    np.testing.assert_allclose(alone.embedding[0], among.embedding[7], atol=1e-6)
+
+
+def test_votes_count_as_the_confidence_of_those_who_vote(model: Fitted) -> None:
+    h = np.zeros((3, 2), np.float32)
+    h[:, 0] = [0, 1, 5]
+    small = Fitted(**vars(model) | {
+        "embedding": h, "sample": np.array([3, 1, 0]), "labels_": np.array([2, 0, 1, 1]), "n_clusters": 3,
+        "confidence_": np.array([0.4, 0.9, 1.0, 0.5], np.float32),
+    })  # fmt: skip
+    labels, confidence = small._votes(np.array([[0.1, 0], [4.9, 0]], np.float32), 2)
+    assert labels.tolist() == [0, 0]  # cells 3 and 1 vote for the first, 0 and 1 for the second
+    np.testing.assert_allclose(confidence, [0.45, 0.45])
+    np.testing.assert_allclose(small._votes(np.array([[4.9, 0]], np.float32), 1)[1], [0.4])
+
+
+# ---- genes ---------------------------------------------------------------------------------------
+
+
+def test_genes_are_found_by_name_and_others_are_ignored(new: AnnData, model: Fitted) -> None:
+    order = np.random.default_rng(0).permutation(new.n_vars)
+    extra = AnnData(
+        new.X[:, :50] * 7,
+        obs=new.obs[[]],
+        var=new.var.iloc[:50].rename(lambda name: f"extra {name}"),
+    )
+    mixed = ad.concat([extra, new[:, order]], axis=1)
+    found, plain = model.predict(mixed), model.predict(new)
+    np.testing.assert_array_equal(found.labels, plain.labels)
+    np.testing.assert_allclose(found.embedding, plain.embedding, atol=1e-5)
+
+
+def test_a_missing_gene_counts_as_average(old: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    x = old.X.toarray()
+    cells = AnnData(np.log1p(x / x.sum(1, keepdims=True) * 1e4), var=old.var[[]])
+    model = jojoscl.JojoSCL().fit(cells, 3)
+    name = model.names[model.genes[5]]
+    with caplog.at_level(logging.WARNING):
+        found = model.predict(cells[:, cells.var_names != name].copy())
+    assert (
+        f"1 of {len(model.genes)} variable genes of the model are missing (such as '{name}')"
+        in caplog.text
+    )
+    z = (np.asarray(cells[:, name].X).ravel() - model.scale[0, 5]) / model.scale[1, 5]
+    expected = model.embedding - z[:, None] * model.loadings[5]
+    np.testing.assert_allclose(found.embedding, expected, atol=1e-4)
+    assert found.info == {"missing_genes": 1}
+
+
+def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None:
+    few = new[:, :300].copy()
+    with pytest.raises(
+        UserError, match=r"\d+ of \d+ variable genes of the model are missing .*raise max_missing"
+    ):
+        model.predict(few)
+    assert (model.predict(few, max_missing=0.7).labels == model.predict(new).labels).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "words"),
+    [
+        (
+            lambda x: np.log1p(x / x.sum(1) * 1e4),
+            {},
+            "The values are log1p .*, and the model was fitted on counts",
+        ),
+        (lambda x: x * 1.3, {"kind": "rpkm"}, r"The values are rpkm \(by setting\)"),
+        (lambda x: -x, {}, "negative"),
+        (lambda x: x, {"layer": "none"}, "There is no layer 'none'"),
+        (
+            lambda x: x,
+            {"n_neighbors": 0},
+            "n_neighbors must be a whole number of at least 1, not 0",
+        ),
+    ],
+)
+def test_other_values_are_refused(
+    new: AnnData, model: Fitted, change: Callable[[Any], Any], arguments: dict[str, Any], words: str
+) -> None:
+    cells = AnnData(sp.csr_matrix(change(new.X.tocsr())), var=new.var)
+    with pytest.raises(UserError, match=words):
+        model.predict(cells, **arguments)
+
+
+def test_what_is_no_anndata_is_refused(model: Fitted) -> None:
+    for call in (model.predict, jojoscl.JojoSCL().fit):
+        with pytest.raises(UserError, match="must be an AnnData, not list"):
+            call([[1, 2]])  # type: ignore[operator]
+
+
+def test_a_file_is_predicted_from_where_it_is(
+    new: AnnData, model: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 600 * 17)
+    new.write_h5ad(tmp_path / "new.h5ad")
+    found = model.predict(ad.read_h5ad(tmp_path / "new.h5ad", backed="r"))
+    np.testing.assert_allclose(found.embedding, model.predict(new).embedding, atol=1e-6)
+
+
+# ---- the file ------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_predicts_as_before(new: AnnData, model: Fitted, path: Path) -> None:
+    loaded = jojoscl.load(path)
+    np.testing.assert_array_equal(loaded.predict(new).embedding, model.predict(new).embedding)
+    np.testing.assert_array_equal(loaded.predict(new).labels, model.predict(new).labels)
+    np.testing.assert_array_equal(loaded.labels_, model.labels_)
+    assert loaded.settings == model.settings
+    assert loaded.versions["jojoscl"] == jojoscl.__version__
+    assert [file.name for file in path.parent.iterdir()] == ["model.npz"]
+
+
+def test_a_file_that_is_there_stays_unless_told(model: Fitted, path: Path) -> None:
+    path.write_text("mine")
+    with pytest.raises(UserError, match="is there already: give overwrite=True"):
+        model.save(path)
+    assert path.read_text() == "mine"
+    model.save(path, overwrite=True)
+    assert jojoscl.load(path).n_clusters == 3
+
+
+def test_a_damaged_file_is_refused_or_has_changed_nothing(
+    new: AnnData, model: Fitted, path: Path
+) -> None:
+    content, rng, expected = (
+        path.read_bytes(),
+        np.random.default_rng(0),
+        model.predict(new[:5].copy()).embedding,
+    )
+    refused = 0
+    for i in range(60):
+        changed, at = bytearray(content), int(rng.integers(len(content)))
+        changed[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed[:at] if i % 3 == 0 else changed)
+        try:
+            found = jojoscl.load(path).predict(new[:5].copy()).embedding
+        except UserError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(found, expected)
+    assert refused > 50
+
+
+def rewritten(path: Path, **changed: Any) -> None:
+    """Write the model again with other arrays, other values in the header, or (None) without."""
+    with np.load(path) as file:
+        parts = dict(file)
+    header = json.loads(parts.pop("header").tobytes())
+    for name, value in changed.items():
+        (header if name in header else parts)[name] = value
+    parts = {name: part for name, part in parts.items() if part is not None}
+    np.savez(path, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **parts)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n_clusters": 10**12}, {"n_clusters": 2.5}, {"n_clusters": True}, {"unit": 0}, {"unit": float("nan")},
+        {"seed": "0"}, {"kind": "tpm"}, {"names": ["a", 3]}, {"names": 3}, {"settings": {}}, {"versions": []},
+        {"settings": {"preprocess": {"n_top_genes": "x"}}}, {"labels_": None}, {"more": np.zeros(3)},
+        {"labels_": np.full(200, 3)}, {"labels_": np.full(200, -1)}, {"labels_": np.zeros(200, np.float32)},
+        {"sample": np.array([10**15])}, {"sample": np.zeros(0, np.int64)}, {"genes": np.zeros((600, 2), np.int64)},
+        {"loadings": np.full((3, 40), np.nan, np.float32)}, {"embedding": np.full((200, 40), np.inf, np.float32)},
+        {"confidence_": np.full(200, 2, np.float32)}, {"loadings": np.zeros(600, np.float32)},
+    ],
+    ids=lambda changed: f"{next(iter(changed))} {str(next(iter(changed.values())))[:20]}",
+)  # fmt: skip
+def test_numbers_that_do_not_fit_are_refused(path: Path, changed: dict[str, Any]) -> None:
+    rewritten(path, **changed)
+    with pytest.raises(
+        UserError, match=r"model.npz cannot be read \(.*\): it may be damaged, get it again"
+    ):
+        jojoscl.load(path)
+
+
+def test_another_form_names_the_version_that_reads_it(path: Path) -> None:
+    rewritten(path, format=99)
+    with pytest.raises(
+        UserError, match=f"is a model in another form, that of jojoscl {jojoscl.__version__}"
+    ):
+        jojoscl.load(path)
+
+
+def _member(declared: str, content: bytes) -> bytes:
+    text = declared.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content
+
+
+class _Runs:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("the file was run",)
+
+
+def hostile(path: Path, what: str) -> None:
+    """Write a file that does harm to one who trusts it."""
+    if what == "pickle":
+        path.write_bytes(pickle.dumps(_Runs()))
+        return
+    packed = zipfile.ZIP_DEFLATED if what == "bomb" else zipfile.ZIP_STORED
+    huge = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
+    objects = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
+    with zipfile.ZipFile(path, "w", packed) as archive:
+        if what == "bomb":
+            flat = io.BytesIO()
+            np.save(flat, np.zeros(1 << 24, np.uint8))
+            archive.writestr("header.npy", flat.getvalue())
+        else:
+            content = pickle.dumps([_Runs()]) if what == "object" else b"\0" * 64
+            archive.writestr("header.npy", _member(objects if what == "object" else huge, content))
+
+
+@pytest.mark.parametrize("what", ["pickle", "object", "bomb", "huge"])
+def test_a_hostile_file_is_not_run_and_takes_no_memory(tmp_path: Path, what: str) -> None:
+    hostile(tmp_path / "x.npz", what)
+    with pytest.raises(UserError, match=r"x.npz cannot be read \("):
+        jojoscl.load(tmp_path / "x.npz")
+
+
+def test_a_foreign_file_and_none_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", a=np.zeros(3))
+    with pytest.raises(UserError, match="it is no model of jojoscl"):
+        jojoscl.load(tmp_path / "x.npz")
+    with pytest.raises(UserError, match="does not exist"):
+        jojoscl.load(tmp_path / "y.npz")

@@ -1,0 +1,139 @@
+"""What all methods share: checks, and stages that add up to the wall time, also of a call that goes on with another."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+
+from jojoscl.core.interface import (
+    Result,
+    check_n_clusters,
+    check_seed,
+    estimated,
+    isolated_and_timed,
+)
+from jojoscl.networks.module import SeededModule
+from jojoscl.networks.settings import Run
+from jojoscl.utils.errors import UserError
+
+SHORT: dict[str, tuple[str, ...]] = {
+    "jojoscl": ("n_dims=8", "min_dims=4"),
+    "jojoscl_paper": ("epochs=3", "encoder_dims=[16,8]"),
+    "jojoscl_released": ("epochs=3", "encoder_dims=[16,8]"),
+    "sccl": ("epochs=3",),
+    "contrastive_sc": ("epochs=3",),
+    "scdeepcluster": ("pretrain_epochs=3", "epochs=3", "tolerance=0", "kmeans_starts=2"),
+    "sczidesk": ("pretrain_epochs=3", "epochs=3", "tolerance=0", "kmeans_starts=2"),
+    "seurat": ("preprocess.hvg_flavor=seurat",),
+    "leiden_matched": (),
+    "pca_kmeans": (),
+    "random": (),
+}
+
+
+def timed(method: Any, cells: AnnData, run: Run) -> tuple[dict[str, float], float]:
+    """Seconds by stage, and wall time."""
+    started = time.perf_counter()
+    seconds = method.fit_predict(cells, 3, run=run).seconds
+    return seconds, time.perf_counter() - started
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_stages_add_up_to_the_wall_time(
+    name: str, method: Callable[..., Any], bare: AnnData, quiet: Run
+) -> None:
+    for _ in range(3):  # a busy machine can stop the process between two looks at the clock
+        seconds, wall = timed(method(name, *SHORT[name]), bare, quiet)
+        if sum(seconds.values()) == pytest.approx(wall, rel=0.02, abs=0.002):
+            break
+    assert "earlier" not in seconds
+    assert sum(seconds.values()) == pytest.approx(wall, rel=0.02, abs=0.002)
+    assert seconds["other"] < 0.5 * wall or name == "random"
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["jojoscl_paper", "scdeepcluster"])
+def test_seconds_of_a_call_that_was_cut_off_stand_beside(
+    name: str,
+    method: Callable[..., Any],
+    bare: AnnData,
+    quiet: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = replace(quiet, folder=tmp_path, trainer=replace(quiet.trainer, checkpoint_seconds=0))
+    epoch_start = SeededModule.on_train_epoch_start
+
+    def slow_and_dying(module: SeededModule) -> None:
+        if module.current_epoch == 2:
+            raise Killed
+        time.sleep(0.2)
+        epoch_start(module)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SeededModule, "on_train_epoch_start", slow_and_dying)
+        with pytest.raises(Killed):
+            method(name, *SHORT[name]).fit_predict(bare, 3, run=run)
+    seconds, wall = timed(method(name, *SHORT[name]), bare, run)
+    assert seconds.pop("earlier") > 0.4  # two epochs
+    assert sum(seconds.values()) == pytest.approx(wall, rel=0.02, abs=0.01)
+    again, wall = timed(method(name, *SHORT[name]), bare, run)  # all is trained
+    assert again["earlier"] > 0.4
+    assert again["train"] < wall
+
+
+@pytest.mark.parametrize(
+    ("k", "words"),
+    [(None, "not known"), (1, "at least 2"), (True, "whole"), (2.0, "whole"), (11, "only 10")],
+)
+def test_a_wrong_number_of_clusters(k: object, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        check_n_clusters(k, 10)  # type: ignore[arg-type]
+
+
+def test_right_numbers_pass() -> None:
+    assert check_n_clusters(np.int64(10), 10) == 10
+    assert [check_seed(seed) for seed in (0, np.uint32(2**32 - 1))] == [0, 2**32 - 1]
+    assert estimated(None, 7) == {"n_clusters_estimated": 7}
+    assert estimated(7, 7) == {}
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, True, None])
+def test_a_wrong_seed(seed: object) -> None:
+    with pytest.raises(UserError, match="seed must be a whole number"):
+        check_seed(seed)  # type: ignore[arg-type]
+
+
+def test_stages_add_up_to_wall_time_and_global_state_stays() -> None:
+    @isolated_and_timed
+    def fit_predict() -> Result:
+        np.random.seed(1)  # noqa: NPY002
+        random.seed(1)
+        torch.manual_seed(1)
+        time.sleep(0.05)
+        return Result(np.zeros(2, int), np.zeros((2, 1)), {"train": 0.02})
+
+    states = np.random.get_state()[1].tolist(), random.getstate(), torch.get_rng_state().tolist()  # noqa: NPY002
+    began = time.perf_counter()
+    result = fit_predict()
+    assert sum(result.seconds.values()) == pytest.approx(
+        time.perf_counter() - began, rel=0.02, abs=0.02
+    )
+    assert result.seconds["train"] == 0.02
+    assert states == (
+        np.random.get_state()[1].tolist(),
+        random.getstate(),
+        torch.get_rng_state().tolist(),
+    )  # noqa: NPY002

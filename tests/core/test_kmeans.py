@@ -1,0 +1,86 @@
+"""K-means, and the labels of a sample that spread to all cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from jojoscl.core.kmeans import kmeans, spread
+
+
+def blobs(k: int, size: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (k * size, 12) far apart by type, and their types."""
+    rng = np.random.default_rng(k)
+    types = np.repeat(np.arange(k), size)
+    return (10 * rng.standard_normal((k, 12))[types] + rng.standard_normal((k * size, 12))), types
+
+
+@pytest.mark.parametrize("start", [None, "means"])
+def test_many_cells_are_clustered_by_batches(
+    monkeypatch: pytest.MonkeyPatch, start: str | None
+) -> None:
+    monkeypatch.setattr("jojoscl.core.kmeans._BATCHES_ABOVE", 100)
+    x, types = blobs(4)
+    means = np.stack([x[types == k].mean(0) for k in range(4)])
+    (labels, centroids), again = (
+        kmeans(x, 4, seed=1, start=means if start else None) for _ in range(2)
+    )
+    np.testing.assert_array_equal(labels, again[0])
+    assert adjusted_rand_score(types, labels) == 1
+    np.testing.assert_allclose(centroids[labels], means[types], atol=0.5)
+    if start:
+        np.testing.assert_array_equal(labels, types)
+
+
+def test_a_row_that_weighs_three_counts_as_three() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    weights, start = np.arange(40) % 3 + 1, x[:3]
+    labels, centroids = kmeans(x, 3, seed=0, start=start, weights=weights)
+    repeated = kmeans(np.repeat(x, weights, axis=0), 3, seed=0, start=start)
+    np.testing.assert_allclose(centroids, repeated[1])
+    np.testing.assert_array_equal(np.repeat(labels, weights), repeated[0])
+
+
+def test_equal_rows_make_fewer_clusters_without_a_warning() -> None:
+    x = np.repeat(np.eye(2), 5, axis=0)
+    labels = kmeans(x, 4, seed=0)[0]
+    assert adjusted_rand_score(np.repeat([0, 1], 5), labels) == 1
+
+
+# ---- from a sample to all ------------------------------------------------------------------------
+
+
+def test_the_sample_keeps_its_labels_and_the_others_join_their_type() -> None:
+    x, types = blobs(4)
+    sample = np.arange(0, 240, 3)
+    confidence = np.random.default_rng(0).random(80).astype(np.float32)
+    labels, trust = spread(x, sample, types[sample], confidence, seed=0)
+    np.testing.assert_array_equal(labels, types)
+    np.testing.assert_array_equal(trust[sample], confidence)
+    assert trust.dtype == np.float32
+    assert ((trust >= confidence.min()) & (trust <= confidence.max())).all()
+
+
+def test_labels_of_the_sample_stay_even_if_all_around_have_another() -> None:
+    x, types = blobs(2)
+    sample = np.arange(0, 120, 2)
+    odd = types[sample].copy()
+    odd[3] = 1
+    labels, _ = spread(x, sample, odd, np.ones(60, np.float32), seed=0)
+    np.testing.assert_array_equal(labels[sample], odd)
+    np.testing.assert_array_equal(np.delete(labels, sample), np.delete(types, sample))
+
+
+def test_where_all_are_the_sample_nothing_is_spread() -> None:
+    x, types = blobs(2, 5)
+    confidence = np.ones(10, np.float32)
+    assert spread(x, np.arange(10), types, confidence, seed=0) == (types, confidence)
+
+
+@pytest.mark.parametrize("n_sample", [2, 4])
+def test_a_sample_of_a_few_cells(n_sample: int) -> None:
+    x, types = blobs(2, 20)
+    sample = np.array([0, 1, 20, 21])[:: 4 // n_sample]
+    labels, _ = spread(x, sample, types[sample], np.ones(n_sample, np.float32), seed=0)
+    np.testing.assert_array_equal(labels, types)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from jojoscl.core.metrics import accuracy, cosine_gap, macro_f1, scores, silhouette
+from jojoscl.runner.sweep import SCORES
+
+
+def test_scores_of_a_renamed_truth_are_one() -> None:
+    truth = np.array(["a", "b", "b", "c", "c", "c"])
+    assert scores(truth, np.array([2, 0, 0, 1, 1, 1])) == pytest.approx(dict.fromkeys(SCORES, 1))
+
+
+def test_one_cluster_scores_nothing() -> None:
+    out = scores(np.array(["a", "b", "b", "c"]), np.zeros(4, dtype=int))
+    assert out["ari"] == pytest.approx(0)
+    assert out["nmi"] == pytest.approx(0)
+    assert out["acc"] == pytest.approx(0.5)
+    assert out["f1"] == pytest.approx(2 / 9)  # of b 2 * 2 / (2 + 4); a and c have no cluster
+
+
+@pytest.mark.parametrize("n_labels", [3, 4])
+def test_accuracy_is_the_best_over_all_matchings(n_labels: int) -> None:
+    rng = np.random.default_rng(0)
+    truth, labels = rng.integers(0, 3, 40), rng.integers(0, n_labels, 40)
+    best = max(
+        np.mean(np.array(names)[labels] == truth)
+        for names in itertools.permutations([0, 1, 2, -1][:n_labels], n_labels)
+    )
+    assert accuracy(truth, labels) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_macro_f1_is_the_best_over_all_matchings_of_scikit_learns(n_labels: int) -> None:
+    rng = np.random.default_rng(0)
+    truth, labels = rng.integers(0, 3, 40), rng.integers(0, n_labels, 40)
+    best = max(
+        f1_score(truth, np.array(names)[labels], average="macro", labels=[0, 1, 2], zero_division=0)
+        for names in itertools.permutations(range(3), n_labels)
+    )
+    assert macro_f1(truth, labels) == pytest.approx(best)
+
+
+def test_cosine_gap_against_all_pairs() -> None:
+    rng = np.random.default_rng(1)
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.normal(size=(2, 12, 5)))
+    cosines = a @ b.T
+    apart = cosines[~np.eye(12, dtype=bool)].mean()
+    assert cosine_gap(a, b) == pytest.approx(np.diag(cosines).mean() - apart)
+
+
+def test_silhouette_against_its_definition_and_none_where_there_is_none() -> None:
+    x, labels = np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([0, 0, 1, 1])
+    by_hand = [(6 - 1) / 6, (5 - 1) / 5, (4.5 - 2) / 4.5, (6.5 - 2) / 6.5]
+    assert silhouette(x, labels) == pytest.approx(np.mean(by_hand))
+    assert silhouette(x, np.zeros(4)) is None
+    assert silhouette(x, np.arange(4)) is None
+
+
+def test_silhouette_of_many_cells_is_that_of_a_fixed_sample() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 2000)
+    x = rng.normal(size=(2000, 4)) + 3 * np.eye(3, 4)[labels]
+    sampled = silhouette(x, labels, max_cells=500)
+    assert sampled == silhouette(x, labels, max_cells=500)
+    assert sampled == pytest.approx(silhouette(x, labels), abs=0.03)

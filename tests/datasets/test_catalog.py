@@ -1,0 +1,204 @@
+"""The catalogue agrees with itself and with the configuration, and names the nearest valid choice."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from jojoscl.datasets.catalog import ALIASES, CATALOG, Variant, find
+from jojoscl.datasets.download import data_root
+from jojoscl.datasets.load import CatalogDataset, FileDataset, FolderDataset, load_dataset
+from jojoscl.datasets.simulate import SimulatedDataset
+from jojoscl.runner.config import compose
+from jojoscl.runner.registry import build
+from jojoscl.utils.errors import UserError
+
+CONF = Path(__file__).parents[2] / "conf"
+FILES = [
+    (name, variant, file)
+    for name, entry in CATALOG.items()
+    for variant, chosen in entry.variants.items()
+    for file in chosen.files
+]
+OWN = {"simulated": SimulatedDataset, "h5ad": FileDataset, "folder": FolderDataset}
+
+
+PAPER = [
+    "adam",
+    "bladder",
+    "chen",
+    "human_brain",
+    "klein",
+    "macosko",
+    "baron_mouse",
+    "shekhar",
+    "yan",
+    "pbmc_10x",
+]
+MORE = {  # cells, genes, types, kind
+    "kang_pbmc_ctrl": (12261, 1287, 8, "counts"),
+    "paul15_hspc": (2660, 3004, 7, "counts"),
+    "marques_oligo": (2618, 8691, 13, "counts"),
+    "mca_stomach_intestine": (1871, 14688, 22, "counts"),
+    "hashing_4lines": (1701, 2000, 4, "counts"),
+    "zilionis_mouse_lung": (800, 24248, 4, "counts"),
+    "tasic_gaba": (761, 3157, 23, "rpkm"),
+    "joost_epidermis": (720, 24378, 5, "counts"),
+    "zeisel_550": (550, 19972, 11, "counts"),
+    "su_fetal_liver": (367, 1000, 6, "rpkm"),
+    "mix_rna_celseq2": (340, 14804, 7, "counts"),
+    "ipsc_timecourse": (315, 15724, 5, "counts"),
+    "kolodziejczyk_sub300": (300, 2026, 3, "counts"),
+    "pollen": (299, 23794, 11, "counts"),
+    "mix_rna_sortseq": (296, 15571, 7, "counts"),
+    "zeisel_interneurons": (290, 3157, 16, "counts"),
+    "camp_fetal_cortex": (220, 12694, 7, "counts"),
+    "tm_kidney_215": (215, 23341, 3, "counts"),
+}
+
+
+def test_the_ten_datasets_of_the_paper_and_twenty_more():
+    assert set(CATALOG) == {*PAPER, *MORE, "worm_neuron", "pbmc68k_reduced"}
+    assert len(MORE) == 18
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_sizes_and_kinds(name):
+    entry = CATALOG[name]
+    (chosen,) = entry.variants.values()
+    assert (chosen.n_cells, chosen.n_genes, chosen.n_types, entry.kind) == MORE[name]
+    assert all(file.checksum.startswith("git:") for file in chosen.files)
+    assert re.search(
+        rf"\b{chosen.n_cells} cells, {chosen.n_types} types",
+        (CONF / "data" / f"{name}.yaml").read_text(),
+    )
+
+
+def variant(cells, **settings):
+    return Variant(
+        (),
+        lambda path: cells.copy(),
+        **{"label_key": "a", "n_cells": 0, "n_genes": 0, "n_types": 0, **settings},
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+def test_what_a_variant_keeps_and_calls_its_types():
+    x = sp.csr_matrix([[1, 0, 2], [0, 3, 0], [4, 0, 0], [0, 0, 5], [6, 6, 6]], dtype="f4")
+    obs = pd.DataFrame(
+        {"a": ["u_1", "v_2", None, "v", "w"], "b": [0.5, 1, 0, 0, 1], "c": list("ppqpq")},
+        list("stuvs"),
+    )
+    cells = AnnData(x, obs=obs, var=pd.DataFrame(index=["g1", "ERCC-1", "g2"]))
+
+    def types(**settings):
+        adata = variant(cells, **settings).cells([Path("x")])
+        assert list(adata.obs) == ["cell_type"]
+        return dict(zip(adata.obs_names, adata.obs["cell_type"], strict=True))
+
+    assert types() == {"s": "u_1", "t": "v_2", "v": "v", "s-1": "w"}
+    assert types(label_end="_") == {"s": "u", "t": "v", "v": "v", "s-1": "w"}
+    assert types(label_end="_", without="v", only={"c": "p"}) == {"s": "u"}
+    assert types(label_key=["a", "b"]) == {
+        "s": "u_1_0.5",
+        "t": "v_2_1.0",
+        "v": "v_0.0",
+        "s-1": "w_1.0",
+    }
+    assert types(without_genes="ERCC-") == {"s": "u_1", "v": "v", "s-1": "w"}, (
+        "a cell of spike-ins alone is dropped"
+    )
+    kept = variant(cells, without_genes="ERCC-").cells([Path("x")])
+    assert list(kept.var_names) == ["g1", "g2"]
+    assert kept.X.toarray().tolist() == [[1, 2], [0, 5], [6, 6]]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"label_key": "celltype"}, {"label_key": ["type", "celltype"]}, {"only": {"celltype": "x"}}],
+)
+def test_a_file_without_the_column(settings):
+    cells = AnnData(
+        np.ones((2, 2)), obs=pd.DataFrame({"a": ["x", "y"], "type": 1, "cell_type": 2}, ["s", "t"])
+    )
+    with pytest.raises(
+        UserError,
+        match=r"x\.rda: its cells have no column 'celltype' \(did you mean 'cell_type'\?\)",
+    ):
+        variant(cells, **settings).cells([Path("x.rda")])
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "file"), FILES, ids=lambda value: getattr(value, "name", value)
+)
+def test_every_file_is_pinned(name, variant, file):
+    assert file.url.startswith("https://")
+    assert " " not in file.url
+    if name == "chen":
+        assert file.checksum is None
+        assert "publishes no checksum" in CATALOG[name].doubt
+    else:
+        assert re.search(r"/[0-9a-f]{40}/", file.url), "a raw GitHub address names its commit"
+        assert re.fullmatch(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}", file.checksum)
+
+
+def test_one_file_name_means_one_content():
+    seen = {}
+    for _, _, file in FILES:
+        assert seen.setdefault(file.name, file) == file
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "data").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_builds_its_dataset_and_changes_no_more_than_needed(path):
+    dataset = build(compose([f"data={path.stem}"]).data)
+    kind = OWN.get(path.stem, CatalogDataset)
+    variant = {"variant": "select_2100"} if path.stem == "bladder_2100" else {}
+    name = path.stem.removesuffix("_2100")
+    assert dataset == kind(name=name, **variant)
+    assert name in OWN or name in CATALOG
+
+
+def test_root_follows_the_variable(monkeypatch):
+    monkeypatch.setenv("JOJOSCL_DATA_ROOT", "/somewhere")
+    assert data_root(CatalogDataset(name="yan").root) == Path("/somewhere")
+
+
+def test_first_variant_is_the_default():
+    assert find("bladder")[2] == "top2000"
+    assert find("human_brain")[2] == "no_hybrids"
+    assert find("bladder", "select_2100")[2] == "select_2100"
+
+
+def test_mouse_is_baron_mouse():
+    assert ALIASES == {"mouse": "baron_mouse"}
+    assert find("mouse")[0] == "baron_mouse"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"name": "blader"}, "did you mean 'bladder'"),
+        ({"name": "nothing like it"}, "there are: adam"),
+        ({"name": "bladder", "variant": "select_210"}, "did you mean 'select_2100'"),
+        ({"name": "yan", "root": 3}, "root must be str or Path or null"),
+    ],
+)
+def test_wrong_choices(settings, words):
+    with pytest.raises(UserError, match=words):
+        CatalogDataset(**settings)
+
+
+def test_embedded_dataset_needs_no_file(tmp_path):
+    adata = load_dataset("pbmc68k_reduced", root=tmp_path)
+    assert adata.shape == (700, 765)
+    names = {"name": "pbmc68k_reduced", "variant": "raw"}
+    assert adata.uns == {"kind": "log1p", "kind_decided_by": "catalogue", **names}
+    assert len(adata.obs["cell_type"].cat.categories) == 10
+    assert list(adata.obs) == ["cell_type"]
+    assert adata.X.dtype == "float32"
+    assert adata.X.format == "csr"
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,417 @@
+"""Each format, on a small file written here; a damaged file gives one sentence that names it."""
+
+import gzip
+import os
+import warnings
+import zipfile
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from rdata import write_rda
+
+from jojoscl.cells import matrix
+from jojoscl.cells.guard import reading
+from jojoscl.cells.matrix import stack_rows
+from jojoscl.datasets import readers
+from jojoscl.datasets.load import FileDataset
+from jojoscl.datasets.readers import read_file, read_h5
+from jojoscl.datasets.tables import read_table
+from jojoscl.utils.errors import UserError
+
+COUNTS = np.random.default_rng(0).poisson(0.7, (12, 7))
+CELLS = [f"AAACCTGA-{i}" for i in range(12)]
+GENES = [f"Gene{j}" for j in range(7)]
+TYPES = np.array(["alpha", "beta", "delta"] * 4)
+TABLE = pd.DataFrame(
+    COUNTS, index=pd.Index(CELLS, dtype=object), columns=pd.Index(GENES, dtype=object)
+)
+
+
+def holds(adata, counts=COUNTS):
+    assert isinstance(adata.X, sp.csr_matrix)
+    assert adata.X.dtype == np.float32
+    np.testing.assert_array_equal(adata.X.toarray(), counts)
+    return True
+
+
+def is_named(adata):
+    return list(adata.obs_names) == CELLS and list(adata.var_names) == GENES
+
+
+@pytest.mark.parametrize("dtype", ["i4", "f4", "f8"])
+@pytest.mark.parametrize("chunks", [None, (12, 7), (5, 3)])
+def test_h5_with_x_and_y(tmp_path, monkeypatch, dtype, chunks):
+    monkeypatch.setattr(matrix, "BAND_BYTES", 200)  # several bands, also of this small matrix
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset(
+            "X", data=COUNTS.astype(dtype), chunks=chunks, compression=chunks and "gzip"
+        )
+        file["Y"] = np.arange(12.0) % 3
+    adata = read_h5(tmp_path / "a.h5")
+    assert holds(adata)
+    np.testing.assert_array_equal(adata.obs["Y"], np.arange(12) % 3)
+    assert adata.obs_names[0] == "cell0"
+    assert adata.var_names[6] == "gene6"
+
+
+@pytest.mark.parametrize("chunks", [(1000, 50), (40, 50)])
+def test_h5_dense_data_are_read_in_bands(tmp_path, monkeypatch, chunks):
+    """One tall compressed chunk, as in the worm's file, which is unpacked once; and many small ones."""
+    monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 40_000)
+    x = np.arange(50_000).reshape(1000, 50) % 7
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("X", data=x.astype("i4"), chunks=chunks, compression="gzip")
+    seen, rows = [], matrix._rows
+
+    def spy(dataset, start, stop):
+        seen.append((stop - start, dataset.id.get_access_plist().get_chunk_cache()[1]))
+        return rows(dataset, start, stop)
+
+    monkeypatch.setattr(matrix, "_rows", spy)
+    np.testing.assert_array_equal(read_h5(tmp_path / "a.h5").X.toarray(), x)
+    assert seen == [(200, readers._CHUNK_CACHE)] * 5
+
+
+def test_h5_names_under_any_key_and_types_in_words(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["X"], file["Y"] = COUNTS, TYPES.astype("S")
+        file["gene_symbols"], file["barcodes"] = np.array(GENES, "S"), np.array(CELLS, "S")
+    adata = read_h5(tmp_path / "a.h5")
+    assert is_named(adata)
+    assert list(adata.obs["Y"]) == list(TYPES)
+
+
+def write_exprs(path, matrix, cell_types):
+    with h5py.File(path, "w") as file:
+        if sp.issparse(matrix):
+            for key in ("data", "indices", "indptr"):
+                file[f"exprs/{key}"] = getattr(matrix, key)
+            file["exprs/shape"] = matrix.shape
+        else:
+            file["exprs"] = matrix
+        file["obs_names"], file["var_names"] = np.array(CELLS, "S"), np.array(GENES, "S")
+        file["obs/total"] = COUNTS.sum(axis=1)
+        file.create_group("var")
+        for key, values in cell_types.items():
+            file[f"obs/{key}"] = values
+
+
+CODES = np.arange(12) % 3
+CATEGORIES = np.array(["alpha", "beta", "delta"], "S")
+
+
+@pytest.mark.parametrize(
+    "matrix", [sp.csr_matrix(COUNTS), sp.csc_matrix(COUNTS), COUNTS], ids=["csr", "csc", "dense"]
+)
+@pytest.mark.parametrize(
+    "cell_types",
+    [
+        {"cell_type1": TYPES.astype("S")},
+        {"cell_type1/codes": CODES, "cell_type1/categories": CATEGORIES},
+        {"cell_type1": CODES, "__categories/cell_type1": CATEGORIES},
+    ],
+    ids=["words", "codes", "old codes"],
+)
+def test_h5_of_sczidesk(tmp_path, matrix, cell_types):
+    write_exprs(tmp_path / "data.h5", matrix, cell_types)
+    adata = read_h5(tmp_path / "data.h5")
+    assert holds(adata)
+    assert is_named(adata)
+    assert list(adata.obs["cell_type1"]) == list(TYPES)
+    assert set(adata.obs) == {"cell_type1", "total"}
+
+
+def test_h5_of_sczidesk_with_plain_integer_types(tmp_path):
+    write_exprs(tmp_path / "data.h5", sp.csr_matrix(COUNTS), {"cell_type1": CODES})
+    assert list(read_h5(tmp_path / "data.h5").obs["cell_type1"]) == list(CODES)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt.gz"])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_tables(tmp_path, monkeypatch, suffix, transpose):
+    monkeypatch.setattr("jojoscl.datasets.tables.BAND_BYTES", 200)
+    path = tmp_path / f"cells{suffix}"
+    (TABLE.T if transpose else TABLE).to_csv(path, sep="," if "csv" in suffix else "\t")
+    adata = read_file(path, transpose=transpose)
+    assert holds(adata)
+    assert is_named(adata)
+
+
+def test_table_with_a_header_of_r(tmp_path):
+    """R leaves out the name of the column of row names."""
+    lines = ["\t".join(GENES)] + [
+        "\t".join([c, *map(str, row)]) for c, row in zip(CELLS, COUNTS, strict=True)
+    ]
+    (tmp_path / "a.txt").write_text("\n".join(lines))
+    adata = read_table(tmp_path / "a.txt")
+    assert holds(adata)
+    assert is_named(adata)
+
+
+def test_summary_rows_of_htseq_are_dropped(tmp_path):
+    rows = pd.DataFrame(
+        9, index=["no_feature", "ambiguous", "__alignment_not_unique"], columns=CELLS
+    )
+    pd.concat([TABLE.T, rows]).to_csv(tmp_path / "a.csv")
+    adata = read_table(tmp_path / "a.csv", transpose=True)
+    assert holds(adata)
+    assert is_named(adata)
+
+
+def test_metadata_is_matched_by_name(tmp_path):
+    """As for GSE87544: the cells are named in the second column, in another order; some are missing."""
+    TABLE.T.to_csv(tmp_path / "counts.txt.gz", sep="\t")
+    meta = pd.DataFrame({"Cell_ID_temp": CELLS, "SVM_clusterID": TYPES}).sample(
+        frac=1, random_state=0
+    )
+    meta[meta["Cell_ID_temp"] != CELLS[3]].to_csv(tmp_path / "meta.csv.gz")
+    adata = read_table(
+        tmp_path / "counts.txt.gz", metadata=tmp_path / "meta.csv.gz", transpose=True
+    )
+    assert holds(adata)
+    types = adata.obs["SVM_clusterID"]
+    assert types.isna().tolist() == [i == 3 for i in range(12)]
+    assert types.drop(CELLS[3]).tolist() == np.delete(TYPES, 3).tolist()
+
+
+def test_metadata_that_names_other_things(tmp_path):
+    TABLE.to_csv(tmp_path / "a.csv")
+    pd.DataFrame({"type": TYPES}, index=CELLS).to_csv(tmp_path / "meta.csv")
+    with pytest.raises(UserError, match=r"looks transposed, change data\.transpose"):
+        read_file(tmp_path / "a.csv", metadata=tmp_path / "meta.csv", transpose=True)
+    pd.DataFrame({"type": TYPES}, index=range(12)).to_csv(tmp_path / "meta.csv")
+    with pytest.raises(UserError, match=r"meta\.csv names none of the cells of .*a\.csv"):
+        read_file(tmp_path / "a.csv", metadata=tmp_path / "meta.csv")
+
+
+def test_zipped_tables_are_put_together(tmp_path):
+    """As for baron_mouse: columns of annotation among the genes, two archives."""
+    table = TABLE.copy()
+    table.insert(0, "barcode", ["ACGT"] * 12)
+    table.insert(1, "assigned_cluster", TYPES)
+    table["doublet"] = False
+    for i, part in enumerate([table[:5], table[5:]]):
+        with zipfile.ZipFile(tmp_path / f"{i}.zip", "w") as archive:
+            archive.writestr("counts.csv", part.to_csv())
+    adata = read_table(tmp_path / "0.zip", tmp_path / "1.zip")
+    assert holds(adata)
+    assert is_named(adata)
+    assert list(adata.obs["assigned_cluster"]) == list(TYPES)
+    assert set(adata.obs) == {"barcode", "assigned_cluster", "doublet"}
+
+
+def test_types_in_numbers_are_not_a_gene(tmp_path):
+    TABLE.assign(cluster=CODES).to_csv(tmp_path / "a.csv")
+    adata = read_file(tmp_path / "a.csv", label_key="cluster")
+    assert holds(adata)
+    assert list(adata.obs["cluster"]) == list(CODES)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_h5ad_and_suffixes(tmp_path, transpose):
+    adata = anndata.AnnData(TABLE.T if transpose else TABLE)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    read = read_file(tmp_path / "a.h5ad", transpose=transpose)
+    assert holds(read)
+    assert is_named(read)
+
+
+def test_stack_rows_keeps_every_value():
+    bands = [
+        sp.csr_matrix(COUNTS[:5]),
+        COUNTS[5:6],
+        sp.csr_matrix((0, 7)),
+        COUNTS[6:].astype(float),
+    ]
+    stacked = stack_rows(bands)
+    np.testing.assert_array_equal(stacked.toarray(), COUNTS)
+    assert stacked.has_sorted_indices
+    assert stacked.indices.dtype == np.int32
+
+
+def h5(path, **datasets):
+    with h5py.File(path, "w") as file:
+        for key, values in datasets.items():
+            file[key] = values
+
+
+def truncated(path):
+    h5(path, X=np.random.default_rng(0).random((300, 40)), Y=np.arange(300))
+    path.write_bytes(path.read_bytes()[:20_000])
+
+
+def gz_cut(path):
+    path.write_bytes(gzip.compress(TABLE.to_csv().encode() * 50)[:200])
+
+
+def zip_of(path, n):
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(n):
+            archive.writestr(f"{i}.csv", TABLE.to_csv())
+
+
+def tenx_folder(path):
+    path.mkdir()
+    (path / "matrix.mtx.gz").write_bytes(b"")
+
+
+def latin(path):
+    path.write_bytes("Zelle,größe\na,1\nb,2\n".encode("latin-1"))
+
+
+BAD = {
+    "packed h5ad": (
+        "a.h5ad.gz",
+        lambda path: path.write_bytes(b""),
+        r"only tables are read so: .* gunzip a\.h5ad\.gz",
+    ),
+    "packed rda": ("a.rda.gz", lambda path: path.write_bytes(b""), "unpack it first"),
+    "loom": (
+        "a.loom",
+        lambda path: path.write_bytes(b""),
+        r"anndata\.io\.read_loom\(path\)\.write_h5ad",
+    ),
+    "mtx": (
+        "a.mtx.gz",
+        lambda path: path.write_bytes(b""),
+        r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad",
+    ),
+    "folder of mtx": ("sample", tenx_folder, r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad"),
+    "latin-1": ("a.csv", latin, "its text is not UTF-8: save it as UTF-8, for instance by iconv"),
+    "latin-1, packed": (
+        "a.csv.gz",
+        lambda path: path.write_bytes(gzip.compress(b"a,\xe4\nb,1\n")),
+        "not UTF-8",
+    ),
+    "over-long name": ("a" * 300 + ".h5ad", lambda path: None, "does not exist, or is not a file"),
+    "missing": ("a.h5ad", lambda path: None, "does not exist"),
+    "folder": ("a.h5", lambda path: path.mkdir(), "is not a file"),
+    "suffix": ("a.xyz", lambda path: path.write_text(""), "has no known suffix"),
+    "truncated h5": ("a.h5", truncated, "cannot be read"),
+    "no h5": ("a.h5", lambda path: path.write_text("words"), "cannot be read"),
+    "no h5ad": ("a.h5ad", lambda path: path.write_text("words"), "cannot be read"),
+    "h5 without X": ("a.h5", lambda path: h5(path, Z=COUNTS), "holds Z, but neither X nor exprs"),
+    "transposed h5": ("a.h5", lambda path: h5(path, X=COUNTS.T, Y=CODES), "looks transposed"),
+    "labels of other cells": (
+        "a.h5",
+        lambda path: h5(path, X=COUNTS, Y=CODES[:9]),
+        "9 entries for 12 rows",
+    ),
+    "no rda": ("a.rda", lambda path: path.write_bytes(b"RDX3\nnot really"), "cannot be read"),
+    "rda without table": (
+        "a.rda",
+        lambda path: write_rda(path, {"x": np.arange(3)}),
+        "holds no table",
+    ),
+    "empty csv": ("a.csv", lambda path: path.write_text(""), "cannot be read"),
+    "words in csv": (
+        "a.csv",
+        lambda path: path.write_text("c,g,h\na,1,2\nb,x,3\n"),
+        "'g' holds words",
+    ),
+    "ragged csv": ("a.csv", lambda path: path.write_text("c,g\na,1\nb,1,2,3\n"), "cannot be read"),
+    "cut gz": ("a.csv.gz", gz_cut, "cannot be read"),
+    "no gz": ("a.csv.gz", lambda path: path.write_text("words"), "cannot be read"),
+    "no zip": ("a.zip", lambda path: path.write_text("words"), "cannot be read"),
+    "zip of two": ("a.zip", lambda path: zip_of(path, 2), "holds 2 files"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files(tmp_path, case):
+    name, write, words = BAD[case]
+    write(tmp_path / name)
+    with pytest.raises(UserError, match=words) as error:
+        read_file(tmp_path / name)
+    assert str(tmp_path / name) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_tables_with_other_genes(tmp_path):
+    TABLE.to_csv(tmp_path / "a.csv")
+    TABLE.iloc[:, :6].to_csv(tmp_path / "b.csv")
+    with pytest.raises(UserError, match=r"b\.csv has other columns than .*a\.csv"):
+        read_table(tmp_path / "a.csv", tmp_path / "b.csv")
+
+
+def test_transposed_table_with_words(tmp_path):
+    TABLE.assign(kind="x").to_csv(tmp_path / "a.csv")
+    with pytest.raises(UserError, match="column 'kind' holds no numbers"):
+        read_table(tmp_path / "a.csv", transpose=True)
+
+
+def test_running_out_of_memory_is_no_damaged_file(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(MemoryError), reading(tmp_path / "a"):
+        raise MemoryError
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path):
+    (tmp_path / "a.h5").write_text("")
+    with (
+        pytest.raises(UserError, match=r"no permission\): make it readable") as error,
+        reading(tmp_path / "a.h5"),
+    ):
+        raise PermissionError(13, "Unable to synchronously open file")
+    assert "damaged" not in str(error.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("backed", [False, True])
+def test_unreadable_file(tmp_path, backed):
+    h5(tmp_path / "a.h5", X=COUNTS)
+    (tmp_path / "a.h5").chmod(0)
+    with pytest.raises(UserError, match="no permission"):
+        FileDataset(path=tmp_path / "a.h5", backed=backed).load()
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+def test_zarr_in_memory(tmp_path):
+    adata = anndata.AnnData(TABLE.astype("f4"), layers={"more": COUNTS + 1})
+    adata.write_zarr(tmp_path / "a.zarr")
+    assert holds(read_file(tmp_path / "a.zarr"))
+    assert is_named(read_file(tmp_path / "a.zarr"))
+    assert holds(read_file(tmp_path / "a.zarr", layer="more"), COUNTS + 1)
+    with pytest.raises(UserError, match=r"no layer 'mor' .did you mean 'more'"):
+        read_file(tmp_path / "a.zarr", layer="mor")
+
+
+@pytest.mark.parametrize("build", [np.asarray, sp.csr_matrix, sp.csc_matrix])
+def test_h5ad_of_each_layout_and_its_raw(tmp_path, build):
+    adata = anndata.AnnData(build(COUNTS.astype("f4")))
+    adata.raw = anndata.AnnData(build(COUNTS.astype("f4")))
+    adata = adata[:, :3].copy()
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert holds(read_file(tmp_path / "a.h5ad"), COUNTS[:, :3])
+    raw = read_file(tmp_path / "a.h5ad", layer="raw")
+    assert holds(raw)
+    assert raw.n_vars == 7
+
+
+def test_h5ad_of_before_anndata_07_names_a_way_that_works(tmp_path):
+    """Annotation as records, categories beside them in uns, a sparse matrix with a mark of its own."""
+    x = sp.csr_matrix(COUNTS, dtype="f4")
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        for name in ("data", "indices", "indptr"):
+            file[f"X/{name}"] = getattr(x, name)
+        file["X"].attrs["h5sparse_format"], file["X"].attrs["h5sparse_shape"] = "csr", x.shape
+        file["obs"] = np.array(
+            list(zip(CELLS, CODES, strict=True)), [("index", "S12"), ("louvain", "i1")]
+        )
+        file["var"] = np.array([(name,) for name in GENES], [("index", "S12")])
+        file["uns/louvain_categories"] = CATEGORIES
+    with pytest.raises(
+        UserError, match=r"before 0\.7: write it anew, in Python by anndata\.read_h5ad"
+    ):
+        read_file(tmp_path / "a.h5ad")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        anndata.read_h5ad(tmp_path / "a.h5ad").write_h5ad(tmp_path / "b.h5ad")
+    adata = read_file(tmp_path / "b.h5ad")
+    assert holds(adata)
+    assert is_named(adata)
+    assert list(adata.obs["louvain"]) == list(TYPES)

@@ -1,0 +1,204 @@
+"""JojoSCL's training step: what moves, what does not, and that every setting trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from jojoscl.cells.checks import without_labels
+from jojoscl.datasets.simulate import simulate
+from jojoscl.networks.callbacks import TemporalClusters
+from jojoscl.networks.datamodule import Batches, CellDataModule
+from jojoscl.networks.fit import fit
+from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
+from jojoscl.networks.paper.module import PaperModule
+from jojoscl.networks.settings import Run, TrainerSettings
+
+SMALL: dict[str, Any] = {
+    "encoder_dims": [16, 8],
+    "instance_dims": [8, 8],
+    "cluster_dims": [8],
+    "batch_size": 16,
+    "mask_rate": 0.3,
+}
+QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
+
+
+def build(
+    n_cells: int = 40, epochs: int = 2, **settings: Any
+) -> tuple[PaperModule, CellDataModule, list[Callback]]:
+    method = PaperJojoSCL(**(SMALL | settings))
+    x = np.random.default_rng(0).normal(size=(n_cells, 12)).astype(np.float32)
+    data = CellDataModule(x, batch_size=method.batch_size, seed=0)
+    callbacks: list[Callback] = [TemporalClusters()] if method.temporal_labels == "epoch" else []
+    return method.module(12, 3, n_cells, seed=0, epochs=epochs), data, callbacks
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *(
+            {"sure": sure, "temporal_labels": when}
+            for sure in ("released", "centroid", "two_view")
+            for when in ("epoch", "batch")
+        ),
+        {"sure": "none"},
+        {"entropy": "released", "cluster_similarity": "dot"},
+        {"assign_on": "z"},
+        {"assign_on": "cluster_head"},
+        {"assign_on": "cluster_head", "temporal_labels": "batch", "sure": "centroid"},
+    ],
+    ids=str,
+)
+def test_every_setting_trains_to_finite_losses_and_moves_the_weights(
+    settings: dict[str, Any],
+) -> None:
+    module, data, callbacks = build(**settings)
+    before = [p.detach().clone() for p in module.query.parameters()]
+    history = fit(module, data, QUIET, max_epochs=2, callbacks=callbacks)
+    assert len(history.rows) == 2
+    assert np.isfinite([list(row.values()) for row in history.rows]).all()
+    assert any(
+        not torch.equal(a, b) for a, b in zip(before, module.query.parameters(), strict=True)
+    )
+    outputs = data.embed(module)
+    assert {name: x.shape for name, x in outputs.items()} == {
+        "h": (40, 8),
+        "z": (40, 8),
+        "cluster_head": (40, 3),
+    }
+
+
+@pytest.mark.parametrize("method", [PaperJojoSCL, ReleasedJojoSCL])
+def test_bfloat16_trains_with_losses_in_float32(method: type[PaperJojoSCL]) -> None:
+    cells = without_labels(simulate(n_cells=90, n_genes=200, n_types=3, seed=1))
+    first = {}
+    for precision in ("32-true", "bf16-mixed"):
+        trainer = TrainerSettings(
+            accelerator="cpu", progress_bar=False, max_epochs=1, precision=precision
+        )
+        result = method().fit_predict(cells, 3, run=Run(trainer=trainer))
+        assert set(result.labels) == {0, 1, 2}
+        assert result.embedding.dtype == np.float32
+        first[precision] = result.history[0]
+    for name, value in first["32-true"].items():
+        assert first["bf16-mixed"][name] == pytest.approx(value, rel=0.02, abs=0.002)
+    assert first["bf16-mixed"]["instance"] * 2**10 % 1, "a number that bfloat16 does not have"
+
+
+@pytest.mark.parametrize("n_cells", [2, 3, 15, 16, 17, 33])
+def test_any_number_of_cells_trains(n_cells: int) -> None:
+    module, data, _ = build(n_cells, temporal_labels="batch")
+    history = fit(module, data, QUIET, max_epochs=1)
+    assert np.isfinite(history.rows[0]["loss"])
+
+
+@pytest.mark.parametrize("n_cells", [2, 15, 16, 17, 32, 33, 40])
+def test_batches_hold_every_cell_once_and_never_one_alone(n_cells: int) -> None:
+    batches = Batches(n_cells, 16, seed=3)
+    drawn = list(batches)
+    assert sorted(torch.cat(drawn).tolist()) == list(range(n_cells))
+    assert len(drawn) == len(batches)
+    assert all(2 <= len(batch) <= 17 for batch in drawn)
+
+
+def test_batches_depend_on_seed_and_epoch_alone() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        batches = Batches(50, 16, seed=seed)
+        batches.set_epoch(epoch)
+        return torch.cat(list(batches)).tolist()
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(0, 1) != order(1, 1)
+
+
+class KeyRecorder(Callback):
+    """Key and query after every batch."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, *args: Any) -> None:
+        self.steps.append((module.key[0].weight.clone(), module.query[0].weight.detach().clone()))
+
+
+@pytest.mark.filterwarnings("ignore:.*(many workers|LeafSpec)")
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_key_follows_the_query_once_per_optimiser_step(accumulate: int) -> None:
+    module, data, _ = build(n_cells=64, momentum=0.75, sure="none")
+    recorder = KeyRecorder()
+    start = module.key[0].weight.clone()
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, accumulate_grad_batches=accumulate, callbacks=[recorder], logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    assert module.updates == trainer.global_step == 4 // accumulate
+    keys = [key for key, _ in recorder.steps] + [module.key[0].weight]
+    queries = [query for _, query in recorder.steps] + [module.query[0].weight.detach()]
+    expected = start
+    for i in range(4):
+        if (i + 1) % accumulate == 0:
+            expected = 0.75 * expected + 0.25 * queries[i + 1]
+        torch.testing.assert_close(keys[i + 1], expected)
+
+
+def test_no_gradient_reaches_the_key() -> None:
+    module, data, _ = build(sure="none")
+    fit(module, data, QUIET, max_epochs=1)
+    assert all(p.grad is None for p in module.key.parameters())
+    optimised = {
+        id(p) for group in module.configure_optimizers()[0][0].param_groups for p in group["params"]
+    }
+    assert optimised.isdisjoint(id(p) for p in module.key.parameters())
+    assert optimised.issuperset(
+        id(p) for p in (*module.query.parameters(), *module.instance_head.parameters())
+    )
+
+
+def test_temporal_clusters_are_those_of_the_epoch() -> None:
+    module, data, callbacks = build(epochs=1)
+    assert not module.centroids.any()
+    fit(module, data, QUIET, max_epochs=1, callbacks=callbacks)
+    assert sorted(set(module.labels.tolist())) == [0, 1, 2]
+    assert (module.centroids.norm(dim=1) > 0).all()
+
+
+def test_released_sure_changes_nothing_but_the_log() -> None:
+    trained = []
+    for sure in ("none", "released"):
+        module, data, callbacks = build(sure=sure)
+        fit(module, data, QUIET, max_epochs=2, callbacks=callbacks)
+        trained.append(data.embed(module)["h"])
+    np.testing.assert_array_equal(*trained)
+
+
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiled_encoders_train_alike_and_keep_the_names_in_checkpoints(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled(self, backend=backend))
+    trained = []
+    for wanted in (False, True):
+        module, data, callbacks = build()
+        folder = tmp_path / str(wanted)
+        folder.mkdir()
+        settings = TrainerSettings(accelerator="cpu", progress_bar=False, compile=wanted)
+        history = fit(
+            module, data, Run(folder=folder, trainer=settings), max_epochs=2, callbacks=callbacks
+        )
+        state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+        trained.append((pd.DataFrame(history.rows), state))
+    (plain, names), (fast, of_compiled) = trained
+    pd.testing.assert_frame_equal(
+        plain, fast, rtol=1e-4 if backend == "eager" else 1e-2
+    )  # inductor rounds otherwise
+    assert names.keys() == of_compiled.keys()

@@ -1,0 +1,68 @@
+"""A checkpoint whose values are not those that were written is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from jojoscl.networks.checkpoint import load_checkpoint, load_fitting
+from jojoscl.utils.errors import UserError
+from tests.hostile import METHOD, trained
+
+SENTENCE = (
+    "is not a checkpoint that can be read, or is damaged: delete it, or start anew by force=true"
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("run")
+    trained(folder)
+    return (folder / "last.ckpt").read_bytes()
+
+
+def test_a_flipped_byte_is_refused_or_changes_nothing(checkpoint: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(checkpoint)
+    whole, refused = load_checkpoint(path)["state_dict"], 0
+    for where in np.random.default_rng(0).choice(len(checkpoint), 300, replace=False):
+        content = bytearray(checkpoint)
+        content[where] ^= 1 << 3
+        path.write_bytes(content)
+        try:
+            found = load_checkpoint(path)["state_dict"]
+        except UserError as error:
+            assert re.search(SENTENCE, str(error))  # noqa: PT017
+            refused += 1
+        else:  # a name or a date of the archive
+            assert all(torch.equal(found[name], x) for name, x in whole.items())
+    assert refused > 200
+
+
+@pytest.mark.parametrize("kept", [0, 1, 0.5, -1, -64])
+def test_a_cut_file_is_refused(kept: float, checkpoint: bytes, tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(
+        checkpoint[: int(kept * len(checkpoint)) if isinstance(kept, float) else kept]
+    )
+    with pytest.raises(UserError, match=SENTENCE):
+        trained(tmp_path, 2)
+
+
+def test_a_good_one_is_read_by_torch_alone_and_holds_plain_settings(
+    checkpoint: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "last.ckpt").write_bytes(checkpoint)
+    state: dict[str, Any] = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert state["hyper_parameters"]["encoder_dims"] == [8, 4]
+    assert state["hyper_parameters"]["preprocess"]["n_top_genes"] == METHOD.preprocess.n_top_genes
+    module = METHOD.module(6, 2, 20, seed=0, epochs=2)
+    assert load_fitting(tmp_path / "last.ckpt", module, "abc")["epoch"] == 0
+    with pytest.raises(UserError, match="other settings of the data"):
+        load_fitting(tmp_path / "last.ckpt", module, "abd")
+    with pytest.raises(UserError, match=r"\(seed: 0 there, 1 here\)"):
+        load_fitting(tmp_path / "last.ckpt", METHOD.module(6, 2, 20, seed=1, epochs=2), "abc")

@@ -1,0 +1,356 @@
+"""Several processes: the losses and gradients of one, each with its own views; resumable; in one sentence if not."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException
+from torch.nn.parallel import DistributedDataParallel
+
+from jojoscl.cells.checks import without_labels
+from jojoscl.datasets.simulate import simulate
+from jojoscl.networks.callbacks import TemporalClusters
+from jojoscl.networks.contrastive_sc import ContrastiveSC
+from jojoscl.networks.datamodule import Batches, CellDataModule
+from jojoscl.networks.distributed import end_if_imported, from_first, gather, launch, own_share
+from jojoscl.networks.fit import fit
+from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
+from jojoscl.networks.paper.module import PaperModule
+from jojoscl.networks.scdeepcluster import ScDeepCluster
+from jojoscl.networks.settings import Run, TrainerSettings
+from jojoscl.networks.shrinkage_log import ShrinkageRecord
+from jojoscl.runner.config import compose, config_hash
+from jojoscl.runner.run import run as run_configured
+from jojoscl.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from conftest import Command, InProcess
+
+N_CELLS, N_GENES, K = 12, 10, 3
+PAPER: dict[str, Any] = {"encoder_dims": [8, 6], "instance_dims": [6], "cluster_dims": [6]}
+
+
+def settings(n_devices: int = 2, **more: Any) -> TrainerSettings:
+    return TrainerSettings(
+        accelerator="cpu", progress_bar=False, devices=n_devices, checkpoint_seconds=0, **more
+    )
+
+
+# ---- one step of two processes is one step of one ------------------------------------------------
+
+
+class FixedViews(nn.Module):
+    """A training step whose n-th view of a cell is the cell times n."""
+
+    def __init__(self, module: Any, x: Tensor) -> None:
+        super().__init__()
+        self.module = (
+            module.double().eval()
+        )  # BatchNorm by running statistics: without GPUs each process has its own
+        self.losses: dict[str, Tensor] = {}
+        self.n_views = 0
+        module.view = self.view
+        module.record = lambda _, **losses: self.losses.update(losses)
+        if isinstance(module, PaperModule):
+            module.labels.copy_(torch.arange(len(x)) % K)
+            module.centroids.normal_()
+
+    def view(self, x: Tensor) -> Tensor:
+        self.n_views += 1
+        return x * self.n_views
+
+    def forward(self, batch: tuple[Tensor, ...]) -> Tensor:
+        return self.module.training_step(batch, 0)
+
+
+def one_step(kind: str) -> dict[str, Tensor]:
+    """Losses and gradients of a step on this process's share of the cells."""
+    torch.manual_seed(0)
+    x = torch.randn(N_CELLS, N_GENES, dtype=torch.float64)
+    preset, _, sure = kind.partition("-")
+    if preset == "contrastive_sc":
+        module = ContrastiveSC(encoder_dims=[8, 6], mask_rate=0.0).module(N_GENES, seed=0)
+        module.generator = None
+    else:
+        method = PaperJojoSCL if preset == "paper" else ReleasedJojoSCL
+        module = method(sure=sure, **PAPER).module(N_GENES, K, N_CELLS, seed=0, epochs=1)
+    if preset != "contrastive_sc":
+        for parameter in module.key.parameters():
+            parameter.data.add_(0.1 * torch.randn_like(parameter))
+    step: Any = FixedViews(module, x)
+    if dist.is_initialized():
+        step = DistributedDataParallel(step)
+    index = torch.randperm(N_CELLS)[:10]
+    step(tuple(map(own_share, (x[index], index)))).backward()
+    found = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
+    losses = (step.module if dist.is_initialized() else step).losses
+    return found | losses
+
+
+def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> None:
+    dist.init_process_group("gloo", rank=int(os.environ["LOCAL_RANK"]), world_size=2)
+    rows = gather(torch.arange(4.0).view(2, 2) + 10 * dist.get_rank())
+    assert rows.tolist() == [[0, 1], [2, 3], [10, 11], [12, 13]]
+    assert from_first(lambda: f"made by {dist.get_rank()}") == "made by 0"
+    torch.save({kind: one_step(kind) for kind in kinds}, folder / f"{dist.get_rank()}.pt")
+
+
+def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    kinds = ["paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
+    launch(steps_of_rank, 2, L.LightningModule(), kinds, tmp_path)
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt")
+        for kind in kinds:
+            expected = one_step(kind)
+            assert found[kind].keys() == expected.keys()
+            assert expected["loss"] != 0
+            for name, value in expected.items():
+                torch.testing.assert_close(
+                    found[kind][name], value, rtol=1e-9, atol=1e-12, msg=f"{kind} {name}"
+                )
+
+
+def test_batches_are_shared_without_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(Batches(37, 16, seed=3))
+    shares = []
+    for rank in range(2):
+        for module in ("distributed", "datamodule"):
+            monkeypatch.setattr(
+                f"jojoscl.networks.{module}.rank_and_world", lambda rank=rank: (rank, 2)
+            )
+        shares.append(list(Batches(37, 16, seed=3)))
+        assert len(Batches(35, 16, seed=3)) == 2, "a last batch of three is too small for two"
+        assert [len(batch) for batch in Batches(35, 16, seed=None)] == [16, 19], (
+            "cells to predict are not shared"
+        )
+    assert [len(batch) for batch in shares[0]] == [8, 8, 2]
+    for batch, first, second in zip(whole, *shares, strict=True):
+        assert torch.cat([first, second]).equal(batch[: 2 * len(first)])
+
+
+# ---- whole trainings -----------------------------------------------------------------------------
+
+
+class Views(L.Callback):
+    """Keeps each process's masks, and its running statistics and weights at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: Any) -> None:
+        kept = {
+            "view": module.view(torch.ones(4, 50)),
+            "labels": module.labels,
+            "state": module.state_dict(),
+        }
+        torch.save(kept, self.folder / f"{trainer.global_rank}.pt")
+
+
+class Killed(L.Callback):
+    """Ends all processes as epoch 2 begins."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
+        if trainer.current_epoch == 2:
+            raise RuntimeError("killed")
+
+
+def trained(folder: Path | None, *callbacks: L.Callback, n_devices: int = 2) -> dict[str, Any]:
+    """What four epochs of the paper's preset on 75 cells leave."""
+    x = np.random.default_rng(0).standard_normal((75, N_GENES), dtype=np.float32)
+    module = PaperJojoSCL(**PAPER).module(N_GENES, K, len(x), seed=0, epochs=4)
+    data, record = CellDataModule(x, batch_size=16), ShrinkageRecord()
+    run = Run(folder, trainer=settings(n_devices))
+    history = fit(
+        module, data, run, max_epochs=4, callbacks=[record, TemporalClusters(), *callbacks]
+    )
+    return {"losses": history.rows, "record": record.rows, "h": data.embed(module)["h"].tolist()}
+
+
+def test_processes_draw_their_own_masks_and_end_with_one_network(tmp_path: Path) -> None:
+    found = trained(None, Views(tmp_path))
+    assert [row["epoch"] for row in found["losses"]] == [0, 1, 2, 3]
+    assert np.isfinite([list(row.values()) for row in found["losses"]]).all()
+    sizes = [
+        row["value"] for row in found["record"] if row["epoch"] == 3 and row["quantity"] == "n"
+    ]
+    assert sum(sizes) == 74, (
+        "the record is of the cells of both processes; the last batch of 11 has shares of 5"
+    )
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert not torch.equal(first["view"] > 0.5, second["view"] > 0.5)
+    assert torch.equal(first["labels"], second["labels"])
+    for name, value in first["state"].items():
+        torch.testing.assert_close(value, second["state"][name], msg=name)
+
+
+def test_interrupted_processes_go_on_and_end_as_unbroken_ones(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="killed"):
+        trained(tmp_path / "broken", Killed())
+    assert (tmp_path / "broken" / "last.ckpt").exists()
+    whole = trained(tmp_path / "whole")
+    assert trained(tmp_path / "broken") == whole
+    assert whole["h"] != trained(None, n_devices=1)["h"]
+
+
+def test_two_processes_find_the_types_that_one_finds(tmp_path: Path) -> None:
+    cells = simulate(
+        120, 200, 3, library_size=3000.0, marker_fraction=0.3, fold_change_sd=2.0, seed=3
+    )
+    method = PaperJojoSCL(encoder_dims=[64, 16], batch_size=32, epochs=8, mask_rate=0.5)
+    found = method.fit_predict(without_labels(cells), 3, run=Run(tmp_path, trainer=settings()))
+    assert (
+        adjusted_rand_score(cells.obs["cell_type"], found.labels) > 0.3
+    )  # eight epochs; chance is 0
+    assert [row["epoch"] for row in found.history] == list(range(8))
+    assert found.obsm["map"].shape == found.embedding.shape
+
+
+def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:
+    tiny = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false",
+            "method=jojoscl_paper", "method.encoder_dims=[8,4]", "trainer.max_epochs=2",
+            "trainer=ddp", "trainer.accelerator=cpu",
+            f"paths.cache={tmp_path / 'cache'}")  # fmt: skip
+    metrics = run_configured(compose([*tiny, "selection=oracle"]), tmp_path / "run")
+    assert metrics["selected_epoch"] in (0, 1)
+    assert (tmp_path / "run" / "csv" / "metrics.csv").read_text().count("\n") == 3
+    assert metrics["config_hash"] != config_hash(
+        compose([*tiny, "selection=oracle", "trainer.devices=1"])
+    )
+
+
+@pytest.mark.slow
+def test_the_command_trains_on_two_processes(command: Command, tmp_path: Path) -> None:
+    done = command(
+        "method=jojoscl_paper",
+        "trainer=ddp",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=2",
+        "data=simulated",
+        "pictures=false",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr.lower()
+    assert done.stdout.count("ARI") == 1
+
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+
+def test_what_several_devices_cannot_do_is_said(
+    monkeypatch: pytest.MonkeyPatch, in_process: InProcess
+) -> None:
+    cells = without_labels(simulate(n_cells=60, n_genes=50, n_types=3, seed=1))
+    run = Run(trainer=settings(n_devices=4))
+    with pytest.raises(UserError, match="trains on one device"):
+        ScDeepCluster().fit_predict(cells, 3, run=run)
+    with pytest.raises(UserError, match="4 devices need a batch of at least 8 cells"):
+        PaperJojoSCL(batch_size=7).fit_predict(cells, 3, run=run)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(UserError, match="leave out torchrun"):
+        PaperJojoSCL().fit_predict(cells, 3, run=run)
+    done = in_process("-m", "trainer=ddp", "seed=0,1", "data=simulated")
+    assert done.code == 2
+    assert (
+        done.err
+        == "jojoscl: A sweep trains each run on one device: leave out -m, or trainer.devices.\n"
+    )
+
+
+def wrong(module: L.LightningModule, sentence: str) -> None:
+    raise UserError(sentence)
+
+
+def test_an_error_of_a_process_is_one_sentence() -> None:
+    with pytest.raises(UserError, match=r"^No space left\.$"):
+        launch(wrong, 2, L.LightningModule(), "No space left.")
+
+
+SCRIPT = """
+import jojoscl
+cells = jojoscl.simulate(n_cells=40, n_genes=50, n_types=2, seed=1)
+jojoscl.cluster(cells, 2, devices=2, accelerator="cpu", method=jojoscl.PaperJojoSCL(epochs=1))
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_of_it_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
+    assert done.stderr.count("Traceback") == 1, done.stderr
+    assert done.stderr.splitlines()[-1].endswith(
+        'put its call of jojoscl below `if __name__ == "__main__":`.'
+    )
+    assert "done" not in done.stdout
+
+
+def test_a_process_that_comes_to_the_call_in_importing_the_script_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    end_if_imported()
+    assert codes == []
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    end_if_imported()
+    monkeypatch.undo()
+
+    def ended(*args: object, **kwargs: object) -> None:
+        raise ProcessExitedException("ended", error_index=0, error_pid=1, exit_code=codes[0])
+
+    monkeypatch.setattr("jojoscl.networks.distributed.start_processes", ended)
+    with pytest.raises(UserError, match='below `if __name__ == "__main__":`'):
+        launch(wrong, 2, L.LightningModule(), "")
+    codes[0] = 1
+    with pytest.raises(ProcessExitedException):
+        launch(wrong, 2, L.LightningModule(), "")
+
+
+def waits(module: L.LightningModule, folder: Path) -> None:
+    (folder / f"{os.environ['LOCAL_RANK']}.pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def launches(folder: Path) -> None:
+    launch(waits, 2, L.LightningModule(), folder)
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs: a process that has ended and nobody has asked for is a zombie."""
+    path = Path(f"/proc/{pid}/stat")
+    return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("spawn").Process(target=launches, args=(tmp_path,))
+    parent.start()
+    until(lambda: len([path for path in tmp_path.glob("*.pid") if path.read_text()]) == 2)
+    parent.kill()
+    pids = [int(path.read_text()) for path in tmp_path.glob("*.pid")]
+    until(lambda: not any(map(alive, pids)))
+    assert len(pids) == 2
+    assert not any(map(alive, pids))
+
+
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)

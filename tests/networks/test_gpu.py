@@ -1,0 +1,80 @@
+"""What only a GPU can show; skipped where there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+import jojoscl
+from jojoscl.cells.preprocess import stored
+from jojoscl.datasets.simulate import simulate
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.fit import fit
+from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.settings import Run, TrainerSettings
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+@pytest.fixture(scope="module")
+def cells() -> AnnData:
+    return simulate(600, 200, 4, library_size=2000)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"preprocess": {"dense_gib": 0}}], ids=["matrix", "store"]
+)
+def test_a_gpu_finds_the_types_that_a_cpu_finds(
+    cells: AnnData, settings: dict[str, Any], precision: str
+) -> None:
+    method = PaperJojoSCL(epochs=20, **settings)
+    found = []
+    for accelerator, how in (("cpu", "32-true"), ("gpu", precision)):
+        run = Run(
+            trainer=TrainerSettings(accelerator=accelerator, precision=how, progress_bar=False)
+        )
+        found.append(method.fit_predict(cells, 4, run=run).labels)
+    assert adjusted_rand_score(cells.obs["cell_type"], found[0]) > 0.9
+    assert adjusted_rand_score(*found) > 0.9
+
+
+class NoWaiting(L.Callback):
+    """From the second epoch on, an error wherever a step makes the CPU wait for the GPU."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        last = trainer.is_last_batch  # whose losses are logged
+        torch.cuda.set_sync_debug_mode(
+            "error" if trainer.current_epoch > 0 and not last else "default"
+        )
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("backed", [False, True], ids=["matrix", "store"])
+def test_no_step_waits_for_the_gpu_that_holds_the_cells(
+    cells: AnnData, backed: bool, tmp_path: Any
+) -> None:
+    method = PaperJojoSCL()
+    x = stored(method.preprocess, cells, tmp_path) if backed else method.preprocess(cells).X
+    data = CellDataModule(x, batch_size=128)
+    module = method.module(x.shape[1], 4, len(x), seed=0, epochs=3)
+    settings = TrainerSettings(accelerator="gpu", progress_bar=False)
+    try:
+        fit(module, data, Run(trainer=settings), max_epochs=3, callbacks=[NoWaiting()])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    held = data.cells.x.values if backed else data.cells.x
+    assert held.device.type == "cuda"
+
+
+def test_the_scanpy_call_takes_the_gpu(cells: AnnData) -> None:
+    clustered = jojoscl.cluster(cells, 4, copy=True, accelerator="gpu")
+    assert clustered is not None
+    assert adjusted_rand_score(cells.obs["cell_type"], clustered.obs["jojoscl"]) > 0.9

@@ -1,0 +1,159 @@
+"""A call changes nothing of the process, and nothing of the process changes a call."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from jojoscl.baselines.leiden import Leiden
+from jojoscl.baselines.seurat import Seurat
+from jojoscl.cells.checks import without_labels
+from jojoscl.core.interface import Result
+from jojoscl.core.method import JojoSCL
+from jojoscl.datasets.simulate import simulate
+from jojoscl.networks.contrastive_sc import ContrastiveSC
+from jojoscl.networks.isolation import isolated, weights_from
+from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.scdeepcluster import ScDeepCluster
+from jojoscl.networks.settings import Run, TrainerSettings
+from jojoscl.utils.errors import UserError
+
+QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
+SMALL: dict[str, Any] = {"n_dims": 8, "min_dims": 4, "n_micro": 30, "n_draws": 1}
+METHODS: dict[str, Callable[[], Any]] = {
+    "jojoscl": lambda: JojoSCL(**SMALL),
+    "paper": lambda: PaperJojoSCL(encoder_dims=[16, 8], epochs=2),
+    "contrastive_sc": lambda: ContrastiveSC(encoder_dims=[16, 8], epochs=2),
+    "scdeepcluster": lambda: ScDeepCluster(
+        encoder_dims=[16, 8], pretrain_epochs=2, epochs=2, kmeans_starts=2
+    ),
+    "leiden": lambda: Leiden(),
+    "seurat": lambda: Seurat(match_k=True),
+}
+
+
+@pytest.fixture(scope="module")
+def cells() -> AnnData:
+    return without_labels(simulate(n_cells=150, n_genes=300, n_types=3, seed=1))
+
+
+def of_the_process() -> dict[str, Any]:
+    """All that a call might move."""
+    return {
+        "python": random.getstate(),
+        "numpy": repr(np.random.get_state()),  # noqa: NPY002
+        "torch": torch.get_rng_state().tolist(),
+        "environment": dict(os.environ),
+        "threads": torch.get_num_threads(),
+        "pools": [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()],
+        "dtype": torch.get_default_dtype(),
+        "gradients": torch.is_grad_enabled(),
+        "filters": list(warnings.filters),
+        "levels": {
+            name: logging.getLogger(name).level
+            for name in ("lightning.pytorch", "lightning.fabric", "root")
+        },
+    }
+
+
+@contextmanager
+def nothing_moves() -> Iterator[None]:
+    with isolated(1):  # libraries that a first call loads are loaded
+        pass
+    before = of_the_process()
+    try:
+        yield
+    finally:
+        assert of_the_process() == before
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_method_moves_global_state(name: str, cells: AnnData) -> None:
+    METHODS[name]().fit_predict(cells, 3, run=QUIET)  # loads what it needs
+    before = of_the_process()
+    METHODS[name]().fit_predict(cells, 3, run=QUIET)
+    assert of_the_process() == before
+
+
+def test_state_is_restored_after_errors_too(cells: AnnData) -> None:
+    with nothing_moves(), pytest.raises(UserError, match="ask for fewer"):
+        JojoSCL(**SMALL).fit_predict(cells, 1000, run=QUIET)
+    with nothing_moves(), pytest.raises(ZeroDivisionError):
+        moves_all_and_fails()
+
+
+@isolated(3)
+def moves_all_and_fails() -> None:
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
+    torch.rand(3)
+    torch.set_num_threads(2)
+    torch.set_default_dtype(torch.float16)
+    warnings.simplefilter("ignore")
+    raise ZeroDivisionError
+
+
+def same(one: Result, two: Result) -> None:
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(one.embedding, two.embedding)
+
+
+@pytest.mark.parametrize("name", ["jojoscl", "paper", "scdeepcluster"])
+def test_global_state_of_the_user_does_not_change_the_result(name: str, cells: AnnData) -> None:
+    """Default dtype, number of threads, gradients switched off, seeds."""
+    expected = METHODS[name]().fit_predict(cells, 3, run=QUIET)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(2)
+        torch.manual_seed(99)
+        with torch.no_grad(), threadpool_limits(2):
+            found = METHODS[name]().fit_predict(cells, 3, run=QUIET)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(threads)
+    assert found.embedding.dtype == np.float32
+    same(found, expected)
+
+
+@pytest.mark.parametrize("name", ["jojoscl", "seurat"])
+def test_python_threads_get_the_clusters_of_one(name: str, cells: AnnData) -> None:
+    expected = METHODS[name]().fit_predict(cells, 3, run=QUIET)
+    found: list[Result] = []
+
+    def call() -> None:
+        found.append(METHODS[name]().fit_predict(cells, 3, run=QUIET))
+
+    work = [threading.Thread(target=call) for _ in range(2)]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert len(found) == 2
+    for result in found:
+        same(result, expected)
+
+
+def test_weights_come_from_the_seed_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    with weights_from(3):
+        one = torch.nn.Linear(4, 4).weight
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)
+    with weights_from(3):
+        assert torch.equal(torch.nn.Linear(4, 4).weight, one)
+    with weights_from(4):
+        assert not torch.equal(torch.nn.Linear(4, 4).weight, one)

@@ -1,0 +1,119 @@
+"""Contrastive losses against slow references written cell by cell."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jojoscl.networks import losses
+from jojoscl.networks.losses import cluster_contrast, entropy_regulariser, nt_xent
+
+
+def slow_nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
+    """The formula of Chen et al., one anchor at a time."""
+    z, n = [*z_a, *z_b], len(z_a)
+    total = torch.zeros((), dtype=z_a.dtype)
+    for i in range(2 * n):
+        positive = torch.exp(z[i] @ z[(i + n) % (2 * n)] / temperature)
+        everyone = sum(torch.exp(z[i] @ z[j] / temperature) for j in range(2 * n) if j != i)
+        total = total - torch.log(positive / everyone)
+    return total / (2 * n)
+
+
+def pair(n: int, d: int) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(n)
+    a, b = (torch.randn(n, d, generator=g, dtype=torch.float64).requires_grad_() for _ in range(2))
+    return a, b
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+def test_nt_xent_value_and_gradient(n: int, temperature: float) -> None:
+    a, b = pair(n, 5)
+    fast = nt_xent(F.normalize(a), F.normalize(b), temperature)
+    slow = slow_nt_xent(F.normalize(a), F.normalize(b), temperature)
+    torch.testing.assert_close(fast, slow)
+    for x, y in zip(
+        torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow, (a, b)), strict=True
+    ):
+        torch.testing.assert_close(x, y)
+
+
+@pytest.mark.parametrize(
+    "wanted", [(True, False), (False, True), (True, True)], ids=["query", "key", "both"]
+)
+def test_a_large_batch_in_rows_has_the_same_value_and_gradient(
+    wanted: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "_ROWS", 7)  # 2 x 19 rows do not divide
+    views = [x.detach().requires_grad_(want) for x, want in zip(pair(19, 5), wanted, strict=True)]
+    leaves = [x for x in views if x.requires_grad]
+    found = []
+    for whole in (1000, 18):
+        monkeypatch.setattr(losses, "_WHOLE", whole)
+        value = 3 * nt_xent(*views, 0.1)
+        found.append((value, *torch.autograd.grad(value, leaves)))
+    for plain, in_rows in zip(*found, strict=True):
+        torch.testing.assert_close(in_rows, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_a_large_batch_keeps_no_square_matrix() -> None:
+    views = [torch.randn(2048, 8).requires_grad_() for _ in range(2)]
+    kept: list[int] = []
+
+    def keep(x: Tensor) -> Tensor:
+        kept.append(x.numel())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        nt_xent(*views, 0.1).backward()
+    assert max(kept) == 2 * 2048 * 8
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_cluster_contrast_value_and_gradient(similarity: str) -> None:
+    a, b = pair(9, 4)
+    fast = cluster_contrast(a.softmax(1), b.softmax(1), 0.5, similarity)
+    columns = [x.softmax(1).T for x in (a, b)]
+    slow = slow_nt_xent(
+        *(columns if similarity == "dot" else [c / c.norm(dim=1, keepdim=True) for c in columns]),
+        0.5,
+    )
+    torch.testing.assert_close(fast, slow)
+    for x, y in zip(
+        torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow, (a, b)), strict=True
+    ):
+        torch.testing.assert_close(x, y)
+
+
+def test_nt_xent_falls_as_views_agree() -> None:
+    a, b = (F.normalize(x) for x in pair(16, 8))
+    assert nt_xent(a, a, 0.1) < nt_xent(a, 0.5 * a + 0.5 * b, 0.1) < nt_xent(a, b, 0.1)
+
+
+def test_entropy_is_zero_when_balanced_and_log_k_at_collapse() -> None:
+    balanced = torch.eye(4).repeat(8, 1)
+    collapsed = torch.zeros(32, 4).index_fill(1, torch.tensor([2]), 1.0)
+    assert entropy_regulariser(balanced) == pytest.approx(0, abs=1e-6)
+    assert entropy_regulariser(collapsed) == pytest.approx(math.log(4))
+
+
+def test_entropy_gradient_spreads_cells_over_clusters() -> None:
+    logits = torch.tensor([[3.0, 0.0]]).repeat(5, 1).requires_grad_()
+    entropy_regulariser(logits.softmax(1)).backward()
+    assert (logits.grad[:, 0] > 0).all()
+    assert (logits.grad[:, 1] < 0).all()
+
+
+def test_released_entropy_is_zero_for_any_assignment() -> None:
+    for seed in range(5):
+        p = (
+            torch.randn(50, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+            .mul(3)
+            .softmax(1)
+        )
+        assert entropy_regulariser(p, "released") == pytest.approx(0, abs=1e-12)

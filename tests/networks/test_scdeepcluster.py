@@ -1,0 +1,77 @@
+"""Soft assignment and target against references written out cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from jojoscl.networks.scdeepcluster import (
+    ScDeepClusterModule,
+    student_t_assignment,
+    target_distribution,
+)
+
+
+def slow_assignment(z: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Van der Maaten & Hinton's kernel with one degree of freedom, one pair at a time."""
+    q = np.empty((len(z), len(centroids)))
+    for i, cell in enumerate(z):
+        for k, centre in enumerate(centroids):
+            q[i, k] = 1 / (1 + sum((a - b) ** 2 for a, b in zip(cell, centre, strict=True)))
+        q[i] /= q[i].sum()
+    return q
+
+
+def slow_target(q: np.ndarray) -> np.ndarray:
+    p = np.empty_like(q)
+    for i in range(len(q)):
+        weights = [q[i, k] ** 2 / sum(q[j, k] for j in range(len(q))) for k in range(q.shape[1])]
+        p[i] = [w / sum(weights) for w in weights]
+    return p
+
+
+def test_assignment_and_target() -> None:
+    rng = np.random.default_rng(0)
+    z, centroids = rng.standard_normal((12, 4)), rng.standard_normal((3, 4))
+    q = student_t_assignment(torch.from_numpy(z), torch.from_numpy(centroids))
+    np.testing.assert_allclose(q, slow_assignment(z, centroids), rtol=1e-10)
+    np.testing.assert_allclose(target_distribution(q), slow_target(q.numpy()), rtol=1e-10)
+
+
+def test_the_target_is_surer_than_the_assignment() -> None:
+    q = torch.tensor([[0.6, 0.4], [0.4, 0.6]])
+    assert target_distribution(q)[0, 0] > 0.6
+
+
+def test_cluster_loss_is_the_divergence_of_target_and_assignment(
+    method: Callable[..., Any],
+) -> None:
+    net = ScDeepClusterModule(
+        method("scdeepcluster", "encoder_dims=[5,4,2]", "gamma=2"), 6, 3, seed=0
+    )
+    x = torch.randn(20, 6)
+    z = net(x)["z"].detach()
+    net.start_clustering(np.random.default_rng(0).standard_normal((3, 2), dtype=np.float32))
+    labels = net.renew_clusters(z.numpy())
+    q = slow_assignment(z.numpy().astype(float), net.centroids.detach().numpy())
+    p = slow_target(q)
+    index = torch.arange(5, 15)
+    expected = 2.0 * (p * np.log(p / q))[5:15].sum(1).mean()
+    np.testing.assert_allclose(
+        net.cluster_loss(x[5:15], z[5:15], index).item(), expected, rtol=1e-4
+    )
+    np.testing.assert_array_equal(labels, q.argmax(1))
+
+
+def test_clustering_pulls_cells_and_centroids_together(method: Callable[..., Any]) -> None:
+    net = ScDeepClusterModule(method("scdeepcluster", "encoder_dims=[5,4,2]"), 6, 2, seed=0)
+    net.start_clustering(np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32))
+    net.renew_clusters(net(torch.randn(20, 6))["z"].detach().numpy())
+    x = torch.randn(20, 6)
+    net.cluster_loss(x, net(x)["z"], torch.arange(20)).backward()
+    assert net.centroids.grad.abs().sum() > 0
+    assert net.encoder[0].weight.grad.abs().sum() > 0
+    assert not net.target.requires_grad

@@ -1,0 +1,230 @@
+"""The ZINB likelihood against scipy, and the autoencoder around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+from lightning.pytorch.loggers import CSVLogger
+from scipy.special import logit
+from scipy.stats import nbinom, poisson
+
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.module import SeededModule
+from jojoscl.networks.scdeepcluster import ScDeepClusterModule
+from jojoscl.networks.settings import Run
+from jojoscl.networks.zinb import ZINBAutoencoder, squared_distances, zinb_nll
+from jojoscl.utils.errors import UserError
+
+
+def nll(
+    x: Any, mu: Any, theta: Any, pi: Any, dtype: torch.dtype = torch.float64, **settings: Any
+) -> float:
+    """zinb_nll of numbers or arrays that broadcast."""
+    arrays = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (x, mu, theta, logit(pi))))
+    return zinb_nll(
+        *(torch.tensor(np.atleast_2d(a), dtype=dtype) for a in arrays), **settings
+    ).item()
+
+
+def reference(x: Any, mu: Any, theta: Any, pi: Any) -> float:
+    """-log of pi [x = 0] + (1 - pi) NB(x), mean, by scipy."""
+    pi, mu, theta = np.asarray(pi), np.asarray(mu), np.asarray(theta)
+    others = np.log1p(-pi) + nbinom.logpmf(x, theta, theta / (theta + mu))
+    return float(-np.where(np.equal(x, 0), np.logaddexp(np.log(pi), others), others).mean())
+
+
+def test_likelihood_equals_scipy() -> None:
+    rng = np.random.default_rng(0)
+    shape = (40, 30)
+    x, mu = rng.poisson(2.0, shape) * rng.integers(0, 2, shape), rng.lognormal(0, 2, shape)
+    theta, pi = rng.lognormal(0, 2, shape), rng.uniform(0.01, 0.99, shape)
+    assert (x == 0).any()
+    assert (x > 0).any()
+    assert nll(x, mu, theta, pi) == pytest.approx(reference(x, mu, theta, pi), rel=1e-10)
+    assert nll(x, mu, theta, pi, torch.float32) == pytest.approx(
+        reference(x, mu, theta, pi), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("x", [0, 1, 7, 300])
+@pytest.mark.parametrize("pi", [1e-6, 0.3, 0.999])
+@pytest.mark.parametrize("theta", [1e-4, 0.5, 1e4])
+def test_one_count_at_a_time(x: int, pi: float, theta: float) -> None:
+    assert nll(x, 3.0, theta, pi) == pytest.approx(reference(x, 3.0, theta, pi), rel=1e-9)
+
+
+@pytest.mark.parametrize("x", [0, 1, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_huge_theta_is_poisson(x: int, dtype: torch.dtype) -> None:
+    expected = -np.log(0.2 * (x == 0) + 0.8 * poisson.pmf(x, 2.0))
+    assert nll(x, 2.0, 1e8, 0.2, dtype) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_mean_near_zero(dtype: torch.dtype) -> None:
+    assert nll(0, 1e-30, 2.0, 0.2, dtype) == pytest.approx(0, abs=1e-6)  # a zero is certain
+    # P(x) of a positive count tends to (1 - pi) Gamma(x + theta) / (Gamma(theta) x!) (mu / theta)^x
+    assert nll(1, 1e-20, 2.0, 0.2, dtype) == pytest.approx(-np.log(0.8 * 1e-20), rel=1e-5)
+
+
+def test_gradients_are_finite_at_the_limits_of_the_network() -> None:
+    grid = torch.cartesian_prod(
+        torch.tensor([0.0, 1.0, 1e4]),
+        torch.tensor([1e-5, 1e6]),
+        torch.tensor([1e-4, 1e4]),
+        torch.tensor([-50.0, 50.0]),
+    )
+    x, *parameters = (column[None] for column in grid.T)
+    parameters = [p.clone().requires_grad_() for p in parameters]
+    loss = zinb_nll(x, *parameters)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in parameters)
+
+
+def test_gradient_equals_finite_differences() -> None:
+    g = torch.Generator().manual_seed(0)
+    x = torch.tensor([[0.0, 1.0, 4.0], [0.0, 0.0, 20.0]], dtype=torch.float64)
+    mu, theta = (
+        torch.rand(2, 3, generator=g, dtype=torch.float64).add(0.5).requires_grad_()
+        for _ in range(2)
+    )
+    pi_logit = torch.randn(2, 3, generator=g, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda *p: zinb_nll(x, *p, ridge=0.3), (mu, theta, pi_logit))
+
+
+def test_ridge_adds_the_mean_square_of_pi() -> None:
+    pi = np.array([0.1, 0.6])
+    assert nll([0, 2], 1.0, 1.0, pi, ridge=0.5) - nll([0, 2], 1.0, 1.0, pi) == pytest.approx(
+        0.5 * (pi**2).mean()
+    )
+
+
+def test_squared_distances() -> None:
+    a, b = torch.randn(6, 3), torch.randn(4, 3)
+    torch.testing.assert_close(squared_distances(a, b), (a[:, None] - b).square().sum(2))
+    assert (squared_distances(a, a) >= 0).all()
+
+
+@pytest.fixture
+def net(method: Callable[..., Any]) -> ScDeepClusterModule:
+    return ScDeepClusterModule(method("scdeepcluster", "encoder_dims=[16,8,4]"), 30, 3, seed=0)
+
+
+def test_autoencoder_shapes_and_ranges(net: ScDeepClusterModule) -> None:
+    x, size_factors = torch.randn(5, 30), torch.tensor([0.5, 1.0, 1.0, 2.0, 3.0])
+    z = net(x)["z"]
+    mu, theta, pi_logit = net.decode(z, size_factors)
+    assert z.shape == (5, 4)
+    assert (z < 0).any()  # the latent is linear
+    assert mu.shape == theta.shape == pi_logit.shape == (5, 30)
+    twice = net.decode(z, 2 * size_factors)
+    torch.testing.assert_close(twice[0], 2 * mu)
+    torch.testing.assert_close(twice[1], theta)
+
+
+def test_noise_enters_only_when_asked_for(net: ScDeepClusterModule) -> None:
+    x = torch.randn(5, 30)
+    torch.testing.assert_close(net.encode(x), net.encode(x))
+    net.generator = torch.Generator().manual_seed(0)
+    assert not torch.equal(net.encode(x, 1.0), net.encode(x, 1.0))
+
+
+def test_a_batch_carries_counts_and_size_factors() -> None:
+    x, counts, size_factors = np.ones((7, 3)), np.arange(21.0).reshape(7, 3), np.arange(7.0)
+    data = CellDataModule(x, counts, size_factors, batch_size=4, seed=0)
+    for _, index, batch_counts, batch_factors in data.train_dataloader():
+        np.testing.assert_array_equal(batch_counts, counts[index])
+        np.testing.assert_array_equal(batch_factors, size_factors[index])
+
+
+SHORT = ("pretrain_epochs=3", "epochs=3", "encoder_dims=[16,8,4]", "kmeans_starts=2", "tolerance=0")
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("last_words", [(False, 2), (True, 1)], ids=["pretrain", "cluster"])
+@pytest.mark.parametrize("name", ["scdeepcluster", "sczidesk"])
+def test_a_run_cut_off_in_either_stage_ends_like_an_unbroken_one(
+    name: str,
+    last_words: tuple[bool, int],
+    method: Callable[..., Any],
+    bare: AnnData,
+    quiet: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, epoch_start = (
+        method(name, *SHORT).fit_predict(bare, 3, seed=1, run=quiet),
+        SeededModule.on_train_epoch_start,
+    )
+    run = replace(quiet, folder=tmp_path, trainer=replace(quiet.trainer, checkpoint_seconds=0))
+
+    def dying(module: ZINBAutoencoder) -> None:
+        if (module.clustering, module.current_epoch) == last_words:
+            raise Killed
+        epoch_start(module)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SeededModule, "on_train_epoch_start", dying)
+        with pytest.raises(Killed):
+            method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
+    resumed = method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
+    np.testing.assert_array_equal(resumed.labels, whole.labels)
+    np.testing.assert_allclose(resumed.embedding, whole.embedding, rtol=1e-5)
+    assert [row["epoch"] for row in resumed.history] == list(range(6))
+    assert resumed.history[-1]["loss"] == pytest.approx(whole.history[-1]["loss"])
+
+
+def test_both_stages_are_one_log(
+    method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
+) -> None:
+    logger = CSVLogger(tmp_path, name="csv", version="")
+    method("scdeepcluster", *SHORT).fit_predict(bare, 3, run=replace(quiet, loggers=(logger,)))
+    logger.finalize("success")
+    table = pd.read_csv(tmp_path / "csv" / "metrics.csv")
+    np.testing.assert_array_equal(table["epoch"], np.arange(6))
+    np.testing.assert_array_equal(table["cluster"].isna(), [True] * 3 + [False] * 3)
+
+
+def test_training_ends_when_the_labels_settle_and_stays_so(
+    method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
+) -> None:
+    run = replace(quiet, folder=tmp_path)
+    settings = (*SHORT[:-1], "epochs=30", "tolerance=0.9")
+    first = method("scdeepcluster", *settings).fit_predict(bare, 3, run=run)
+    assert first.info["epochs"] < 30
+    again = method("scdeepcluster", *settings).fit_predict(bare, 3, run=run)
+    assert again.info == first.info
+    np.testing.assert_array_equal(again.embedding, first.embedding)
+
+
+def test_pretraining_ends_early_and_stays_so(
+    method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
+) -> None:
+    run = replace(quiet, folder=tmp_path)
+    settings = (*SHORT, "pretrain_epochs=30", "pretrain_lr=1e-9", "pretrain_patience=2")
+    first = method("scdeepcluster", *settings).fit_predict(bare, 3, run=run)
+    assert first.info["pretrain_epochs"] < 30
+    again = method("scdeepcluster", *settings).fit_predict(bare, 3, run=run)
+    assert again.info == first.info
+    np.testing.assert_array_equal(again.embedding, first.embedding)
+
+
+def test_log_normalised_values_are_refused(
+    method: Callable[..., Any], bare: AnnData, quiet: Run
+) -> None:
+    bare.X = bare.X.log1p()
+    bare.uns["kind"] = "log1p"
+    with pytest.raises(UserError, match="scdeepcluster models counts"):
+        method("scdeepcluster", *SHORT).fit_predict(bare, 3, run=quiet)

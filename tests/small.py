@@ -1,0 +1,54 @@
+"""Small simulated cells and methods as their YAML files make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from anndata import AnnData
+
+from jojoscl.cells.checks import without_labels
+from jojoscl.datasets.simulate import simulate
+from jojoscl.networks.settings import Run, TrainerSettings
+from jojoscl.runner.config import build, compose
+
+
+@pytest.fixture(scope="session")
+def cells() -> AnnData:
+    """120 cells x 150 genes of 3 clear types, with their true types."""
+    return simulate(
+        120,
+        150,
+        3,
+        type_sizes=[0.5, 0.3, 0.2],
+        library_size=3000.0,
+        dropout=0.1,
+        marker_fraction=0.3,
+        fold_change_sd=1.5,
+        seed=3,
+    )
+
+
+@pytest.fixture
+def bare(cells: AnnData) -> AnnData:
+    """The same cells as a method sees them."""
+    return without_labels(cells)
+
+
+@pytest.fixture
+def method() -> Callable[..., Any]:
+    """A method by the name of its file, with settings in place of the file's: method("sccl", "epochs=2")."""
+
+    def make(name: str, *settings: str) -> Any:
+        return build(
+            compose([f"method={name}", *(f"method.{setting}" for setting in settings)]).method
+        )
+
+    return make
+
+
+@pytest.fixture
+def quiet() -> Run:
+    """Nothing is written, nothing is shown."""
+    return Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))

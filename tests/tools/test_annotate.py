@@ -1,0 +1,193 @@
+"""Results are put into the user's AnnData whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import jojoscl
+from jojoscl.core.interface import Result, check_n_clusters, check_seed
+from jojoscl.tools.annotate import annotate, restricted
+from jojoscl.utils.errors import UserError
+
+QUICK: dict[str, Any] = {"n_draws": 1}
+
+
+def result(**changes: Any) -> Result:
+    """A result for four cells."""
+    parts: dict[str, Any] = {
+        "labels": np.array([0, 1, 10, 2]),
+        "embedding": np.ones((4, 2), np.float32),
+        "seconds": {"train": 1.0},
+        "info": {"epochs": 3},
+        "obs": {"confidence": np.ones(4)},
+        "obsm": {"map": np.zeros((4, 2))},
+    }
+    return Result(**(parts | changes))
+
+
+def four() -> AnnData:
+    return AnnData(
+        np.ones((4, 3), np.float32), uns={"kind": "counts", "kind_decided_by": "whole numbers"}
+    )
+
+
+def test_everything_is_put_and_can_be_written(tmp_path: Path) -> None:
+    adata = four()
+    settings = {
+        "seed": np.int64(3),
+        "widths": np.arange(2),
+        "path": Path("a"),
+        "lr": np.float32(0.5),
+    }
+    annotate(adata, "mine", result(), settings, adata)
+    assert adata.obs["mine"].cat.categories.tolist() == ["0", "1", "2", "10"]
+    assert list(adata.obs) == ["mine", "mine_confidence"]
+    assert set(adata.obsm) == {"X_mine", "X_mine_map"}
+    assert json.loads(adata.uns["mine"]["params"]) == {
+        "seed": 3,
+        "widths": [0, 1],
+        "path": "a",
+        "lr": 0.5,
+    }
+    assert adata.uns["mine"]["kind_decided_by"] == "whole numbers"
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert ad.read_h5ad(tmp_path / "a.h5ad").uns["mine"]["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"obsm": {"map": np.zeros((3, 2))}},
+        {"obs": {"confidence": np.ones(3)}},
+        {"embedding": np.ones((5, 2))},
+    ],
+    ids=["more embeddings", "more about cells", "the embedding"],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_all_or_nothing(changes: dict[str, Any], again: bool) -> None:
+    adata = four()
+    if again:
+        annotate(adata, "mine", result(), {}, adata)
+    before = adata.copy()
+    with pytest.raises(ValueError, match=r".+"):
+        annotate(adata, "mine", result(labels=np.array([1, 1, 0, 0]), **changes), {}, adata)
+    pd.testing.assert_frame_equal(adata.obs, before.obs)
+    assert set(adata.obsm) == set(before.obsm)
+    assert adata.uns == before.uns
+
+
+def test_settings_that_are_no_json_change_nothing() -> None:
+    adata = four()
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(ValueError, match="Circular"):
+        annotate(adata, "mine", result(), {"loop": loop}, adata)
+    assert not len(adata.obs.columns)
+    assert not len(adata.obsm)
+
+
+@pytest.mark.parametrize(
+    "turned", [np.int64, np.uint8, np.array, lambda value: np.array(value, np.int32)]
+)
+def test_whole_numbers_of_any_library(turned: Any) -> None:
+    assert check_n_clusters(turned(4), 10) == 4
+    assert type(check_n_clusters(turned(4), 10)) is int
+    assert type(check_seed(turned(7))) is int
+
+
+@pytest.mark.parametrize("value", [True, np.True_, 4.0, np.float64(4), np.array([4]), "4", None])
+def test_what_is_no_whole_number(value: Any) -> None:
+    with pytest.raises(UserError, match="seed must be a whole number"):
+        check_seed(value)
+
+
+def test_numbers_of_numpy_in_the_call(cells: AnnData) -> None:
+    adata = cells.copy()
+    jojoscl.cluster(adata, np.int64(3), seed=np.array(1), **QUICK)  # type: ignore[arg-type]
+    params = json.loads(adata.uns["jojoscl"]["params"])
+    assert (params["n_clusters"], params["seed"]) == (3, 1)
+
+
+def test_a_view_becomes_cells_of_its_own_without_a_warning(cells: AnnData) -> None:
+    adata = cells.copy()
+    view = adata[10:90]
+    jojoscl.cluster(view, 3, **QUICK)
+    assert view.obs["jojoscl"].nunique() == 3
+    assert "jojoscl" not in adata.obs
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_view_of_a_file_is_refused_before_it_trains(
+    cells: AnnData, tmp_path: Path, copy: bool
+) -> None:
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    view = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")[:50]
+    with pytest.raises(
+        UserError, match="copy" if copy else r"view of cells in a file: give adata\.to_memory"
+    ):
+        jojoscl.cluster(view, 3, copy=copy, **QUICK)
+
+
+@pytest.mark.parametrize("key", ["", "a/b", 3])
+def test_a_name_that_no_file_could_hold(cells: AnnData, key: Any) -> None:
+    with pytest.raises(UserError, match="key_added must be a word without '/'"):
+        jojoscl.cluster(cells, 3, key_added=key)
+
+
+# ---- some of the cells ---------------------------------------------------------------------------
+
+
+def test_some_cells_are_labelled_as_scanpy_does_and_the_others_keep_theirs() -> None:
+    obs = pd.DataFrame({"type": pd.Categorical(["b", "a", "b", "c", "a"])}, index=list("vwxyz"))
+    adata = AnnData(np.ones((5, 3), np.float32), obs=obs)
+    part = restricted(adata, ("type", ["c", "b"]))
+    assert part.inside.tolist() == [True, False, True, True, False]
+    h = np.arange(6, dtype=np.float32).reshape(3, 2)
+    result = Result(
+        np.array([1, 0, 1]), h, {}, obs={"confidence": np.array([0.5, 0.6, 0.7], np.float32)}
+    )
+    annotate(adata, "mine", result, {}, AnnData(np.ones((3, 3))), part)
+    assert adata.obs["mine"].tolist() == ["c-b,1", "a", "c-b,0", "c-b,1", "a"]
+    assert adata.obs["mine"].cat.categories.tolist() == ["a", "c-b,0", "c-b,1"]
+    np.testing.assert_array_equal(
+        adata.obs["mine_confidence"], np.array([0.5, np.nan, 0.6, 0.7, np.nan], np.float32)
+    )
+    np.testing.assert_array_equal(adata.obsm["X_mine"][[0, 2, 3]], h)
+    assert np.isnan(adata.obsm["X_mine"][[1, 4]]).all()
+    assert adata.obs["type"].tolist() == ["b", "a", "b", "c", "a"]
+
+
+def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
+    adata = AnnData(
+        np.ones((4, 3), np.float32), obs=pd.DataFrame({"n": [3, 3, 10, 3]}, index=list("wxyz"))
+    )
+    part = restricted(adata, ["n", "3"])
+    assert part.categories == ["3"]
+    assert part.labels(pd.Categorical(["0", "1", "0"])).tolist() == ["3,0", "3,1", "10", "3,0"]
+
+
+@pytest.mark.parametrize(
+    ("restrict_to", "words"),
+    [
+        ("type", "restrict_to is a column of obs and its categories"),
+        (("type",), "restrict_to is a column of obs"),
+        (("typ", ["a"]), r"There is no column 'typ' in adata.obs \(did you mean 'type'"),
+        (("type", ["a", "d"]), r"'type' has no category 'd' \(there are: a, b"),
+        (("type", ["b"]), "restrict_to names 1 cells"),
+        (("type", []), "restrict_to names 0 cells"),
+    ],
+)
+def test_what_names_no_cells_is_refused(restrict_to: object, words: str) -> None:
+    adata = AnnData(
+        np.ones((3, 3), np.float32), obs=pd.DataFrame({"type": ["a", "a", "b"]}, index=list("xyz"))
+    )
+    with pytest.raises(UserError, match=words):
+        restricted(adata, restrict_to)

@@ -1,0 +1,99 @@
+"""Markers are found where there are types, and not where there are none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scanpy as sc
+from anndata import AnnData
+
+import jojoscl
+
+QUICK = jojoscl.JojoSCL(n_draws=1)
+
+
+@pytest.fixture
+def adata(cells: AnnData) -> AnnData:
+    adata = cells.copy()
+    jojoscl.cluster(adata, 3, n_draws=1)
+    return adata
+
+
+def test_a_row_for_each_cluster_and_gene_and_the_same_where_scanpy_puts_it(
+    adata: AnnData, tmp_path: Any
+) -> None:
+    table = jojoscl.markers(adata, method=QUICK)
+    assert list(table.columns) == [
+        "group",
+        "names",
+        "scores",
+        "logfoldchanges",
+        "pvals",
+        "pvals_adj",
+    ]
+    assert len(table) == 3 * adata.n_vars
+    assert list(sc.get.rank_genes_groups_df(adata, "1", key="jojoscl_markers")["names"]) == list(
+        table["names"][table["group"] == "1"]
+    )
+    adata.write_h5ad(tmp_path / "x.h5ad")
+
+
+def test_the_first_of_each_cluster_are_high_in_it(adata: AnnData) -> None:
+    table = jojoscl.markers(adata, method=QUICK)
+    share = adata.X.toarray()
+    share /= share.sum(1, keepdims=True)
+    for group, rows in table.groupby("group", observed=True):
+        inside = (adata.obs["jojoscl_markers"] == group).to_numpy()
+        first = adata.var_names.get_indexer(rows["names"][:5])
+        ratio = np.log2(share[inside].mean(0) / share[~inside].mean(0))[first]
+        assert (ratio > 0.5).all()
+        np.testing.assert_allclose(
+            rows["logfoldchanges"][:5], ratio, atol=1.5
+        )  # of half of the counts
+        assert rows["pvals_adj"].iloc[0] < 0.05
+
+
+def test_one_type_has_no_markers_where_the_circular_way_finds_some() -> None:
+    false, any_found, circular = [], [], []
+    for seed in range(6):
+        adata = jojoscl.simulate(150, 200, 1, dropout=0, seed=seed)
+        jojoscl.cluster(adata, 2, n_draws=1)
+        table = jojoscl.markers(adata, method=QUICK, seed=seed)
+        false.append(np.mean(table["pvals"] < 0.01))
+        sc.pp.normalize_total(adata)
+        sc.pp.log1p(adata)
+        sc.tl.rank_genes_groups(adata, "jojoscl", method="wilcoxon")
+        circular.append(np.mean(sc.get.rank_genes_groups_df(adata, None)["pvals"] < 0.01))
+        any_found.append((table["pvals_adj"] <= 0.05).any())
+    assert np.mean(false) < 0.025
+    assert sum(any_found) <= 1  # at 5 %, one of six by chance
+    assert np.mean(circular) > 2 * np.mean(false)
+
+
+def test_clusters_are_those_of_the_splits(adata: AnnData) -> None:
+    assert jojoscl.split_tests(adata, method=QUICK)["kept"].all()
+    jojoscl.markers(adata, method=QUICK)
+    assert list(adata.obs["jojoscl_markers"]) == list(adata.obs["jojoscl_splits"])
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"key": "leiden"}, "no clusters in adata.obs"),
+        (
+            {"kind": "log1p"},
+            "Only counts can be split into halves, and these are log1p|no logarithms",
+        ),
+        ({"n_clusters": 1}, "at least 2"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(
+    adata: AnnData, how: dict[str, Any], words: str
+) -> None:
+    before = (list(adata.obs), list(adata.uns))
+    with pytest.raises(jojoscl.UserError, match=words):
+        jojoscl.markers(adata, **({"method": QUICK} | how))
+    assert (list(adata.obs), list(adata.uns)) == before

@@ -1,0 +1,79 @@
+"""The tree of clusters against scipy and by hand; the hierarchical rule by its level on null trees."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.cluster.hierarchy import linkage, to_tree
+
+from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged
+
+RNG = np.random.default_rng(0)
+LINE = np.array([[0.0], [1.0], [10.0], [12.0]])
+
+
+def test_by_hand() -> None:
+    splits = cluster_tree(LINE, np.arange(4))
+    assert {frozenset((s.left, s.right)) for s in splits[1:]} == {
+        frozenset({(0,), (1,)}),
+        frozenset({(2,), (3,)}),
+    }
+    assert {splits[0].left, splits[0].right} == {(0, 1), (2, 3)}
+    assert [s.parent for s in splits] == [-1, 0, 0]
+
+
+def test_the_root_is_that_of_average_linkage_of_far_groups() -> None:
+    x = np.concatenate([RNG.normal(size=(6, 3)), 100 + RNG.normal(size=(5, 3))])
+    splits = cluster_tree(x, np.arange(11))
+    root = to_tree(linkage(x, "average"))
+    assert {frozenset(splits[0].left), frozenset(splits[0].right)} == {
+        frozenset(root.left.pre_order()),
+        frozenset(root.right.pre_order()),
+    }
+    assert len(splits) == 10
+    for split in splits[1:]:
+        above = splits[split.parent]
+        assert set(split.left + split.right) in (set(above.left), set(above.right))
+
+
+def test_sizes_keep_a_cell_far_away_from_the_root() -> None:
+    labels = np.repeat([0, 1, 2], [50, 50, 1])
+    x = np.array([[0.0], [4.0], [7.0]])[labels]
+    assert {splits_root.left for splits_root in cluster_tree(x, labels)[:1]} | {
+        splits_root.right for splits_root in cluster_tree(x, labels)[:1]
+    } == {(0,), (1, 2)}
+
+
+def test_one_cluster_has_no_split() -> None:
+    assert cluster_tree(LINE, np.zeros(4, int)) == []
+    assert len(hierarchical(np.array([]), [])) == 0
+    assert list(merged([], np.array([], bool))) == [0]
+
+
+CHAIN = [Split((0, 1, 2), (3,), -1), Split((0, 1), (2,), 0), Split((0,), (1,), 1)]
+
+
+def test_p_values_by_hand() -> None:
+    np.testing.assert_allclose(
+        hierarchical(np.array([0.01, 0.002, 0.03]), CHAIN), [0.01, 0.01, 0.06]
+    )
+    np.testing.assert_allclose(hierarchical(np.array([0.5, 0.0, 0.0]), CHAIN), [0.5, 0.5, 0.5])
+
+
+def test_splits_below_one_that_is_not_kept_do_not_count() -> None:
+    assert list(merged(CHAIN, np.array([True, False, True]))) == [
+        0,
+        2,
+        0,
+        1,
+    ]  # the rule itself keeps none below
+    assert list(merged(CHAIN, np.array([True, False, False]))) == [0, 0, 0, 1]
+    assert len(set(merged(CHAIN, np.ones(3, bool)))) == 4
+
+
+def test_the_chance_of_any_false_split_is_the_level() -> None:
+    """Twice: with nothing real, and with a real root, whose subtrees are then tested."""
+    splits = cluster_tree(RNG.normal(size=(8, 2)), np.arange(8))
+    p = RNG.random((4000, 7))
+    assert abs(np.mean([hierarchical(row, splits).min() <= 0.05 for row in p]) - 0.05) < 0.012
+    p[:, 0] = 0
+    assert np.mean([hierarchical(row, splits)[1:].min() <= 0.05 for row in p]) < 0.06
