@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,6 @@ import torch
 import torch.distributed as dist
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import ProcessExitedException
 from torch.nn.parallel import DistributedDataParallel
 
 from jojoscl.cells.checks import without_labels
@@ -26,7 +24,7 @@ from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.callbacks import TemporalClusters
 from jojoscl.networks.contrastive_sc import ContrastiveSC
 from jojoscl.networks.datamodule import Batches, CellDataModule
-from jojoscl.networks.distributed import end_if_imported, from_first, gather, launch, own_share
+from jojoscl.networks.distributed import from_first, gather, launch, own_share
 from jojoscl.networks.fit import fit
 from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.networks.paper.module import PaperModule
@@ -277,48 +275,6 @@ def wrong(module: L.LightningModule, sentence: str) -> None:
 def test_an_error_of_a_process_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"^No space left\.$"):
         launch(wrong, 2, L.LightningModule(), "No space left.")
-
-
-SCRIPT = """
-import jojoscl
-cells = jojoscl.simulate(n_cells=40, n_genes=50, n_types=2, seed=1)
-jojoscl.cluster(cells, 2, devices=2, accelerator="cpu", method=jojoscl.PaperJojoSCL(epochs=1))
-print("done")
-"""
-
-
-@pytest.mark.slow
-def test_a_script_without_a_guard_is_told_of_it_in_one_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "script.py"
-    path.write_text(SCRIPT)
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
-    assert done.stderr.count("Traceback") == 1, done.stderr
-    assert done.stderr.splitlines()[-1].endswith(
-        'put its call of jojoscl below `if __name__ == "__main__":`.'
-    )
-    assert "done" not in done.stdout
-
-
-def test_a_process_that_comes_to_the_call_in_importing_the_script_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    codes: list[int] = []
-    monkeypatch.setattr(os, "_exit", codes.append)
-    end_if_imported()
-    assert codes == []
-    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
-    end_if_imported()
-    monkeypatch.undo()
-
-    def ended(*args: object, **kwargs: object) -> None:
-        raise ProcessExitedException("ended", error_index=0, error_pid=1, exit_code=codes[0])
-
-    monkeypatch.setattr("jojoscl.networks.distributed.start_processes", ended)
-    with pytest.raises(UserError, match='below `if __name__ == "__main__":`'):
-        launch(wrong, 2, L.LightningModule(), "")
-    codes[0] = 1
-    with pytest.raises(ProcessExitedException):
-        launch(wrong, 2, L.LightningModule(), "")
 
 
 def waits(module: L.LightningModule, folder: Path) -> None:

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
-from lightning.pytorch.loggers import CSVLogger
 from scipy.special import logit
 from scipy.stats import nbinom, poisson
 
 from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.logs import csv_log
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.scdeepcluster import ScDeepClusterModule
 from jojoscl.networks.settings import Run
@@ -189,9 +189,8 @@ def test_a_run_cut_off_in_either_stage_ends_like_an_unbroken_one(
 def test_both_stages_are_one_log(
     method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
 ) -> None:
-    logger = CSVLogger(tmp_path, name="csv", version="")
-    method("scdeepcluster", *SHORT).fit_predict(bare, 3, run=replace(quiet, loggers=(logger,)))
-    logger.finalize("success")
+    run = replace(quiet, loggers=(csv_log(tmp_path),))
+    method("scdeepcluster", *SHORT).fit_predict(bare, 3, run=run)
     table = pd.read_csv(tmp_path / "csv" / "metrics.csv")
     np.testing.assert_array_equal(table["epoch"], np.arange(6))
     np.testing.assert_array_equal(table["cluster"].isna(), [True] * 3 + [False] * 3)

@@ -104,12 +104,6 @@ def isolated_and_timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Result:
         watch, run = Stopwatch(), kwargs.get("run")
         settings = (run if isinstance(run, Run) else Run()).trainer
-        if settings.devices > 1:
-            from jojoscl.networks.distributed import (
-                end_if_imported,  # and Lightning with it, which takes seconds
-            )
-
-            end_if_imported()
         with isolated(settings.threads):
             result = fit_predict(*args, **kwargs)
         watch.lap("all")

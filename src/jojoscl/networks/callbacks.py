@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import CSVLogger as CSVLogger
-from lightning.pytorch.loggers import Logger as Logger
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from jojoscl.core.kmeans import assign
+from jojoscl.networks.logs import EpochLog
 from jojoscl.networks.settings import Hooked, Oracle, State
 
 
@@ -51,29 +50,40 @@ class Kept(L.Callback):
 
 
 class History(Kept):
-    """Losses and seconds of every epoch. Kept in the checkpoint: a resumed run's log is an unbroken one's.
+    """Losses and seconds of every epoch; a resumed run's history is that of an unbroken run.
 
-    `first_epoch` numbers the first of them, in a method that trains in several stages. `seconds`
-    are those of all epochs; `earlier` those of calls that were cut off, and which this one
-    continues.
+    Parameters
+    ----------
+    first_epoch
+        The number of the first epoch, in a method that trains in several stages.
+    logs
+        Take each row as soon as it is complete.
+
+    Attributes
+    ----------
+    rows
+        One per epoch: its number and the means of its losses.
+    seconds
+        Of all epochs.
+    earlier
+        The part of them that was spent in calls which this one continues.
     """
 
     kept = ("rows", "seconds")
 
-    def __init__(self, first_epoch: int = 0) -> None:
-        self.first_epoch = first_epoch
+    def __init__(self, first_epoch: int = 0, logs: Sequence[EpochLog] = ()) -> None:
+        self.first_epoch, self.logs = first_epoch, logs
         self.rows: list[dict[str, float]] = []
         self.seconds = self.earlier = 0.0
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        # Also where nothing is left to train.
-        self.write(trainer.loggers)
+        self.write(self.rows)  # those of a checkpoint, also if no epoch is left to train
 
-    def write(self, loggers: Sequence[Logger]) -> None:
-        """Write all rows to `loggers`."""
-        for row in self.rows:
-            for logger in loggers:
-                logger.log_metrics(row, step=int(row["epoch"]))
+    def write(self, rows: Sequence[dict[str, float]]) -> None:
+        """Write rows to all logs."""
+        for row in rows:
+            for log in self.logs:
+                log.log_metrics(row, step=int(row["epoch"]))
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._started = time.perf_counter()
@@ -81,10 +91,8 @@ class History(Kept):
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.seconds += time.perf_counter() - self._started
         losses = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        epoch = self.first_epoch + trainer.current_epoch
-        self.rows.append({"epoch": epoch, **losses})
-        for logger in trainer.loggers:
-            logger.log_metrics(self.rows[-1], step=epoch)
+        self.rows.append({"epoch": self.first_epoch + trainer.current_epoch, **losses})
+        self.write(self.rows[-1:])
 
 
 class Progress(L.Callback):

@@ -1,17 +1,18 @@
-"""One training on several devices, a process each: a loss sees the whole batch, of which each process has a share.
+"""Train on several devices, one process each: every process sees the losses of the whole batch.
 
-The processes are started here, not by Lightning: they train and nothing else, so that cells are
-read, clusters made and results written once, and a call from Python, a notebook or the command line
-is the same.
+The processes do nothing but train: cells are read, clusters made and results written once, in the
+process that starts them. A call from Python, a notebook or the command line is the same.
+
+Lightning's own "ddp_spawn" is not used: it returns the weights, but not the state of the callbacks
+(history, record of shrinkage); each process would import everything again, which takes seconds; and
+a KeyboardInterrupt would leave the processes running.
 """
 
 from __future__ import annotations
 
 import copy
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import lightning as L
@@ -20,32 +21,25 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import (
-    ProcessExitedException,
-    ProcessRaisedException,
-    start_processes,
-)
+from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.processes import live_with_parent
 
 T = TypeVar("T")
-_IMPORTED = 77  # exit code of a process that never came to its work
 
 
 def rank_and_world() -> tuple[int, int]:
-    """Return the number of this process and how many there are: (0, 1) where nothing is distributed."""
+    """Return the number of this process and of all processes: (0, 1) if there is only one."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [
-            torch.empty_like(x, memory_format=torch.contiguous_format)
-            for _ in range(dist.get_world_size())
-        ]
-        dist.all_gather(parts, x.contiguous())
+        x = x.contiguous()
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x)
         return torch.cat(parts)
 
     @staticmethod
@@ -55,24 +49,24 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(x: Tensor) -> Tensor:
-    """Return the rows x (b, ...) of all processes, (b * world, ...), in the order of the batch; each must have as many.
+    """Return the rows of all processes, in the order of the batch: (b, ...) -> (b * world, ...).
 
-    Every process must go on to the same loss. Its gradient in x is multiplied by their number,
-    since DDP averages the gradients of weights over the processes where their sum is that of the
-    whole batch.
+    All processes must give the same number of rows and compute the same loss of the result. DDP
+    averages the gradients of the processes, but the gradient of the whole batch is their sum:
+    the gradient in `x` is multiplied by the number of processes.
     """
     return _Gather.apply(x) if dist.is_initialized() else x
 
 
 def own_share(batch: Tensor) -> Tensor:
-    """Return the own rows of a batch (B, ...); those that do not divide, fewer than processes, sit out."""
+    """Return this process's rows of a batch (B, ...): the last B modulo `world` rows are left out."""
     rank, world = rank_and_world()
     share = len(batch) // world
     return batch[rank * share : (rank + 1) * share]
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """Return what `make` returns in the first process; the others wait for it, and do not call theirs."""
+    """Return to all processes what `make` returns in the first; it is called there only."""
     rank, world = rank_and_world()
     box = [make() if rank == 0 else None]
     if world > 1:
@@ -81,7 +75,10 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 class SharedBatchNorm(L.Callback):
-    """After each epoch average BatchNorm's running statistics: without SyncBatchNorm each process has its own."""
+    """Average BatchNorm's running statistics over the processes after each epoch.
+
+    SyncBatchNorm does it in each step, but on GPUs only.
+    """
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         for layer in module.modules():
@@ -93,58 +90,35 @@ class SharedBatchNorm(L.Callback):
 def launch(
     work: Callable[..., None], n_processes: int, module: L.LightningModule, *args: object
 ) -> None:
-    """Call ``work(module, *args)`` in processes of their own; tensors in `args` are shared, the module is copied.
+    """Call ``work(module, *args)`` in `n_processes` new processes and wait for their end.
 
-    What :class:`UserError` one of them raises is raised here.
+    Tensors in `args` are shared, the module is copied. A :class:`UserError` of a process is raised
+    here again.
     """
     if "LOCAL_RANK" in os.environ:
         raise UserError("Training on several devices starts its own processes: leave out torchrun.")
-    end_if_imported()
+    # Each process is a fork of a server that has imported all and run nothing: the slow imports
+    # are done once, and CUDA and OpenMP do not survive the fork of a process that has used them.
+    mp.get_context("forkserver").set_forkserver_preload(["jojoscl.networks.fit"])
+    started = start_processes(
+        _on_rank,
+        (find_free_network_port(), work, module, *args),
+        n_processes,
+        join=False,
+        start_method="forkserver",
+    )
     try:
-        # Forked from a server that has imported and not run anything: CUDA and OpenMP do not
-        # survive a fork.
-        mp.get_context("forkserver").set_forkserver_preload(
-            ["jojoscl.networks.fit"]
-        )  # and so all slow imports, once
-        arguments = (find_free_network_port(), work, module, *args)
-        with children_end():
-            start_processes(_on_rank, arguments, n_processes, start_method="forkserver")
-    except ProcessRaisedException as error:  # holds a traceback as text
-        sentence = (
-            str(error).strip().rpartition(f"{UserError.__module__}.{UserError.__name__}: ")[2]
-        )
-        if "\n" in sentence or sentence == str(error).strip():
+        while not started.join():
+            pass
+    except ProcessRaisedException as error:  # its text ends with the other process's traceback
+        name = f"{UserError.__module__}.{UserError.__name__}: "
+        _, found, sentence = str(error).strip().rpartition(name)
+        if not found or "\n" in sentence:
             raise
         raise UserError(sentence) from None
-    except ProcessExitedException as error:
-        if error.exit_code != _IMPORTED:
-            raise
-        raise UserError(
-            "Processes for several devices import the script that starts them: put its call of jojoscl below "
-            '`if __name__ == "__main__":`.'
-        ) from None
-
-
-def end_if_imported() -> None:
-    """End a process that :func:`launch` has started and that, in importing the user's script, came to its call again.
-
-    It cannot start processes of its own.
-    """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        os._exit(_IMPORTED)
-
-
-@contextmanager
-def children_end() -> Iterator[None]:
-    """Kill the processes that were started in this block when it is left by an exception."""
-    before = set(mp.active_children())
-    try:
-        yield
-    except BaseException:
-        for child in set(mp.active_children()) - before:
-            child.kill()
-            child.join()
-        raise
+    finally:
+        for process in started.processes:
+            process.kill()
 
 
 def _on_rank(
@@ -157,5 +131,5 @@ def _on_rank(
         "LOCAL_RANK": str(rank),
         "NODE_RANK": "0",
     }
-    work(copy.deepcopy(module), *args)  # not the one set of weights that all would change
+    work(copy.deepcopy(module), *args)  # pickled weights are in memory that all processes share
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Train a LightningModule on cells, going on from the run folder's checkpoint if there is one."""
+"""Train a LightningModule on cells; an interrupted training goes on from its checkpoint."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from jojoscl.networks.callbacks import History, Progress
 from jojoscl.networks.checkpoint import LastCheckpoint, load_checkpoint, load_fitting
@@ -29,13 +28,12 @@ from jojoscl.utils.errors import UserError
 
 _NOT_FOR_USERS = (  # warnings
     ".*does not have many workers.*",  # one gather per batch needs no worker processes
-    ".*LeafSpec.*is deprecated.*",  # Lightning to torch
-    ".*`broadcast_buffers` is deprecated.*",  # for what torch 2.6 does not have
+    ".*LeafSpec.*is deprecated.*",  # Lightning's use of torch
+    ".*`broadcast_buffers` is deprecated.*",  # its successor is not in torch 2.6
     ".*overridden `transfer_batch_to_device` in `LightningModule`.*",  # on purpose
-    ".*`srun` command is available.*",  # of several jobs in one allocation each is a run of its own
-    ".*Previous log files in this directory will be deleted.*",  # a resumed run's History writes them again
-    ".*is deprecated. Please switch to `torch.compile`.*",  # torch.compile to itself
-    ".*The .grad attribute of a Tensor that is not.*",  # so is this
+    ".*`srun` command is available.*",  # each job of an allocation is a run of its own
+    ".*is deprecated. Please switch to `torch.compile`.*",  # torch's use of itself
+    ".*The .grad attribute of a Tensor that is not.*",  # the same
 )
 
 
@@ -49,40 +47,37 @@ def fit(
     callbacks: Sequence[L.Callback] = (),
     first_epoch: int = 0,
 ) -> History:
-    """Train for `max_epochs` and return the history.
+    """Train `module` in place and return the history.
 
-    `stage` names the checkpoint and `first_epoch` numbers its first epoch, in methods of several
-    stages. On several devices all but the training stays in this process, which takes the module's
-    and the callbacks' state from the last checkpoint. A :class:`UserError` says that the checkpoint
-    does not fit, that there are not so many devices, or that training diverged.
+    Parameters
+    ----------
+    module, data
+        What to train, and on which cells.
+    run
+        How to train, and the folder of the checkpoint. If that holds one of this stage, training
+        goes on from there.
+    max_epochs
+        Epochs of this stage, at most.
+    stage
+        Names the checkpoint, in a method that trains in several stages.
+    callbacks
+        Their state goes into the checkpoint and comes back from it, also from other processes.
+    first_epoch
+        The number of this stage's first epoch in the history.
+
+    Raises
+    ------
+    UserError
+        If the checkpoint belongs to other settings, if there are too few devices, or if training
+        diverges.
     """
-    settings, history = run.trainer, History(first_epoch)
+    history = History(first_epoch, run.loggers)
     checkpoint = run.folder / f"{stage}.ckpt" if run.folder else None
     if checkpoint and checkpoint.exists():
         found = load_fitting(checkpoint, module, run.config_hash)
         history.earlier = found["callbacks"][history.state_key]["seconds"]
-    if settings.devices == 1:
-        _train(module, data, run, checkpoint, max_epochs, [*callbacks, history])
-        return history
-
-    check_devices(settings, module, data)
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = checkpoint or Path(folder) / f"{stage}.ckpt"
-        # A logger may hold what no other process can use: the log is written when all is done.
-        shared = (
-            data,
-            replace(run, loggers=()),
-            checkpoint,
-            max_epochs,
-            [SharedBatchNorm(), *callbacks, history],
-        )
-        launch(_train, settings.devices, module, *shared)
-        state = load_checkpoint(checkpoint)
-    module.load_state_dict(state["state_dict"])
-    for callback in (*callbacks, history):
-        if callback.state_key in state["callbacks"]:
-            callback.load_state_dict(state["callbacks"][callback.state_key])
-    history.write(run.loggers)
+    train = _train if run.trainer.devices == 1 else _train_in_processes
+    train(module, data, run, checkpoint, max_epochs, [*callbacks, history])
     return history
 
 
@@ -94,42 +89,64 @@ def _train(
     max_epochs: int,
     callbacks: Sequence[L.Callback],
 ) -> None:
-    """Do what :func:`fit` does in each process."""
-    settings = run.trainer
-    last = (
-        [LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash)]
-        if checkpoint
-        else []
-    )
-    bar = [Progress()] if settings.progress_bar else []
+    """Train in this process: alone, or as one of several that :func:`_train_in_processes` began."""
+    settings, more = run.trainer, list[L.Callback]()
+    if checkpoint:
+        more.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash))
+    if settings.progress_bar:
+        more.append(Progress())
     with isolated(settings.threads):
         for words in _NOT_FOR_USERS:
             warnings.filterwarnings("ignore", words)
         if settings.compile:
             for part in module.children():
-                part.compile()  # in place: names in checkpoints stay as they are
+                part.compile()  # in place: names in checkpoints stay the same
         trainer = make_trainer(
-            settings,
-            max_epochs=max_epochs,
-            callbacks=[*callbacks, *last, *bar],
-            logger=list(run.loggers),
-            enable_checkpointing=checkpoint is not None,
-            default_root_dir=run.folder,
+            settings, max_epochs, [*callbacks, *more], checkpoint is not None, run.folder
         )
+        goes_on = checkpoint if checkpoint and checkpoint.exists() else None
         with interruptions_pass(trainer):
-            trainer.fit(
-                module,
-                datamodule=data,
-                ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None,
-            )
-    module.to(
-        trainer.strategy.root_device
-    )  # Lightning has moved it to the CPU, and all cells are still to be embedded
+            trainer.fit(module, datamodule=data, ckpt_path=goes_on)
+    # Lightning has moved the module to the CPU, and all cells are still to be embedded.
+    module.to(trainer.strategy.root_device)
+
+
+def _train_in_processes(
+    module: SeededModule,
+    data: CellDataModule,
+    run: Run,
+    checkpoint: Path | None,
+    max_epochs: int,
+    callbacks: Sequence[L.Callback],
+) -> None:
+    """Train on several devices, and take the state of `module` and `callbacks` from the checkpoint.
+
+    All but the training stays in this process.
+    """
+    check_devices(run.trainer, module, data)
+    *_, history = callbacks
+    assert isinstance(history, History)
+    with tempfile.TemporaryDirectory() as folder:
+        path = checkpoint or Path(folder) / "last.ckpt"
+        # A log may not work in another process: all rows are written at the end.
+        history.logs = ()
+        shared = (data, replace(run, loggers=()), path, max_epochs)
+        launch(_train, run.trainer.devices, module, *shared, [SharedBatchNorm(), *callbacks])
+        state = load_checkpoint(path)
+    module.load_state_dict(state["state_dict"])
+    for callback in callbacks:
+        if callback.state_key in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"][callback.state_key])
+    history.logs = run.loggers
+    history.write(history.rows)
 
 
 @contextmanager
 def interruptions_pass(trainer: L.Trainer) -> Iterator[None]:
-    """Hand Ctrl-C and SIGTERM on; Lightning makes a SystemExit of both, which ends a notebook or looks like success."""
+    """Raise KeyboardInterrupt for Ctrl-C, and pass SIGTERM on to the program's own handler.
+
+    Lightning raises SystemExit for both: that ends a notebook's kernel, or looks like success.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -138,31 +155,40 @@ def interruptions_pass(trainer: L.Trainer) -> Iterator[None]:
             signal.raise_signal(signal.SIGTERM)
         raise KeyboardInterrupt from stop
     finally:
+        # Interrupted before it has begun, Lightning would leave Ctrl-C ignored.
         if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(
-                signal.SIGINT, handler
-            )  # which Lightning leaves ignored if it had not begun
+            signal.signal(signal.SIGINT, handler)
 
 
-def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
-    """Return Lightning's trainer; a device or a precision that it does not have is a :class:`UserError`."""
+def make_trainer(
+    settings: TrainerSettings,
+    max_epochs: int,
+    callbacks: list[L.Callback],
+    checkpoints: bool,
+    folder: Path | None,
+) -> L.Trainer:
+    """Return Lightning's trainer; an unknown device or precision is a :class:`UserError`."""
+    strategy: str | Strategy = "auto"
     if settings.devices > 1:
-        # BatchNorm's statistics, which a broadcast before each step would overwrite, are shared
-        # once an epoch.
-        kwargs |= {
-            "strategy": DDPStrategy(broadcast_buffers=False),
-            "plugins": [LightningEnvironment()],
-        }
-        kwargs |= {"sync_batchnorm": on_gpu(settings), "use_distributed_sampler": False}
+        # BatchNorm's statistics are averaged after each epoch: no broadcast before each step.
+        strategy = DDPStrategy(broadcast_buffers=False)
     try:
         return L.Trainer(
             accelerator=settings.accelerator,
             devices=devices(settings),
+            strategy=strategy,
+            plugins=[LightningEnvironment()] if settings.devices > 1 else None,
+            sync_batchnorm=settings.devices > 1 and on_gpu(settings),
+            use_distributed_sampler=False,
             precision=settings.precision,  # type: ignore[arg-type]
+            max_epochs=max_epochs,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=checkpoints,
             enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=1,
-            **kwargs,
+            default_root_dir=folder,
         )
     except (MisconfigurationException, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".!")
@@ -173,12 +199,12 @@ def make_trainer(settings: TrainerSettings, **kwargs: Any) -> L.Trainer:
 
 
 def on_gpu(settings: TrainerSettings) -> bool:
-    """Whether an NVIDIA or AMD GPU is there and wanted."""
+    """Return whether training uses an NVIDIA or AMD GPU."""
     return torch.cuda.device_count() > 0 and settings.accelerator in ("auto", "gpu", "cuda")
 
 
 def devices(settings: TrainerSettings) -> int | list[int]:
-    """Return what Lightning takes: how many CPU processes, or which GPUs, beginning with number `settings.device`."""
+    """Return what Lightning takes: a number of CPU processes, or the GPUs from `settings.device` on."""
     n_gpus = torch.cuda.device_count()
     if not on_gpu(settings) or n_gpus == 1:
         return settings.devices
@@ -188,13 +214,14 @@ def devices(settings: TrainerSettings) -> int | list[int]:
 def check_devices(
     settings: TrainerSettings, module: L.LightningModule, data: CellDataModule
 ) -> None:
-    """Raise a :class:`UserError` unless there are so many devices, and two cells of each batch for every one."""
+    """Raise a :class:`UserError` if the method, the machine or the batch cannot be shared."""
     n, n_gpus = settings.devices, torch.cuda.device_count()
     if not getattr(module, "splits_batches", False):
         raise UserError("This method trains on one device: set trainer.devices=1.")
     if on_gpu(settings) and n > n_gpus:
         raise UserError(
-            f"trainer.devices={n}, and there are {n_gpus} GPUs: ask for fewer, or trainer.accelerator=cpu."
+            f"trainer.devices={n}, and there are {n_gpus} GPUs: "
+            "ask for fewer, or trainer.accelerator=cpu."
         )
     if min(len(data.cells), data.batch_size) < 2 * n:
         raise UserError(

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from jojoscl.networks.logs import EpochLog
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
-
-if TYPE_CHECKING:
-    from lightning.pytorch.loggers import Logger
 
 State = dict[str, Any]  # what a checkpoint, or a callback in it, keeps
 Hooked = Any  # a trainer or a module, as Lightning's hooks get them: each callback knows which attributes it needs
@@ -60,5 +58,5 @@ class Run:
     folder: Path | None = None
     cache: Path | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
-    loggers: tuple[Logger, ...] = ()
+    loggers: tuple[EpochLog, ...] = ()
     config_hash: str = ""

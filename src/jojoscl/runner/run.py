@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
 from jojoscl.core.metrics import scores, silhouette
-from jojoscl.networks.callbacks import CSVLogger, Logger
+from jojoscl.networks.logs import EpochLog, csv_log
 from jojoscl.networks.settings import Run
 from jojoscl.runner import output
 from jojoscl.runner.config import (
@@ -146,9 +146,9 @@ def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[Logger, ...]]:
-    """Yield the CSV logger, and the one that `logger` names; all is written out after the block."""
-    loggers: list[Logger] = [CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)]
+def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[EpochLog, ...]]:
+    """Yield the CSV log, and the one that `logger` names; W&B's run ends after the block."""
+    loggers: list[EpochLog] = [csv_log(folder)]
     if cfg.get("logger"):
         loggers.append(build(with_settings(cfg.logger, {"save_dir": str(folder)})))
     try:
@@ -157,6 +157,5 @@ def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[Logger, ...]]:
         yield tuple(loggers)
     finally:
         for logger in loggers:
-            logger.finalize("success")
             if isinstance(logger, Wandb):
                 logger.close()

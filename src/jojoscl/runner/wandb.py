@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jojoscl.networks.callbacks import Logger
 from jojoscl.runner.config import Plain
 from jojoscl.utils.errors import UserError
 
@@ -35,7 +34,7 @@ def _guarded(action: Action) -> Action:
     return wrapped  # type: ignore[return-value]
 
 
-class Wandb(Logger):
+class Wandb:
     """One W&B run for one job. Whatever fails in W&B is said in one warning, and nothing more is sent.
 
     `timeout` bounds, in seconds, the wait for a server at the start and at the end; between them
@@ -46,7 +45,6 @@ class Wandb(Logger):
     def __init__(
         self, *, id: str, save_dir: str, offline: bool, timeout: float, **names: Any
     ) -> None:
-        super().__init__()
         if find_spec("wandb") is None:
             raise UserError("logger=wandb needs wandb: pip install 'jojoscl[wandb]'.")
         self.id = re.sub(r"[^\w-]", "-", id)
@@ -79,21 +77,8 @@ class Wandb(Logger):
         self._run.define_metric("epoch")
         self._run.define_metric("*", step_metric="epoch")
 
-    @property
-    def name(self) -> str:
-        """Return what Lightning calls this logger."""
-        return "wandb"
-
-    @property
-    def version(self) -> str:
-        """Return nothing: the run has an id."""
-        return ""
-
-    def log_hyperparams(self, *args: object, **kwargs: object) -> None:
-        """Do nothing: the configuration holds them."""
-
     @_guarded
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         """Send the losses of an epoch."""
         self._run.log({"epoch": step, **metrics})
 
