@@ -39,7 +39,7 @@ from experiments import assumptions_figures as pictures
 from experiments.text import FIGURES, RESULTS, save
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.kmeans import kmeans
-from jojoscl.core.shrinkage import (
+from jojoscl.networks.sure import (
     cluster_stats,
     loss_centroid,
     loss_released,

@@ -79,7 +79,7 @@ def test_new_cells_get_the_cluster_of_their_type(
 
 
 SETTINGS: list[dict[str, Any]] = [
-    {}, {"preprocess": {"max_value": 2.0}}, {"preprocess": {"log1p": False, "n_top_genes": 100}}, {"sample": 120},
+    {}, {"preprocess": {"max_value": 2.0}}, {"preprocess": {"n_top_genes": 100}}, {"sample": 120},
     {"preprocess": {"target_sum": None, "min_cells": 60}},
 ]  # fmt: skip
 

@@ -140,7 +140,6 @@ def test_cells_that_are_alike_are_no_error() -> None:
         ({"smoothing": [20, 10]}, "smoothing is the least and the most"),
         ({"positives": [8]}, "positives is the least and the most"),
         ({"min_dims": 50}, "min_dims=50 is more than n_dims=40"),
-        ({"preprocess": {"scale": False}}, "starts from z-scores"),
         ({"contrast": "cell"}, "contrast has no value 'cell'"),
     ],
     ids=str,

@@ -15,7 +15,7 @@ from anndata import AnnData
 import jojoscl
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
-from jojoscl.core.shrinkage import shrink_to_clusters
+from jojoscl.networks.sure import shrink_to_clusters
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.paper.method import PaperJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings

@@ -32,9 +32,9 @@ class OnComponents(MethodSettings):
         """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
         k = 0 if self.finds_k else check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        cells = self.preprocess(adata, run.cache if run else None)
+        x = self.preprocess(adata).zscores()
         watch.lap("preprocess")
-        x = principal_components(cells.X, self.n_pcs, seed=seed)
+        x = principal_components(x, self.n_pcs, seed=seed)
         watch.lap("train")
         labels, info = self.clusters(x, k, seed=seed)
         watch.lap("assign")

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from scipy.stats import rankdata
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.sparsefuncs import incr_mean_variance_axis, mean_variance_axis
 
 from jojoscl.utils.errors import UserError
 
@@ -37,6 +37,23 @@ class Moments:
         """Return both, (n_genes,), with n - 1 in the variance, as scanpy has it."""
         mean, square = self._sums / self.n_cells
         return mean, np.maximum(square - mean**2, 0) * (self.n_cells / (self.n_cells - 1))
+
+
+def mean_variance(bands: Iterable[sp.csr_matrix]) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance (g,) of each gene over cells that come in bands, with n - 1 in the variance.
+
+    One pass, by the update of Chan, Golub & LeVeque (1979); float64.
+    """
+    mean = variance = n = None
+    for band in bands:
+        x = band.astype(np.float64)
+        if n is None:
+            mean, variance, n = (np.zeros(x.shape[1]) for _ in range(3))
+        if x.shape[0]:
+            mean, variance, n = incr_mean_variance_axis(
+                x, axis=0, last_mean=mean, last_var=variance, last_n=n
+            )
+    return mean, variance * n / (n - 1)
 
 
 def varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -109,10 +126,7 @@ def _some_rows(
 
 def robust_v3_scores(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int) -> np.ndarray:
     """Return the variance (n_genes,) of each gene's counts over what its mean lets one expect."""
-    moments = Moments(n_genes)
-    for band in bands():
-        moments.add(band, band.data.astype(np.float64))
-    (mean, variance), n = moments.mean_variance(), moments.n_cells
+    (mean, variance), n = mean_variance(bands()), sum(band.shape[0] for band in bands())
     varies = variance > 0
     sd = np.ones(n_genes)
     sd[varies] = 10 ** (median_trend(np.log10(mean[varies]), np.log10(variance[varies])) / 2)
@@ -137,6 +151,31 @@ def median_trend(
     medians = np.array([np.median(y_sorted[a:b]) for a, b in zip(low, high, strict=True)])
     weights = np.exp(-0.5 * ((knots[:, None] - knots) / (width / 2)) ** 2)
     return np.interp(x, knots, weights @ medians / weights.sum(1))
+
+
+def seurat_v3_genes(x: sp.csr_matrix, n_top_genes: int) -> np.ndarray:
+    """Return the indices of the genes that scanpy's flavor ``seurat_v3`` chooses from counts x (n, g).
+
+    If rare genes stop its loess, those in fewer than 3 cells are left out, as in Seurat's
+    tutorials.
+    """
+    import scanpy as sc  # slow to import: not before it is needed
+
+    if (mean_variance_axis(x, axis=0)[1] > 0).sum() < 4:  # its regression would crash
+        raise UserError("hvg_flavor=seurat_v3 fails on fewer than 4 genes that vary: take another.")
+    cells = AnnData(X=x)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scanpy's advice is of no use here
+            sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, flavor="seurat_v3")
+    except ValueError as error:  # too few genes for its regression
+        common = np.flatnonzero(x.getnnz(axis=0) >= 3)
+        if len(common) < x.shape[1]:
+            return np.asarray(common[seurat_v3_genes(x[:, common], n_top_genes)])
+        raise UserError(
+            "hvg_flavor=seurat_v3 fails on these cells, too few or too sparse for it: take another."
+        ) from error
+    return np.flatnonzero(cells.var["highly_variable"].to_numpy())
 
 
 def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:

@@ -1,327 +1,233 @@
-"""From counts to what networks see: log-normalised, reduced to variable genes, z-scored.
+"""From counts to the matrix that a method asks: reduced to genes that vary, log-normalised, z-scored.
 
-A matrix in memory and one in its file go the same way, in bands of cells. The first pass checks the
-values and takes totals and moments, the second gives the log-normalised values of the chosen genes
-to a store.
+Cells in memory and in a file go the same way, in bands of cells, so that no pass needs all of a file.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.cache import cached, content
 from jojoscl.cells.checks import check_totals, check_values, samples_of
-from jojoscl.cells.genes import Moments, robust_v3_genes, scanpy_genes, seurat_genes, varying
-from jojoscl.cells.matrix import canonical, is_backed, row_chunks, stack_rows
-from jojoscl.cells.store import Store, write_store
+from jojoscl.cells.expression import Expression
+from jojoscl.cells.genes import (
+    mean_variance,
+    robust_v3_genes,
+    seurat_genes,
+    seurat_v3_genes,
+    varying,
+)
+from jojoscl.cells.matrix import is_backed, row_chunks, stack_rows
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
 
-CACHE_FORMAT = 4  # goes into every cache key: raise it when the computation changes
-
-
-@contextmanager
-def _enough_memory() -> Iterator[None]:
-    try:
-        yield
-    except MemoryError as error:
-        words = "leave them in their file (data.backed=true), or lower dense_gib or n_top_genes of preprocess."
-        raise UserError(f"There is not enough memory to preprocess these cells: {words}") from error
+WHOLE = 1e-3  # values this near to a whole number are whole
+Reader = Callable[[np.ndarray | None], Iterator[sp.csr_matrix]]
 
 
 @dataclass(kw_only=True)
 class Preprocess(Settings):
-    """The steps from counts to what networks see; the defaults are those of the released code.
+    """The steps from counts to an :class:`~jojoscl.cells.expression.Expression`; the defaults are the released code's.
 
-    ceil -> drop genes seen in fewer than `min_cells` cells -> size factors -> log1p -> highly
-    variable genes -> z-score per gene. Log-normalised data (``uns["kind"] == "log1p"``) enter at
-    the choice of genes. Genes that do not vary are dropped, cells never are.
+    round up -> drop genes seen in fewer than `min_cells` cells -> divide by totals -> log1p ->
+    highly variable genes -> z-score per gene. Log-normalised values (``uns["kind"] == "log1p"``)
+    enter at the choice of genes. Genes that do not vary are dropped, cells never are.
     """
 
-    round_counts: bool = setting(True, "Round up to whole numbers: RPKM become pseudo-counts.")
+    round_counts: bool = setting(
+        True, "Round RPKM up to pseudo-counts, if half of those above 0 are at least 1."
+    )
     min_cells: int = setting(1, "A gene seen in fewer cells is dropped.", low=0)
     target_sum: float | None = setting(
         None, "Total of each cell, normalised; None is the median total.", low=1
     )
-    log1p: bool = setting(True, "Take log(1 + x).")
     n_top_genes: int | None = setting(
         2000, "How many highly variable genes to keep; None keeps all.", low=1
     )
     hvg_flavor: str = setting(
         "seurat",
         "Scanpy's rule to choose them; robust_v3 is ours, like seurat_v3 with a trend of medians.",
-        values=("seurat", "cell_ranger", "seurat_v3", "robust_v3"),
+        values=("seurat", "seurat_v3", "robust_v3"),
     )
-    scale: bool = setting(True, "Z-score each gene, with n - 1 in the variance.")
     max_value: float | None = setting(
         None, "Where z-scores are clipped; None does not clip.", low=0
     )
     dense_gib: float = setting(
-        0.5, "A larger dense matrix (in GiB) of the chosen genes stays in a file.", low=0
+        0.5, "A larger matrix (in GiB) of the chosen genes stays in a file.", low=0
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.max_value is not None and not self.scale:
-            raise UserError(
-                "max_value clips z-scores, and scale=false makes none: give max_value=null too."
-            )
+    def decisive(self) -> dict[str, object]:
+        """Return the settings that may change a result; two former ones too, so that runs keep their names."""
+        return super().decisive() | {"log1p": True, "scale": True}
 
-    @_enough_memory()
-    def __call__(self, adata: AnnData, cache: str | os.PathLike[str] | None = None) -> AnnData:
-        """Preprocess checked cells (:func:`~jojoscl.cells.checks.as_cells`), or take the result from the folder `cache`.
+    def __call__(self, cells: AnnData) -> Expression:
+        """Preprocess checked cells (:func:`~jojoscl.cells.checks.as_cells`), in their order.
 
-        The same cells come back in the same order, (n_cells, n_genes_kept): X dense float32,
-        ``layers["counts"]`` CSR (not for log1p data), ``obs["size_factors"]`` total / median total.
-        A :class:`UserError` says that no gene is left, that the cache cannot be used, or that the
-        cells stay in their file.
+        A :class:`UserError` says that no gene is left, or that there is not enough memory.
         """
-        if is_backed(adata.X):
-            raise UserError(
-                "These cells stay in their file, and this method needs them in memory: take jojoscl."
-            )
-        store = stored(self, adata, cache)
-        var = adata.var.iloc[store.genes].copy()
-        result = AnnData(X=store[:], obs=adata.obs.copy(), var=var, uns=dict(adata.uns))
-        result.obs["size_factors"] = store.size_factors
-        if not _is_logged(adata):
-            result.layers["counts"] = stack_rows(_rounded(self, adata, store.genes))
-        return result
+        with enough_memory():
+            return self._expression(cells)
 
-    def key(self, adata: AnnData) -> str:
-        """Return a name for the result in a cache: by these settings, and the cells' values or the file they are in."""
-        what = (
-            CACHE_FORMAT,
-            version("scanpy"),
-            replace(self, dense_gib=0.0),
-            adata.uns["kind"],
-            adata.shape,
+    def _expression(self, cells: AnnData) -> Expression:
+        kind, samples = str(cells.uns["kind"]), samples_of(cells)
+        rounded = self.round_counts and rounds_up(cells)
+        read = reader(cells, rounded)
+        counted, seen = self._counted(read, cells)
+        totals, mean, variance = of_shares(read(counted), undo=kind == "log1p")
+        unit = 1.0 if kind == "log1p" else float(self.target_sum or np.median(totals))
+        mean, variance = unit * mean, unit**2 * variance
+        varies = varying(mean, variance)
+        chosen = self._chosen(cells, read, counted, mean, variance, samples)
+        chosen = chosen[varies[chosen]]
+        genes = counted[chosen]
+        return Expression(
+            gathered(read(genes), int(seen[chosen].sum()), self.dense_gib * 2**30),
+            kind,
+            totals,
+            unit,
+            genes,
+            counted,
+            np.asarray(cells.var_names[counted]),
+            limit=self.max_value or np.inf,
+            samples=samples,
+            rounded=rounded,
         )
-        samples = samples_of(adata)
-        return content(adata.X, repr(what if samples is None else (*what, samples.tolist())))
+
+    def _counted(self, read: Reader, cells: AnnData) -> tuple[np.ndarray, np.ndarray]:
+        """Return the genes that are not too rare, and in how many cells each is seen, both (c,)."""
+        seen, totals = np.zeros(cells.n_vars, np.int64), []
+        for band in read(None):
+            seen += np.bincount(band.indices, minlength=cells.n_vars)
+            totals.append(band.sum(1))
+        check_totals(np.concatenate(totals), cells.obs_names)
+        counted = np.flatnonzero(seen >= self.min_cells)
+        if len(counted) == 0:
+            raise UserError(f"No gene is seen in {self.min_cells} cells or more: lower min_cells.")
+        return counted, seen[counted]
+
+    def _chosen(
+        self,
+        cells: AnnData,
+        read: Reader,
+        counted: np.ndarray,
+        mean: np.ndarray,
+        variance: np.ndarray,
+        samples: np.ndarray | None,
+    ) -> np.ndarray:
+        """Return indices in `counted` of the highly variable genes; `mean`, `variance` (c,) are of normalised counts."""
+        n_top, logged = self.n_top_genes or cells.n_vars, cells.uns["kind"] == "log1p"
+        if self.hvg_flavor != "robust_v3" and samples is not None:
+            raise UserError(
+                "batch_key goes with genes by hvg_flavor=robust_v3: leave out hvg_flavor."
+            )
+        if n_top >= len(counted):
+            return np.arange(len(counted))
+        if self.hvg_flavor == "seurat":
+            return seurat_genes(mean, variance, n_top)
+        if self.hvg_flavor == "robust_v3":
+            bands = partial(_undone, read, counted) if logged else partial(read, counted)
+            return robust_v3_genes(bands, len(counted), n_top, samples)
+        if is_backed(cells.X):
+            raise UserError("hvg_flavor=seurat_v3 needs all cells in memory: take robust_v3.")
+        if logged:
+            raise UserError(
+                "hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take seurat."
+            )
+        return seurat_v3_genes(stack_rows(read(counted)), n_top)
 
 
 SCANPY = Preprocess(min_cells=3, target_sum=1e4, max_value=10.0)
 """As scanpy's tutorials do it."""
 
 
-@_enough_memory()
-def preprocessed(settings: Preprocess, adata: AnnData, cache: Path | None) -> np.ndarray | Store:
-    """Return cells (n_cells, n_genes) as a network sees them: an array or, if large or in a file, a store.
+def reader(cells: AnnData, rounded: bool) -> Reader:
+    """Return what gives the values of some genes, or of all (None), in bands; each time they are read anew.
 
-    `adata` is as :func:`~jojoscl.cells.checks.as_cells` makes it, `cache` as for
-    :class:`Preprocess`; a large store without a cache is in a folder of its own, deleted with it.
-    Of values in a file this is where they are checked.
+    Values in a file are checked when all genes are read.
     """
-    store = stored(settings, adata, cache)
-    large = 4 * store.shape[0] * store.shape[1] > settings.dense_gib * 2**30
-    return store if large or is_backed(adata.X) else store[:]
+
+    def read(genes: np.ndarray | None) -> Iterator[sp.csr_matrix]:
+        for band in row_chunks(cells.X):
+            if genes is None and is_backed(cells.X):
+                check_values(band.data, cells.uns["kind"])
+            band = band if genes is None else band[:, genes]
+            if rounded:
+                band.data = np.ceil(band.data - WHOLE).astype(np.float32)
+            elif cells.uns["kind"] == "counts":
+                band.data = np.rint(band.data)
+            band.eliminate_zeros()
+            yield band
+
+    return read
 
 
-@_enough_memory()
-def stored(settings: Preprocess, adata: AnnData, cache: str | os.PathLike[str] | None) -> Store:
-    """Return the store of these cells, from the folder `cache` where an earlier call left it there."""
-    if cache is None:
-        return build(settings, adata, None)
-    return cached(
-        Path(cache), f"preprocessed-{settings.key(adata)}", lambda at: build(settings, adata, at)
-    )
+def _undone(read: Reader, genes: np.ndarray) -> Iterator[sp.csr_matrix]:
+    return (band.expm1() for band in read(genes))
 
 
-def build(settings: Preprocess, adata: AnnData, folder: Path | None) -> Store:
-    """Preprocess into `folder`; where that is None into memory or, if large, into a file that is deleted with it."""
-    genes, counted, n_values, totals, unit = choose(settings, adata)
-    small = 8 * n_values <= settings.dense_gib * 2**30
-    with nullcontext(folder) if folder or small else temporary_folder() as place:
-        return write_store(
-            _normalised(settings, adata, genes, totals / unit, log=settings.log1p),
-            place,
-            genes=genes,
-            counted=counted,
-            size_factors=totals / np.median(totals),
-            unit=unit,
-            scale=settings.scale,
-            limit=_limit(settings),
+def rounds_up(cells: AnnData) -> bool:
+    """Return whether the values are rounded up: RPKM of which half are at least 1, so that few become 1 by this.
+
+    Proportions, or counts by volume, would all become 1.
+    """
+    first = next(row_chunks(cells.X)).data
+    values = first[first > 0]
+    return bool(cells.uns["kind"] == "rpkm" and len(values) and np.median(values) >= 1)
+
+
+def of_shares(
+    bands: Iterable[sp.csr_matrix], *, undo: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the totals (n,) float32 of cells; by gene mean and variance of the shares of a total.
+
+    With `undo` the values are logarithms, and the moments are those of exp(x) - 1.
+    """
+    totals = []
+
+    def shares() -> Iterator[sp.csr_matrix]:
+        for band in bands:
+            x = band.astype(np.float64)
+            x = x.expm1() if undo else x
+            total = np.asarray(x.sum(1)).ravel()
+            totals.append(np.where(total > 0, total, 1).astype(np.float32))
+            x.data = x.data if undo else x.data / np.repeat(totals[-1], np.diff(x.indptr))
+            yield x
+
+    mean, variance = mean_variance(shares())
+    return np.concatenate(totals), mean, variance
+
+
+def gathered(bands: Iterable[sp.csr_matrix], n_entries: int, largest: float) -> sp.csr_matrix:
+    """Return bands of cells as one matrix, mapped from a file if its values need more than `largest` bytes."""
+    if 8 * n_entries <= largest:
+        return sp.vstack(list(bands), format="csr")
+    index_type, lengths = np.int32 if n_entries < 2**31 else np.int64, [np.zeros(1, np.int64)]
+    with temporary_folder() as folder:  # deleted here; the system keeps what is mapped
+        with (folder / "x").open("wb") as values, (folder / "genes").open("wb") as genes:
+            for band in bands:
+                lengths.append(np.diff(band.indptr))
+                values.write(band.data)
+                genes.write(band.indices.astype(index_type))
+        x, of_entry = (
+            np.memmap(folder / "x", np.float32, "r"),
+            np.memmap(folder / "genes", index_type, "r"),
         )
+    indptr = np.cumsum(np.concatenate(lengths)).astype(index_type)
+    return sp.csr_matrix((x, of_entry, indptr), (len(indptr) - 1, band.shape[1]))
 
 
-def choose(
-    settings: Preprocess, adata: AnnData
-) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, float]:
-    """Return indices of the chosen genes and of those that totals count, how many entries the former have, and totals.
-
-    Last the unit: a cell is divided by total / unit. The totals (n_cells,) of log-normalised values
-    are 1.
-    """
-    n_top, flavor, logged = (
-        settings.n_top_genes or adata.n_vars,
-        settings.hvg_flavor,
-        _is_logged(adata),
-    )
-    if flavor not in ("seurat", "robust_v3") and n_top < adata.n_vars and is_backed(adata.X):
-        raise UserError(f"hvg_flavor={flavor} needs all cells in memory: take seurat or robust_v3.")
-    if flavor != "robust_v3" and samples_of(adata) is not None:
-        raise UserError("batch_key goes with genes by hvg_flavor=robust_v3: leave out hvg_flavor.")
-    genes, totals, seen, mean, variance = _without_rare(settings, adata)
-    totals = np.ones_like(totals) if logged else totals
-    unit = 1.0 if logged else settings.target_sum or np.median(totals)
-    mean, variance = unit * mean, unit**2 * variance
-    varies = varying(mean, variance)
-    if n_top >= len(genes):
-        chosen = np.flatnonzero(varies)
-    elif flavor == "seurat":
-        chosen = seurat_genes(mean, variance, n_top)
-    elif flavor == "robust_v3":
-        bands = partial(_counts, settings, adata, genes)
-        chosen = robust_v3_genes(bands, len(genes), n_top, samples_of(adata))
-    elif flavor != "seurat_v3":
-        logs = _normalised(settings, adata, genes, totals / unit, log=True)
-        chosen = scanpy_genes(stack_rows(logs), n_top, flavor)
-    elif logged:
-        raise UserError(
-            "hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take seurat."
-        )
-    else:
-        chosen = scanpy_genes(stack_rows(_rounded(settings, adata, genes)), n_top, flavor)
-    chosen = chosen[varies[chosen]]
-    return genes[chosen], genes, int(seen[chosen].sum()), totals, float(unit)
-
-
-def _without_rare(settings: Preprocess, adata: AnnData) -> tuple[np.ndarray, ...]:
-    """Return indices of the genes that are not too rare, and what :func:`_look` says of them."""
-    totals, *moments = _look(settings, adata, np.arange(adata.n_vars))
-    check_totals(totals, adata.obs_names)
-    seen = moments[0]
-    genes = np.flatnonzero(seen >= settings.min_cells)
-    if len(genes) == 0:
-        raise UserError(f"No gene is seen in {settings.min_cells} cells or more: lower min_cells.")
-    if seen.sum() == seen[genes].sum():
-        return genes, totals, *(part[genes] for part in moments)
-    totals, *moments = _look(
-        settings, adata, genes
-    )  # the totals are others, and with them the moments
-    return genes, np.where(totals > 0, totals, 1), *moments
-
-
-def _limit(settings: Preprocess) -> np.ndarray:
-    return np.array(
-        settings.max_value if settings.scale and settings.max_value else np.inf, np.float32
-    )
-
-
-def _look(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return totals (n_cells,) over these genes; by gene the cells it is seen in, mean and variance.
-
-    Mean and variance are of the shares of a cell's total, or of the normalised values whose
-    logarithms are given.
-    """
-    totals, moments = [], Moments(len(genes))
-    for band in _rounded(settings, adata, genes):
-        totals.append(band @ np.ones(len(genes)))
-        x = band.data.astype(np.float64)
-        moments.add(band, np.expm1(x) if _is_logged(adata) else x / _by_entry(totals[-1], band))
-    in_all = np.concatenate(totals).astype(np.float32)
-    return in_all, moments.seen, *moments.mean_variance()
-
-
-def _rounded(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> Iterator[sp.csr_matrix]:
-    """Yield the counts of some of the genes, checked, in bands of cells."""
-    for band in row_chunks(adata.X):
-        check_values(band.data, adata.uns["kind"])
-        band = band if len(genes) == adata.n_vars else band[:, genes]
-        if settings.round_counts and not _is_logged(adata):
-            band.data = np.ceil(band.data)
-        band.eliminate_zeros()
-        yield band
-
-
-def _counts(settings: Preprocess, adata: AnnData, genes: np.ndarray) -> Iterator[sp.csr_matrix]:
-    return map(_as_counts(adata), _rounded(settings, adata, genes))
-
-
-def _normalised(
-    settings: Preprocess, adata: AnnData, genes: np.ndarray, factors: np.ndarray, *, log: bool
-) -> Iterator[sp.csr_matrix]:
-    """Yield counts divided by `factors` (n_cells,), or their logarithms; log-normalised values stay as they are."""
-    start = 0
-    for band in _rounded(settings, adata, genes):
-        if not _is_logged(adata):
-            x = band.data / _by_entry(factors[start : start + band.shape[0]], band)
-            band.data = np.log1p(x) if log else x
-        start += band.shape[0]
-        yield band
-
-
-def project(
-    settings: Preprocess,
-    adata: AnnData,
-    weights: np.ndarray,
-    *,
-    genes: np.ndarray,
-    counted: np.ndarray,
-    unit: float,
-    scale: np.ndarray,
-) -> np.ndarray:
-    """Return z-scores times `weights` (n_genes, d) of cells preprocessed as those of a store: (n_cells, d) float32.
-
-    Parameters
-    ----------
-    genes, counted
-        Indices in `adata` of the store's genes (n_genes,), -1 where there is none: its z-score is
-        0; and, rising, of those that a total counts.
-    unit, scale
-        Those of the :class:`~jojoscl.cells.store.Store`.
-    """
-    there = np.flatnonzero(genes >= 0)
-    weights = np.where(genes[:, None] >= 0, weights, 0).astype(np.float32)
-    columns = np.searchsorted(counted, genes[there])
-    h = []
-    for band in _rounded(settings, adata, counted):
-        if not _is_logged(adata):
-            totals = (band @ np.ones(len(counted))).astype(np.float32)
-            band.data /= _by_entry(np.where(totals > 0, totals, 1) / unit, band)
-            band.data = np.log1p(band.data) if settings.log1p else band.data
-        kept = band[:, columns].sorted_indices()
-        rest = {"indptr": kept.indptr.astype(np.int64), "scale": scale, "limit": _limit(settings)}
-        told = {
-            "genes": genes,
-            "counted": counted,
-            "unit": np.array(unit),
-            "size_factors": np.empty(0),
-        }
-        h.append(Store(kept.data, there[kept.indices], **rest, **told) @ weights)
-    return np.concatenate(h)
-
-
-def counts_of(settings: Preprocess, adata: AnnData, index: np.ndarray) -> sp.csr_matrix:
-    """Return the counts (m, n_vars) of the cells `index` (m,), in rising order; of log-normalised cells the values."""
-    x = adata.X[index] if len(index) < adata.n_obs else adata.X[:]
-    counts = canonical(sp.csr_matrix(x, dtype=np.float32)).copy()
-    if settings.round_counts and not _is_logged(adata):
-        counts.data = np.ceil(counts.data)
-    return _as_counts(adata)(counts)
-
-
-def _as_counts(adata: AnnData) -> Callable[[sp.csr_matrix], sp.csr_matrix]:
-    """Return what makes counts of a band's values: nothing, or the inverse of log1p."""
-    return (lambda band: band.expm1()) if _is_logged(adata) else (lambda band: band)
-
-
-def _by_entry(of_cells: np.ndarray, band: sp.csr_matrix) -> np.ndarray:
-    """Repeat a number of each cell (B,) for each of its entries, (nnz,)."""
-    return np.repeat(of_cells, np.diff(band.indptr))
-
-
-def _is_logged(adata: AnnData) -> bool:
-    return bool(adata.uns["kind"] == "log1p")
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn a lack of memory into one sentence."""
+    try:
+        yield
+    except MemoryError as error:
+        words = "leave them in their file (data.backed=true), or lower dense_gib or n_top_genes of preprocess."
+        raise UserError(f"There is not enough memory to preprocess these cells: {words}") from error

@@ -18,7 +18,8 @@ from sklearn.neighbors import NearestNeighbors
 from jojoscl.cells.checks import as_cells
 from jojoscl.cells.guard import check_room, reading
 from jojoscl.cells.kind import KINDS
-from jojoscl.cells.preprocess import Preprocess, project
+from jojoscl.cells.old import project
+from jojoscl.cells.preprocess import Preprocess
 from jojoscl.cells.store import Store
 from jojoscl.core.consensus import Consensus
 from jojoscl.core.interface import Result, whole

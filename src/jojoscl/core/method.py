@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from anndata import AnnData
 
 from jojoscl.cells.checks import as_cells, samples_of, without_labels
-from jojoscl.cells.preprocess import Preprocess, counts_of, stored
+from jojoscl.cells.old import counts_of, stored
+from jojoscl.cells.preprocess import Preprocess
 from jojoscl.cells.store import Store
 from jojoscl.core.components import leading_axes, pearson_residuals, unit_rows, unit_scale
 from jojoscl.core.consensus import Consensus, consensus, micro_linkage
@@ -134,8 +134,6 @@ class JojoSCL(MethodSettings):
                 raise UserError(
                     f"{name} is the least and the most, such as {[8, 20]}, not {bounds}."
                 )
-        if not self.preprocess.scale:
-            raise UserError("JojoSCL starts from z-scores: leave preprocess.scale=true.")
         if self.min_dims > self.n_dims:
             raise UserError(
                 f"min_dims={self.min_dims} is more than n_dims={self.n_dims}: lower it."
@@ -150,7 +148,7 @@ class JojoSCL(MethodSettings):
         if told and told > self.sample:
             raise UserError(f"sample={self.sample} cells cannot make {told} clusters: raise it.")
         watch = Stopwatch()
-        x = stored(self.preprocess, adata, run.cache if run else None)
+        x = stored(self.preprocess, adata)
         watch.lap("preprocess")
         views = self.views(x, adata, seed=seed)
         watch.lap("positives")
@@ -164,9 +162,7 @@ class JojoSCL(MethodSettings):
         found = self.cluster(points, neighbors, k, seed=seed)
         found = Consensus(*spread(h, views.sample, *found, seed=seed))
         noise = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
-        shrunk, of_cluster = shrink_embedding(
-            torch.from_numpy(h), torch.from_numpy(found.labels), noise
-        )
+        shrunk, of_cluster = shrink_embedding(h, found.labels, noise)
         model = Fitted.of(
             self.plain(), adata, x, loadings, views.sample, linear[views.sample], found, seed
         )
@@ -177,11 +173,11 @@ class JojoSCL(MethodSettings):
             watch.seconds,
             estimated(n_clusters, k),
             obs={"confidence": found.confidence},
-            obsm={"map": shrunk.numpy()},
+            obsm={"map": shrunk},
             uns={
                 "ratio": contrast.ratio,
                 "shrinkage": contrast.shrinkage,
-                **{name: getattr(of_cluster, name).numpy() for name in ("sigma2", "tau2", "b")},
+                **{name: getattr(of_cluster, name) for name in ("sigma2", "tau2", "b")},
             },
             model=model,
         )
@@ -219,7 +215,7 @@ class JojoSCL(MethodSettings):
 
     def n_clusters_of(self, adata: AnnData, *, seed: int, cache: Path | None) -> int:
         """Return the estimate of K, for a method that has none of its own."""
-        views = self.views(stored(self.preprocess, adata, cache), adata, seed=seed)
+        views = self.views(stored(self.preprocess, adata), adata, seed=seed)
         _, loadings = self.encode(views, seed=seed)
         return self.estimate(self.neighbors(views.x[views.sample] @ loadings), seed=seed)
 

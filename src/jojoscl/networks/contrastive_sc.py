@@ -9,6 +9,7 @@ from anndata import AnnData
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from jojoscl.cells.old import as_anndata
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import (
     MethodSettings,
@@ -93,7 +94,7 @@ class ContrastiveSC(MethodSettings):
         run = run or Run()
         k = check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        cells = self.preprocess(adata, run.cache)
+        cells = as_anndata(self.preprocess, adata)
         watch.lap("preprocess")
 
         data = CellDataModule(cells.X, batch_size=self.batch_size, seed=seed)

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from jojoscl.core.metrics import cosine_gap
-from jojoscl.core.shrinkage import estimate_shrinkage, shrink_to_clusters
 from jojoscl.networks.callbacks import Kept
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.module import MomentumModule
 from jojoscl.networks.settings import Hooked
+from jojoscl.networks.sure import estimate_shrinkage, shrink_to_clusters
 from jojoscl.utils.seeding import at_most, derived_seed
 
 _MOST_CELLS = 100_000

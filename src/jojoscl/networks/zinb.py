@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from anndata import AnnData
 from torch import Tensor, nn
 
+from jojoscl.cells.old import as_anndata
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import (
     MethodSettings,
@@ -195,7 +196,7 @@ class ZINBClustering(MethodSettings):
         run = run or Run()
         k = check_n_clusters(n_clusters, adata.n_obs)
         watch = Stopwatch()
-        cells = self.preprocess(adata, run.cache)
+        cells = as_anndata(self.preprocess, adata)
         watch.lap("preprocess")
 
         data = self._data(cells, seed)

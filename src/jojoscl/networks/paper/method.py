@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from anndata import AnnData
 
-from jojoscl.cells.preprocess import Preprocess, preprocessed
+from jojoscl.cells.old import preprocessed
+from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import (
     MethodSettings,
     Result,
@@ -115,7 +116,7 @@ class PaperJojoSCL(MethodSettings):
             else check_n_clusters(n_clusters, adata.n_obs)
         )
         watch = Stopwatch()
-        x = preprocessed(self.preprocess, adata, run.cache)
+        x = preprocessed(self.preprocess, adata)
         watch.lap("preprocess")
         k = told or JojoSCL().n_clusters_of(adata, seed=seed, cache=run.cache)
         watch.lap("anchor")

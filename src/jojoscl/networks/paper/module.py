@@ -11,7 +11,12 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from jojoscl.core.kmeans import kmeans
-from jojoscl.core.shrinkage import (
+from jojoscl.networks.distributed import from_first, gather
+from jojoscl.networks.isolation import weights_from
+from jojoscl.networks.layers import Encoder, Head
+from jojoscl.networks.losses import cluster_contrast, entropy_regulariser, nt_xent
+from jojoscl.networks.module import MomentumModule
+from jojoscl.networks.sure import (
     cluster_stats,
     loss_centroid,
     loss_released,
@@ -20,11 +25,6 @@ from jojoscl.core.shrinkage import (
     sigma2_within,
     tau2_sure,
 )
-from jojoscl.networks.distributed import from_first, gather
-from jojoscl.networks.isolation import weights_from
-from jojoscl.networks.layers import Encoder, Head
-from jojoscl.networks.losses import cluster_contrast, entropy_regulariser, nt_xent
-from jojoscl.networks.module import MomentumModule
 from jojoscl.networks.views import random_view
 
 if TYPE_CHECKING:

@@ -1,0 +1,155 @@
+"""The cells as a method takes them: counts of the chosen genes, from which logarithms and z-scores are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from jojoscl.cells.genes import mean_variance
+
+Rows: TypeAlias = np.ndarray | slice
+
+ALL = slice(None)
+_BAND = 4096  # cells
+_RESIDUALS = 512  # cells whose residuals are made at a time: they stay in the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """Cells (n,) x chosen genes (g,): what :class:`~jojoscl.cells.preprocess.Preprocess` makes and a method asks.
+
+    Parameters
+    ----------
+    values
+        (n, g) float32, in memory or memory-mapped: counts, or the logarithms that were given.
+    kind
+        "counts", "rpkm" or "log1p": what the values are.
+    totals
+        (n,) float32: counts of each cell over the genes `counted`.
+    unit
+        Logarithms are log(1 + unit * count / total).
+    genes
+        Indices (g,) of the chosen genes among those of the cells.
+    counted, counted_names
+        Indices (c,), rising, and names of the genes whose counts make a total.
+    limit
+        Z-scores are clipped here.
+    samples
+        Number (n,) of each cell's sample, or None.
+    mean, sd
+        Of the logarithms of each gene (g,), n - 1 in the variance; made here if they are not given.
+    rounded
+        Whether values that are not whole were rounded up.
+    """
+
+    values: sp.csr_matrix
+    kind: str
+    totals: np.ndarray
+    unit: float
+    genes: np.ndarray
+    counted: np.ndarray
+    counted_names: np.ndarray
+    limit: float = np.inf
+    samples: np.ndarray | None = None
+    mean: np.ndarray = field(default=None)  # type: ignore[assignment]
+    sd: np.ndarray = field(default=None)  # type: ignore[assignment]
+    rounded: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mean is None:
+            mean, variance = mean_variance(self._logs(band) for band in self._bands())
+            object.__setattr__(self, "mean", mean)
+            object.__setattr__(self, "sd", np.sqrt(variance))
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def n_genes(self) -> int:
+        """Return g."""
+        return int(self.values.shape[1])
+
+    @property
+    def logged(self) -> bool:
+        """Return whether the values were given as logarithms."""
+        return self.kind == "log1p"
+
+    @cached_property
+    def names(self) -> np.ndarray:
+        """Return the names (g,) of the chosen genes."""
+        return self.counted_names[np.searchsorted(self.counted, self.genes)]
+
+    @property
+    def size_factors(self) -> np.ndarray:
+        """Return total / median total (n,) float32; 1 for each cell if logarithms were given."""
+        totals = np.ones_like(self.totals) if self.logged else self.totals
+        return np.asarray(totals / np.median(totals), np.float32)
+
+    def counts(self, rows: Rows = ALL) -> sp.csr_matrix:
+        """Return the counts (m, g) of some cells; exp(x) - 1 if logarithms were given."""
+        x = self.values[rows]
+        return x.expm1() if self.logged else x
+
+    def logs(self, rows: Rows = ALL) -> np.ndarray:
+        """Return log(1 + unit * count / total) of some cells, (m, g) float32."""
+        return np.asarray(self._logs(rows).toarray())
+
+    def zscores(self, rows: Rows = ALL) -> np.ndarray:
+        """Return z-scores of the logarithms of some cells, (m, g) float32, clipped at the limit."""
+        x = self._logs(rows)
+        z = np.tile(self._zero, (x.shape[0], 1))
+        of_entry = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+        z[of_entry, x.indices] = self._z(x.data, x.indices)
+        return z
+
+    def __matmul__(self, loadings: np.ndarray) -> np.ndarray:
+        """Return z-scores times loadings (g, d): (n, d) float32."""
+        h = np.empty((len(self), loadings.shape[1]), np.float32)
+        for band in self._bands():
+            x = self._logs(band)
+            # z = z(0) + (z - z(0)), and the second part is 0 where a count is
+            x.data = self._z(x.data, x.indices) - self._zero[x.indices]
+            h[band] = x @ loadings + self._zero @ loadings
+        return h
+
+    def residuals(self, rows: Rows, theta: float) -> np.ndarray:
+        """Return Pearson residuals (m, g) float32 of the counts of some cells, clipped at sqrt(m).
+
+        Under a negative binomial with mean mu_ij = total_i share_j and variance mu + mu^2 / theta:
+        Lause, Berens & Kobak, Genome Biol 2021, eq. 3. Means and limit are those of these cells.
+        """
+        counts, totals = self.counts(rows), self.totals[rows]
+        share = np.asarray(counts.sum(0), dtype=np.float64).ravel() / totals.sum()
+        residuals, limit = np.empty(counts.shape, np.float32), len(totals) ** 0.5
+        for start in range(0, len(totals), _RESIDUALS):
+            band = slice(start, start + _RESIDUALS)
+            mu = np.outer(totals[band], share).astype(np.float32)
+            x = counts[band].toarray() - mu
+            x /= np.sqrt(np.maximum(mu * (1 + mu / np.float32(theta)), np.float32(1e-12)))
+            residuals[band] = np.clip(x, -limit, limit)
+        return residuals
+
+    def _bands(self) -> Iterator[slice]:
+        return (slice(start, start + _BAND) for start in range(0, len(self), _BAND))
+
+    def _logs(self, rows: Rows) -> sp.csr_matrix:
+        x = self.values[rows]  # a copy
+        if not self.logged:
+            factors = np.repeat(self.totals[rows] / self.unit, np.diff(x.indptr))
+            x.data = np.log1p(x.data / factors)
+        return x
+
+    def _z(self, values: np.ndarray, genes: Rows) -> np.ndarray:
+        """Return the z-scores (m,) of logarithms (m,), rounded to float32 where scanpy rounds."""
+        z = ((values - self.mean[genes]).astype(np.float32) / self.sd[genes]).astype(np.float32)
+        return np.clip(z, -np.float32(self.limit), np.float32(self.limit))
+
+    @cached_property
+    def _zero(self) -> np.ndarray:
+        """The z-score (g,) of a count of 0."""
+        return self._z(np.zeros(self.n_genes, np.float32), ALL)

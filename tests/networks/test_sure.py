@@ -1,0 +1,205 @@
+"""SURE: unbiased where it should be, zero where the released code is, and with the gradient it claims."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from jojoscl.networks import sure as S
+
+N, P, DRAWS = 30, 16, 4000
+SIGMA2, TAU2 = 0.3, 1.2
+
+
+@pytest.fixture(scope="module")
+def draws() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """mu (P,), theta (N, P) fixed once, and x (DRAWS, N, P) around it."""
+    g = torch.Generator().manual_seed(7)
+    mu = torch.randn(P, generator=g, dtype=torch.float64)
+    theta = mu + TAU2**0.5 * torch.randn(N, P, generator=g, dtype=torch.float64)
+    x = theta + SIGMA2**0.5 * torch.randn(DRAWS, N, P, generator=g, dtype=torch.float64)
+    return mu, theta, x
+
+
+def assert_unbiased(estimates: torch.Tensor, losses: torch.Tensor) -> None:
+    difference = estimates - losses
+    error = difference.std() / DRAWS**0.5
+    assert abs(difference.mean()) < 3 * error
+    assert error < 0.01 * losses.mean()  # sharp enough to mean something
+
+
+@pytest.mark.parametrize("b", [0.05, 0.2, 0.5, 1.0])
+def test_form_a_is_unbiased_with_known_mean(draws: tuple[torch.Tensor, ...], b: float) -> None:
+    mu, theta, x = draws
+    estimate = S.risk_known_mean(
+        (x - mu).square().sum(-1), torch.tensor(SIGMA2), torch.tensor(b), P
+    ).sum(1)
+    assert_unbiased(estimate, ((x - b * (x - mu)) - theta).square().sum((1, 2)))
+
+
+@pytest.mark.parametrize("b", [0.05, 0.2, 0.5, 1.0])
+def test_form_b_is_unbiased_with_sample_mean(draws: tuple[torch.Tensor, ...], b: float) -> None:
+    _, theta, x = draws
+    centred = x - x.mean(1, keepdim=True)
+    estimate = S.risk_sample_mean(
+        centred.square().sum((1, 2)),
+        torch.tensor(float(N)),
+        torch.tensor(SIGMA2),
+        torch.tensor(b),
+        P,
+    )
+    assert_unbiased(estimate, ((x - b * centred) - theta).square().sum((1, 2)))
+
+
+def test_released_form_is_biased_by_what_the_docstring_says(
+    draws: tuple[torch.Tensor, ...],
+) -> None:
+    mu, theta, x = draws
+    b = SIGMA2 / (SIGMA2 + TAU2)
+    ss = (x - mu).square().sum((1, 2))
+    estimate = S.risk_released(
+        ss, torch.tensor(float(N)), torch.tensor(SIGMA2), torch.tensor(TAU2), P
+    )
+    loss = ((x - b * (x - mu)) - theta).square().sum((1, 2))
+    assert estimate.mean() > 1.5 * loss.mean()
+    assert_unbiased(estimate - b * (1 - b) * ss, loss)
+
+
+def test_shrinking_by_the_minimiser_of_b_comes_near_the_best_and_beats_no_shrinkage(
+    draws: tuple[torch.Tensor, ...],
+) -> None:
+    _, theta, x = draws
+    x = x[:500]
+    centred = x - x.mean(1, keepdim=True)
+    within = centred.square().sum((1, 2)) / (P * (N - 1))
+    b = S.shrinkage_weight(
+        torch.full_like(within, SIGMA2), S.tau2_sure(within, torch.tensor(SIGMA2))
+    )
+
+    def loss(weight: torch.Tensor) -> float:
+        return float((x - weight[:, None, None] * centred - theta).square().sum((1, 2)).mean())
+
+    oracle = min(loss(torch.full_like(b, float(value))) for value in np.linspace(0, 1, 101))
+    assert loss(b) < 1.01 * oracle
+    assert loss(b) < 0.9 * loss(torch.zeros_like(b))
+
+
+def test_two_views_tell_noise_from_spread() -> None:
+    g = torch.Generator().manual_seed(3)
+    n, k = 4000, 3
+    labels = torch.arange(n) % k
+    sigma2, tau2 = (
+        torch.tensor([1.0, 0.5, 2.0])[labels][:, None],
+        torch.tensor([0.4, 1.5, 0.1])[labels][:, None],
+    )
+    theta = 5.0 * labels[:, None] + tau2.sqrt() * torch.randn(n, P, generator=g)
+    x1, x2 = (theta + sigma2.sqrt() * torch.randn(n, P, generator=g) for _ in range(2))
+    estimated = S.sigma2_two_views(x1, x2, labels, k)
+    within = S.sigma2_within(S.cluster_stats(x1, labels, k), P)
+    torch.testing.assert_close(estimated, torch.tensor([1.0, 0.5, 2.0]), rtol=0.03, atol=0)
+    torch.testing.assert_close(
+        S.tau2_sure(within, estimated), torch.tensor([0.4, 1.5, 0.1]), rtol=0, atol=0.06
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_released_loss_is_zero_for_any_data_and_has_no_gradient(seed: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    x = (3 * torch.randn(200, P, generator=g, dtype=torch.float64) + 1).requires_grad_()
+    labels = torch.randint(0, 7, (200,), generator=g)
+    loss = S.loss_released(x, labels, 8)  # one cluster of eight is empty
+    ss = S.cluster_stats(x, labels, 8).ss.sum()
+    assert abs(loss) < 1e-12 * ss
+    assert not loss.requires_grad
+
+
+def views(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 2, 4])  # 3 is empty, 4 has one cell
+    theta = torch.randn(5, P, generator=g, dtype=torch.float64)[labels]
+    x1, x2 = (theta + 0.7 * torch.randn(10, P, generator=g, dtype=torch.float64) for _ in range(2))
+    return x1.requires_grad_(), x2.requires_grad_(), labels
+
+
+def test_centroid_loss_gradient_is_the_weighted_pull_to_the_centroid() -> None:
+    x, _, labels = views()
+    mu, sigma2 = torch.randn(5, P, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
+    tau2 = torch.rand(5, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(S.loss_centroid(x, labels, mu, sigma2, tau2), x)
+    b = (sigma2 / (sigma2 + tau2))[labels][:, None]
+    torch.testing.assert_close(gradient, 2 * b**2 * (x - mu[labels]) / len(x))
+
+
+def test_two_view_loss_has_the_closed_form_and_its_gradient() -> None:
+    x1, x2, labels = views()
+    loss = S.loss_two_view(x1, x2, labels, 5)
+    expected = 0.0
+    for k in (0, 1, 2):  # clusters of fewer than two cells contribute nothing
+        a, b = x1[labels == k], x2[labels == k]
+        n = len(a)
+        sigma2 = (a - b).square().mean() / 2
+        within = (a - a.mean(0)).square().sum() / (P * (n - 1))
+        risk = (
+            sigma2 - (1 - 1 / n) * sigma2**2 / within
+            if sigma2 < within
+            else within * (1 - 1 / n) - sigma2 * (1 - 2 / n)
+        )
+        expected = expected + n * risk / len(x1)
+    torch.testing.assert_close(loss, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(loss, (x1, x2)), torch.autograd.grad(expected, (x1, x2)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+        assert ours.abs().sum() > 0
+    assert torch.autograd.gradcheck(lambda a, b: S.loss_two_view(a, b, labels, 5), (x1, x2))
+
+
+def test_identical_cells_give_no_nan() -> None:
+    x = torch.ones(6, P, requires_grad=True)
+    loss = S.loss_two_view(x, x.detach(), torch.tensor([0, 0, 0, 1, 1, 1]), 2)
+    loss.backward()
+    assert loss == 0
+    assert torch.isfinite(x.grad).all()
+
+
+def test_shrink_moves_by_b_toward_mu() -> None:
+    x, mu = torch.zeros(3, 2), torch.ones(3, 2)
+    torch.testing.assert_close(
+        S.shrink(x, mu, torch.tensor([0.0, 0.25, 1.0]))[:, 0], torch.tensor([0.0, 0.25, 1.0])
+    )
+
+
+def test_cluster_stats_against_numpy() -> None:
+    x, _, labels = views()
+    stats = S.cluster_stats(x, labels, 5)
+    for k in (0, 1, 2, 4):
+        mine = x[labels == k].detach().numpy()
+        assert stats.n[k] == len(mine)
+        np.testing.assert_allclose(stats.mean[k].detach(), mine.mean(0))
+        np.testing.assert_allclose(
+            stats.ss[k].detach(), ((mine - mine.mean(0)) ** 2).sum(), atol=1e-12
+        )
+    assert stats.n[3] == 0
+    assert stats.ss[3] == 0
+
+
+def test_the_estimate_in_double_sums_is_that_of_the_formulas() -> None:
+    x1, x2, labels = 5 + torch.randn(60, 7), 5 + torch.randn(60, 7), torch.arange(60) % 4
+    found, stats = S.estimate_shrinkage(x1, x2, labels, 5), S.cluster_stats(x1, labels, 5)
+    sigma2 = S.sigma2_two_views(x1, x2, labels, 5)
+    tau2 = S.tau2_sure(S.sigma2_within(stats, 7), sigma2)
+    expected = S.Shrinkage(stats.n, sigma2, tau2, S.shrinkage_weight(sigma2, tau2), stats.mean)
+    for name, value in expected._asdict().items():
+        torch.testing.assert_close(getattr(found, name), value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_running_sums_give_what_all_cells_at_once_give() -> None:
+    x, labels = 5 + torch.randn(60, 7), torch.arange(60) % 4
+    sums = S.ClusterSums(5, 7)
+    for rows in torch.randperm(60).split(13):
+        sums.add(x[rows], labels[rows])
+    for name, value in S.cluster_stats(x, labels, 5)._asdict().items():
+        torch.testing.assert_close(
+            getattr(sums.stats(), name).float(), value, rtol=1e-5, atol=1e-5, msg=name
+        )
