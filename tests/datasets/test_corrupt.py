@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.datasets.corrupt import Corrupt, subsample
+from jojoscl.datasets.corrupt import Corrupt, subsample, uneven
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
 
@@ -75,6 +75,50 @@ def test_subsample_keeps_types_in_proportion_and_the_order_of_cells(dense: AnnDa
     assert half.uns == dense.uns
 
 
+def kept_by_a_loop(types: np.ndarray, factor: float, seed: int) -> list[int]:
+    """The rule of the study, written out: an independent reference."""
+    rng = np.random.default_rng(seed)
+    order = list(rng.permutation(sorted(set(types))))
+    first = min(list(types).count(order[0]), 1000)
+    shares = [1, factor, factor**2, factor**3] + [factor**4] * len(order)
+    kept: list[int] = []
+    for name, share in zip(order, shares, strict=False):
+        cells = [i for i, word in enumerate(types) if word == name]
+        n = round(first / share)
+        n = len(cells) if len(cells) < max(n, 10) else max(n, 10)
+        kept += rng.choice(cells, n, replace=False).tolist()
+    return sorted(kept)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("factor", [3.0, 1.5])
+def test_uneven_keeps_the_cells_of_the_rule(seed: int, factor: float) -> None:
+    sizes = [1500, 700, 400, 300, 90, 30, 12, 4]
+    types = np.random.default_rng(9).permutation(np.repeat(list("abcdefgh"), sizes))
+    kept = uneven(types, factor, np.random.default_rng(seed))
+    assert kept.tolist() == kept_by_a_loop(types, factor, seed)
+
+
+def test_uneven_changes_no_count_and_follows_its_own_seed() -> None:
+    cells = simulate(600, 40, 4, type_sizes=[1, 1, 1, 1], seed=1)
+    types = cells.obs["cell_type"].astype(str).to_numpy()
+    corrupt = Corrupt(uneven=3)
+    made = corrupt(cells, seed=2)
+    assert sorted(made.obs["cell_type"].value_counts()) == [10, 17, 50, 150]
+    assert list(made.obs_names) == list(cells.obs_names[kept_by_a_loop(types, 3, 2)])
+    assert (made.X != cells[made.obs_names].X).nnz == 0
+    assert list(Corrupt(uneven=3, seed=2)(cells, seed=5).obs_names) == list(made.obs_names)
+    assert list(corrupt(cells, seed=5).obs_names) != list(made.obs_names)
+    assert Corrupt(seed=2)(cells, seed=0) is cells
+    assert Corrupt(uneven=3).decisive() == {"uneven": 3}
+    assert made.uns.keys() == cells.uns.keys() | {"input_made_by_types"}
+
+
+def test_uneven_needs_types(dense: AnnData) -> None:
+    with pytest.raises(UserError, match=r"corrupt\.uneven needs types.* data\.label_key"):
+        Corrupt(uneven=3)(AnnData(dense.X, uns={"kind": "counts"}), seed=0)
+
+
 def test_subsample_without_types_is_a_plain_one(dense: AnnData) -> None:
     assert Corrupt(subsample=0.25)(AnnData(dense.X, uns={"kind": "counts"}), seed=0).n_obs == 100
 
@@ -134,6 +178,7 @@ def test_emptied_cells_are_dropped_and_that_is_said(caplog: pytest.LogCaptureFix
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"uneven": 0.5}, "uneven must be at least 1"),
         ({"dropout": 1.0}, "dropout must be between 0 and"),
         ({"thin": 0}, "thin must be between"),
         ({"subsample": 1.5}, "subsample must be between"),

@@ -17,12 +17,25 @@ from jojoscl.utils.settings import Settings, setting
 log = logging.getLogger(__name__)
 
 BAND_VALUES = 1 << 22  # noise is drawn in dense bands of about four million values
+MOST_OF_FIRST = 1000  # cells of the first type that `uneven` keeps at most
+FEWEST_OF_TYPE = 10  # cells of each type that it keeps at least, where there are as many
+LAST_STEP = 4  # from the fifth type on, the size no longer falls
 
 
 @dataclass(kw_only=True)
 class Corrupt(Settings):
     """What is done to the cells, in this order; the defaults do nothing."""
 
+    seed: int | None = setting(
+        None, "Seed of what is drawn here; None is the run's seed.", low=0, neutral=None
+    )
+    uneven: float = setting(
+        1.0,
+        "Factor f of uneven types: in random order they keep about 1, 1/f, 1/f^2, 1/f^3, 1/f^4, "
+        "1/f^4 ... of the first (at most 1,000 cells), and at least 10 cells. It needs types.",
+        low=1,
+        neutral=1.0,
+    )
     stratify: bool = setting(
         True,
         "Whether `subsample` takes the same share of every type, and at least one cell.",
@@ -40,15 +53,24 @@ class Corrupt(Settings):
     gaussian: float = setting(0.0, "Noise (sd) added to log-normalised values.", low=0, neutral=0.0)
 
     def __call__(self, cells: AnnData, *, seed: int) -> AnnData:
-        """Return new cells, or `cells` themselves (see :func:`~jojoscl.cells.checks.as_cells`) where nothing is to be done.
+        """Return new cells, or `cells` themselves if nothing is to be done.
 
-        The same seed gives the same cells; at a higher dropout more of the same values are lost,
-        and a smaller subsample is part of a larger one. Cells that are left without counts are
-        dropped. After `gaussian` the values are log-normalised ones: ``uns["kind"]`` is ``log1p``,
-        and a method that models counts refuses them.
+        The same seed gives the same cells. At a higher dropout the same values are lost and more;
+        a smaller subsample is part of a larger one. Cells that are left without counts are
+        dropped. After `gaussian` the values are log-normalised: ``uns["kind"]`` is ``log1p``,
+        and a method that models counts refuses them. `uneven` and `stratify` use the types to
+        choose the cells; no method sees these types.
+
+        Parameters
+        ----------
+        cells
+            As :func:`~jojoscl.cells.checks.as_cells` returns them.
+        seed
+            The run's seed, used where the setting `seed` is None.
         """
-        if not self.decisive():
+        if not self.decisive().keys() - {"seed"}:
             return cells
+        seed = seed if self.seed is None else self.seed
         if is_backed(cells.X):
             raise UserError(
                 "corrupt changes cells in memory, and these stay in their file: take data.backed=false."
@@ -56,8 +78,15 @@ class Corrupt(Settings):
         of_cells, of_counts, of_dropout, of_noise = (
             np.random.default_rng((seed, step)) for step in range(1, 5)
         )
-        # By type, so that rare ones stay. That makes another set of cells to cluster: its labels
-        # are no more told to the method than those of the whole set.
+        if self.uneven > 1:
+            if LABELS not in cells.obs:
+                raise UserError(
+                    "corrupt.uneven needs types, and these cells have none: name their column by "
+                    "data.label_key, or leave corrupt.uneven out."
+                )
+            types = np.asarray(cells.obs[LABELS].astype(str))
+            cells = cells[uneven(types, self.uneven, np.random.default_rng(seed))].copy()
+            cells.uns["input_made_by_types"] = "uneven"
         by_type = self.stratify and LABELS in cells.obs
         types = np.asarray(cells.obs[LABELS].astype(str)) if by_type else np.zeros(cells.n_obs)
         cells = cells[subsample(types, self.subsample, of_cells)].copy()
@@ -76,8 +105,27 @@ class Corrupt(Settings):
         return cells
 
 
+def uneven(types: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the indices, in order, of cells (n,) whose types are of uneven size.
+
+    The types stand in random order. Of the type at place i = 0, 1, ... about
+    n_0 / factor^min(i, 4) cells are kept, where n_0 is the size of the first, at most 1,000.
+    """
+    order = rng.permutation(np.unique(types))
+    largest = min(np.sum(types == order[0]), MOST_OF_FIRST)
+    kept = []
+    for place, name in enumerate(order):
+        members = np.flatnonzero(types == name)
+        wanted = max(FEWEST_OF_TYPE, round(largest / factor ** min(place, LAST_STEP)))
+        kept.append(rng.choice(members, min(wanted, len(members)), replace=False))
+    return np.sort(np.concatenate(kept))
+
+
 def subsample(types: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the indices, in order, of `fraction` of the cells of each type (n,), rounded, and at least one."""
+    """Return the indices, in order, of a `fraction` of each type's cells, and at least one.
+
+    `types` (n,) are the types of all cells.
+    """
     order = rng.permutation(len(types))
     shuffled = types[order]
     members = (order[shuffled == kind] for kind in np.unique(types))
@@ -89,7 +137,7 @@ def subsample(types: np.ndarray, fraction: float, rng: np.random.Generator) -> n
 def thin(
     x: sp.csr_matrix, fraction: float, rng: np.random.Generator, *, kind: str = "counts"
 ) -> sp.csr_matrix:
-    """Each count of x, rounded up as preprocessing does with RPKM, kept one by one with probability `fraction`."""
+    """Keep each single count of x with probability `fraction`; RPKM are rounded up before."""
     if kind == "log1p":
         raise UserError(
             "corrupt.thin thins counts, and these are log-normalised values: take corrupt.dropout."
@@ -98,12 +146,12 @@ def thin(
 
 
 def drop_out(x: sp.csr_matrix, rate: float, rng: np.random.Generator) -> sp.csr_matrix:
-    """Each value of x that is not zero becomes zero with probability `rate`."""
+    """Set each value of x to zero with probability `rate`."""
     return _replaced(x, np.where(rng.random(x.nnz) < rate, 0, x.data))
 
 
 def log_normalised(cells: AnnData) -> sp.csr_matrix:
-    """log(1 + x) of the values rounded up and divided by size factors, as the released preprocessing does it."""
+    """Return log(1 + x / s), x rounded up and s the size factor, as the released preprocessing."""
     import scanpy as sc  # slow to import: not before it is needed
 
     if cells.uns["kind"] == "log1p":
@@ -114,7 +162,7 @@ def log_normalised(cells: AnnData) -> sp.csr_matrix:
 
 
 def add_noise(x: sp.csr_matrix, sd: float, rng: np.random.Generator) -> sp.csr_matrix:
-    """max(0, x + noise): about half of what was zero no longer is."""
+    """Return max(0, x + noise): about half of the zeros rise."""
     step = max(1, BAND_VALUES // x.shape[1])
     bands = (x[start : start + step].toarray() for start in range(0, x.shape[0], step))
     scale = np.float32(sd)
@@ -124,7 +172,7 @@ def add_noise(x: sp.csr_matrix, sd: float, rng: np.random.Generator) -> sp.csr_m
 
 
 def _replaced(x: sp.csr_matrix, values: np.ndarray) -> sp.csr_matrix:
-    """Return a new matrix with other values at the same places, those that are zero left out."""
+    """Return a new matrix with other values at the same places; zeros are left out."""
     result = x.copy()
     result.data = values.astype(np.float32)
     result.eliminate_zeros()

@@ -1,4 +1,4 @@
-"""Public files: found by name in a folder, or downloaded into it, and verified before anyone reads them."""
+"""Public files: found by name in a folder, or downloaded into it, and verified."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ import pooch
 
 from jojoscl.cells.guard import reading
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import digest, whole_file
+from jojoscl.utils.files import digest, unwritable
 
 log = logging.getLogger(__name__)
 
 ROOT_VARIABLE = "JOJOSCL_DATA_ROOT"
-HUGE = 1 << 31  # bytes from which on a file is told by its size and time, not by what is in it
+HUGE = 1 << 31  # bytes above which a file is identified by its size and time, not by its content
 
 
 @dataclass(frozen=True)
 class RemoteFile:
     """One public file.
 
-    name: its name in the data folder. url: where it comes from, at a fixed version. checksum:
-    ``sha256:...``, or ``git:...`` (a blob's id), or None where its source publishes none.
+    Attributes
+    ----------
+    name
+        Its name in the data folder.
+    url
+        Where it comes from, at a fixed version.
+    checksum
+        ``sha256:...``, or ``git:...`` (a blob's id), or None where its source publishes none.
     """
 
     name: str
@@ -35,34 +41,37 @@ class RemoteFile:
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """Return the data folder: `root`, else what JOJOSCL_DATA_ROOT says, else the user's cache."""
+    """Return the data folder: `root`, else that of JOJOSCL_DATA_ROOT, else the user's cache."""
     return Path(root or os.environ.get(ROOT_VARIABLE) or pooch.os_cache("jojoscl")).expanduser()
 
 
 def fetch(file: RemoteFile, root: Path) -> Path:
-    """Return the path of `file` in `root`; it is downloaded only when it is not there, and verified in both cases.
+    """Return the path of `file` in `root`; it is downloaded if it is not there.
 
-    A :class:`UserError` says that the download failed, or that the content is not the published
-    one. No bad download is left behind.
+    Raises
+    ------
+    UserError
+        The download failed and nothing is left of it, or the content is not the published one.
     """
     path = root / file.name
     if not path.exists():
         _download(file, path)
-        return path
-    with reading(path):
-        if not _is_published(file, path):
-            raise UserError(
-                f"{path} is not the published file ({file.checksum} does not match): delete it so that it is "
-                f"downloaded again, or give another folder by data.root or {ROOT_VARIABLE}."
-            )
+    else:
+        with reading(path):
+            if not _is_published(file, path):
+                raise UserError(
+                    f"{path} is not the published file ({file.checksum} does not match): delete "
+                    "it so that it is downloaded again, or give another folder by data.root or "
+                    f"{ROOT_VARIABLE}."
+                )
     return path
 
 
 def stamp(path: Path) -> dict[str, object]:
-    """Return what tells the content of a file, or of the folder of a zarr, from another; nothing where it is missing.
+    """Return what tells the content of a file, or of a zarr's folder, from another.
 
-    Size and SHA-256 of a file, size and time of a very large one; of a folder the digest of names,
-    sizes and times.
+    Size and SHA-256 of a file; size and time of a very large one; of a folder the digest of names,
+    sizes and times. Nothing where there is no such file.
     """
     try:
         if path.is_dir():
@@ -81,19 +90,14 @@ def stamp(path: Path) -> dict[str, object]:
 
 @functools.lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, time: int) -> str:
-    """Return the digest of a file of this size and time, which a run asks for several times."""
+    """Return the digest of a file of this size and time; a run asks for it several times."""
     return digest(path)
 
 
 def content(file: RemoteFile, path: Path) -> str | None:
-    """Return the checksum of a public file: the published one, else that of the copy at `path`; None without both."""
+    """Return the published checksum of a file, else that of the copy at `path`, else None."""
     found = stamp(path).get("sha256")
     return file.checksum or (f"sha256:{found}" if found else None)
-
-
-def _is_published(file: RemoteFile, copy: Path) -> bool:
-    scheme, _, value = (file.checksum or "").partition(":")
-    return not scheme or (git_id(copy) if scheme == "git" else digest(copy)) == value
 
 
 def git_id(path: Path) -> str:
@@ -103,24 +107,35 @@ def git_id(path: Path) -> str:
         return hashlib.file_digest(handle, lambda: state).hexdigest()
 
 
+def _is_published(file: RemoteFile, copy: Path) -> bool:
+    scheme, _, value = (file.checksum or "").partition(":")
+    return not scheme or (git_id(copy) if scheme == "git" else digest(copy)) == value
+
+
 def _download(file: RemoteFile, path: Path) -> None:
+    """Download a file; pooch writes it under a temporary name and renames it once verified."""
+    import requests  # slow to import, and needed only here
+
+    def verified(url: str, target: str, cache: object) -> None:
+        pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16)(url, target, cache)
+        if not _is_published(file, Path(target)):  # pooch knows no ids of git
+            raise UserError(
+                f"What {url} sent is not the published file ({file.checksum} does not match): try "
+                f"again, or save a good copy as {path}."
+            )
+
     log.info("downloading %s to %s", file.url, path)
-    with whole_file(path) as temporary:
-        try:
-            pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16)(
-                file.url, str(temporary), None
-            )
-        except OSError as error:  # those of the network (requests) are OSErrors without a number
-            if error.errno is not None:
-                raise
-            if (response := getattr(error, "response", None)) is not None:
-                response.close()  # pooch leaves the connection of a refused request open
-            raise UserError(
-                f"{file.url} could not be downloaded ({type(error).__name__}): connect and try again, or get it by "
-                f"other means and save it as {path}, or name a folder that holds it by data.root or {ROOT_VARIABLE}."
-            ) from error
-        if not _is_published(file, temporary):
-            raise UserError(
-                f"What {file.url} sent is not the published file ({file.checksum} does not match): try again, or save "
-                f"a good copy as {path}."
-            )
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(file.url, None, fname=path.name, path=path.parent, downloader=verified)
+        path.chmod(0o644)  # for all who share the folder: a temporary file is its owner's alone
+    except requests.RequestException as error:
+        if error.response is not None:
+            error.response.close()  # pooch leaves the connection of a refused request open
+        raise UserError(
+            f"{file.url} could not be downloaded ({type(error).__name__}): connect and try again, "
+            f"or get it by other means and save it as {path}, or name a folder that holds it by "
+            f"data.root or {ROOT_VARIABLE}."
+        ) from error
+    except OSError as error:
+        raise unwritable(path, error) or error from error

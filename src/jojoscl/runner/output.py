@@ -112,6 +112,7 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> Plain:
         "n_genes": cells.n_vars,
         "kind": cells.uns["kind"],
         "kind_decided_by": cells.uns.get("kind_decided_by"),
+        **{name: word for name, word in cells.uns.items() if name == "input_made_by_types"},
         "n_clusters": len(np.unique(result.labels)),
         **result.info,
         "peak_memory_mb": peak_memory_mb(),
