@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from anndata import AnnData
 
 from jojoscl.cells.matrix import row_chunks, stack_rows
-from jojoscl.cells.preprocess import Preprocess
 from jojoscl.datasets.load import FileDataset
 from jojoscl.utils.errors import UserError
 from tests.hostile import (
@@ -28,7 +26,7 @@ from tests.hostile import (
 def outcome(path: Path, backed: bool) -> str:
     try:
         cells = FileDataset(path=path, backed=backed, kind="counts").load()
-        Preprocess(n_top_genes=None)(AnnData(stack_rows(row_chunks(cells.X)), uns=dict(cells.uns)))
+        stack_rows(row_chunks(cells.X))
     except UserError as error:
         return "refused" if "\n" not in str(error) else "too many lines"
     return "read"

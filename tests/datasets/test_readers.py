@@ -14,12 +14,12 @@ import scipy.sparse as sp
 from rdata import write_rda
 
 from jojoscl.cells import matrix
+from jojoscl.cells.checks import as_cells
 from jojoscl.cells.guard import reading
 from jojoscl.cells.matrix import stack_rows
 from jojoscl.datasets import readers
 from jojoscl.datasets.load import FileDataset
 from jojoscl.datasets.readers import read_file, read_h5
-from jojoscl.datasets.tables import read_table
 from jojoscl.utils.errors import UserError
 
 COUNTS = np.random.default_rng(0).poisson(0.7, (12, 7))
@@ -130,87 +130,6 @@ def test_h5_of_sczidesk_with_plain_integer_types(tmp_path):
     assert list(read_h5(tmp_path / "data.h5").obs["cell_type1"]) == list(CODES)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt.gz"])
-@pytest.mark.parametrize("transpose", [False, True])
-def test_tables(tmp_path, monkeypatch, suffix, transpose):
-    monkeypatch.setattr("jojoscl.datasets.tables.BAND_BYTES", 200)
-    path = tmp_path / f"cells{suffix}"
-    (TABLE.T if transpose else TABLE).to_csv(path, sep="," if "csv" in suffix else "\t")
-    adata = read_file(path, transpose=transpose)
-    assert holds(adata)
-    assert is_named(adata)
-
-
-def test_table_with_a_header_of_r(tmp_path):
-    """R leaves out the name of the column of row names."""
-    lines = ["\t".join(GENES)] + [
-        "\t".join([c, *map(str, row)]) for c, row in zip(CELLS, COUNTS, strict=True)
-    ]
-    (tmp_path / "a.txt").write_text("\n".join(lines))
-    adata = read_table(tmp_path / "a.txt")
-    assert holds(adata)
-    assert is_named(adata)
-
-
-def test_summary_rows_of_htseq_are_dropped(tmp_path):
-    rows = pd.DataFrame(
-        9, index=["no_feature", "ambiguous", "__alignment_not_unique"], columns=CELLS
-    )
-    pd.concat([TABLE.T, rows]).to_csv(tmp_path / "a.csv")
-    adata = read_table(tmp_path / "a.csv", transpose=True)
-    assert holds(adata)
-    assert is_named(adata)
-
-
-def test_metadata_is_matched_by_name(tmp_path):
-    """As for GSE87544: the cells are named in the second column, in another order; some are missing."""
-    TABLE.T.to_csv(tmp_path / "counts.txt.gz", sep="\t")
-    meta = pd.DataFrame({"Cell_ID_temp": CELLS, "SVM_clusterID": TYPES}).sample(
-        frac=1, random_state=0
-    )
-    meta[meta["Cell_ID_temp"] != CELLS[3]].to_csv(tmp_path / "meta.csv.gz")
-    adata = read_table(
-        tmp_path / "counts.txt.gz", metadata=tmp_path / "meta.csv.gz", transpose=True
-    )
-    assert holds(adata)
-    types = adata.obs["SVM_clusterID"]
-    assert types.isna().tolist() == [i == 3 for i in range(12)]
-    assert types.drop(CELLS[3]).tolist() == np.delete(TYPES, 3).tolist()
-
-
-def test_metadata_that_names_other_things(tmp_path):
-    TABLE.to_csv(tmp_path / "a.csv")
-    pd.DataFrame({"type": TYPES}, index=CELLS).to_csv(tmp_path / "meta.csv")
-    with pytest.raises(UserError, match=r"looks transposed, change data\.transpose"):
-        read_file(tmp_path / "a.csv", metadata=tmp_path / "meta.csv", transpose=True)
-    pd.DataFrame({"type": TYPES}, index=range(12)).to_csv(tmp_path / "meta.csv")
-    with pytest.raises(UserError, match=r"meta\.csv names none of the cells of .*a\.csv"):
-        read_file(tmp_path / "a.csv", metadata=tmp_path / "meta.csv")
-
-
-def test_zipped_tables_are_put_together(tmp_path):
-    """As for baron_mouse: columns of annotation among the genes, two archives."""
-    table = TABLE.copy()
-    table.insert(0, "barcode", ["ACGT"] * 12)
-    table.insert(1, "assigned_cluster", TYPES)
-    table["doublet"] = False
-    for i, part in enumerate([table[:5], table[5:]]):
-        with zipfile.ZipFile(tmp_path / f"{i}.zip", "w") as archive:
-            archive.writestr("counts.csv", part.to_csv())
-    adata = read_table(tmp_path / "0.zip", tmp_path / "1.zip")
-    assert holds(adata)
-    assert is_named(adata)
-    assert list(adata.obs["assigned_cluster"]) == list(TYPES)
-    assert set(adata.obs) == {"barcode", "assigned_cluster", "doublet"}
-
-
-def test_types_in_numbers_are_not_a_gene(tmp_path):
-    TABLE.assign(cluster=CODES).to_csv(tmp_path / "a.csv")
-    adata = read_file(tmp_path / "a.csv", label_key="cluster")
-    assert holds(adata)
-    assert list(adata.obs["cluster"]) == list(CODES)
-
-
 @pytest.mark.parametrize("transpose", [False, True])
 def test_h5ad_and_suffixes(tmp_path, transpose):
     adata = anndata.AnnData(TABLE.T if transpose else TABLE)
@@ -280,6 +199,11 @@ BAD = {
         lambda path: path.write_bytes(b""),
         r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad",
     ),
+    "mudata": (
+        "a.h5mu",
+        lambda path: path.write_bytes(b""),
+        r"read_h5mu\(path\)\['rna'\]\.write_h5ad",
+    ),
     "folder of mtx": ("sample", tenx_folder, r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad"),
     "latin-1": ("a.csv", latin, "its text is not UTF-8: save it as UTF-8, for instance by iconv"),
     "latin-1, packed": (
@@ -315,7 +239,7 @@ BAD = {
     ),
     "ragged csv": ("a.csv", lambda path: path.write_text("c,g\na,1\nb,1,2,3\n"), "cannot be read"),
     "cut gz": ("a.csv.gz", gz_cut, "cannot be read"),
-    "no gz": ("a.csv.gz", lambda path: path.write_text("words"), "cannot be read"),
+    "no gz": ("a.csv.gz", lambda path: path.write_text("words"), "get it again"),
     "no zip": ("a.zip", lambda path: path.write_text("words"), "cannot be read"),
     "zip of two": ("a.zip", lambda path: zip_of(path, 2), "holds 2 files"),
 }
@@ -329,19 +253,6 @@ def test_bad_files(tmp_path, case):
         read_file(tmp_path / name)
     assert str(tmp_path / name) in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_tables_with_other_genes(tmp_path):
-    TABLE.to_csv(tmp_path / "a.csv")
-    TABLE.iloc[:, :6].to_csv(tmp_path / "b.csv")
-    with pytest.raises(UserError, match=r"b\.csv has other columns than .*a\.csv"):
-        read_table(tmp_path / "a.csv", tmp_path / "b.csv")
-
-
-def test_transposed_table_with_words(tmp_path):
-    TABLE.assign(kind="x").to_csv(tmp_path / "a.csv")
-    with pytest.raises(UserError, match="column 'kind' holds no numbers"):
-        read_table(tmp_path / "a.csv", transpose=True)
 
 
 def test_running_out_of_memory_is_no_damaged_file(tmp_path):
@@ -415,3 +326,107 @@ def test_h5ad_of_before_anndata_07_names_a_way_that_works(tmp_path):
     assert holds(adata)
     assert is_named(adata)
     assert list(adata.obs["louvain"]) == list(TYPES)
+
+
+@pytest.mark.parametrize("fields", [("gene_symbols", "barcodes"), ("obs_names", "var_names")])
+def test_names_of_a_square_h5_go_by_their_fields(tmp_path, caplog, fields):
+    """Fields are read in alphabetical order, and both have the length of rows and of columns."""
+    names = {key: [f"{key[0]}{i}" for i in range(7)] for key in fields}
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["X"], file["Y"] = COUNTS[:7], CODES[:7]
+        for key in fields:
+            file[key] = np.array(names[key], "S")
+    cells, genes = sorted(fields, key=lambda key: key[:3] in ("gen", "var"))
+    adata = read_h5(tmp_path / "a.h5")
+    assert holds(adata, COUNTS[:7])
+    assert (list(adata.obs_names), list(adata.var_names)) == (names[cells], names[genes])
+    assert "its rows are taken as cells" in caplog.text
+
+
+def test_fields_of_a_square_h5_that_say_nothing_name_nothing(tmp_path):
+    h5(tmp_path / "a.h5", X=COUNTS[:7], one=np.array(GENES, "S"), two=np.array(CELLS[:7], "S"))
+    adata = read_h5(tmp_path / "a.h5")
+    assert (adata.obs_names[0], adata.var_names[0]) == ("cell0", "gene0")
+
+
+def test_names_of_genes_beside_the_cells_show_a_turned_h5(tmp_path):
+    h5(tmp_path / "a.h5", X=COUNTS.T, cells=np.array(CELLS, "S"), genes=np.array(GENES, "S"))
+    with pytest.raises(UserError, match=r"looks transposed, change data\.transpose"):
+        read_h5(tmp_path / "a.h5")
+    assert is_named(read_h5(tmp_path / "a.h5", transpose=True))
+
+
+def index_changed(path, change):
+    anndata.AnnData(TABLE.astype("f4")).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        names = change(file["obs/_index"][()])
+        del file["obs/_index"]
+        file["obs/_index"] = names
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda names: names[:0],
+        lambda names: np.concatenate([names, names]),
+        lambda names: np.stack([names, names], axis=1).astype("S"),
+        lambda names: np.repeat(names[:6], 2),
+        lambda names: np.full(12, b""),
+    ],
+    ids=["empty", "twice as long", "two columns", "doubled", "blank"],
+)
+def test_names_of_an_h5ad_are_not_lost_without_a_word(tmp_path, change, backed):
+    index_changed(tmp_path / "a.h5ad", change)
+    with pytest.raises(UserError, match=r"_index has names of shape|the name of another"):
+        FileDataset(path=tmp_path / "a.h5ad", backed=backed).load()
+
+
+def test_an_h5ad_without_names_says_so(tmp_path, caplog):
+    anndata.AnnData(TABLE.astype("f4")).write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        del file["obs"]
+    assert FileDataset(path=tmp_path / "a.h5ad").load().n_obs == 12
+    assert "has no names in obs: they are numbered" in caplog.text
+
+
+def write_tenx(path, kinds):
+    x = sp.csr_matrix(COUNTS)
+    with h5py.File(path, "w") as file:
+        for name in ("data", "indices", "indptr"):
+            file[f"matrix/{name}"] = getattr(x, name)
+        file["matrix/shape"] = COUNTS.shape[::-1]
+        file["matrix/barcodes"] = np.array(CELLS, "S")
+        for key, values in {"name": GENES, "id": GENES, "feature_type": kinds}.items():
+            file[f"matrix/features/{key}"] = np.array(values, "S")
+        file["matrix/features/genome"] = np.array(["GRCh38"] * 7, "S")
+
+
+def test_10x_files_give_their_genes_alone(tmp_path, caplog):
+    kinds = ["Gene Expression"] * 5 + ["Antibody Capture", "Multiplexing Capture"]
+    write_tenx(tmp_path / "a.h5", kinds)
+    cells = FileDataset(path=tmp_path / "a.h5").load()
+    assert holds(cells, COUNTS[:, :5])
+    assert (list(cells.obs_names), list(cells.var_names)) == (CELLS, GENES[:5])
+    assert "2 of 7 features are no genes but Antibody Capture, Multiplexing" in caplog.text
+
+
+def test_antibodies_of_an_anndata_are_left_out(tmp_path, caplog):
+    adata = anndata.AnnData(TABLE.astype("f4"))
+    adata.var["feature_types"] = ["Gene Expression"] * 4 + [None, "Antibody Capture", "Custom"]
+    assert holds(as_cells(adata), COUNTS[:, :5])
+    assert "2 of 7 features are no genes" in caplog.text
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(UserError, match=r"write the genes alone, by adata\[:, adata\.var"):
+        FileDataset(path=tmp_path / "a.h5ad", backed=True).load()
+    caplog.clear()
+    adata.var["feature_types"] = "Peaks"  # of one kind alone: what the user wants
+    assert as_cells(adata).n_vars == 7
+    assert not caplog.records
+
+
+def test_mudata_names_its_genes():
+    class MuData: ...
+
+    with pytest.raises(UserError, match=r"not MuData: give that of its genes, mdata\['rna'\]"):
+        as_cells(MuData())

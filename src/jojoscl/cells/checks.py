@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 LABELS = "cell_type"
 BATCH = "_batch"  # the column that a method sees where samples are told apart
 FEWEST_OF_BATCH = 10  # cells
+_GENES = ("gene expression", "gene", "rna")  # what 10x and others call genes in feature_types
 _BARCODE = r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$"
 
 
@@ -59,7 +60,12 @@ def as_cells(
     """
     if not isinstance(adata, AnnData):
         raise UserError(
-            f"adata must be an AnnData, not {type(adata).__name__}: make one by anndata.AnnData(counts)."
+            f"adata must be an AnnData, not {type(adata).__name__}: "
+            + (
+                "give that of its genes, mdata['rna']."
+                if type(adata).__name__ == "MuData"
+                else "make one by anndata.AnnData(counts)."
+            )
         )
     if kind not in ("auto", *KINDS):
         raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
@@ -72,7 +78,7 @@ def as_cells(
             "adata is a view of cells in a file: give adata.to_memory(), or all cells of the file."
         )
     values, var = _values(adata, layer)
-    x = _usable(values)
+    x, var = _genes_alone(_usable(values), var)
     obs = adata.obs.drop(columns=[LABELS] if LABELS in adata.obs else [])
     if label_key is not None:
         obs[LABELS] = _types(adata, label_key)
@@ -123,6 +129,26 @@ def _usable(x: Matrix) -> Matrix:
         )
     with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
         return sp.csr_matrix(x, dtype=np.float32)
+
+
+def _genes_alone(x: Matrix, var: pd.DataFrame) -> tuple[Matrix, pd.DataFrame]:
+    """Leave out features that ``var["feature_types"]`` says are no genes, such as antibodies."""
+    if "feature_types" not in var:
+        return x, var
+    kinds = var["feature_types"].astype(object).where(var["feature_types"].notna(), _GENES[0])
+    gene = kinds.astype(str).str.lower().isin(_GENES).to_numpy()
+    if gene.all() or not gene.any():
+        return x, var
+    if is_backed(x):
+        raise UserError(
+            "The file holds features that are no genes (see var['feature_types']): write the genes "
+            "alone, by adata[:, adata.var['feature_types'] == 'Gene Expression'].write_h5ad(path)."
+        )
+    log.warning(
+        "%d of %d features are no genes but %s (var['feature_types']): they are left out",
+        (~gene).sum(), len(gene), ", ".join(sorted(set(kinds[~gene]))),
+    )  # fmt: skip
+    return x[:, gene], var[gene]
 
 
 def _natural(x: Matrix, chosen: Kind) -> sp.csr_matrix:

@@ -1,14 +1,13 @@
-"""What is refused before it does harm: files that do not parse, that unpack to too much, or whose indices are wrong."""
+"""Refuse files that do not parse, sparse matrices with wrong indices, and what fills the memory."""
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import h5py
 import numpy as np
@@ -21,24 +20,19 @@ MAX_RATIO = 500  # no table or matrix of cells is packed tighter than this
 ALWAYS_FINE = 1 << 28  # bytes that are unpacked whatever their ratio
 
 
-def is_zarr(path: Path) -> bool:
-    """Return whether `path` is the folder of a zarr store."""
-    return (path / "zarr.json").is_file() or (path / ".zgroup").is_file()
-
-
 def is_there(path: Path) -> bool:
-    """Return whether `path` is a file or a zarr store; no file has a name that the system does not take."""
+    """Return whether `path` is a file or the folder of a zarr store."""
     try:
-        return path.is_file() or is_zarr(path)
+        return any(p.is_file() for p in (path, path / "zarr.json", path / ".zgroup"))
     except PermissionError:
         raise
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # the system takes no such name
         return False
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a parser raises on a missing or damaged file into one sentence; silence its warnings."""
+    """Turn what a parser raises on a missing or damaged file into one sentence."""
     try:
         if not is_there(path):
             raise UserError(
@@ -51,7 +45,8 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise UserError(
-            f"{path} cannot be read (no permission): make it readable, for instance by chmod u+r, or copy it."
+            f"{path} cannot be read (no permission): make it readable, for instance by chmod u+r, "
+            "or copy it."
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(
@@ -66,10 +61,11 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def checked(x: sp.csr_matrix) -> sp.csr_matrix:
-    """Return a sparse matrix in memory as CSR, sharing what it can, once compiled code may be given its indices."""
+    """Return a sparse matrix as CSR after checking its indices; it is not copied if possible."""
     if x.format not in ("csr", "csc"):
         raise UserError(
-            f"The matrix is stored as {x.format}: give it by cells, for instance by adata.X.tocsr()."
+            f"The matrix is stored as {x.format}: give it by cells, for instance by "
+            "adata.X.tocsr()."
         )
     return sparse_of((x.data, x.indices, x.indptr), x.shape, by_genes=x.format == "csc")
 
@@ -77,9 +73,21 @@ def checked(x: sp.csr_matrix) -> sp.csr_matrix:
 def sparse_of(
     parts: Iterable[np.ndarray], shape: tuple[int, ...], *, by_genes: bool = False
 ) -> sp.csr_matrix:
-    """Build a CSR matrix of `shape` from data, indices and indptr of one, or of a CSC matrix where they go `by_genes`.
+    """Build a CSR matrix of `shape` from its parts, which compiled code takes without a check.
 
-    A :class:`UserError` says that the three do not fit together.
+    Parameters
+    ----------
+    parts
+        data, indices and indptr.
+    shape
+        Cells x genes.
+    by_genes
+        Whether the parts are those of a CSC matrix.
+
+    Raises
+    ------
+    UserError
+        The parts do not fit together.
     """
     build = sp.csc_matrix if by_genes else sp.csr_matrix
     data, indices, indptr = map(np.asarray, parts)
@@ -92,9 +100,8 @@ def sparse_of(
             raise ValueError(
                 f"its arrays are of type {data.dtype}, {indices.dtype} and {indptr.dtype}"
             )
-        if (
-            indptr.ndim != 1 or (np.diff(indptr.astype(np.int64)) < 0).any()
-        ):  # scipy looks only where there are values
+        # scipy looks only where there are values
+        if indptr.ndim != 1 or (np.diff(indptr.astype(np.int64)) < 0).any():
             raise ValueError("indptr must not decrease")
         matrix = build((data, indices, indptr), shape=shape)
         matrix.check_format(full_check=True)
@@ -105,61 +112,42 @@ def sparse_of(
     return matrix.tocsr()
 
 
-def available_memory() -> float:
-    """Return how many bytes can still be had, here or in this container."""
-    found = [psutil.virtual_memory().available]
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # "max" is no number
-            found.append(int(Path(limit).read_text()))
-    return min(found)
-
-
 def check_room(path: Path, n_bytes: float, what: str) -> None:
-    """Refuse to read `what` where it needs more bytes than there are."""
-    if n_bytes > (free := available_memory()):
+    """Refuse to read `what` if it needs more bytes than the machine, or the container, has free."""
+    free = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # no container, or one without a limit: "max"
+        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    if n_bytes > free:
         raise UserError(
-            f"{path}: {what} needs {n_bytes / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free: "
-            "if it is as large as that, give data.backed=true or a machine with more memory; if not, get it again."
+            f"{path}: {what} needs {n_bytes / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB "
+            "are free: if it is as large as that, give data.backed=true or a machine with more "
+            "memory; if not, get it again."
         )
 
 
 def check_declared(path: Path, node: h5py.Group | h5py.Dataset) -> float:
-    """Return the bytes that all datasets below a node of HDF5 or zarr declare; far more than are stored is refused."""
+    """Return the bytes that the datasets below a node of HDF5 or zarr declare, once they fit."""
     if hasattr(node, "keys"):
         return sum(check_declared(path, node[key]) for key in node)
-    declared = math.prod(node.shape or ()) * node.dtype.itemsize
     stored = node.id.get_storage_size() if isinstance(node, h5py.Dataset) else node.nbytes_stored()
-    if declared > max(ALWAYS_FINE, MAX_RATIO * stored):
-        raise UserError(
-            f"{path} declares {' x '.join(map(str, node.shape))} values in {node.name}, {declared / 2**30:.1f} GiB, "
-            f"and stores {stored} bytes of them: it is damaged or made to fill the memory, get it again."
-        )
+    declared = math.prod(node.shape or ()) * node.dtype.itemsize
+    check_ratio(path, declared, stored)
     return float(declared)
 
 
-class Unpacked(io.RawIOBase):
-    """What `source` unpacks from the file `path`: refused where it is far larger than the file."""
-
-    def __init__(self, path: Path, source: IO[bytes]) -> None:
-        self.path, self.source = path, source
-        self.left = max(ALWAYS_FINE, MAX_RATIO * path.stat().st_size)
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill `buffer` with what comes next."""
-        block = self.source.read(len(buffer))
-        buffer[: len(block)] = block
-        self.left -= len(block)
-        if self.left < 0:
-            raise UserError(
-                f"{self.path} unpacks to over {MAX_RATIO} times its size, as no table does: get it again."
-            )
-        return len(block)
+def check_ratio(path: Path, declared: float, stored: int) -> None:
+    """Refuse what is far larger than its packed form: reading it would only fill the memory."""
+    if declared > max(ALWAYS_FINE, MAX_RATIO * stored):
+        raise UserError(
+            f"{path} holds {stored} bytes that stand for {declared / 2**30:.1f} GiB, as no cells "
+            "do: it is damaged or made to fill the memory, get it again."
+        )
 
 
-def unpacked(path: Path, source: IO[bytes]) -> io.BufferedReader:
-    """Return a reader of :class:`Unpacked`."""
-    return io.BufferedReader(Unpacked(path, source), 1 << 16)
+def unpacked(path: Path, source: IO[bytes]) -> bytes:
+    """Return all that `source` unpacks from the file `path`, once it fits."""
+    blocks, size = [], 0
+    while block := source.read(1 << 20):
+        blocks.append(block)
+        check_ratio(path, size := size + len(block), path.stat().st_size)
+    return b"".join(blocks)

@@ -1,4 +1,4 @@
-"""The catalogue: each public dataset is one file ``conf/data/NAME.yaml``, whose `about` is read here."""
+"""The catalogue: the `about` of each ``conf/data/NAME.yaml`` is one public dataset."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from anndata import AnnData
 
-from jojoscl.cells.checks import LABELS, _totals
+from jojoscl.cells.checks import LABELS
 from jojoscl.datasets.download import RemoteFile
 from jojoscl.datasets.rda import read_rda
 from jojoscl.datasets.readers import read_h5
@@ -24,11 +25,22 @@ from jojoscl.utils.files import conf_dir
 class Variant:
     """One way to have a dataset.
 
-    `read` makes the cells from the paths of `files`; `label_key` is the column with the types, or
-    several that make one label, joined by ``_``. Of a label only what stands before `label_end` is
-    kept. Cells of the type `without` are left out, and those that have another value than in
-    `only`, a value for each column; so are genes whose names begin with `without_genes`. `n_cells`,
-    `n_genes` and `n_types` remain.
+    Attributes
+    ----------
+    files, read
+        The files, and what makes the cells from their paths.
+    label_key
+        Column with the types, or several whose values are joined by ``_``.
+    n_cells, n_genes, n_types
+        What remains.
+    without
+        A type whose cells are left out.
+    label_end
+        Text at which a type's name ends.
+    only
+        Column and value that a cell must have to be kept.
+    without_genes
+        How the names of genes that are left out begin.
     """
 
     files: tuple[RemoteFile, ...]
@@ -43,14 +55,15 @@ class Variant:
     without_genes: str | None = None
 
     def cells(self, paths: Sequence[Path]) -> AnnData:
-        """Read the cells and genes that remain; obs has the types alone. Cells without any count are dropped."""
+        """Read what remains; obs has the types alone. Cells without any count are dropped."""
         adata = self.read(*paths)
         adata.obs_names_make_unique()
         keys = [self.label_key] if isinstance(self.label_key, str) else list(self.label_key)
         for key in (*keys, *self.only):
             if key not in adata.obs:
                 raise UserError(
-                    f"{paths[0]}: its cells have no column {key!r}{nearest(key, map(str, adata.obs))}."
+                    f"{paths[0]}: its cells have no column {key!r}"
+                    f"{nearest(key, map(str, adata.obs))}."
                 )
         keep = adata.obs[keys].notna().all(axis=1)
         for key, value in self.only.items():
@@ -62,14 +75,14 @@ class Variant:
             labels = labels.str.partition(self.label_end)[0]
         adata.obs = labels.to_frame(LABELS)
         adata = adata[:, ~adata.var_names.str.startswith(self.without_genes or "\0")]
-        return adata[
-            (keep & labels.ne(self.without or "")).to_numpy() & (_totals(adata) > 0)
-        ].copy()
+        keep &= labels.ne(self.without or "")
+        counted = np.asarray(adata.X.sum(axis=1)).ravel() > 0
+        return adata[keep.to_numpy() & counted].copy()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A dataset; its first variant is the default. kind: what its values are; doubt: what a reader must know."""
+    """A dataset; the first of `variants` is the default, `doubt` is what a reader must know."""
 
     summary: str
     source: str
@@ -123,13 +136,16 @@ def _catalog() -> dict[str, Entry]:
 
 CATALOG = _catalog()
 ALIASES = {"mouse": "baron_mouse"}
-"""Other names by which a dataset may be asked for: the paper's 'Mouse'."""
+"""Other names of datasets: the paper's 'Mouse'."""
 
 
 def find(name: str, variant: str | None = None) -> tuple[str, Entry, str]:
-    """Return the catalogue's name, entry and variant for what was asked; no variant means the first.
+    """Return the catalogue's name, entry and variant; None is the first variant.
 
-    A :class:`UserError` says that there is none, and which name is near.
+    Raises
+    ------
+    UserError
+        There is none of that name; the message names the nearest.
     """
     name = ALIASES.get(name, name)
     if name not in CATALOG:

@@ -73,7 +73,8 @@ class Corrupt(Settings):
         seed = seed if self.seed is None else self.seed
         if is_backed(cells.X):
             raise UserError(
-                "corrupt changes cells in memory, and these stay in their file: take data.backed=false."
+                "corrupt changes cells in memory, and these stay in their file: take "
+                "data.backed=false."
             )
         of_cells, of_counts, of_dropout, of_noise = (
             np.random.default_rng((seed, step)) for step in range(1, 5)

@@ -1,4 +1,4 @@
-"""Datasets by name or by file, as an AnnData that has been looked at.
+"""Datasets by name or by file, as an AnnData that has been checked.
 
 X is float32 CSR, cells x genes; ``obs["cell_type"]`` holds the annotated types when they are known
 (categorical); ``uns`` holds `kind` (``counts``, ``rpkm`` or ``log1p``), `kind_decided_by`, `name`
@@ -57,7 +57,7 @@ class CatalogDataset(Settings):
         return cells
 
     def fingerprint(self) -> dict[str, object]:
-        """Return what tells these cells from others: the variant, and the checksum of each file, where there is one."""
+        """Return what tells these cells from others: the variant, and each file's checksum."""
         _, entry, variant = find(self.name, self.variant)
         root = data_root(self.root)
         sums = {
@@ -94,7 +94,8 @@ class FileDataset(Settings):
         super().__post_init__()
         if self.backed and (self.metadata is not None or self.transpose):
             raise UserError(
-                "data.backed=true goes with neither metadata nor transpose: write the cells as h5ad."
+                "data.backed=true goes with neither metadata nor transpose: write the cells as "
+                "h5ad."
             )
 
     def load(self) -> AnnData:
@@ -151,15 +152,16 @@ class FolderDataset(FileDataset, label_key="cell_type"):
         """Read the file and check what it holds."""
         if self.path is None:
             raise UserError(
-                "A folder is run file by file: jojoscl -m experiment=collection data.folder=/path/to/it."
+                "A folder is run file by file: jojoscl -m experiment=collection "
+                "data.folder=/path/to/it."
             )
         return super().load()
 
 
 def labelled_files(folder: Path, label_key: str) -> list[Path]:
-    """Return the h5ad files of a folder that have types in ``obs[label_key]``, by name; others are told in the log.
+    """Return the h5ad files of a folder that have types in ``obs[label_key]``, by name.
 
-    A file that cannot be read stays: its run says what is wrong with it.
+    The log names the others. A file that cannot be read stays: its run says what is wrong with it.
 
     Raises
     ------
@@ -171,12 +173,14 @@ def labelled_files(folder: Path, label_key: str) -> list[Path]:
     files = sorted(path for path in folder.glob("*.h5ad") if not path.name.startswith("."))
     if not files:
         raise UserError(
-            f"{folder} holds no h5ad: name another folder by data.folder=, or write your cells there."
+            f"{folder} holds no h5ad: name another folder by data.folder=, or write your cells "
+            "there."
         )
     labelled = [path for path in files if _may_have_types(path, label_key)]
     if not labelled:
         raise UserError(
-            f"No h5ad of {folder} has types in obs[{label_key!r}]: name their column by data.label_key=."
+            f"No h5ad of {folder} has types in obs[{label_key!r}]: name their column by "
+            "data.label_key=."
         )
     for path in files:
         if path not in labelled:

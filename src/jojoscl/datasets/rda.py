@@ -1,9 +1,9 @@
-"""R data files: of the objects in them, as the parser leaves them, only what is asked for is looked at.
+"""R data files: a matrix and the annotation of its cells, taken from the objects that R wrote.
 
-Objects of Bioconductor and Seurat hold much besides the cells, so they are not converted as a
-whole. A path such as ``sce/colData/type`` names an object, and then what it holds: a slot, an
-attribute, an element of a list, a column, a variable of an environment. Where a step is not there,
-the nearest part of that name further in is taken.
+Objects of Bioconductor and Seurat hold much besides the cells, and code that no converter knows, so
+only the parts that are asked for are converted. A path such as ``sce/colData/type`` names an
+object, and then what it holds: a slot, an attribute, an element of a list, a column, a variable of
+an environment. If a step is missing, the part of that name that is the least far in is taken.
 """
 
 from __future__ import annotations
@@ -19,19 +19,15 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from rdata.parser import RObject, RObjectType, parse_file
+from rdata.parser import RObject, RObjectType, parse_data
 
 from jojoscl.cells.guard import check_room, reading, sparse_of, unpacked
 from jojoscl.cells.matrix import to_cells
 from jojoscl.utils.errors import UserError, nearest
 
-_PACKED: dict[bytes, Any] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZ": bz2.open,
-    b"\xfd7": lzma.open,
-}  # by first bytes
-_DEEPEST = 8  # how far in a part is looked for
-_WHOLE = 0.02  # how far from a whole number a count may be that comes out of logarithms
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+_DEEPEST = 8  # levels at which a part is looked for
+_WHOLE = 0.02  # largest distance from a whole number of a count that comes out of logarithms
 _NUMBERS = (RObjectType.INT, RObjectType.REAL, RObjectType.LGL)
 
 Parts: TypeAlias = dict[str, RObject]
@@ -48,16 +44,25 @@ def read_rda(
 ) -> AnnData:
     """Read a matrix of genes x cells and the annotation of its cells, from one or several files.
 
-    `matrix` is the path of the matrix: dense, a dgCMatrix or a data frame; by default the largest
-    object of its own. `cells` is the path of a list or data frame whose vectors with an entry for
-    each cell are the annotation; "" is the file itself, and the default a data frame with a row for
-    each cell. Its column `cell_key` names the cells where they are in another order. `genes` is the
-    path of the names of the genes where the matrix does not have them. `transpose`: the matrix is
-    cells x genes.
-
-    `unlog` is for logarithms: ``values`` where they are log2(x + 1), ``smallest`` where they are
-    log2(k x + 1) and the smallest count x of each cell is 1, or the column of the annotation that
-    has s in log2(x / s + 1), x a count.
+    Parameters
+    ----------
+    paths
+        The files. What they hold is put together.
+    matrix
+        Path of the matrix: dense, a dgCMatrix or a data frame. None is the largest object.
+    cells
+        Path of a list or data frame whose vectors with an entry for each cell are the annotation.
+        "" is the file itself; None is a data frame with a row for each cell.
+    genes
+        Path of the genes' names, if the matrix does not have them.
+    cell_key
+        Column of `cells` that names the cells, if they are in another order there.
+    transpose
+        Whether the matrix is cells x genes.
+    unlog
+        How logarithms become counts x again: ``values`` if they are log2(x + 1); ``smallest`` if
+        they are log2(k x + 1) and the smallest x of each cell is 1; or the column of `cells` that
+        has s in log2(x / s + 1).
     """
     objects: Parts = {}
     for path in paths:
@@ -96,8 +101,8 @@ def _objects(path: Path) -> Parts:
     with reading(path):
         with path.open("rb") as file:
             opener = _PACKED.get(file.read(2), open)
-        with opener(path, "rb") as source, unpacked(path, source) as content:
-            return dict(_pairs(parse_file(content).object))
+        with opener(path, "rb") as source:
+            return dict(_pairs(parse_data(unpacked(path, source)).object))
 
 
 def _behind(o: RObject) -> RObject:
@@ -107,7 +112,7 @@ def _behind(o: RObject) -> RObject:
 
 
 def _text(o: RObject) -> str | None:
-    """Return the text of a symbol or of an entry of a character vector; None where it is missing."""
+    """Return the text of a symbol or of a vector's entry; None where it is missing."""
     o = _behind(o)
     o = o.value if o.info.type is RObjectType.SYM else o
     return o.value.decode("utf-8", "replace") if isinstance(o.value, bytes) else None
@@ -125,7 +130,7 @@ def _slots(o: RObject) -> Parts:
 
 
 def _elements(o: RObject) -> Parts:
-    """Return the elements of a list or the columns of a data frame, by name; nothing of other objects."""
+    """Return the elements of a list or the columns of a data frame, by name."""
     names = _slots(o).get("names")
     if o.info.type is not RObjectType.VEC or names is None:
         return {}
@@ -142,7 +147,7 @@ def _parts(o: RObject) -> Parts:
 
 
 def _nearest(parts: Parts, step: str) -> RObject | None:
-    """Return the part called `step` that is the least far in."""
+    """Return the part called `step` that is the least far in; None if there is none."""
     level, seen = [parts], set[int]()
     for _ in range(_DEEPEST):
         for there in level:
@@ -165,7 +170,7 @@ def _found(path: Path, parts: Parts, where: str) -> RObject:
 
 
 def _values(o: RObject) -> np.ndarray:
-    """Return the entries of a vector, those of a factor as words; None or NaN where they are missing."""
+    """Return the entries of a vector (words of a factor); None or NaN where they are missing."""
     if o.info.type is RObjectType.STR:
         return np.array([_text(item) for item in o.value], dtype=object)
     if o.info.type not in _NUMBERS:
@@ -186,7 +191,7 @@ def _names(o: RObject, size: int) -> np.ndarray | None:
 
 
 def _row_names(o: RObject, size: int) -> np.ndarray | None:
-    """Return the names of the rows of an object of Bioconductor: its own, else those of its ranges."""
+    """Return the names of a Bioconductor object's rows: its own, else those of its ranges."""
     slots = _slots(o)
     ranges = _nearest(_parts(slots["rowRanges"]), "NAMES") if "rowRanges" in slots else None
     found = [_names(part, size) for part in (slots.get("NAMES"), ranges) if part is not None]
@@ -212,7 +217,7 @@ def _largest(path: Path, objects: Parts) -> str:
 def _table(
     path: Path, o: RObject, where: str
 ) -> tuple[sp.csr_matrix, np.ndarray | None, np.ndarray | None]:
-    """Return the matrix turned, columns x rows (cells x genes here is genes x cells in R), and the names it has."""
+    """Return the matrix turned (R's genes x cells is cells x genes here), and its names."""
     slots, shape = _slots(o), _shape(o)
     names: list[RObject] = []
     if {"Dim", "i", "p", "x"} <= slots.keys():
@@ -240,7 +245,7 @@ def _table(
 def _unlogged(
     path: Path, x: sp.csr_matrix, unlog: str, obs: dict[str, np.ndarray]
 ) -> sp.csr_matrix:
-    """Return what the logarithms to base 2 were made of (see :func:`read_rda`)."""
+    """Return the values whose logarithms to base 2 are x (see :func:`read_rda`)."""
     x = x.astype(float)
     x.data = np.exp2(x.data) - 1
     x.eliminate_zeros()
@@ -256,7 +261,8 @@ def _unlogged(
     counts = x.data.round()
     if (far := np.abs(x.data - counts).max(initial=0)) > _WHOLE:
         raise UserError(
-            f"{path}: its logarithms are not those of counts (off by {far:.2g}): get the published file."
+            f"{path}: its logarithms are not those of counts (off by {far:.2g}): get the "
+            "published file."
         )
     x.data = counts
     return x

@@ -1,12 +1,15 @@
 """Readers of the formats that public single-cell data come in.
 
 Each gives an AnnData of cells x genes: X float32 CSR, `obs` the annotation in or beside the file.
-Dense matrices are read in bands of rows. A file that cannot be read is a
+Of an h5ad only the matrix that is asked for is read, not its other layers and graphs, which
+`anndata.read_h5ad` would read. A file that cannot be read is a
 :class:`~jojoscl.utils.errors.UserError` that names it.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import h5py
@@ -17,17 +20,23 @@ import zarr
 from anndata import AnnData
 from anndata.io import read_elem
 
-from jojoscl.cells.guard import check_declared, check_room, is_there, reading, sparse_of
+from jojoscl.cells.guard import check_declared, is_there, reading, sparse_of
 from jojoscl.cells.matrix import check_stored, loaded, matrix_in, to_cells
 from jojoscl.datasets.rda import read_rda
 from jojoscl.datasets.tables import annotated, read_table
 from jojoscl.utils.errors import UserError
 
+log = logging.getLogger(__name__)
+
 TABLES = (".csv", ".tsv", ".txt", ".zip")
-_CHUNK_CACHE = (
-    1 << 30
-)  # bytes at most: some files are one tall packed chunk, which each band would unpack anew
-_ELSEWHERE = {".loom": "anndata.io.read_loom(path)", ".mtx": "scanpy.read_10x_mtx(folder)"}
+KNOWN = (".h5ad", ".zarr", ".h5", ".hdf5", ".rda", ".rdata", *TABLES)
+_ELSEWHERE = {
+    ".loom": "anndata.io.read_loom(path)",
+    ".mtx": "scanpy.read_10x_mtx(folder)",
+    ".h5mu": "mudata.read_h5mu(path)['rna']",
+}
+_CHUNK_CACHE = 1 << 30  # bytes; a file that is one tall packed chunk is then unpacked only once
+_OF_CELLS, _OF_GENES = ("cell", "barcode", "obs"), ("gene", "feature", "symbol", "var")
 
 
 def read_file(
@@ -38,30 +47,39 @@ def read_file(
     label_key: str | None = None,
     transpose: bool = False,
 ) -> AnnData:
-    """Read any known format, told by the suffix.
+    """Read any known format; the suffix says which it is.
 
-    `layer` of an h5ad or zarr becomes X (None is X, ``raw`` is raw.X). `metadata` is a table with a
-    row per cell. `label_key` matters in a table whose types are numbers, like the genes beside
-    them. `transpose`: the file is genes x cells (an R data file always is: there it means cells x
-    genes).
+    Parameters
+    ----------
+    path
+        The file, or the folder of a zarr.
+    layer
+        What becomes X: None is X, ``raw`` is raw.X, or a layer of an h5ad or zarr.
+    metadata
+        A table with a row for each cell.
+    label_key
+        The column with the types, which in a table may be numbers like the genes beside them.
+    transpose
+        Whether the file is genes x cells; of an R data file, which is so: whether it is not.
     """
     suffix = _known_suffix(path)
+    text = [label_key] if label_key else []
     if suffix in (".h5ad", ".zarr"):
-        adata = _in_memory(path, layer, transpose)
+        adata = _in_memory(path, layer)
+        adata = _turned(adata) if transpose else adata
     elif layer is not None:
         raise UserError(
             f"{path} has no layer {layer!r}: leave out data.layer, which is for h5ad and zarr."
         )
     elif suffix in TABLES:
-        text = [label_key] if label_key else []
-        return read_table(path, metadata=metadata, text=text, transpose=transpose)
+        adata = read_table(path, text=text, transpose=transpose)
     else:
         adata = (read_rda if suffix in (".rda", ".rdata") else read_h5)(path, transpose=transpose)
-    return adata if metadata is None else annotated(path, adata, metadata)
+    return adata if metadata is None else annotated(path, adata, metadata, text)
 
 
 def _known_suffix(path: Path) -> str:
-    """Return the suffix in small letters, without that of gzip; a format that is not read names the way out."""
+    """Return the suffix without that of gzip; of a format that is not read, name the way out."""
     name = path.name.lower()
     if is_there(path) and path.is_dir():
         return ".zarr"
@@ -69,129 +87,138 @@ def _known_suffix(path: Path) -> str:
     if not suffix and path.is_dir() and any(path.glob("*matrix.mtx*")):
         suffix = ".mtx"
     if suffix in _ELSEWHERE:
-        way = f"{_ELSEWHERE[suffix]}.write_h5ad('cells.h5ad')"
         raise UserError(
-            f"{path} is of a format that is not read here: write it as h5ad, in Python by {way}."
+            f"{path} is of a format that is not read here: write it as h5ad, in Python by "
+            f"{_ELSEWHERE[suffix]}.write_h5ad('cells.h5ad')."
         )
-    known = (".h5ad", ".zarr", ".h5", ".hdf5", ".rda", ".rdata", *TABLES)
-    if suffix not in known:
-        raise UserError(f"{path} has no known suffix: give a file in {', '.join(known)}.")
+    if suffix not in KNOWN:
+        raise UserError(f"{path} has no known suffix: give a file in {', '.join(KNOWN)}.")
     if name.endswith(".gz") and suffix not in TABLES:
         raise UserError(
-            f"{path} is packed, and only tables are read so: unpack it first, by gunzip {path.name}."
+            f"{path} is packed, and only tables are read so: unpack it first, by gunzip "
+            f"{path.name}."
         )
     return suffix
 
 
 def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
-    """Open an h5ad, h5 or zarr; X, which is `layer`, ``raw`` or X there, stays in its file; obs and var are read."""
+    """Open an h5ad, h5 or zarr; its matrix stays in the file, obs and var are read."""
     with reading(path):
         if not path.is_dir() and not h5py.is_hdf5(path):
-            path.open("rb").close()  # may it be read at all?
+            path.open("rb").close()  # says so if the file may not be read at all
             raise UserError(
                 f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr."
             )
-        return _annotated_matrix(path, _root(path), layer, load=False)
+        root = _root(path)
+        return _annotated(path, root, matrix_in(root, layer, path), layer)
 
 
-def _in_memory(path: Path, layer: str | None, transpose: bool) -> AnnData:
+def _in_memory(path: Path, layer: str | None) -> AnnData:
     with reading(path):
         root = _root(path)
         try:
-            adata = _annotated_matrix(path, root, layer, load=True)
+            return _annotated(path, root, loaded(matrix_in(root, layer, path)), layer)
         finally:
             if isinstance(root, h5py.File):
                 root.close()
-        return _transposed(adata) if transpose else adata
 
 
 def _root(path: Path) -> h5py.Group:
     return zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
 
 
-def _annotated_matrix(path: Path, root: h5py.Group, layer: str | None, *, load: bool) -> AnnData:
-    x = matrix_in(root, layer, path)
-    x = loaded(x) if load else x
-    obs, var = (_table(path, root, key) for key in ("obs", "raw/var" if layer == "raw" else "var"))
+def _annotated(path: Path, root: h5py.Group, x: sp.csr_matrix, layer: str | None) -> AnnData:
+    obs = _table(path, root, "obs", x.shape[0])
+    var = _table(path, root, "raw/var" if layer == "raw" else "var", x.shape[1])
     if obs is None and "Y" in root:  # an h5 without annotation but types
         obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
     return AnnData(X=x, obs=obs, var=var)
 
 
-def _table(path: Path, root: h5py.Group, key: str) -> pd.DataFrame | None:
-    """Read the annotation of cells or genes."""
-    if key not in root:
+def _table(path: Path, root: h5py.Group, key: str, size: int) -> pd.DataFrame | None:
+    """Read the annotation of cells or genes; None if there is none."""
+    node = root.get(key)
+    if node is None or (hasattr(node, "keys") and not len(node)):
+        log.warning("%s has no names in %s: they are numbered", path, key)
         return None
-    if not hasattr(root[key], "keys"):  # one array of records
-        way = "in Python by anndata.read_h5ad(path).write_h5ad(path)"
-        raise UserError(f"{path} was written by anndata before 0.7: write it anew, {way}.")
-    check_room(path, check_declared(path, root[key]), key)
-    return read_elem(root[key])
+    if not hasattr(node, "keys"):  # one array of records
+        raise UserError(
+            f"{path} was written by anndata before 0.7: write it anew, in Python by "
+            "anndata.read_h5ad(path).write_h5ad(path)."
+        )
+    check_declared(path, node)
+    names = node[node.attrs["_index"]]
+    if not hasattr(names, "keys") and names.shape != (size,):
+        raise UserError(
+            f"{path}: {names.name} has names of shape {names.shape} for {size} rows of {key}: "
+            "write the file again from its source."
+        )
+    return read_elem(node)
 
 
 def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
-    """Read `X` (cells x genes) and `Y` (the type of each cell), scziDesk's `exprs`, or the layout of 10x Genomics."""
+    """Read an h5 of one of three layouts.
+
+    `X` (cells x genes) and `Y` (the type of each cell); scziDesk's `exprs`; or that of 10x
+    Genomics, by scanpy.
+    """
     with reading(path), h5py.File(path, rdcc_nbytes=_CHUNK_CACHE) as file:
         check_declared(path, file)
-        tenx = [
-            node
-            for node in file.values()
-            if isinstance(node, h5py.Group) and {"barcodes", "indptr"} <= set(node)
-        ]
-        if tenx:
-            return _tenx(path, tenx[0], transpose)
-        if "exprs" in file:
-            obs = {
-                name: _column(file["obs"], name)
-                for name in file.get("obs", ())
-                if name != "__categories"
-            }
-            names = [
-                _values(file[key]) if key in file else None for key in ("obs_names", "var_names")
-            ]
-            return to_cells(path, _turned(_matrix(path, file, "exprs"), transpose), obs, *names)
-        if "X" not in file:
+        if any(isinstance(node, h5py.Group) and "barcodes" in node for node in file.values()):
+            import scanpy as sc  # slow to import, and needed only here
+
+            adata = sc.read_10x_h5(path, gex_only=False)
+            return _turned(adata) if transpose else adata
+        key = "exprs" if "exprs" in file else "X"
+        if key not in file:
             raise UserError(
-                f"{path} holds {', '.join(file)}, but neither X nor exprs: give a file with the cells."
+                f"{path} holds {', '.join(file)}, but neither X nor exprs: give a file with the "
+                "cells."
             )
-        x = _turned(_matrix(path, file, "X"), transpose)
-        texts = [_values(node) for key, node in file.items() if key != "Y" and _is_text(node)]
-        by_length = {
-            len(values): values for values in texts
-        }  # of cells or genes, whatever they are called
-        obs = {"Y": _values(file["Y"])} if "Y" in file else {}
-        return to_cells(path, x, obs, by_length.get(x.shape[0]), by_length.get(x.shape[1]))
+        x = _matrix(path, file, key)
+        x = x.T.tocsr() if transpose else x
+        if x.shape[0] == x.shape[1]:
+            log.warning(
+                "%s holds a square matrix: its %s are taken as cells; if they are genes, change "
+                "data.transpose", path, "columns" if transpose else "rows",
+            )  # fmt: skip
+        if key == "exprs":
+            names = [i for i in file.get("obs", ()) if i != "__categories"]
+            obs = {name: _column(file["obs"], name) for name in names}
+        else:
+            obs = {"Y": _values(file["Y"])} if "Y" in file else {}
+        texts = {k: _values(node) for k, node in file.items() if k != "Y" and _is_text(node)}
+        return to_cells(path, x, obs, *_names(texts, x.shape))
 
 
-def _tenx(path: Path, node: h5py.Group, transpose: bool) -> AnnData:
-    """Read what Cell Ranger 3 and later (`matrix`) or 2 (a genome) writes; of several kinds of features, genes only."""
-    n_genes, n_cells = map(int, node["shape"][()])
-    x = sparse_of(
-        (node[name][()] for name in ("data", "indices", "indptr")), (n_cells, n_genes)
-    ).astype(np.float32)
-    features = node.get("features", node)
-    names = _values(features["name" if "name" in features else "gene_names"])
-    kinds = (
-        _values(features["feature_type"])
-        if "feature_type" in features
-        else np.full(n_genes, "Gene Expression")
-    )
-    genes = kinds == "Gene Expression"
-    cells = to_cells(path, x, {}, _values(node["barcodes"]), names)
-    cells = cells if genes.all() else cells[:, genes].copy()
-    return _transposed(cells) if transpose else cells
+def _turned(adata: AnnData) -> AnnData:
+    return AnnData(X=sp.csr_matrix(adata.X.T), obs=adata.var, var=adata.obs)
 
 
-def _transposed(adata: AnnData) -> AnnData:
-    return AnnData(X=adata.X.T.tocsr(), obs=adata.var, var=adata.obs)
+def _names(
+    texts: Mapping[str, np.ndarray], shape: tuple[int, int]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the names of cells and of genes among the texts of a file.
+
+    The field's own name decides, such as ``gene_symbols``. A field that says neither is taken by
+    its length, unless the matrix is square.
+    """
+    cells, genes = _called(texts, _OF_CELLS), _called(texts, _OF_GENES)
+    for key, values in texts.items():
+        if key not in (cells, genes) and shape[0] != shape[1]:
+            cells = cells or (key if len(values) == shape[0] else None)
+            genes = genes or (key if len(values) == shape[1] else None)
+    return texts.get(cells or ""), texts.get(genes or "")
 
 
-def _turned(x: sp.csr_matrix, transpose: bool) -> sp.csr_matrix:
-    return x.T.tocsr() if transpose else x
+def _called(texts: Mapping[str, np.ndarray], words: Collection[str]) -> str | None:
+    """Return the first field that one of `words` is part of, and whose values are all different."""
+    named = (key for key in texts if any(word in key.lower() for word in words))
+    return next((key for key in named if len(set(texts[key])) == len(texts[key])), None)
 
 
 def _matrix(path: Path, parent: h5py.Group, key: str) -> sp.csr_matrix:
-    """Read the matrix under `key`: a dense dataset, or a group with data, indices, indptr and shape."""
+    """Read the matrix under `key`: a dense dataset, or data, indices, indptr and shape."""
     if parent.get(key, getclass=True) is h5py.Dataset:
         check_stored(path, parent[key])
         return loaded(parent[key])

@@ -8,8 +8,6 @@ markers of type k, scaled to sum 1.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +24,7 @@ BAND_VALUES = 1 << 22  # counts are drawn in dense bands of about four million
 
 @dataclass(kw_only=True)
 class SimulatedDataset(Settings):
-    """Cells drawn from a zero-inflated negative binomial model; the same seed gives the same cells on any machine."""
+    """Cells drawn from a zero-inflated negative binomial model; a seed gives the same anywhere."""
 
     name: str = setting(
         "simulated", "Starts with 'simulated', so that no result passes for one on real cells."
@@ -60,7 +58,7 @@ class SimulatedDataset(Settings):
             )
 
     def load(self) -> AnnData:
-        """Draw the cells: X (n_cells, n_genes) CSR float32, ``obs["cell_type"]``, ``obs["library_size"]``.
+        """Draw the cells: X (n_cells, n_genes), ``obs["cell_type"]``, ``obs["library_size"]``.
 
         The truth is in ``uns["simulated"]``: `profiles` (n_types, n_genes), `dispersion`,
         `dropout`. A cell that would have no count at all gets one, on a gene drawn from its
@@ -93,23 +91,24 @@ class SimulatedDataset(Settings):
         return {}
 
     def _types(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the type of each cell, (n_cells,), in random order; each type has at least one cell."""
+        """Return the type of each cell (n_cells,), in random order; no type is empty."""
         sizes = rng.dirichlet(np.full(self.n_types, self.concentration))
         if self.type_sizes is not None:
             sizes = np.asarray(self.type_sizes, float)
         if len(sizes) != self.n_types or (sizes < 0).any() or not sizes.sum() > 0:
             raise UserError(
-                f"type_sizes must be {self.n_types} numbers that are not negative, one for each type."
+                f"type_sizes must be {self.n_types} numbers that are not negative, one for each "
+                "type."
             )
         if self.n_types > self.n_cells:
             raise UserError(
-                f"{self.n_types} types need at least as many cells: raise n_cells above {self.n_cells}."
+                f"{self.n_types} types need at least as many cells: raise n_cells above "
+                f"{self.n_cells}."
             )
         ideal = np.maximum(sizes / sizes.sum() * self.n_cells, 1.0)
         counts = np.floor(ideal).astype(int)
-        while (
-            excess := counts.sum() - self.n_cells
-        ) != 0:  # small types were raised to 1, or fractions are left
+        # small types were raised to 1, or fractions are left
+        while (excess := counts.sum() - self.n_cells) != 0:
             index = (
                 np.argmax(counts - ideal + (counts > 1) * self.n_cells)
                 if excess > 0
@@ -119,7 +118,7 @@ class SimulatedDataset(Settings):
         return rng.permutation(np.repeat(np.arange(self.n_types), counts))
 
     def _profiles(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the expected share of each gene in each type, (n_types, n_genes); each row sums to 1."""
+        """Return the share of each gene in each type (n_types, n_genes); rows sum to 1."""
         base = np.exp(rng.standard_normal(self.n_genes))
         markers = rng.random((self.n_types, self.n_genes)) < self.marker_fraction
         folds = np.exp(self.fold_change_sd * rng.standard_normal((self.n_types, self.n_genes)))
@@ -129,22 +128,19 @@ class SimulatedDataset(Settings):
     def _counts(
         self, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
     ) -> sp.csr_matrix:
-        """Draw bands of rows, each with a generator of its own, so that they can be drawn side by side."""
+        """Draw bands of rows, each with a generator of its own."""
         step = max(1, BAND_VALUES // self.n_genes)
-        starts = range(0, self.n_cells, step)
-        seeds = np.random.SeedSequence(self.seed).spawn(len(starts))
-
-        def band(start: int, seed: np.random.SeedSequence) -> sp.csr_matrix:
-            rows = slice(start, start + step)
-            return self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
-
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            return stack_rows(pool.map(band, starts, seeds))
+        bands = [slice(start, start + step) for start in range(0, self.n_cells, step)]
+        seeds = np.random.SeedSequence(self.seed).spawn(len(bands))
+        return stack_rows(
+            self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
+            for seed, rows in zip(seeds, bands, strict=True)
+        )
 
     def draw(
         self, rng: np.random.Generator, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
     ) -> sp.csr_matrix:
-        """Draw counts of cells of these types (n,) and library sizes (n,), given profiles (n_types, n_genes)."""
+        """Draw counts of cells of these types (n,), library sizes (n,) and profiles."""
         rate = profiles.astype(np.float32)[types] * library[:, None].astype(np.float32)
         if self.dispersion > 0:  # a negative binomial is a Poisson with a gamma rate
             rate *= rng.standard_gamma(

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-import gzip
-import io
+import csv
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.guard import reading, unpacked
+from jojoscl.cells.guard import check_ratio, reading
 from jojoscl.cells.matrix import BAND_BYTES, stack_rows, to_cells
 from jojoscl.utils.errors import UserError
 
 # summary rows that HTSeq appends to its table of genes; some versions put ``__`` before the names
-HTSEQ_ROWS = {"no_feature", "ambiguous", "too_low_aQual", "not_aligned", "alignment_not_unique"}
-MOST_COLUMNS = 1 << 21
+HTSEQ_ROWS = ("no_feature", "ambiguous", "too_low_aQual", "not_aligned", "alignment_not_unique")
+PEEKED = 100  # rows that decide which columns are annotation
+# pandas 3 parses numbers exactly and deprecates the argument; the default of pandas 2 is inexact
+_EXACT: dict[str, Any] = {} if int(pd.__version__[0]) > 2 else {"float_precision": "round_trip"}
 
 
 def read_table(
-    *paths: Path, metadata: Path | None = None, text: Iterable[str] = (), transpose: bool = False
+    *paths: Path,
+    metadata: Path | None = None,
+    text: Collection[str] = (),
+    transpose: bool = False,
 ) -> AnnData:
-    """Read one table of cells x genes, or several with the same genes. The first column names the rows.
+    """Read one table of cells x genes, or several with the same genes.
 
-    `metadata` is a table with a row per cell; the column that names the cells is found by its
-    content. `text` names columns that are annotation although they hold numbers. `transpose`: the
-    tables are genes x cells.
+    Names of cells and genes stay as they are written.
+
+    Parameters
+    ----------
+    paths
+        The tables; the first column of each names the rows.
+    metadata
+        A table with a row for each cell (see :func:`annotated`).
+    text
+        Columns that are annotation, although they hold numbers.
+    transpose
+        Whether the tables are genes x cells.
     """
-    parts = [_read_one(path, set(text)) for path in paths]
+    parts = [_read_one(path, text) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if not part.names.equals(parts[0].names):
             raise UserError(
@@ -45,111 +57,139 @@ def read_table(
     if transpose:
         if notes.shape[1]:
             raise UserError(
-                f"{paths[0]}: column {notes.columns[0]!r} holds no numbers: give a table of numbers."
+                f"{paths[0]}: column {notes.columns[0]!r} holds no numbers: give a table of "
+                "numbers."
             )
         x, rows, columns = x.T.tocsr(), columns, rows
-    genes = ~columns.str.removeprefix("__").isin(list(HTSEQ_ROWS))
+    genes = ~columns.str.removeprefix("__").isin(HTSEQ_ROWS)
     with reading(paths[0]):
-        adata = to_cells(
-            paths[0], x[:, genes], {str(name): notes[name] for name in notes}, rows, columns[genes]
-        )
-    return adata if metadata is None else annotated(paths[0], adata, metadata)
+        obs = {str(name): notes[name] for name in notes}
+        adata = to_cells(paths[0], x[:, genes], obs, rows, columns[genes])
+    return adata if metadata is None else annotated(paths[0], adata, metadata, text)
 
 
-def annotated(path: Path, adata: AnnData, metadata: Path) -> AnnData:
-    """Add the columns of a table with a row per cell; a cell that it does not name gets missing values."""
-    with reading(metadata), _opened(metadata) as handle:
-        table = pd.read_csv(handle, sep=_separator(metadata)[0])
-    if not isinstance(
-        table.index, pd.RangeIndex
-    ):  # R leaves out the name of the column of row names
-        table = table.reset_index(names="row names")
-    known = {name: int(adata.obs_names.isin(table[name].astype(str)).sum()) for name in table}
-    key = max(known, key=lambda name: known[name])
-    if not known[key]:
-        turned = any(adata.var_names.isin(table[name].astype(str)).any() for name in table)
+def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] = ()) -> AnnData:
+    """Add the columns of a table with a row for each cell, in any order.
+
+    The column that names the cells is found by its content. A cell that the table does not name
+    gets missing values. The columns of `text` stay as they are written.
+    """
+    with reading(metadata):
+        layout = _Layout.of(metadata)
+        words = next(layout.read(range(len(layout.names)), na_filter=False))
+        table = next(layout.read([i for i, name in enumerate(layout.names) if name in text]))
+        words.columns = table.columns = pd.Index(layout.names)
+    found = {name: int(words[name].isin(adata.obs_names).sum()) for name in words}
+    key = max(found, key=lambda name: found[name])
+    if not found[key]:
+        turned = any(words[name].isin(adata.var_names).any() for name in words)
         way_out = (
             "it looks transposed, change data.transpose"
             if turned
             else "give a table that names them"
         )
         raise UserError(f"{metadata} names none of the cells of {path}: {way_out}.")
-    table.index = pd.Index(table[key].astype(str))
-    found = table.loc[~table.index.duplicated()].drop(columns=key).reindex(adata.obs_names)
-    beside = found.rename(columns={name: f"{name}_metadata" for name in found if name in adata.obs})
+    table.index = pd.Index(words[key])
+    table = table.loc[~table.index.duplicated()].drop(columns=key).reindex(adata.obs_names)
+    beside = table.rename(columns={name: f"{name}_metadata" for name in table if name in adata.obs})
     adata.obs = adata.obs.join(beside)
     return adata
 
 
 class _Part(NamedTuple):
-    """One table: its numbers, its annotation (indexed by the names of the rows), the names of its columns."""
+    """One table: its numbers, its annotation (by the names of the rows), its columns' names."""
 
     values: sp.csr_matrix
     notes: pd.DataFrame
     names: pd.Index
 
 
-def _read_one(path: Path, text: set[str]) -> _Part:
+def _read_one(path: Path, text: Collection[str]) -> _Part:
     with reading(path):
-        separator, width = _separator(path)
+        layout = _Layout.of(path)
+        names = pd.Index(layout.names)
+        first = next(layout.read([0], nrows=PEEKED))
+        is_note = names.isin(list(text))
+        is_note[[i for i in _words(first) if _has_no_number(first[i])]] = True
+        is_note[0] = False
+        noted, numbered = np.flatnonzero(is_note), np.flatnonzero(~is_note)[1:]
         values: list[sp.csr_matrix] = []
         notes: list[pd.DataFrame] = []
-        names = pd.Index([])
-        with _opened(path) as handle:
-            rows = BAND_BYTES // 8 // width + 1
-            for band in pd.read_csv(
-                handle, sep=separator, index_col=0, chunksize=rows, low_memory=False
-            ):
-                if not notes:
-                    text = text | {name for name in _words(band) if _has_no_number(band[name])}
-                band.index = band.index.astype(str)
-                notes.append(band[[name for name in band if name in text]])
-                numbers = band.drop(columns=notes[-1].columns)
-                for name in _words(numbers):
-                    raise UserError(
-                        f"{path}: column {name!r} holds words among numbers: give a table of numbers."
-                    )
-                values.append(sp.csr_matrix(numbers.to_numpy(np.float32)))
-                names = numbers.columns.astype(str)
-        return _Part(stack_rows(values), pd.concat(notes), names)
+        for band in layout.read([0, *noted], chunksize=BAND_BYTES // 8 // len(names) + 1):
+            notes.append(band[noted].set_axis(band[0], axis=0).set_axis(names[noted], axis=1))
+            numbers = band[numbered]
+            for i in _words(numbers):
+                raise UserError(
+                    f"{path}: column {names[i]!r} holds words among numbers: give a table of "
+                    "numbers."
+                )
+            values.append(sp.csr_matrix(numbers.to_numpy(np.float32)))
+        return _Part(stack_rows(values), pd.concat(notes), names[numbered])
+
+
+def _words(table: pd.DataFrame) -> list[int]:
+    """Return the columns, called by their places, that are not numbers throughout."""
+    return [int(str(i)) for i in table.select_dtypes(exclude="number")]
 
 
 def _has_no_number(column: pd.Series) -> bool:
     return column.dtype == bool or bool(pd.to_numeric(column, errors="coerce").isna().all())
 
 
-def _words(table: pd.DataFrame) -> pd.Index:
-    return table.select_dtypes(exclude="number").columns
+class _Layout(NamedTuple):
+    """What separates the columns of a table, and what they are called."""
 
+    path: Path
+    separator: str
+    names: list[str]
 
-@contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedReader]:
-    if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            inside = [
-                i
-                for i in archive.infolist()
-                if not i.filename.startswith("__MACOSX") and not i.is_dir()
-            ]
-            if len(inside) != 1:
-                raise UserError(
-                    f"{path} holds {len(inside)} files: give an archive with one table."
-                )
-            with archive.open(inside[0]) as source, unpacked(path, source) as handle:
-                yield handle
-    else:
-        opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-        with opener(path, "rb") as source, unpacked(path, source) as handle:
-            yield handle
+    @classmethod
+    def of(cls, path: Path) -> _Layout:
+        """Look at the first two lines; R writes no name for the column of row names."""
+        _check_packed(path)
+        lines = _read_csv(path, sep="\1", nrows=2, dtype=str, quoting=csv.QUOTE_NONE)[0]
+        separator = max("\t,; ", key=lines[0].count)
+        names, *rows = csv.reader(lines, delimiter=separator)
+        if rows and len(rows[0]) == len(names) + 1:
+            names = ["row names", *names]
+        return cls(path, separator, [name.strip() for name in names])
 
+    def read(
+        self, words: Collection[int], *, chunksize: int | None = None, **more: Any
+    ) -> Iterator[pd.DataFrame]:
+        """Return bands of rows, all in one by default; columns are called by their places.
 
-def _separator(path: Path) -> tuple[str, int]:
-    """Return what separates the columns, and how many there are."""
-    with _opened(path) as handle:
-        first = handle.readline().decode()
-    separator = max("\t,; ", key=first.count)
-    if (width := first.count(separator) + 1) > MOST_COLUMNS:
-        raise UserError(
-            f"{path} has {width} columns, too many for a table: write the cells as h5ad."
+        The columns at the places `words` stay as they are written.
+        """
+        read = _read_csv(
+            self.path,
+            sep=self.separator,
+            skiprows=1,
+            names=range(len(self.names)),
+            converters=dict.fromkeys(words, str),
+            chunksize=chunksize,
+            **more,
         )
-    return separator, width
+        return iter([read] if chunksize is None else read)
+
+
+def _read_csv(path: Path, **more: Any) -> Any:
+    packed: Literal["zip", "infer"] = "zip" if path.suffix.lower() == ".zip" else "infer"
+    return pd.read_csv(
+        path, header=None, index_col=None, compression=packed, low_memory=False, **_EXACT, **more
+    )
+
+
+def _check_packed(path: Path) -> None:
+    """Refuse a packed table that declares to be far larger than its file, or several in one."""
+    size, suffix = path.stat().st_size, path.suffix.lower()
+    if suffix == ".gz":
+        with path.open("rb") as file:
+            file.seek(max(0, size - 4))
+            check_ratio(path, int.from_bytes(file.read(), "little"), size)  # modulo 4 GiB
+    elif suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            inside = [item for item in archive.infolist() if not item.is_dir()]
+        if len(inside) != 1:
+            raise UserError(f"{path} holds {len(inside)} files: give an archive with one table.")
+        check_ratio(path, inside[0].file_size, size)
