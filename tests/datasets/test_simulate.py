@@ -115,7 +115,7 @@ def test_no_cell_is_empty():
 
 def test_the_default_types_can_be_found():
     adata = SimulatedDataset().load()
-    x = PCA(10, random_state=0).fit_transform(Preprocess()(adata).X)
+    x = PCA(10, random_state=0).fit_transform(Preprocess()(adata).zscores())
     labels = KMeans(6, n_init=5, random_state=0).fit_predict(x)
     assert adjusted_rand_score(adata.obs["cell_type"], labels) > 0.8
 
