@@ -54,16 +54,17 @@ bench-large: $(INSTALLED) ## a million cells; and against scanpy and scVI (an ho
 
 reproduce: $(INSTALLED) ## do the methods do what they do elsewhere (an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)
 	$(BIN)/jojoscl -m experiment=fidelity
-	$(BIN)/python -m experiments collect runs/fidelity experiments/results/fidelity.csv --merge
+	$(BIN)/python -m experiments collect runs/fidelity --merge
 	$(BIN)/python -m experiments fidelity
 
 tables: $(INSTALLED) ## Table I, statistics and diagram from experiments/results/table1.csv
 	$(BIN)/python -m experiments tables
 
 figures: $(INSTALLED) ## pictures of Table I, and of its runs where runs/table1 has them
-	$(BIN)/python -m experiments figures --runs runs/table1
+	$(BIN)/python -m experiments figures
+	$(if $(wildcard runs/table1),$(BIN)/python -m experiments umaps runs/table1)
 
-report: $(INSTALLED) ## all tables and figures again, and experiments/report.html with all of them
+report: $(INSTALLED) ## all tables, figures and pages again from the committed results
 	$(BIN)/python -m experiments rebuild
 
 notebooks: $(INSTALLED) ## execute the notebooks in place
@@ -75,5 +76,5 @@ docs: $(INSTALLED) ## the documentation as a site, in site/; any warning fails
 	@echo "open site/html/index.html"
 
 clean: ## remove what make and the tests made; runs/ stays
-	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache experiments/report.html
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

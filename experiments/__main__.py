@@ -6,37 +6,44 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
+from experiments.text import parser
 from jojoscl.utils.errors import UserError, stop
 
+# Each names a module, which has `make(results, figures, ...)` and, where it takes more, `OPTIONS`.
 COMMANDS = {
     "collect": "finished runs as one table, a row each",
-    "collection": "your own sets: means and paired statistics, from runs of experiment=collection",
+    "collection": "many sets: means and paired statistics of the README's table, or of your own sets",
     "tables": "Table I and its statistics, from results/table1.csv",
-    "figures": "scores and times of Table I; UMAPs where its runs are here",
+    "figures": "scores and times of Table I",
+    "umaps": "what each method made of the cells, from the runs themselves",
     "studies": "table and figure of each study that changes settings",
-    "fidelity": "our scores beside the paper's and others'",
+    "fidelity": "our scores beside the paper's and others', and the paper's headline",
     "confidence": "what a cell's confidence is worth",
     "cosine_gap": "what SURE does to the two views",
     "assumptions": "whether SURE's assumptions hold",
-    "report": "all results as one HTML file",
-    "rebuild": "all tables, figures and the report, from the committed CSV files",
+    "new_cells": "how well a fitted model predicts new cells",
+    "samples": "what batch_key does on cells of several samples",
+    "splits": "whether split_tests and markers are calibrated, and what they keep",
+    "rebuild": "all tables, figures and pages again, from the committed CSV files",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the module that is named like the command."""
     listed = "\n".join(f"  {name:12} {what}" for name, what in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    commands = argparse.ArgumentParser(
         "python -m experiments",
         description=f"commands:\n{listed}",
         epilog="COMMAND --help shows the options of one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
-    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="...")
-    chosen = parser.parse_args(arguments)
+    commands.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    commands.add_argument("options", nargs=argparse.REMAINDER, metavar="...")
+    chosen = commands.parse_args(arguments)
+    module = importlib.import_module(f"experiments.{chosen.command}")
+    options = parser(chosen.command, module.__doc__, getattr(module, "OPTIONS", {}))
     try:
-        importlib.import_module(f"experiments.{chosen.command}").main(chosen.options)
+        module.make(**vars(options.parse_args(chosen.options)))
     except UserError as error:
         stop(str(error), f"experiments {chosen.command}")
 

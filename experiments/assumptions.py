@@ -14,11 +14,9 @@ annotated types are looked at here; nothing that is learnt here clusters cells.
 
 from __future__ import annotations
 
-import argparse
-import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +34,8 @@ from statsmodels.stats.multitest import multipletests
 from torch import Tensor
 
 from experiments import assumptions_figures as pictures
-from experiments.text import FIGURES, RESULTS, save
+from experiments.measured import Unit, grid_of, resumed
+from experiments.text import save
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.sure import (
@@ -58,7 +57,6 @@ from jojoscl.networks.fit import fit
 from jojoscl.networks.paper.method import PaperJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import build, compose
-from jojoscl.utils.files import whole_file
 
 SETS = ["pbmc_10x", "bladder", "human_brain", "yan", "baron_mouse", "worm_neuron"]
 LEVEL = 0.05  # of the tests, and of the false discoveries among their rejections
@@ -178,7 +176,7 @@ def draws(dropout: float, seed: int, n_draws: int = 42) -> tuple[np.ndarray, np.
 
 
 def risks(x1: Tensor, x2: Tensor, theta: Tensor, labels: Tensor) -> dict[str, float]:
-    """Risk per coordinate of shrinking x1 (n, d) toward the means of `labels`, its noise told by the second view x2.
+    """Risk per coordinate of shrinking x1 (n, d) toward the means of `labels`, its noise estimated from the second view x2.
 
     `estimated` is SURE, form (B); `true` is the squared distance to theta (n, d); `unshrunk` that
     of x1 itself; `released` the estimate of the released code.
@@ -398,29 +396,7 @@ def measure_cost(axis: str, repeats: int) -> pd.DataFrame:
 # ---- tables and figures --------------------------------------------------------------------------
 
 
-def resumed(
-    path: Path, units: Iterable[dict[str, Any]], measure: Callable[..., pd.DataFrame]
-) -> pd.DataFrame:
-    """The table in `path` with the rows of all `units`; those that it has are not measured again."""
-    table = pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
-    for unit in units:
-        if not table.empty and (table[list(unit)] == pd.Series(unit)).all(axis=1).any():
-            continue
-        rows = measure(**unit)
-        rows = rows.assign(**unit)[[*unit, *rows.columns]]
-        table = pd.concat([table, rows], ignore_index=True) if len(table) else rows
-        with whole_file(path) as temporary:
-            table.to_csv(temporary, index=False)
-        print(" ".join(f"{name}={value}" for name, value in unit.items()))
-    return table
-
-
-def grid_of(**axes: Iterable[Any]) -> list[dict[str, Any]]:
-    """All combinations, the last axis fastest."""
-    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-
-
-def units(study: str, data: list[str], seeds: list[int], epochs: int) -> list[dict[str, Any]]:
+def units(study: str, data: list[str], seeds: list[int], epochs: int) -> list[Unit]:
     """What the rows of a study are computed from, one call each."""
     return {
         "normality": grid_of(data=data, space=["genes"], seed=[0], epochs=[0])
@@ -445,24 +421,26 @@ STUDIES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame], A
 }
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Measure what the tables lack, and draw them."""
-    parser = argparse.ArgumentParser(
-        "python -m experiments assumptions", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--data", nargs="+", default=SETS, help="names as in conf/data")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--results", type=Path, default=RESULTS / "assumptions")
-    parser.add_argument("--figures", type=Path, default=FIGURES)
-    parser.add_argument(
-        "--drawn-only", action="store_true", help="measure nothing: draw the table as it is"
-    )
-    chosen = parser.parse_args(arguments)
-    measure, draw = STUDIES[chosen.study]
-    missing = (
-        [] if chosen.drawn_only else units(chosen.study, chosen.data, chosen.seeds, chosen.epochs)
-    )
-    table = resumed(chosen.results / f"{chosen.study}.csv", missing, measure)
-    save(draw(table), chosen.figures / f"assumptions_{chosen.study}.png", dpi=120)
+OPTIONS = {
+    "study": {"choices": STUDIES},
+    "--data": {"nargs": "+", "default": SETS, "help": "names as in conf/data"},
+    "--seeds": {"nargs": "+", "type": int, "default": [0, 1, 2]},
+    "--epochs": {"type": int, "default": 50},
+    "--drawn-only": {"action": "store_true", "help": "measure nothing: draw the table as it is"},
+}
+
+
+def make(
+    results: Path,
+    figures: Path,
+    study: str,
+    data: list[str],
+    seeds: list[int],
+    epochs: int,
+    drawn_only: bool = False,
+) -> None:
+    """Measure what the table of a study lacks, and draw it."""
+    measure, draw = STUDIES[study]
+    missing = [] if drawn_only else units(study, data, seeds, epochs)
+    table = resumed(results / "assumptions" / f"{study}.csv", missing, measure)
+    save(draw(table), figures / f"assumptions_{study}.png", dpi=120)

@@ -1,17 +1,19 @@
-"""Methods on a folder of your own sets: means, paired statistics and a picture.
+"""Many sets by several methods: means, paired statistics and pictures, each set one observation.
 
-    jojoscl -m experiment=collection data.folder=DIR
-    python -m experiments collection runs/collection
+    jojoscl -m experiment=benchmark                        # the 24 sets of the README
+    python -m experiments collection runs/benchmark
 
-writes results/collection.csv, one row a run, collection.md beside it and three pictures,
-figures/collection*.png. Without the folder of the runs all but the first are made from the CSV.
-Each set is one observation: its mean over seeds.
+    jojoscl -m experiment=collection data.folder=DIR       # labelled h5ad files of your own
+    python -m experiments collection runs/collection --results out --figures out
+
+writes NAME.csv, one row a run, NAME.md beside it and three pictures, NAME*.png, NAME that of the
+folder of the runs. In place of a folder it takes such a CSV, and without either the README's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -22,12 +24,11 @@ from experiments.collect import merged, tidy
 from experiments.compare import compare, complete, holm
 from experiments.failures import keep_failures
 from experiments.figures import OTHER, STYLE
-from experiments.runs import FLOOR, KEYS, OURS, told_k
+from experiments.runs import FLOOR, KEYS, OURS, given_k
 from experiments.tables import (
-    MARKDOWN,
+    GIVEN,
     METRICS,
     RANKS,
-    TOLD,
     Section,
     check_scored,
     failed_runs,
@@ -39,14 +40,26 @@ from experiments.tables import (
     scores,
     summarise,
 )
-from experiments.text import parser, save, write
+from experiments.text import save, write
 from jojoscl.runner.paired import MARGINS, paired, reference_of
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 
-NAME = "collection"
+BENCHMARK = "benchmark"  # the README's table: results/benchmark.csv
 SHOWN = ("ari", "nmi", "f1")
+OPTIONS = {
+    "source": {
+        "type": Path,
+        "nargs": "?",
+        "help": f"folder of the runs, or a CSV made of them; results/{BENCHMARK}.csv if not given",
+    },
+    "--merge": {
+        "action": "store_true",
+        "help": "keep the rows of runs that are not below `source`",
+    },
+    "--reference": {"help": f"method that the others are compared with; {OURS}, or else the best"},
+}
 
 
 def gather(folder: Path) -> pd.DataFrame:
@@ -60,7 +73,7 @@ def gather(folder: Path) -> pd.DataFrame:
     runs = collect(folder)
     if runs.empty:
         raise UserError(
-            f"There is no finished run below {folder}: jojoscl -m experiment={NAME} makes them."
+            f"There is no finished run below {folder}: jojoscl -m experiment=collection makes them."
         )
     made_by = [
         json.loads((Path(run) / "metrics.json").read_text()).get("versions", {})
@@ -75,7 +88,7 @@ def gather(folder: Path) -> pd.DataFrame:
 def by_set(summary: pd.DataFrame, metric: str) -> Section:
     """Return the means of a metric, a row a set and a column a method; the best of a set is bold."""
     usual = int(summary["n"].mode().max())
-    table = scores(summary[summary["metric"] == metric], usual, MARKDOWN)
+    table = scores(summary[summary["metric"] == metric], usual)
     table = table.drop(columns=["Selected by", "K"]).set_index("Method").T.reset_index(names="Set")
     note = (
         f"Mean ± sd over {usual} seeds; another number of seeds is raised (n=...). Best bold, second underlined. "
@@ -92,7 +105,7 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
     rows = []
     for name in ari.mean().sort_values(ascending=False).index:
         n_sets = ari[name].count()
-        cells = [f"`{name}`", TOLD[told_k(name)], str(n_sets)]
+        cells = [f"`{name}`", GIVEN[given_k(name)], str(n_sets)]
         for metric in SHOWN:  # a mean over other sets would stand beside it
             scored_sets = means[metric].get(name, pd.Series(dtype=float))
             cells.append(number(scored_sets.mean()) if scored_sets.count() == n_sets else "–")
@@ -234,57 +247,54 @@ def draw(means: dict[str, pd.DataFrame], reference: str) -> Figure:
     return figure
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write table, statistics and picture."""
-    options = parser(NAME, __doc__)
-    options.add_argument(
-        "runs", type=Path, nargs="?", help=f"folder of the runs; results/{NAME}.csv if not given"
-    )
-    options.add_argument(
-        "--merge", action="store_true", help="keep the rows of runs that are not below `runs`"
-    )
-    options.add_argument(
-        "--reference", help=f"method that the others are compared with; {OURS}, or else the best"
-    )
-    chosen = options.parse_args(arguments)
-    table = chosen.results / f"{NAME}.csv"
-    if chosen.runs:
-        runs = check_scored(gather(chosen.runs), table)
-        if chosen.merge and table.exists():
-            runs = merged(pd.read_csv(table, dtype={"git_commit": str}), runs).sort_values(KEYS)
-        with whole_file(table) as temporary:
-            runs.to_csv(temporary, index=False)
-        failed = keep_failures(chosen.runs, table, chosen.merge)
-        print("\n".join([str(table), *("Failed: " + failed["run"] + ": " + failed["reason"])]))
-    runs = scored(table)
-    summary = summarise(runs)
+def table_of(source: Path, results: Path, merge: bool) -> Path:
+    """Return the CSV of `source`, made first where it is a folder of runs."""
+    if source.suffix == ".csv":
+        return source
+    table = results / f"{source.name}.csv"
+    runs = check_scored(gather(source), table)
+    if merge and table.exists():
+        runs = merged(pd.read_csv(table, dtype={"git_commit": str}), runs).sort_values(KEYS)
+    with whole_file(table) as temporary:
+        runs.to_csv(temporary, index=False)
+    failed = keep_failures(source, table, merge)
+    print("\n".join([str(table), *("Failed: " + failed["run"] + ": " + failed["reason"])]))
+    return table
+
+
+def make(
+    results: Path,
+    figures: Path,
+    source: Path | None = None,
+    merge: bool = False,
+    reference: str | None = None,
+) -> None:
+    """Write table, statistics and pictures."""
+    table = table_of(source or results / f"{BENCHMARK}.csv", results, merge)
+    summary = summarise(scored(table))
     means = {metric: label_free(summary, metric) for metric in SHOWN}
-    reference = reference_of(means["ari"], chosen.reference or OURS)
-    if chosen.reference and reference != chosen.reference:
+    chosen = reference_of(means["ari"], reference or OURS)
+    if reference not in (None, chosen):
         raise UserError(
-            f"No run of {chosen.reference} was scored: --reference is one of {', '.join(means['ari'])}."
+            f"No run of {reference} was scored: --reference is one of {', '.join(means['ari'])}."
         )
-    shown = [at_a_glance(means, reference)]
-    shown += [over_sets(means[metric], metric, reference) for metric in SHOWN]
+    shown = [at_a_glance(means, chosen)]
+    shown += [over_sets(means[metric], metric, chosen) for metric in SHOWN]
     shown += [by_set(summary, metric) for metric in SHOWN]
+    shown += [failed_runs(table), made_with(pd.read_csv(table, dtype={"git_commit": str}))]
+    scatter = draw({metric: means[metric] for metric in ("ari", "nmi")}, chosen)
     pictures = {
-        "": (
-            draw({metric: means[metric] for metric in ("ari", "nmi")}, reference),
-            "ARI and NMI of each set",
-        ),
+        "": (scatter, "ARI and NMI of each set"),
         "_profile": (
             profile(means["ari"]),
             "Share of sets on which a method is within a margin of the best",
         ),
-        "_ranks": (compare(means["ari"], reference).diagram("ARI"), RANKS),
+        "_ranks": (compare(means["ari"], chosen).diagram("ARI"), RANKS),
     }
     shows = {}
     for suffix, (figure, what) in pictures.items():
         if figure:
-            path = chosen.figures / f"{NAME}{suffix}.png"
+            path = figures / f"{table.stem}{suffix}.png"
             save(figure, path, bbox_inches="tight")
             shows[path] = what
-    write(
-        table.with_suffix(".md"),
-        page([*shown, failed_runs(table), made_with(runs)], table, NAME, shows),
-    )
+    write(table.with_suffix(".md"), page(shown, table, "collection", shows))

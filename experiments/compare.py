@@ -53,7 +53,7 @@ class Comparison:
         )
 
     def diagram(self, metric: str) -> Figure | None:
-        """Draw mean ranks on a line; methods that Nemenyi's test does not tell apart are joined."""
+        """Draw mean ranks on a line; methods that do not differ by Nemenyi's test are joined."""
         if self.table.empty:
             return None
         n, k = self.means.shape

@@ -1,6 +1,6 @@
 """What a cell's confidence is worth: ARI of the cells that are left when the least certain ones are dropped.
 
-    python -m experiments confidence --runs runs/table1 runs/collection
+    python -m experiments confidence --runs runs/table1 runs/benchmark
 
 reads every finished run of the default method, the only one that gives a confidence, on cells whose
 types are known, and writes results/confidence.csv and, from it, results/confidence.md and
@@ -18,11 +18,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.runs import OURS, read
-from experiments.text import grid, parser, save, write
+from experiments.text import markdown, save, write
 from jojoscl.core.metrics import scores
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 
+OPTIONS = {
+    "--runs": {
+        "type": Path,
+        "nargs": "+",
+        "default": (),
+        "help": "folders of the runs; without it the CSV is read",
+    }
+}
 KEPT = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
@@ -55,7 +63,7 @@ def of_runs(folders: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame([row for _, run in runs.iterrows() for row in of_run(run)])
 
 
-def markdown(table: pd.DataFrame) -> str:
+def shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row a set: mean ARI of all cells and without the least certain tenth, and in how many seeds it rose."""
     ari = table.pivot(index=["dataset", "variant", "seed"], columns="kept", values="ari")
     rows = []
@@ -65,17 +73,15 @@ def markdown(table: pd.DataFrame) -> str:
         rows.append([f"{dataset} {variant}", *means, f"{(gain > 0).sum()} of {len(gain)}"])
     sets = ari.groupby(level=["dataset", "variant"]).mean()
     gain = sets[0.9] - sets[1.0]
-    means = [
+    rows.append([
+        f"mean of {len(sets)} sets; {sets[0.5].mean():.3f} of the most certain half",
         f"{sets[1.0].mean():.3f}",
         f"{sets[0.9].mean():.3f}",
         f"{gain.mean():+.3f} (median {gain.median():+.3f})",
-    ]
-    rows.append([f"mean of {len(sets)} sets; {sets[0.5].mean():.3f} of the most certain half", *means,
-                 f"{(gain > 0).sum()} sets of {len(gain)}"])  # fmt: skip
-    return grid(
-        ["Set", "ARI, all cells", "without the least certain tenth", "gain", "seeds that gain"],
-        rows,
-    )
+        f"{(gain > 0).sum()} sets of {len(gain)}",
+    ])  # fmt: skip
+    header = ["Set", "ARI, all cells", "without the least certain tenth", "gain", "seeds that gain"]
+    return pd.DataFrame(rows, columns=header)
 
 
 def curves(table: pd.DataFrame) -> Figure:
@@ -101,16 +107,11 @@ def curves(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(arguments: Sequence[str]) -> None:
+def make(results: Path, figures: Path, runs: Sequence[Path] = ()) -> None:
     """Write the study's files."""
-    options = parser("confidence", __doc__)
-    options.add_argument(
-        "--runs", type=Path, nargs="+", help="folders of the runs; without it the CSV is read"
-    )
-    chosen = options.parse_args(arguments)
-    source = chosen.results / "confidence.csv"
-    if chosen.runs is not None:
-        write(source, of_runs(chosen.runs).round(4).to_csv(index=False))
+    source = results / "confidence.csv"
+    if runs:
+        write(source, of_runs(runs).round(4).to_csv(index=False))
     table = read(source, ("dataset", "variant", "seed", "kept", "ari"))
-    write(source.with_suffix(".md"), markdown(table))
-    save(curves(table), chosen.figures / "confidence.png")
+    write(source.with_suffix(".md"), markdown(shown(table)))
+    save(curves(table), figures / "confidence.png")

@@ -11,7 +11,6 @@ Without --runs the CSV is read.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +18,12 @@ import yaml
 from matplotlib.figure import Figure
 
 from experiments.runs import read
-from experiments.text import cell, grid, parser, save, write
+from experiments.text import cell, markdown, save, write
 from jojoscl.utils.errors import UserError
 
+OPTIONS = {
+    "--runs": {"type": Path, "help": "folder of the runs; without it the CSV is read"},
+}
 SHOWN = {"cosine_gap": "cosine gap", "b": "mean $b_k$"}
 
 
@@ -29,22 +31,13 @@ def records(folder: Path) -> pd.DataFrame:
     """Return what is shown of shrinkage.csv of the finished runs below `folder`, with dataset, seed and sure."""
     tables = []
     for path in sorted(folder.rglob("metrics.json")):
-        metrics, config = (
-            json.loads(path.read_text()),
-            yaml.safe_load((path.parent / "config.yaml").read_text()),
-        )
-        names = {
-            "dataset": metrics["dataset"],
-            "seed": metrics["seed"],
-            "sure": config["method"]["sure"],
-        }
+        metrics = json.loads(path.read_text())
+        config = yaml.safe_load((path.parent / "config.yaml").read_text())
         table = pd.read_csv(path.parent / "shrinkage.csv")
-        means = (
-            table[table["quantity"].isin(SHOWN)]
-            .groupby(["quantity", "epoch"], as_index=False)["value"]
-            .mean()
-        )
-        tables.append(means.assign(**names))
+        table = table[table["quantity"].isin(SHOWN)]
+        means = table.groupby(["quantity", "epoch"], as_index=False)["value"].mean()
+        names = {"dataset": metrics["dataset"], "seed": metrics["seed"]}
+        tables.append(means.assign(**names, sure=config["method"]["sure"]))
     if not tables:
         raise UserError(
             f"There is no finished run below {folder}: jojoscl -m experiment=cosine_gap makes them."
@@ -70,7 +63,7 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def markdown(table: pd.DataFrame) -> str:
+def shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row a set, a column a form of SURE: the gap after the last epoch, mean +- sd (number of seeds)."""
     last = table[(table["quantity"] == "cosine_gap") & (table["epoch"] == table["epoch"].max())]
     forms = sorted(last["sure"].unique())
@@ -78,17 +71,14 @@ def markdown(table: pd.DataFrame) -> str:
         [str(dataset), *(cell(group.loc[group["sure"] == form, ["value"]]) for form in forms)]
         for dataset, group in last.groupby("dataset")
     ]
-    return grid(["Set", *(f"sure={form}" for form in forms)], rows)
+    return pd.DataFrame(rows, columns=["Set", *(f"sure={form}" for form in forms)])
 
 
-def main(arguments: Sequence[str]) -> None:
+def make(results: Path, figures: Path, runs: Path | None = None) -> None:
     """Write the study's files."""
-    options = parser("cosine_gap", __doc__)
-    options.add_argument("--runs", type=Path, help="folder of the runs; without it the CSV is read")
-    chosen = options.parse_args(arguments)
-    source = chosen.results / "cosine_gap.csv"
-    if chosen.runs is not None:
-        write(source, records(chosen.runs).round(4).to_csv(index=False))
+    source = results / "cosine_gap.csv"
+    if runs is not None:
+        write(source, records(runs).round(4).to_csv(index=False))
     table = read(source, ("dataset", "seed", "sure", "quantity", "epoch", "value"))
-    write(source.with_suffix(".md"), markdown(table))
-    save(draw(table), chosen.figures / "cosine_gap.png")
+    write(source.with_suffix(".md"), markdown(shown(table)))
+    save(draw(table), figures / "cosine_gap.png")

@@ -1,15 +1,14 @@
-"""Pictures of Table I, and of its runs.
+"""Pictures of Table I, from results/table1.csv.
 
-    python -m experiments figures --runs runs/table1
+    python -m experiments figures
 
-From results/table1.csv: scores.png, ARI and NMI of every method on every set, mean and sd over
-seeds; time.png, ARI against seconds. From --runs: umap_<set>.png, what each method made of the
-cells (`umaps.py`).
+scores.png: ARI and NMI of every method on every set, mean and sd over seeds; time.png: ARI against
+seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from experiments.runs import published, read, seconds_column, told, told_k, with_sets
-from experiments.text import parser, save
+from experiments.runs import given_k, named, published, read, with_sets
+from experiments.text import save
 
+OPTIONS = {
+    "table": {"type": Path, "nargs": "?", "help": "runs; results/table1.csv if not given"},
+}
 NEEDED = ("dataset", "variant", "method", "seed", "selection", "ari", "nmi")
 
 # In the order of the pictures: JojoSCL red, methods that train a network blue and green, graphs,
@@ -48,7 +50,7 @@ ORACLE = "epoch picked by true labels"
 
 def styled(runs: pd.DataFrame) -> pd.DataFrame:
     """Return `runs` in the order of STYLE, with what the pictures call a set and whether labels chose the epoch."""
-    runs = with_sets(told(runs)).assign(oracle=runs["selection"] == "oracle")
+    runs = with_sets(named(runs)).assign(oracle=runs["selection"] == "oracle")
     known = list(STYLE)
     place = {name: known.index(name) if name in known else len(known) for name in runs["method"]}
     return runs.iloc[np.lexsort([runs["oracle"], runs["method"], runs["method"].map(place)])]
@@ -117,7 +119,7 @@ def draw_bars(axis: Axes, runs: pd.DataFrame, bars: list[tuple[str, bool]], metr
 
 def bar_label(name: str, oracle: bool) -> str:
     """Such as ``sccl †`` where the labels picked the epoch, ``leiden (finds K)``."""
-    return name + (" (finds K)" if told_k(name) is False else "") + (" †" if oracle else "")
+    return name + (" (finds K)" if given_k(name) is False else "") + (" †" if oracle else "")
 
 
 def legend(runs: pd.DataFrame) -> list[Patch | Line2D]:
@@ -138,14 +140,8 @@ def legend(runs: pd.DataFrame) -> list[Patch | Line2D]:
 
 def time(runs: pd.DataFrame) -> Figure:
     """ARI against seconds, a panel a set, before them the mean of the sets that every method has; no oracle's rows."""
-    clock = seconds_column(runs)
-    rows = runs[~runs["oracle"]].assign(seconds=runs[clock])
-    means = (
-        rows.groupby(["set", "method"], sort=False)[["seconds", "ari"]]
-        .mean()
-        .dropna()
-        .reset_index()
-    )
+    groups = runs[~runs["oracle"]].groupby(["set", "method"], sort=False)
+    means = groups[["seconds", "ari"]].mean().dropna().reset_index()
     panels = list(time_panels(means))
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
@@ -156,7 +152,7 @@ def time(runs: pd.DataFrame) -> Figure:
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
     figure.supxlabel(
-        f"{clock} of a whole run, log scale, mean over seeds\n(jobs ran side by side on a CPU, one thread each)",
+        "Seconds of a whole run, log scale, mean over seeds\n(jobs ran side by side on a CPU, one thread each)",
         fontsize=9,
     )
     figure.supylabel("ARI, label-free (mean over seeds)", fontsize=9)
@@ -221,21 +217,8 @@ def markers(names: np.ndarray) -> Iterator[Line2D]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def main(arguments: Sequence[str]) -> None:
+def make(results: Path, figures: Path, table: Path | None = None) -> None:
     """Write the pictures."""
-    options = parser("figures", __doc__)
-    options.add_argument(
-        "table", type=Path, nargs="?", help="runs; results/table1.csv if not given"
-    )
-    options.add_argument("--runs", type=Path, help="folder of the runs, for the UMAPs")
-    chosen = options.parse_args(arguments)
-    runs = styled(read(chosen.table or chosen.results / "table1.csv", NEEDED))
-    save(scores(runs), chosen.figures / "scores.png")
-    save(time(runs), chosen.figures / "time.png")
-    if chosen.runs is None or not chosen.runs.is_dir():
-        print(f"No UMAP: there is no folder of runs {chosen.runs or '(give --runs)'}.")
-        return
-    from experiments.umaps import umaps
-
-    for name, figure in umaps(chosen.runs):
-        save(figure, chosen.figures / f"umap_{name.replace(' ', '_')}.png")
+    runs = styled(read(table or results / "table1.csv", NEEDED))
+    save(scores(runs), figures / "scores.png")
+    save(time(runs), figures / "time.png")

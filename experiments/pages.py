@@ -1,20 +1,23 @@
 """Tables inside README.md and docs/, filled in from the committed results, so that no number is copied by hand.
 
 A page holds `<!-- table results/x.md -->`, or `<!-- table results/x.md # Title -->` for one section
-of it, or `<!-- table methods -->` for the list of methods, and `<!-- end -->` below; what stands
-between them is replaced.
+of it, or `<!-- table NAME -->` for one of TABLES, and `<!-- end -->` below; what stands between them
+is replaced.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import pandas as pd
 from omegaconf import OmegaConf
 
 from experiments.runs import settings
-from experiments.tables import TOLD
-from experiments.text import HERE, grid
+from experiments.studies import PAGES, studies
+from experiments.tables import GIVEN, number
+from experiments.text import HERE, RESULTS, grid
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
 
@@ -34,27 +37,22 @@ def filled(text: str) -> str:
 
 
 def _table(source: str, title: str | None) -> str:
-    if source == "methods":
-        return methods()
+    if source in TABLES:
+        return TABLES[source]()
     path = HERE / source
     if not path.exists():
         raise UserError(f"A page shows {path}, which is not there: python -m experiments makes it.")
     text = path.read_text(encoding="utf-8")
     if title is not None:
         text = text.partition(f"## {title}\n\n")[2]
-    lines = text.splitlines()
-    first = next((i for i, line in enumerate(lines) if line.startswith("|")), None)
-    if first is None:
-        raise UserError(
-            f"{path} holds no table{f' below {title!r}' if title else ''}, and a page shows one."
-        )
-    last = next(
-        (i for i, line in enumerate(lines[first:], first) if not line.startswith("|")), len(lines)
-    )
-    return "\n".join(lines[first:last])
+    found = re.search(r"^\|.*\|$(?:\n^\|.*\|$)*", text, re.MULTILINE)
+    if found is None:
+        below = f" below {title!r}" if title else ""
+        raise UserError(f"{path} holds no table{below}, and a page shows one.")
+    return found[0]
 
 
-def methods() -> str:
+def of_methods() -> str:
     """Return a row a choice of `method=`, from what its configuration says about it."""
     rows = []
     for path in sorted((conf_dir() / "method").glob("*.yaml")):
@@ -62,18 +60,72 @@ def methods() -> str:
         assert found is not None
         about = OmegaConf.to_container(found[0].about, resolve=True)
         assert isinstance(about, dict)
-        source = (
-            f"[{about['citation']}](https://doi.org/{about['doi']})"
-            if about.get("doi")
-            else about["citation"]
-        )
-        rows.append(
-            [
-                f"`{path.stem}`",
-                about["summary"],
-                str(source or "none"),
-                TOLD[about["told_k"]],
-                str(about["minutes"]),
-            ]
-        )
+        source = about["citation"] or "none"
+        if about.get("doi"):
+            source = f"[{source}](https://doi.org/{about['doi']})"
+        k, minutes = GIVEN[about["given_k"]], str(about["minutes"])
+        rows.append([f"`{path.stem}`", about["summary"], source, k, minutes])
     return grid(["`method=`", "What it is", "Source", "K", "Minutes, 4000 cells"], rows)
+
+
+def of_studies() -> str:
+    """Return a row a study, from the head of its page."""
+    rows = []
+    for name, study in studies().items():
+        table = f"results/{name}.md"
+        linked = f"[table](../experiments/{table})" if (HERE / table).exists() else ""
+        text = f"[text](../experiments/{(PAGES / name).relative_to(HERE)}.md)"
+        rows.append([f"`{name}`", study.question, text, linked])
+    return grid(["Study", "Question", "What was found", ""], rows)
+
+
+def of_sure_weight() -> str:
+    """Return ARI and dimensions on human brain, a row a form of SURE and a column a weight."""
+    runs = pd.read_csv(RESULTS / "sure_weight.csv").query("dataset == 'human_brain'")
+    form = runs["setting"].str.extract("sure=([a-z_]+)", expand=False)
+    weight = runs["strength"].where(~runs["setting"].str.contains("alpha"), float("inf"))
+    means = (
+        runs.assign(form=form, weight=weight)
+        .groupby(["form", "weight"])[["ari", "dimensions"]]
+        .mean()
+    )
+    weights = sorted({0.0, *weight})
+    rows = []
+    for name in ("two_view", "centroid"):
+        found = means.loc[name].reindex(weights)
+        found.loc[0] = means.loc[("two_view", 0)]  # without SURE there is one form
+        rows.append([f"`{name}`: ARI", *(number(value, digits=2) for value in found["ari"])])
+        rows.append([f"`{name}`: dimensions", *map("{:.1f}".format, found["dimensions"])])
+    return grid(
+        ["Weight", *("SURE alone" if w == float("inf") else f"{w:,g}" for w in weights)], rows
+    )
+
+
+def of_against() -> str:
+    """Return jojoscl beside scanpy, a row a set of cells, from benchmarks/results/against.json."""
+    runs = pd.DataFrame(json.loads((ROOT / "benchmarks/results/against.json").read_text())["rows"])
+
+    def cell(run: pd.Series | None) -> str:
+        if run is None:
+            return "not run"
+        memory = "–" if pd.isna(run["peak_gb"]) else f"{run['peak_gb']:.2f}"
+        return f"{run['seconds']:.0f} / {memory} / {number(run['ari'])} ({run['n_clusters']})"
+
+    rows = []
+    for name, group in runs.groupby("cells", sort=False):
+        found = {run["method"]: run for _, run in group.iterrows()}
+        ours, theirs = found["jojoscl"], found.get("scanpy")
+        ratios = ["–", "–"]
+        if theirs is not None:
+            ratios = [number(ours[key] / theirs[key], digits=2) for key in ("seconds", "peak_gb")]
+        n_cells = f"{group['n_cells'].iloc[0]:,}"
+        rows.append([f"`{name}`", n_cells, cell(ours), cell(theirs), *ratios])
+    return grid(["Cells", "Number", "jojoscl", "scanpy", "Seconds, ratio", "Memory, ratio"], rows)
+
+
+TABLES = {
+    "methods": of_methods,
+    "studies": of_studies,
+    "sure_weight": of_sure_weight,
+    "against": of_against,
+}

@@ -1,11 +1,11 @@
-"""All tables, figures, pages that show them, and the report, from the committed CSV files; twice is as once.
+"""All tables, figures, and pages that show them, from the committed CSV files.
 
-Nothing is run, and what needs the runs themselves (UMAPs) stays as it is.
+Nothing is run, and what needs the runs themselves (UMAPs) stays as it is. Running it twice gives
+the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments import (
@@ -15,40 +15,31 @@ from experiments import (
     cosine_gap,
     fidelity,
     figures,
-    report,
+    new_cells,
+    samples,
+    splits,
     studies,
     tables,
 )
 from experiments.pages import filled, pages
-from experiments.text import HERE, parser, write
+from experiments.text import RESULTS, write
 
-Command = Callable[[Sequence[str]], None]
+MODULES = {  # by the table that each is made from
+    "table1": (tables, figures), "fidelity": (fidelity,), "confidence": (confidence,),
+    "cosine_gap": (cosine_gap,), collection.BENCHMARK: (collection,), "new_cells": (new_cells,),
+    "samples": (samples,), "splits": (splits,),
+}  # fmt: skip
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Rebuild each page whose CSV is there, then the report."""
-    options = parser("rebuild", __doc__)
-    options.add_argument(
-        "--folder", type=Path, default=HERE, help="folder of studies.yaml, results/ and figures/"
-    )
-    folder = options.parse_args(arguments).folder
-    results = folder / "results"
-    where = ["--results", str(results), "--figures", str(folder / "figures")]
-    of_tables: list[tuple[str, Command]] = [
-        ("table1", tables.main), ("table1", figures.main), ("fidelity", fidelity.main),
-        ("confidence", confidence.main), ("cosine_gap", cosine_gap.main),
-        (collection.NAME, collection.main),
-    ]  # fmt: skip
-    for name, command in of_tables:
-        if (results / f"{name}.csv").exists():
-            command(where)
-    studies.main(where)
+def make(results: Path, figures: Path) -> None:
+    """Rebuild everything whose CSV is there; the project's own pages where its own results are used."""
+    for name, modules in MODULES.items():
+        for module in modules if (results / f"{name}.csv").exists() else ():
+            module.make(results, figures)
+    studies.make(results, figures)
     for name in assumptions.STUDIES:
         if (results / "assumptions" / f"{name}.csv").exists():
-            assumptions.main(
-                [name, "--drawn-only", "--results", str(results / "assumptions"), *where[2:]]
-            )
-    report.main(["--folder", str(folder)])
-    if folder == HERE:
+            assumptions.make(results, figures, name, [], [], 0, drawn_only=True)
+    if results == RESULTS:
         for path in pages():
             write(path, filled(path.read_text(encoding="utf-8")))

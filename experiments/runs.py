@@ -16,29 +16,15 @@ from jojoscl.utils.errors import UserError
 OURS = "jojoscl"
 FLOOR = "random"  # shown, not ranked: a floor that every method passes makes Friedman's p too small
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
-KEYS = [
-    "experiment",
-    "dataset",
-    "variant",
-    "method",
-    "seed",
-    "selection",
-    "setting",
-    "strength",
-]  # one row each
+RUN = ["dataset", "variant", "method", "seed", "selection", "setting", "strength"]  # one row each
+KEYS = ["experiment", *RUN]
 COLUMNS = [
     *KEYS, "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc", "f1",
-    "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit",
+    "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit", "machine",
 ]  # fmt: skip
-OLD_CLOCK = [
-    "seconds_old_clock",
-    "seconds_method_old_clock",
-]  # of runs before the clock was made wall time
 
 
-def read(
-    path: Path, needed: Sequence[str] = ("dataset", "variant", "method", "seed", "selection")
-) -> pd.DataFrame:
+def read(path: Path, needed: Sequence[str] = RUN[:5]) -> pd.DataFrame:
     """Return the runs of a table that ``collect`` made; no variant is an empty word.
 
     Raises
@@ -52,9 +38,7 @@ def read(
         raise UserError(
             f"There is no table {path}: `python -m experiments collect` makes it from runs."
         ) from error
-    except (
-        ValueError
-    ) as error:  # pandas' own errors of a file without columns or rows are ValueErrors
+    except ValueError as error:  # also pandas' own, of a file without columns or rows
         raise UserError(
             f"{path} cannot be read as a table of runs: give one that `collect` made."
         ) from error
@@ -62,16 +46,14 @@ def read(
         raise UserError(f"{path} has no column {missing[0]!r}: give a table that `collect` made.")
     if runs.empty:
         raise UserError(f"{path} holds no run: give a table that `collect` made.")
-    return told(runs)
+    return named(runs)
 
 
-def told(runs: pd.DataFrame) -> pd.DataFrame:
+def named(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with an empty word where a dataset has no variant."""
-    return (
-        runs.assign(variant=runs["variant"].astype(object).fillna(""))
-        if "variant" in runs
-        else runs
-    )
+    if "variant" not in runs:
+        return runs
+    return runs.assign(variant=runs["variant"].astype(object).fillna(""))
 
 
 def with_sets(runs: pd.DataFrame) -> pd.DataFrame:
@@ -80,11 +62,6 @@ def with_sets(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(
         set=runs["dataset"].where(~many, runs["dataset"] + " " + runs["variant"].astype(str))
     )
-
-
-def seconds_column(runs: pd.DataFrame, name: str = "seconds") -> str:
-    """Return `name`, or the column of the old clock where the runs have no other: the two are never mixed."""
-    return name if name in runs and runs[name].notna().any() else f"{name}_old_clock"
 
 
 def reference() -> pd.DataFrame:
@@ -107,10 +84,10 @@ def settings(method: str) -> tuple[DictConfig, Any] | None:
     return cfg, build(cfg)
 
 
-def told_k(method: str) -> bool | None:
-    """Whether `method` is told the number of clusters; None where it is not known."""
+def given_k(method: str) -> bool | None:
+    """Whether `method` is given the number of clusters; None where it is not known."""
     found = settings(method)
-    return None if found is None else OmegaConf.select(found[0], "about.told_k")
+    return None if found is None else OmegaConf.select(found[0], "about.given_k")
 
 
 def has_epochs(method: str) -> bool:

@@ -12,7 +12,7 @@ SPREAD = ["cosine", "dimensions", "origin", "movement", "b"]
 LAST = 10  # epochs whose movement is averaged
 
 
-def spread(folder: Path) -> dict[str, float]:
+def of_run(folder: Path) -> dict[str, float]:
     """Return the numbers of SPREAD of the run in `folder`; those of clusters are NaN where shrinkage.csv has none.
 
     The first three are those of :func:`of_embedding`; `movement` is how far a centroid goes in an

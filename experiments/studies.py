@@ -1,16 +1,21 @@
 """A study's runs as a table and a figure.
 
-    python -m experiments collect runs/noise experiments/results/noise.csv
+    jojoscl -m experiment=noise
+    python -m experiments collect runs/noise
     python -m experiments studies noise
 
 reads results/noise.csv and writes noise.md beside it and figures/noise.png; without a name, of
 every study that has a CSV. Each run has a `setting` that the study changed and its `strength`; runs
 without are the unchanged ones, with which each is compared. A study of many sets is shown by paired
 differences, each set one pair.
+
+A study is two files: conf/experiment/NAME.yaml lists what is run, and the head of studies/NAME.md
+says how it is drawn (the fields of :class:`Study`).
 """
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,27 +27,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import yaml
 from matplotlib.axes import Axes
 
 from experiments import paired_studies
 from experiments import runs as table_of_runs
 from experiments.failures import failures_by_reason
-from experiments.runs import seconds_column
 from experiments.tables import failed_runs, page
-from experiments.text import by_set, grid, parser, save, write
+from experiments.text import HERE, by_set, markdown, save, write
 from jojoscl.runner.config import build, compose, parse
 from jojoscl.utils.errors import UserError
+
+PAGES = HERE / "studies"
+OPTIONS = {
+    "names": {"nargs": "*", "metavar": "NAME", "help": "studies; all that have a CSV if not given"},
+}
 
 
 @dataclass(frozen=True)
 class Study:
-    """How a study is drawn: as `bars`, one a point, or as lines over the strength; ARI and NMI, or another value.
+    """The head of a study's page.
 
-    `paired`: by how far the default is ahead of each change, or of each method, over the sets.
+    `question`: what it asks, for the list in docs/results.md. `draw`: `bars`, one a point, `lines`
+    over the strength, `paired`, by how far the default is ahead of each change or of each method
+    over the sets, or nothing, where the study has a command of its own.
     """
 
-    bars: bool = False
-    paired: bool = False
+    question: str
+    draw: str = ""
     hue: str = "method"  # a colour each
     row: str = "setting, score"  # a row of panels each
     col: str = "dataset"  # a column of panels each
@@ -50,28 +62,20 @@ class Study:
     listed: tuple[str, ...] = ()  # more values, in the table only
     logarithmic: str = ""  # axes, such as "xy"
 
+    @classmethod
+    def of(cls, path: Path) -> Study:
+        """Return what the head of the page `path` says."""
+        _, head, _ = path.read_text(encoding="utf-8").split("---\n", 2)
+        try:
+            return cls(**yaml.safe_load(head))
+        except TypeError as error:
+            raise UserError(f"The head of {path} is no study's: {error}.") from error
 
-STUDIES = {
-    "ablation": Study(bars=True),
-    "ablation_default": Study(paired=True),
-    "noise": Study(),
-    "downsampling": Study(),
-    "sensitivity": Study(hue="dataset", row="score", col="setting", logarithmic="x"),
-    "augmentation": Study(hue="setting", row="score"),
-    "sure_weight": Study(
-        hue="setting",
-        row="score",
-        values=("ari", "cosine", "dimensions", "origin", "movement"),
-        listed=("n_clusters", "b"),
-        logarithmic="x",
-    ),
-    "wandb_ablation": Study(bars=True),
-    "unknown_k": Study(paired=True, listed=("n_clusters",)),
-    "fast_paths": Study(bars=True, listed=("seconds_method",)),
-    "runtime": Study(
-        row="score", col="setting", values=("seconds_method", "peak_memory_mb"), logarithmic="xy"
-    ),
-}
+
+@functools.cache
+def studies() -> dict[str, Study]:
+    """Return all studies by name."""
+    return {path.stem: Study.of(path) for path in sorted(PAGES.glob("*.md"))}
 
 
 def promised(name: str) -> int:
@@ -85,16 +89,7 @@ def promised(name: str) -> int:
 
 def read(path: Path) -> pd.DataFrame:
     """Return the runs of the table that ``collect`` made; labels chose nothing in them."""
-    needed = (
-        "dataset",
-        "method",
-        "seed",
-        "selection",
-        "setting",
-        "strength",
-        "n_types",
-        "git_commit",
-    )
+    needed = (*(name for name in table_of_runs.RUN if name != "variant"), "n_types", "git_commit")
     runs = table_of_runs.read(path, needed).query("selection == 'last'")
     runs = runs.assign(number=pd.to_numeric(runs["strength"], errors="coerce"))
     return runs.sort_values(["method", "setting", "number"], na_position="first", ignore_index=True)
@@ -134,11 +129,10 @@ def point_names(runs: pd.DataFrame) -> pd.Series:
     )
 
 
-def markdown(runs: pd.DataFrame, values: Sequence[str]) -> str:
+def by_point(runs: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
     """Return a row a method and point, a column a set; see :func:`~experiments.text.by_set`."""
     table = by_set(runs.assign(point=point_names(runs)), ["method", "point"], values)
-    table = table.rename_axis(["Method", "Setting"]).reset_index()
-    return grid(table.columns, table.to_numpy())
+    return table.rename_axis(["Method", "Setting"]).reset_index()
 
 
 def with_variants(runs: pd.DataFrame) -> pd.DataFrame:
@@ -153,31 +147,25 @@ def exponents(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     Of the median over seeds: the first run of a process also imports libraries.
     """
     rows = []
-    for (name, setting), group in runs.dropna(subset=["strength", value]).groupby(
-        ["method", "setting"]
-    ):
+    groups = runs.dropna(subset=["strength", value]).groupby(["method", "setting"])
+    for (name, setting), group in groups:
         medians = group.groupby("strength")[value].median()
         if len(medians) > 1:
             slope = np.polyfit(np.log(medians.index), np.log(medians), 1)[0]
-            rows.append((name, setting, slope, medians.index[0], medians.index[-1]))
-    return pd.DataFrame(rows, columns=["method", "setting", "exponent", "from", "to"])
+            ends = f"{medians.index[0]:g} - {medians.index[-1]:g}"
+            rows.append([name, setting, f"{slope:.2f}", ends])
+    return pd.DataFrame(rows, columns=["Method", "Setting", "Exponent", "Fitted from"])
 
 
-def exponents_markdown(table: pd.DataFrame) -> str:
-    """Return a row a method and setting."""
-    rows = [
-        [name, setting, f"{slope:.2f}", f"{low:g} - {high:g}"]
-        for name, setting, slope, low, high in table.itertuples(index=False)
-    ]
-    return grid(["Method", "Setting", "Exponent", "Fitted from"], rows)
-
-
-def draw(runs: pd.DataFrame, study: Study, values: list[str]) -> sns.FacetGrid:
+def draw(runs: pd.DataFrame, study: Study) -> sns.FacetGrid:
     """Draw one figure; error bars are the standard deviation over seeds."""
-    table = runs if study.bars else with_unchanged(runs)
+    bars = study.draw == "bars"
+    table = runs if bars else with_unchanged(runs)
     keys = ["dataset", "method", "setting", "strength", "seed"]
-    long = table.melt(keys, values, var_name="score", value_name="value").dropna(subset="value")
-    if study.bars:
+    long = table.melt(keys, list(study.values), var_name="score", value_name="value").dropna(
+        subset="value"
+    )
+    if bars:
         long = long.assign(point=point_names(long))
         height = 0.3 * long["point"].nunique() + 1
         rows = "method" if long["method"].nunique() > 1 else None
@@ -198,7 +186,7 @@ def draw(runs: pd.DataFrame, study: Study, values: list[str]) -> sns.FacetGrid:
         for panel in facets.axes.flat:
             label_strengths(panel)
     facets.set_titles(col_template="{col_name}", row_template="{row_name}")
-    facets.set_axis_labels("" if study.bars else "strength", "")
+    facets.set_axis_labels("" if bars else "strength", "")
     return facets.tight_layout()
 
 
@@ -225,55 +213,43 @@ def label_strengths(panel: Axes) -> None:
     panel.set_xticks([], minor=True)
 
 
-def make(name: str, results: Path, figures: Path) -> None:
+def made_of(name: str, runs: pd.DataFrame, failed: pd.DataFrame) -> str:
+    """Say how many of a study's runs there are, and which commits made them."""
+    commits = runs["git_commit"].fillna("unknown").str[:7].value_counts()
+    made = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
+    count = f", {failed['Failed runs'].astype(int).sum()} failed" if len(failed) else ""
+    return f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists{count}, made at {made}."
+
+
+def make_one(name: str, results: Path, figures: Path) -> None:
     """Write table and figure of one study."""
-    source, study = results / f"{name}.csv", STUDIES[name]
+    source, study = results / f"{name}.csv", studies()[name]
     if not source.exists():
         raise UserError(
             f"There is no {source}: run jojoscl -m experiment={name}, then python -m experiments collect runs/{name}."
         )
-    runs = read(source)
-    values = [
-        seconds_column(runs, value) if value.startswith("seconds") else value
-        for value in study.values
-    ]
-    listed = [
-        seconds_column(runs, value) if value.startswith("seconds") else value
-        for value in study.listed
-    ]
-    commits = runs["git_commit"].fillna("unknown").str[:7].value_counts()
-    made = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
-    failed = failures_by_reason(source)
-    count = f", {failed['Failed runs'].astype(int).sum()} failed" if len(failed) else ""
-    share = f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists{count}, made at {made}."
-    if study.paired:
+    runs, failed = read(source), failures_by_reason(source)
+    made, listed = made_of(name, runs, failed), [*study.listed, *study.values]
+    if study.draw == "paired":
         runs = with_variants(runs)
-        shown = paired_studies.sections(
-            runs, values, listed, f"Mean +- sd (number of seeds). {share}"
-        )
-        write(
-            source.with_suffix(".md"),
-            page([*shown, failed_runs(source)], source, f"studies {name}"),
-        )
-        save(paired_studies.draw(runs, values), figures / f"{name}.png", dpi=80)
-        return
-    text = f"{' / '.join([*listed, *values])}. {share}\n\n{markdown(runs, [*listed, *values])}"
-    if "y" in study.logarithmic:
-        text += "\n\n" + exponents_markdown(exponents(with_unchanged(runs), values[0]))
-    if len(failed):
-        text += "\n\n" + grid(failed.columns, failed.to_numpy())
+        note = f"Mean +- sd (number of seeds). {made}"
+        shown = paired_studies.sections(runs, study.values, study.listed, note)
+        text = page([*shown, failed_runs(source)], source, f"studies {name}")
+        figure = paired_studies.draw(runs, study.values)
+    else:
+        parts = [f"{' / '.join(listed)}. {made}", markdown(by_point(runs, listed))]
+        if "y" in study.logarithmic:
+            parts.append(markdown(exponents(with_unchanged(runs), study.values[0])))
+        text = "\n\n".join([*parts, *([markdown(failed)] if len(failed) else [])])
+        figure = draw(runs, study)
     write(source.with_suffix(".md"), text)
-    save(draw(runs, study, values), figures / f"{name}.png", dpi=80)
+    save(figure, figures / f"{name}.png", dpi=80)
 
 
-def main(arguments: Sequence[str]) -> None:
+def make(results: Path, figures: Path, names: Sequence[str] = ()) -> None:
     """Write what was asked for."""
-    options = parser("studies", __doc__)
-    options.add_argument(
-        "studies", nargs="*", choices=[*STUDIES, []], metavar="STUDY", help=", ".join(STUDIES)
-    )
-    chosen = options.parse_args(arguments)
-    for name in chosen.studies or [
-        name for name in STUDIES if (chosen.results / f"{name}.csv").exists()
-    ]:
-        make(name, chosen.results, chosen.figures)
+    drawn = [name for name, study in studies().items() if study.draw]
+    if unknown := set(names) - set(drawn):
+        raise UserError(f"There is no study {min(unknown)}: there are {', '.join(drawn)}.")
+    for name in names or [name for name in drawn if (results / f"{name}.csv").exists()]:
+        make_one(name, results, figures)

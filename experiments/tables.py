@@ -2,91 +2,50 @@
 
     python -m experiments tables
 
-From results/table1.csv it writes `table1.md`, `table1.tex` and `table1_summary.csv` beside it, and
-the critical-difference diagram.
+From results/table1.csv it writes `table1.md` and `table1_summary.csv` beside it, and the
+critical-difference diagram.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
 from omegaconf import OmegaConf
 
+from experiments import runs as table_of_runs
 from experiments.compare import Comparison, compare
 from experiments.failures import failures_by_reason
-from experiments.runs import (
-    FLOOR,
-    KEYS,
-    OURS,
-    has_epochs,
-    read,
-    reference,
-    settings,
-    told_k,
-    with_sets,
-)
-from experiments.text import FIGURES, grid, parser, save, write
+from experiments.runs import FLOOR, OURS, given_k, has_epochs, read, reference, settings, with_sets
+from experiments.text import markdown, save, write
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
 
+OPTIONS = {
+    "table": {"type": Path, "nargs": "?", "help": "runs; results/table1.csv if not given"},
+}
 METRICS = {"ari": "ARI", "nmi": "NMI", "acc": "ACC", "f1": "Macro F1"}
 COSTS = {"seconds": "Seconds", "peak_memory_mb": "Peak memory in MB"}
 RUN = ["dataset", "variant", "method", "selection"]
 SUMMARY = [*RUN, "metric", "mean", "sd", "n", "published", "difference"]
-FIGURE = FIGURES / "critical_difference.png"
-TOLD = {
-    True: "told",
-    False: "finds",
-    None: "–",
-}  # by whether a method is told the number of clusters
-RANKS = "Mean ranks by ARI; methods joined by a bar are not told apart"
+FIGURE = "critical_difference.png"
+GIVEN = {True: "given", False: "finds", None: "–"}  # by whether a method is given K
+MARKS = {1: "**{}**", 2: "<u>{}</u>"}  # the best of a column, and the second
+RAISED = "<sup>{}</sup>"
+RANKS = "Mean ranks by ARI; methods joined by a bar do not differ significantly"
 AVERAGE = "Average"
 RELEASED = "jojoscl_released"
-FORMS = (
-    "jojoscl_paper",
-    RELEASED,
-)  # stand beside the published JojoSCL, as the default method does
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a text format shows what the tables mean; `special` holds characters that it writes otherwise."""
-
-    best: str
-    second: str
-    raised: str
-    special: dict[str, str] = field(default_factory=dict)
-
-    def text(self, words: str) -> str:
-        return words.translate(str.maketrans(self.special))
-
-
-MARKDOWN = Style("**{}**", "<u>{}</u>", "<sup>{}</sup>")
-LATEX = Style(
-    r"\textbf{{{}}}",
-    r"\underline{{{}}}",
-    r"\textsuperscript{{{}}}",
-    {character: "\\" + character for character in "_%&#$"}
-    | {
-        "±": r"$\pm$",
-        "−": "$-$",
-        "–": "--",
-        "†": r"$^\dagger$",
-        "<": "$<$",
-        "χ": r"$\chi$",
-        "²": "$^2$",
-    },
-)
+FORMS = ("jojoscl_paper", RELEASED)  # stand beside the published JojoSCL, as the default does
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table under a title, and what must be known to read it; its cells are in the style already."""
+    """A table of texts under a title, and what must be known to read it."""
 
     title: str
     table: pd.DataFrame
@@ -110,7 +69,7 @@ def check_scored(runs: pd.DataFrame, path: Path) -> pd.DataFrame:
         list(METRICS)
     ].isna().all(axis=None):
         raise UserError(f"{path} has no scored run: ari, nmi and acc must be numbers.")
-    twice = runs[runs.duplicated([name for name in KEYS[1:] if name in runs])]
+    twice = runs[runs.duplicated([name for name in table_of_runs.RUN if name in runs])]
     if not twice.empty:
         run = twice.iloc[0]
         raise UserError(
@@ -145,14 +104,17 @@ def in_order(values: Iterable[str], kind: str) -> list[str]:
     return sorted(set(values), key=place)
 
 
-def number(value: float, signed: bool = False) -> str:
-    """Three decimals without the zero before the point.
+def number(value: float, signed: bool = False, digits: int = 3) -> str:
+    """Return a number with three decimals, without the zero before the point; – for NaN.
 
     >>> number(0.66812), number(-0.14, signed=True), number(1), number(-0.0001)
     ('.668', '−.140', '1.000', '.000')
     """
-    value = round(value, 3) + 0.0  # no -0
-    return f"{value:{'+' if signed and value else ''}.3f}".replace("0.", ".", 1).replace("-", "−")
+    if pd.isna(value):
+        return "–"
+    value = round(value, digits) + 0.0  # no -0
+    sign = "+" if signed and value else ""
+    return re.sub(r"^([+-]?)0\.", r"\1.", f"{value:{sign}.{digits}f}").replace("-", "−")
 
 
 def wide(rows: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -172,16 +134,15 @@ def standing(means: pd.DataFrame) -> pd.DataFrame:
     return free.rank(method="dense", ascending=False).reindex(means.index)
 
 
-def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
+def glance(summary: pd.DataFrame) -> pd.DataFrame:
     """ARI / NMI of a set in a line: published, then label-free the released code, ours, and the best of the others."""
     free = summary[(summary["selection"] == "last") & (summary["method"] != FLOOR)]
     means = {
         metric: wide(free[free["metric"] == metric], "mean").droplevel("selection")
         for metric in ("ari", "nmi")
     }
-    paper = summary[summary["method"] == OURS].pivot(
-        index="set", columns="metric", values="published"
-    )
+    ours = summary[(summary["method"] == OURS) & summary["published"].notna()]
+    paper = ours.pivot(index="set", columns="metric", values="published")
 
     def both(name: str | None, place: str) -> str:
         if name not in means["ari"].index or pd.isna(means["ari"].at[name, place]):
@@ -193,19 +154,13 @@ def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
     for place in means["ari"].columns:
         others = means["ari"][place].drop([OURS, RELEASED, *gone], errors="ignore").dropna()
         other = others.idxmax() if len(others) else None
-        published = paper.loc[place] if place in paper.index else {"ari": float("nan")}
-        cells = [
-            "–"
-            if pd.isna(published["ari"])
-            else " / ".join(number(published[m]) for m in ("ari", "nmi"))
-        ]
-        cells += [both(name, place) for name in (RELEASED, OURS, other)]
-        best = max((cell for cell in cells[1:] if cell != "–"), default="")
-        shown = [
-            style.best.format(style.text(cell)) if cell == best else style.text(cell)
-            for cell in cells[1:]
-        ]
-        rows.append([style.text(place), style.text(cells[0]), *shown, style.text(other or "–")])
+        cells = [both(name, place) for name in (RELEASED, OURS, other)]
+        best = max((cell for cell in cells if cell != "–"), default="")
+        cells = [MARKS[1].format(cell) if cell == best else cell for cell in cells]
+        published = "–"
+        if place in paper.index:
+            published = " / ".join(number(paper.at[place, metric]) for metric in ("ari", "nmi"))
+        rows.append([place, published, *cells, other or "–"])
     header = [
         "Set",
         "Published JojoSCL †",
@@ -214,32 +169,31 @@ def glance(summary: pd.DataFrame, style: Style) -> pd.DataFrame:
         "Best other method",
         "which is",
     ]
-    return pd.DataFrame(rows, columns=[style.text(title) for title in header])
+    return pd.DataFrame(rows, columns=header)
 
 
-def scores(rows: pd.DataFrame, usual: int, style: Style) -> pd.DataFrame:
+def scores(rows: pd.DataFrame, usual: int) -> pd.DataFrame:
     """Mean ± sd of one metric as text, a row a method and selection, a column a set."""
     means, sds, counts = (wide(rows, value) for value in ("mean", "sd", "n"))
     everywhere = means.notna().all(axis=1)
     places = standing(means.assign(**{AVERAGE: means.mean(axis=1).where(everywhere)}))
 
+    def marked(shown: str, place: float) -> str:
+        return MARKS.get(place, "{}").format(shown)
+
     def cell(line: tuple[str, str], name: str) -> str:
         if pd.isna(means.at[line, name]):
-            return style.text("–")
+            return "–"
         sd, n = sds.at[line, name], int(counts.at[line, name])
         shown = number(means.at[line, name]) + (f" ± {number(sd)}" if n > 1 else "")
-        return shade(shown, places.at[line, name]) + (
-            style.raised.format(f"n={n}") if n != usual else ""
-        )
+        raised = RAISED.format(f"n={n}") if n != usual else ""
+        return marked(shown, places.at[line, name]) + raised
 
-    def shade(shown: str, place: float) -> str:
-        return {1: style.best, 2: style.second}.get(place, "{}").format(style.text(shown))
-
-    table = lines(means, style)
+    table = lines(means)
     for name in means.columns:
-        table[style.text(name)] = [cell(line, name) for line in means.index]
+        table[name] = [cell(line, name) for line in means.index]
     table[AVERAGE] = [
-        shade(number(means.loc[line].mean()) + fewer(means.loc[line]), places.at[line, AVERAGE])
+        marked(number(means.loc[line].mean()) + fewer(means.loc[line]), places.at[line, AVERAGE])
         for line in means.index
     ]
     return table
@@ -250,35 +204,31 @@ def fewer(values: pd.Series) -> str:
     return "" if values.notna().all() else f" ({values.count()} of {len(values)} sets)"
 
 
-def lines(means: pd.DataFrame, style: Style) -> pd.DataFrame:
-    """What stands before the scores: the method, by what its epoch was chosen, and whether it is told K."""
+def lines(means: pd.DataFrame) -> pd.DataFrame:
+    """What stands before the scores: the method, by what its epoch was chosen, and whether it is given K."""
     rows = []
     for name, selection in means.index:
         free = "last epoch" if has_epochs(name) else "no epochs"
         rows.append([
             name if selection == "last" else f"{name} †",
             free if selection == "last" else "true labels (oracle) †",
-            TOLD[told_k(name)],
+            GIVEN[given_k(name)],
         ])  # fmt: skip
-    return pd.DataFrame(
-        [map(style.text, row) for row in rows], columns=["Method", "Selected by", "K"]
-    )
+    return pd.DataFrame(rows, columns=["Method", "Selected by", "K"])
 
 
-def beside_paper(rows: pd.DataFrame, style: Style) -> pd.DataFrame:
+def beside_paper(rows: pd.DataFrame) -> pd.DataFrame:
     """Ours (published, difference) of one metric as text, where the paper has a value."""
     means, paper = (wide(rows.dropna(subset="published"), value) for value in ("mean", "published"))
 
     def cell(ours: float, theirs: float) -> str:
         if pd.isna(ours):
-            return style.text("–")
-        return style.text(
-            f"{number(ours)} ({number(theirs)}, {number(ours - theirs, signed=True)})"
-        )
+            return "–"
+        return f"{number(ours)} ({number(theirs)}, {number(ours - theirs, signed=True)})"
 
-    table = lines(means, style).drop(columns="K")
+    table = lines(means).drop(columns="K")
     for name in means.columns:
-        table[style.text(name)] = list(map(cell, means[name], paper[name]))
+        table[name] = list(map(cell, means[name], paper[name]))
     average = [
         cell(means.loc[line].mean(), paper.loc[line].mean()) + fewer(means.loc[line])
         for line in means.index
@@ -286,20 +236,15 @@ def beside_paper(rows: pd.DataFrame, style: Style) -> pd.DataFrame:
     return table.assign(**{AVERAGE: average})
 
 
-def over_sets(result: Comparison, style: Style) -> pd.DataFrame:
+def over_sets(result: Comparison) -> pd.DataFrame:
     """The comparison's table as text; `jojoscl` against itself has no p."""
     table = result.table
-    shown = pd.DataFrame(
-        {
-            "Method": table.index.map(style.text),
-            "Mean rank": [f"{rank:.2f}" for rank in table["rank"]],
-        }
-    )
-    shown["Difference"] = [style.text(number(value, signed=True)) for value in table["difference"]]
+    shown = pd.DataFrame({"Method": table.index, "Mean rank": map("{:.2f}".format, table["rank"])})
+    shown["Difference"] = [number(value, signed=True) for value in table["difference"]]
     shown["Ahead / behind"] = [f"{row.ahead} / {row.behind}" for row in table.itertuples()]
     for column, title in {"p": "Wilcoxon p", "p_holm": "Holm p", "p_nemenyi": "Nemenyi p"}.items():
-        shown[title] = [style.text(probability(value)) for value in table[column]]
-    shown.loc[table.index == OURS, "Difference":] = style.text("–")
+        shown[title] = table[column].map(probability).to_numpy()
+    shown.loc[table.index == OURS, "Difference":] = "–"
     return shown
 
 
@@ -307,62 +252,42 @@ def probability(value: float) -> str:
     return "–" if pd.isna(value) else "<.001" if value < 0.001 else number(value)
 
 
-def sections(summary: pd.DataFrame, style: Style) -> list[Section]:
-    """Everything that the Markdown and the LaTeX file show."""
+def sections(summary: pd.DataFrame) -> list[Section]:
+    """Return the glance, then for each metric its scores, those beside the paper's, and the statistics."""
     usual = int(summary["n"].mode().max())
-    shown = [Section("At a glance", glance(summary, style), style.text(GLANCE_NOTE))]
+    shown, beside, compared = [], [], []
     for metric, title in METRICS.items():
         rows = summary[summary["metric"] == metric]
         if not rows.empty:
-            shown.append(Section(title, scores(rows, usual, style), style.text(scores_note(usual))))
-    for metric, title in METRICS.items():
-        rows = summary[(summary["metric"] == metric) & summary["published"].notna()]
-        if not rows.empty:
-            shown.append(
-                Section(
-                    f"{title} beside the paper", beside_paper(rows, style), style.text(PAPER_NOTE)
-                )
-            )
-    for metric, title in METRICS.items():
+            shown.append(Section(title, scores(rows, usual), scores_note(usual)))
+        if rows["published"].notna().any():
+            table = beside_paper(rows[rows["published"].notna()])
+            beside.append(Section(f"{title} beside the paper", table, PAPER_NOTE))
         result = compare(label_free(summary, metric))
-        table = pd.DataFrame() if result.table.empty else over_sets(result, style)
-        shown.append(Section(f"{title} over the sets", table, style.text(result.note(title))))
-    return shown
+        table = pd.DataFrame() if result.table.empty else over_sets(result)
+        compared.append(Section(f"{title} over the sets", table, result.note(title)))
+    return [Section("At a glance", glance(summary), GLANCE_NOTE), *shown, *beside, *compared]
 
 
-def costs(runs: pd.DataFrame, style: Style) -> list[Section]:
+def costs(runs: pd.DataFrame) -> list[Section]:
     """Return what a run takes, a row a method and a column a set, a table for each of COSTS."""
-    if (
-        "seconds" not in runs
-        or (timed := with_sets(runs.query("selection == 'last'").dropna(subset="seconds"))).empty
-    ):
-        return []
+    runs = with_sets(runs[runs["selection"] == "last"])
+    timed = runs.dropna(subset="seconds") if "seconds" in runs else runs[:0]
     shown = []
-    for name, title in COSTS.items():
-        means = (
-            timed.groupby(["method", "selection", "set"])[name]
-            .agg(mean="mean", n="size")
-            .reset_index()
-        )
+    for name, title in COSTS.items() if len(timed) else ():
+        groups = timed.groupby(["method", "selection", "set"])[name]
+        means = groups.agg(mean="mean", n="size").reset_index()
         values, counts = wide(means, "mean"), wide(means, "n")
-        texts = values.map("{:.1f}".format) + counts.map(
-            lambda n: style.raised.format(f"n={n:.0f}")
-        )
-        table = (
-            texts.where(values.notna(), style.text("–")).rename(columns=style.text).reset_index()
-        )
-        table = table.drop(columns="selection").rename(columns={"method": "Method"})
-        shown.append(
-            Section(
-                title, table.assign(Method=table["Method"].map(style.text)), style.text(COSTS_NOTE)
-            )
-        )
+        raised = counts.map(lambda n: RAISED.format(f"n={n:.0f}"))
+        texts = (values.map("{:.1f}".format) + raised).where(values.notna(), "–").reset_index()
+        table = texts.drop(columns="selection").rename(columns={"method": "Method"})
+        shown.append(Section(title, table, COSTS_NOTE))
     return shown
 
 
 COSTS_NOTE = (
     "Means of n runs, on one thread of a CPU: wall time from reading the file to the labels, and the most memory that "
-    "the process held meanwhile. Runs of before there was one clock for all methods are left out."
+    "the process held meanwhile. Rows without seconds are older than this clock and are left out."
 )
 
 
@@ -410,7 +335,7 @@ def page(
     for section, following in zip(shown, [*shown[1:], None], strict=True):
         parts += [
             f"## {section.title}",
-            "" if section.table.empty else grid(section.table.columns, section.table.to_numpy()),
+            "" if section.table.empty else markdown(section.table),
         ]
         parts += [section.note] if following is None or following.note != section.note else []
     parts += [
@@ -425,51 +350,19 @@ def failed_runs(table: Path) -> Section:
     return Section("Failed runs", failed, "None is on record." if failed.empty else "")
 
 
-def to_latex(shown: list[Section]) -> str:
-    parts = [
-        "\\begin{table*}\n\\centering\n"
-        f"\\caption{{{section.title}. {section.note}}}\n"
-        "\\resizebox{\\textwidth}{!}{%\n"
-        f"{section.table.to_latex(index=False, escape=False)}}}\n\\end{{table*}}\n"
-        for section in shown
-        if not section.table.empty
-    ]
-    return "\n".join(
-        [
-            "% Made by python -m experiments tables; needs the packages booktabs and graphicx.",
-            *parts,
-        ]
-    )
-
-
-def write_all(table: Path, figure: Path) -> None:
-    """Write everything that is made from the runs in `table`."""
+def make(results: Path, figures: Path, table: Path | None = None) -> None:
+    """Write Table I and everything else that is made from its runs."""
+    table = table or results / "table1.csv"
     runs = scored(table)
     summary = summarise(runs)
-    diagram = compare(label_free(summary, "ari")).diagram("ARI")
-    shows = {figure: RANKS} if diagram else {}
+    figure, diagram = figures / FIGURE, compare(label_free(summary, "ari")).diagram("ARI")
+    shown = [*sections(summary), *costs(runs), failed_runs(table)]
     write(
         table.with_suffix(".md"),
-        page(
-            [*sections(summary, MARKDOWN), *costs(runs, MARKDOWN), failed_runs(table)],
-            table,
-            "tables",
-            shows,
-        ),
+        page(shown, table, "tables", {figure: RANKS} if diagram else {}),
     )
-    write(table.with_suffix(".tex"), to_latex([*sections(summary, LATEX), *costs(runs, LATEX)]))
     write(
         table.with_name(f"{table.stem}_summary.csv"), summary[SUMMARY].round(4).to_csv(index=False)
     )
     if diagram:
         save(diagram, figure, bbox_inches="tight")
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Write Table I and what belongs to it."""
-    options = parser("tables", __doc__)
-    options.add_argument(
-        "table", type=Path, nargs="?", help="runs; results/table1.csv if not given"
-    )
-    chosen = options.parse_args(arguments)
-    write_all(chosen.table or chosen.results / "table1.csv", chosen.figures / FIGURE.name)

@@ -1,10 +1,10 @@
-"""How tables and pictures are written: one way for all studies."""
+"""How options are read, and tables and pictures written: one way for all commands."""
 
 from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,15 @@ HERE = Path(__file__).parent
 RESULTS, FIGURES = HERE / "results", HERE / "figures"
 
 
-def parser(command: str, doc: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a command, with the folders that all commands write to."""
+def parser(
+    command: str, doc: str | None, options: Mapping[str, Mapping[str, Any]]
+) -> argparse.ArgumentParser:
+    """Return the parser of a command: its own `options`, and the folders that all commands write to."""
     described = argparse.ArgumentParser(
         f"python -m experiments {command}", description=(doc or "").splitlines()[0]
     )
+    for name, how in options.items():
+        described.add_argument(name, **how)
     described.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
     described.add_argument("--figures", type=Path, default=FIGURES, help="folder of the pictures")
     return described
@@ -38,6 +42,11 @@ def grid(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     header = list(header)
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, *rows)]
     return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table of texts as Markdown, its columns as the header."""
+    return grid(table.columns, table.to_numpy())
 
 
 def cell(scores: pd.DataFrame) -> str:

@@ -1,4 +1,7 @@
-"""What each method made of the cells, by its run of seed 0, all on one layout: umap_<set>.png."""
+"""What each method made of the cells, by its run of seed 0, all on one layout: umap_<set>.png.
+
+python -m experiments umaps runs/table1
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ from matplotlib.lines import Line2D
 from scipy.optimize import linear_sum_assignment
 
 from experiments.figures import NEEDED, ORACLE, bar_label, styled
+from experiments.text import save
 from jojoscl.pl import umap_coordinates
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 
+OPTIONS = {"runs": {"type": Path, "help": "folder of the runs"}}
 MAX_CELLS = 2000  # drawn of a set: more only overlap, and make large files
 
 
@@ -26,8 +31,7 @@ def umaps(folder: Path) -> Iterator[tuple[str, Figure]]:
     """Set and picture, for each set with finished runs of seed 0 below `folder`."""
     runs = collect(folder)
     if runs.empty:
-        print(f"There is no finished run below {folder}: no UMAP.")
-        return
+        raise UserError(f"There is no finished run below {folder}: no UMAP can be drawn.")
     runs = styled(runs.reindex(columns=[*NEEDED, "folder"]).query("seed == 0"))
     picked = runs.loc[
         runs["oracle"], "folder"
@@ -136,3 +140,9 @@ def small_multiples(
         ncols=1 + len(handles) // (1 + 11 * lines),
     )
     return figure
+
+
+def make(results: Path, figures: Path, runs: Path) -> None:
+    """Write the pictures."""
+    for name, figure in umaps(runs):
+        save(figure, figures / f"umap_{name.replace(' ', '_')}.png")

@@ -12,7 +12,9 @@ import torch
 from anndata import AnnData
 
 from experiments import assumptions as study
+from experiments.__main__ import main
 from experiments.assumptions_figures import slopes
+from experiments.measured import grid_of, resumed
 
 
 def test_normal_coordinates_pass_and_exponential_ones_fail() -> None:
@@ -139,17 +141,17 @@ def test_what_is_in_the_table_is_not_measured_again(tmp_path: Path) -> None:
         return pd.DataFrame({"value": [dropout + seed] * 2})
 
     path = tmp_path / "table.csv"
-    study.resumed(path, study.grid_of(dropout=[0.1, 0.3], seed=[0]), measure)
-    table = study.resumed(path, study.grid_of(dropout=[0.1, 0.3], seed=[0, 1]), measure)
+    resumed(path, grid_of(dropout=[0.1, 0.3], seed=[0]), measure)
+    table = resumed(path, grid_of(dropout=[0.1, 0.3], seed=[0, 1]), measure)
     assert calls == [(0.1, 0), (0.3, 0), (0.1, 1), (0.3, 1)]
     assert len(table) == len(pd.read_csv(path)) == 8
 
 
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "units", lambda *_: [{"n_dims": 8, "seed": 0}])
-    study.main(["sizes", "--results", str(tmp_path), "--figures", str(tmp_path)])
+    main(["assumptions", "sizes", "--results", str(tmp_path), "--figures", str(tmp_path)])
     assert (tmp_path / "assumptions_sizes.png").read_bytes().startswith(b"\x89PNG")
-    assert len(pd.read_csv(tmp_path / "sizes.csv")) == 9
+    assert len(pd.read_csv(tmp_path / "assumptions" / "sizes.csv")) == 9
 
 
 def test_the_picture_of_normality_is_the_same_each_time(tmp_path: Path) -> None:

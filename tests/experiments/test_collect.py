@@ -16,9 +16,8 @@ from anndata import AnnData
 
 from experiments import fidelity, tables
 from experiments.__main__ import COMMANDS, main
-from experiments.collect import merged
 from experiments.failures import failures_by_reason
-from experiments.runs import OLD_CLOCK, read, seconds_column
+from experiments.runs import read
 from experiments.spread import of_embedding
 from experiments.text import HERE
 from jojoscl.utils.errors import UserError
@@ -43,9 +42,7 @@ def finished(folder: Path, seed: int, ari: float, **more: object) -> None:
     )
 
 
-def test_collect_writes_one_row_a_run_and_prints_means(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_collect_writes_one_row_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished(tmp_path / "runs" / "a", 0, 0.2)
     finished(tmp_path / "runs" / "b", 1, 0.4)
     finished(
@@ -65,12 +62,13 @@ def test_collect_writes_one_row_a_run_and_prints_means(
         "ari": [0.2, 0.4, 0.6, 0.9],
     }
     assert (table["seconds"] == 2).all()
-    assert not {*OLD_CLOCK, "preset"} & set(table)
-    shown = capsys.readouterr().out
-    assert "| Set | Published | sccl | sccl, picked by labels |" in shown
-    assert (
-        "| yan | 0.866 / 0.879 | 0.400 +- 0.200 / 0.500 +- 0.000 (3) | 0.900 / 0.500 (1) |" in shown
-    )
+    assert capsys.readouterr().out == f"4 rows in {tmp_path / 'table.csv'}\n"
+
+
+def test_a_table_is_named_like_the_folder_of_its_runs(tmp_path: Path) -> None:
+    finished(tmp_path / "noise" / "a", 0, 0.2)
+    main(["collect", str(tmp_path / "noise"), "--results", str(tmp_path)])
+    assert len(pd.read_csv(tmp_path / "noise.csv")) == 1
 
 
 def test_collect_merges_into_a_table_that_grows(tmp_path: Path) -> None:
@@ -97,6 +95,8 @@ def test_collect_merges_into_a_table_that_grows(tmp_path: Path) -> None:
     second = {("yan", 0, "last"): 0.3, ("bladder", 0, "last"): 0.1}
     assert collect("second", "--merge").to_dict() == first | second
     assert collect("second").to_dict() == second
+    finished(tmp_path / "third" / "a", 0, 0.5, experiment="another")  # the same run, done again
+    assert collect("third", "--merge").to_dict() == second | {("yan", 0, "last"): 0.5}
 
 
 def test_failed_runs_stand_beside_the_table_until_they_are_done(tmp_path: Path) -> None:
@@ -121,27 +121,6 @@ def test_failed_runs_stand_beside_the_table_until_they_are_done(tmp_path: Path) 
     shown = failures_by_reason(tmp_path / "table.csv")
     assert shown.to_numpy().tolist() == [["sccl", "yan", "2", "no memory"]]
     assert collect("other") == runs[2:]
-
-
-def test_merging_keeps_the_clocks_apart(tmp_path: Path) -> None:
-    finished(tmp_path / "runs" / "a", 0, 0.3)
-    main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv")])
-    old = (
-        pd.read_csv(tmp_path / "table.csv")
-        .rename(columns={"seconds": "seconds_old_clock"})
-        .assign(seed=5)
-    )
-    old.to_csv(tmp_path / "table.csv", index=False)
-    main(["collect", str(tmp_path / "runs"), str(tmp_path / "table.csv"), "--merge"])
-    table = pd.read_csv(tmp_path / "table.csv").set_index("seed")
-    assert table["seconds"].to_dict() == {0: 2.0, 5: pytest.approx(float("nan"), nan_ok=True)}
-    assert table["seconds_old_clock"].to_dict() == {
-        0: pytest.approx(float("nan"), nan_ok=True),
-        5: 2.0,
-    }
-    assert seconds_column(table) == "seconds"
-    assert seconds_column(table.loc[[5]]) == "seconds_old_clock"
-    assert len(merged(table.reset_index(), table.reset_index())) == 2
 
 
 def test_spread_is_added_where_it_is_asked_for(tmp_path: Path) -> None:
@@ -193,23 +172,23 @@ def test_committed_tables_name_a_method_by_one_word(path: Path) -> None:
         runs = read(path, ("method", "seed"))
     except UserError:
         pytest.skip("no table of runs")
-    assert "preset" not in runs
-    assert "seconds" not in runs or "seconds_old_clock" not in runs or runs["seconds"].isna().any()
+    assert not {"preset", "seconds_old_clock"} & set(runs)
     assert set(runs["method"]) - {"jojoscl_anchored"} <= {
         path.stem for path in (HERE.parent / "conf" / "method").glob("*.yaml")
     }
 
 
 def copy_of_inputs(folder: Path, names: set[str]) -> None:
-    shutil.copytree(HERE / "studies", folder / "studies")
-    shutil.copy(HERE / "studies.yaml", folder)
     for path in (HERE / "results").rglob("*.csv"):
         if path.stem in names:
             target = folder / "results" / path.relative_to(HERE / "results")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
-    shutil.copy(HERE / "trials.md", folder)
     (folder / "figures").mkdir()
+
+
+def where(folder: Path) -> list[str]:
+    return ["--results", str(folder / "results"), "--figures", str(folder / "figures")]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -221,24 +200,19 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_rebuilding_twice_changes_no_byte(tmp_path: Path) -> None:
-    copy_of_inputs(tmp_path, {"table1", "confidence", "ablation", "normality", "sizes"})
+    copy_of_inputs(tmp_path, {"table1", "confidence", "ablation", "sizes", "null"})
     table = tmp_path / "results" / "table1.csv"
     few = pd.read_csv(table).query("dataset in ['yan', 'bladder', 'human_brain'] and seed < 2")
     few[few["method"].isin(["jojoscl", "pca_kmeans", "jojoscl_released"])].to_csv(
         table, index=False
     )
-    main(["rebuild", "--folder", str(tmp_path)])
+    rebuild = ["rebuild", *where(tmp_path)]
+    main(rebuild)
     once = contents(tmp_path)
-    made = {
-        "report.html",
-        "figures/scores.png",
-        "figures/critical_difference.png",
-        "figures/assumptions_sizes.png",
-    }
-    assert made | {"results/table1.tex", "results/ablation.md", "figures/confidence.png"} <= set(
-        once
-    )
-    again = [sys.executable, "-m", "experiments", "rebuild", "--folder", str(tmp_path)]
+    pictures = {"scores", "critical_difference", "assumptions_sizes", "confidence", "ablation"}
+    assert {f"figures/{name}.png" for name in pictures} <= set(once)
+    assert {"results/table1.md", "results/ablation.md", "results/splits.md"} <= set(once)
+    again = [sys.executable, "-m", "experiments", *rebuild]
     subprocess.run(
         again,
         check=True,
@@ -251,16 +225,16 @@ def test_rebuilding_twice_changes_no_byte(tmp_path: Path) -> None:
 
 def test_committed_pages_are_made_from_the_committed_tables(tmp_path: Path) -> None:
     copy_of_inputs(tmp_path, {"table1", "fidelity"})
-    tables.write_all(tmp_path / "results" / "table1.csv", tmp_path / "figures" / tables.FIGURE.name)
-    fidelity.main(["--results", str(tmp_path / "results")])
-    for name in ("table1.md", "table1.tex", "table1_summary.csv", "fidelity.md"):
+    for module in (tables, fidelity):
+        module.make(tmp_path / "results", tmp_path / "figures")
+    for name in ("table1.md", "table1_summary.csv", "fidelity.md"):
         assert (tmp_path / "results" / name).read_bytes() == (HERE / "results" / name).read_bytes()
 
 
 @pytest.mark.slow
 def test_all_that_is_committed_is_what_rebuilding_gives(tmp_path: Path) -> None:
     copy_of_inputs(tmp_path, {path.stem for path in (HERE / "results").rglob("*.csv")})
-    main(["rebuild", "--folder", str(tmp_path)])
+    main(["rebuild", *where(tmp_path)])
     for path in (tmp_path / "results").rglob("*"):
         if path.is_file():
             assert (

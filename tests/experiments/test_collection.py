@@ -43,16 +43,16 @@ def runs(tmp_path: Path) -> Path:
     for dataset, methods in SCORES.items():
         for method, scores in methods.items():
             for seed, ari in enumerate(scores):
-                folder = tmp_path / "runs" / dataset / method / f"seed{seed}"
+                folder = tmp_path / "collection" / dataset / method / f"seed{seed}"
                 folder.mkdir(parents=True)
                 metrics = {"experiment": "collection", "dataset": dataset, "variant": "default", "method": method,
                            "seed": seed, "selection": "last", "ari": ari, "nmi": ari, "acc": ari, "f1": ari,
                            "seconds": {"total": 1.0}, "git_commit": "abc", "versions": {"numpy": "2.0"}}  # fmt: skip
                 (folder / "metrics.json").write_text(json.dumps(metrics))
-    failed = tmp_path / "runs" / "z" / "leiden" / "seed0"
+    failed = tmp_path / "collection" / "z" / "leiden" / "seed0"
     failed.mkdir(parents=True)
     (failed / "failed.txt").write_text("There is not enough memory.\n")
-    return tmp_path / "runs"
+    return tmp_path / "collection"
 
 
 def command(folder: Path, *arguments: str) -> str:
@@ -167,7 +167,7 @@ def test_failures_are_named_and_the_csv_makes_the_same_page(
     assert "Failed: z/leiden/seed0: There is not enough memory." in capsys.readouterr().out
     assert "## Failed runs\n\n| Method | Set | Failed runs | Why |" in text
     assert "| leiden | z | 1 | There is not enough memory. |" in text
-    assert command(tmp_path) == text
+    assert command(tmp_path, str(tmp_path / "collection.csv")) == text
     assert len(pd.read_csv(tmp_path / "collection.csv")) == 22
 
 
@@ -175,9 +175,9 @@ def test_at_a_glance_by_hand(runs: Path, tmp_path: Path) -> None:
     """Means of four sets, of leiden three; of two tests Holm doubles the smaller p."""
     text = command(tmp_path, str(runs))
     rows = text.partition("## At a glance\n\n")[2].splitlines()[2:5]
-    assert rows[0] == "| `jojoscl` | told | 4 | .550 | .550 | .550 |  |  |  |"
+    assert rows[0] == "| `jojoscl` | given | 4 | .550 | .550 | .550 |  |  |  |"
     assert rows[1].startswith("| `leiden` | finds | 3 | .533 | .533 | .533 | +.100 | 2 / 0 / 1 | ")
-    assert rows[2].startswith("| `sccl` | told | 4 | .495 | .495 | .495 | +.055 | 2 / 1 / 1 | ")
+    assert rows[2].startswith("| `sccl` | given | 4 | .495 | .495 | .495 | +.055 | 2 / 1 / 1 | ")
     smaller = min(
         stats.wilcoxon(differences).pvalue
         for differences in ([0.1, 0.02, -0.1, 0.2], [-0.05, 0.1, 0.25])
@@ -195,6 +195,6 @@ def test_another_reference(runs: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "No run of seurat was scored" in capsys.readouterr().err
 
 
-def test_no_runs_are_told_in_a_sentence(tmp_path: Path) -> None:
+def test_no_runs_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no finished run"):
         collection.gather(tmp_path)

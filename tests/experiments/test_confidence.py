@@ -36,8 +36,7 @@ def test_table_and_picture(tmp_path: Path) -> None:
     finished(
         tmp_path / "runs" / "released", method="jojoscl_released"
     )  # gives no confidence: left out
-    where = ["--results", str(tmp_path / "results"), "--figures", str(tmp_path / "figures")]
-    confidence.main(["--runs", str(tmp_path / "runs"), *where])
+    confidence.make(tmp_path / "results", tmp_path / "figures", [tmp_path / "runs"])
     table = pd.read_csv(tmp_path / "results" / "confidence.csv").set_index("kept")
     assert len(table) == len(confidence.KEPT)
     assert table["acc"][1.0] == 0.8

@@ -28,8 +28,8 @@ def finished(folder: Path, sure: str, gap: float) -> None:
 def test_table_and_picture_are_the_same_from_runs_and_from_the_csv(tmp_path: Path) -> None:
     finished(tmp_path / "runs" / "a", "none", 0.2)
     finished(tmp_path / "runs" / "b", "centroid", 0.25)
-    where = ["--results", str(tmp_path / "results"), "--figures", str(tmp_path / "figures")]
-    cosine_gap.main(["--runs", str(tmp_path / "runs"), *where])
+    where = tmp_path / "results", tmp_path / "figures"
+    cosine_gap.make(*where, tmp_path / "runs")
     page, picture = tmp_path / "results" / "cosine_gap.md", tmp_path / "figures" / "cosine_gap.png"
     assert page.read_text() == (
         "| Set | sure=centroid | sure=none |\n|---|---|---|\n| yan | 0.500 (1) | 0.400 (1) |\n"
@@ -38,7 +38,7 @@ def test_table_and_picture_are_the_same_from_runs_and_from_the_csv(tmp_path: Pat
     assert set(table["quantity"]) == {"cosine_gap", "b"}
     assert table.query("quantity == 'b'")["value"].tolist() == pytest.approx([0.1] * 4)
     before = page.read_bytes(), picture.read_bytes()
-    cosine_gap.main(where)
+    cosine_gap.make(*where)
     assert (page.read_bytes(), picture.read_bytes()) == before
 
 

@@ -188,6 +188,13 @@ def test_types_have_colours_of_their_own_and_no_grey(count: int) -> None:
     assert all(np.ptp(to_rgb(colour)) > 0.1 for colour in palette.values())
 
 
+def test_umaps_have_a_command_of_their_own(runs: Path, tmp_path: Path) -> None:
+    main(["umaps", str(runs), "--figures", str(tmp_path / "out")])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["umap_yan.png"]
+    with pytest.raises(UserError, match="There is no finished run"):
+        umaps.make(tmp_path, tmp_path, tmp_path / "nowhere")
+
+
 def test_umaps_share_the_layout_and_colours(runs: Path) -> None:
     [(name, figure)] = umaps.umaps(runs)
     assert name == "yan"
@@ -212,19 +219,14 @@ def test_a_run_of_other_cells_is_left_out(runs: Path, capsys: pytest.CaptureFixt
     assert "other cells" in capsys.readouterr().out
 
 
-def test_command_writes_small_pictures(
-    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    figures.main(
-        [str(table), "--figures", str(tmp_path / "out"), "--runs", str(tmp_path / "nowhere")]
-    )
+def test_command_writes_small_pictures(table: Path, tmp_path: Path) -> None:
+    main(["figures", str(table), "--figures", str(tmp_path / "out")])
     pictures = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in pictures] == ["scores.png", "time.png"]
     for path in pictures:
         assert path.stat().st_size < 100_000
         with Image.open(path) as picture:
             assert picture.format == "PNG"
-    assert "No UMAP: there is no folder of runs" in capsys.readouterr().out
 
 
 def test_same_table_same_bytes(table: Path, tmp_path: Path) -> None:
@@ -258,16 +260,3 @@ def test_broken_result_is_one_sentence(runs: Path) -> None:
     (runs / "ours" / "result.h5ad").write_bytes(b"half a file")
     with pytest.raises(UserError, match="cannot be read"):
         list(umaps.umaps(runs))
-
-
-def test_seconds_of_the_old_clock_are_named_so(table: Path) -> None:
-    runs = styled(table)
-    assert figures.time(runs).get_supxlabel().startswith("seconds of a whole run")
-    old = runs.rename(columns={"seconds": "seconds_old_clock"})
-    assert figures.time(old).get_supxlabel().startswith("seconds_old_clock of a whole run")
-    mixed = runs.assign(seconds_old_clock=1000.0)  # runs by both clocks: only the new one is drawn
-    mixed.loc[mixed["seed"] == 1, "seconds"] = np.nan
-    points = [
-        points.get_offsets()[0][0] for points in panel(figures.time(mixed), "yan").collections
-    ]
-    assert points == [10, 60, 1]

@@ -11,7 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments import studies
+from experiments.__main__ import main
 from experiments.spread import SPREAD
+from experiments.text import markdown
 from jojoscl.runner.config import conf_dir
 from jojoscl.utils.errors import UserError
 
@@ -49,15 +51,39 @@ def tidy(path: Path, points: list[tuple[Any, Any]]) -> Path:
 
 
 def test_every_study_is_an_experiment() -> None:
-    assert set(studies.STUDIES) <= {
-        path.stem for path in (conf_dir() / "experiment").glob("*.yaml")
-    }
+    drawn = {name for name, study in studies.studies().items() if study.draw}
+    assert drawn <= {path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
+    assert len(drawn) >= 10
+
+
+def test_a_study_is_a_configuration_and_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else is edited: what CONTRIBUTING says of a new study."""
+    (tmp_path / "mine.md").write_text("---\nquestion: what of it\ndraw: bars\n---\n# Mine\n")
+    monkeypatch.setattr(studies, "PAGES", tmp_path)
+    monkeypatch.setattr(studies, "promised", lambda name: 48)
+    studies.studies.cache_clear()
+    try:
+        tidy(tmp_path / "mine.csv", POINTS["ablation"])
+        main(["studies", "mine", "--results", str(tmp_path), "--figures", str(tmp_path)])
+        text = (tmp_path / "mine.md").read_text()
+    finally:
+        studies.studies.cache_clear()
+    assert text.startswith("ari / nmi. 32 of the 48 runs that `experiment=mine` lists")
+
+
+@pytest.mark.parametrize("head", ["question: a\ntitel: b", "draw: bars"])
+def test_a_wrong_head_is_one_sentence(tmp_path: Path, head: str) -> None:
+    (tmp_path / "mine.md").write_text(f"---\n{head}\n---\n")
+    with pytest.raises(UserError, match=r"The head of .*mine\.md is no study's"):
+        studies.Study.of(tmp_path / "mine.md")
 
 
 @pytest.mark.parametrize("name", POINTS)
 def test_command(name: str, tmp_path: Path) -> None:
     tidy(tmp_path / f"{name}.csv", POINTS[name])
-    studies.main([name, "--results", str(tmp_path), "--figures", str(tmp_path)])
+    studies.make(tmp_path, tmp_path, [name])
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / f"{name}.md").read_text()
     assert "| Method | Setting | simulated (6 types) | yan (6 types) | mean |" in text
@@ -90,7 +116,7 @@ def of_many_sets(path: Path) -> str:
         if ari is not None
     ]  # fmt: skip
     pd.DataFrame(runs).assign(strength=None).to_csv(path, index=False)
-    studies.main([path.stem, "--results", str(path.parent), "--figures", str(path.parent)])
+    studies.make(path.parent, path.parent, [path.stem])
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     return path.with_suffix(".md").read_text()
 
@@ -153,24 +179,14 @@ def test_ticks_of_a_logarithmic_axis(strengths: list[float], ticks: list[float])
 
 def test_a_cell_without_runs_and_a_single_seed(tmp_path: Path) -> None:
     runs = studies.read(tidy(tmp_path / "x.csv", POINTS["ablation"][:1])).query("seed == 0")
-    text = studies.markdown(runs.query("method == 'jojoscl' or dataset == 'yan'"), ["ari"])
+    shown = runs.query("method == 'jojoscl' or dataset == 'yan'")
+    text = markdown(studies.by_point(shown, ["ari"]))
     assert "| jojoscl | unchanged | 0.500 (1) | 0.500 (1) |" in text
     assert "| pca_kmeans | unchanged | - | 0.500 (1) |" in text
 
 
 def test_a_study_that_was_not_collected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run jojoscl -m experiment=noise"):
-        studies.main(["noise", "--results", str(tmp_path)])
-
-
-def test_seconds_of_the_old_clock_are_shown_under_their_name(tmp_path: Path) -> None:
-    runs = pd.read_csv(tidy(tmp_path / "runtime.csv", POINTS["runtime"]))
-    runs.rename(columns={"seconds_method": "seconds_method_old_clock"}).to_csv(
-        tmp_path / "runtime.csv", index=False
-    )
-    studies.main(["runtime", "--results", str(tmp_path), "--figures", str(tmp_path)])
-    assert (
-        (tmp_path / "runtime.md")
-        .read_text()
-        .startswith("seconds_method_old_clock / peak_memory_mb. 24 of")
-    )
+        studies.make(tmp_path, tmp_path, ["noise"])
+    with pytest.raises(UserError, match="There is no study table1"):
+        studies.make(tmp_path, tmp_path, ["table1"])

@@ -58,8 +58,8 @@ def test_method_is_built_shown_whole_and_described(name: str) -> None:
     assert method.name == name
     assert callable(method.fit_predict)
     assert isinstance(method.takes_oracle, bool)
-    assert set(node.about) == {"summary", "citation", "doi", "told_k", "minutes"}
-    assert node.about.told_k is not method.finds_k
+    assert set(node.about) == {"summary", "citation", "doi", "given_k", "minutes"}
+    assert node.about.given_k is not method.finds_k
     assert ("CEILING" in node.about.summary) is method.takes_truth
 
 

@@ -181,8 +181,8 @@ def _describe(path: Path) -> str:
     text = path.read_text()
     settings = OmegaConf.create(text)
     about = OmegaConf.select(settings, "method.about") or OmegaConf.select(settings, "about")
-    if about and "told_k" in about:
-        told = "given K" if about.told_k else "finds K"
+    if about and "given_k" in about:
+        told = "given K" if about.given_k else "finds K"
         return f"{about.summary} ({about.citation}; {told}; about {about.minutes} min)"
     comments = [
         line[1:].strip()

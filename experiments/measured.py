@@ -1,0 +1,38 @@
+"""Tables that grow: a row is measured once, and what a table has is not measured again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from jojoscl.utils.files import whole_file
+
+Unit = dict[str, Any]  # what a row or several are measured from
+
+
+def grid_of(**axes: Iterable[Any]) -> list[Unit]:
+    """All combinations, the last axis fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def resumed(
+    path: Path, units: Iterable[Unit], measure: Callable[..., pd.DataFrame]
+) -> pd.DataFrame:
+    """The table in `path` with the rows of all `units`; those that it has are not measured again."""
+    table = pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
+    for unit in units:
+        if not table.empty and (table[list(unit)] == pd.Series(unit)).all(axis=1).any():
+            continue
+        rows = measure(**unit)
+        if rows.empty:
+            continue
+        rows = rows.assign(**unit)[[*unit, *rows.columns]]
+        table = pd.concat([table, rows], ignore_index=True) if len(table) else rows
+        with whole_file(path) as temporary:
+            table.to_csv(temporary, index=False)
+        print(" ".join(f"{name}={value}" for name, value in unit.items()), flush=True)
+    return table

@@ -1,0 +1,211 @@
+"""Are `split_tests` and `markers` calibrated, and what do they keep? The tables of docs/splits.md.
+
+    python -m experiments splits null       # how often one type is split
+    python -m experiments splits power      # two types, nearer and nearer
+    python -m experiments splits markers    # genes of clusters within one type
+    python -m experiments splits real --folder DIR    # labelled h5ad files, and six sets of the catalogue
+
+Each measures what results/splits/NAME.csv lacks and writes results/splits.md; without a name the
+page only. Half an hour in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+import jojoscl
+from experiments.measured import Unit, grid_of, resumed
+from experiments.tables import number
+from experiments.text import markdown, write
+from jojoscl.cells.checks import as_cells
+from jojoscl.runner.output import git_commit
+from jojoscl.tools.splits import half_clusters, tested
+
+NULLS = {
+    "Poisson": {"dispersion": 0, "dropout": 0},
+    "Negative binomial, dispersion .5": {"dispersion": 0.5, "dropout": 0},
+    "Negative binomial, dispersion 2": {"dispersion": 2, "dropout": 0},
+    "Dispersion .5, and 10 % of counts lost": {"dispersion": 0.5, "dropout": 0.1},
+    "Dispersion .5, and 40 % of counts lost": {"dispersion": 0.5, "dropout": 0.4},
+}
+HALVES, CIRCULAR = "Halves (`jojoscl.markers`)", "Circular (scanpy, Wilcoxon)"
+NAMED = ("human_brain", "baron_mouse", "bladder", "worm_neuron", "pbmc_10x")
+FEW = 50  # runs of power and markers; of null four times as many
+
+
+def one_type(counts: str, seed: int) -> AnnData:
+    """Return 300 cells of one type."""
+    return jojoscl.simulate(300, 500, 1, seed=seed, **NULLS[counts])
+
+
+def kept(adata: AnnData, k: int, seed: int, **settings: object) -> pd.DataFrame:
+    """Return the table of split_tests of `k` clusters."""
+    adata.obs["asked"] = [str(i % k) for i in range(adata.n_obs)]  # only their number counts
+    return jojoscl.split_tests(adata, "asked", method=jojoscl.JojoSCL(**settings), seed=seed)
+
+
+def measure_null(counts: str, k: int) -> pd.DataFrame:
+    """Return the share of runs in which one type is split, which should be the level or less."""
+    found = [kept(one_type(counts, seed), k, seed, n_draws=1) for seed in range(4 * FEW)]
+    least = np.array([table["p_adjusted"].min() for table in found])
+    row = {"split_5": np.mean(least <= 0.05), "split_1": np.mean(least <= 0.01)}
+    return pd.DataFrame(
+        [row | {"root": np.median([table["p_adjusted"].iloc[0] for table in found])}]
+    )
+
+
+def measure_power(sd: float) -> pd.DataFrame:
+    """Return how often two types are told apart, and how well the clusters of a half agree with them."""
+    split, ari = [], []
+    for seed in range(FEW):
+        adata = jojoscl.simulate(
+            300, 500, 2, fold_change_sd=sd, type_sizes=[1, 1], dropout=0, seed=seed
+        )
+        method = jojoscl.JojoSCL(n_draws=1)  # the types only lend the clusters their names
+        half = half_clusters(
+            adata, "cell_type", n_clusters=2, method=method, layer=None, kind="auto", seed=seed
+        )
+        split.append(bool(tested(half, 0.05)[0]["kept"][0]))
+        ari.append(adjusted_rand_score(adata.obs["cell_type"], half.labels))
+    return pd.DataFrame([{"split_5": np.mean(split), "ari": np.mean(ari)}])
+
+
+def measure_markers(counts: str) -> pd.DataFrame:
+    """Return, by way, the share of genes at p < .01, and of runs with any marker at 5 % (Benjamini-Hochberg)."""
+    rows = []
+    for seed in range(FEW):
+        adata = one_type(counts, seed)
+        jojoscl.cluster(adata, 3, n_draws=1)
+        by_halves = jojoscl.markers(adata, method=jojoscl.JojoSCL(n_draws=1), seed=seed)
+        sc.pp.normalize_total(adata)
+        sc.pp.log1p(adata)
+        sc.tl.rank_genes_groups(adata, "jojoscl", method="wilcoxon")
+        for way, table in (
+            (HALVES, by_halves),
+            (CIRCULAR, sc.get.rank_genes_groups_df(adata, None)),
+        ):
+            small, some = (table["pvals"] < 0.01).mean(), (table["pvals_adj"] < 0.05).any()
+            rows.append({"way": way, "small": small, "some": float(some)})
+    return pd.DataFrame(rows).groupby("way", sort=False).mean().reset_index()
+
+
+def measure_real(folder: Path | None, data: str) -> pd.DataFrame:
+    """Return how many clusters are kept, of as many as there are types, of twice as many, and of one type."""
+    path = folder / f"{data}.h5ad" if folder else None
+    from_file = path is not None and path.exists()
+    adata = anndata.read_h5ad(path) if from_file else jojoscl.load_dataset(data)
+    cells = as_cells(adata, label_key="cell_type")
+    types = cells.obs["cell_type"].value_counts()
+    largest = cells[cells.obs["cell_type"] == types.index[0]].copy()
+    try:
+        tables = [kept(part, k, 0) for part, k in
+                  ((cells, len(types)), (cells, 2 * len(types)), (largest, 2))]  # fmt: skip
+    except jojoscl.UserError as error:
+        print(f"{data}: {error}")
+        return pd.DataFrame()
+    numbers = dict(
+        zip(
+            ("kept", "kept_of_twice", "of_largest"),
+            (1 + t["kept"].sum() for t in tables),
+            strict=True,
+        )
+    )
+    return pd.DataFrame([{"n_cells": cells.n_obs, "n_types": len(types), **numbers}])
+
+
+def units(study: str, folder: Path | None) -> list[Unit]:
+    """Return what the rows of a study are measured from."""
+    files = sorted(path.stem for path in folder.glob("*.h5ad")) if folder else []
+    return {
+        "null": grid_of(counts=NULLS, k=[2, 5]),
+        "power": grid_of(sd=[0.3, 0.5, 0.6, 0.7, 0.8, 1.0, 1.5]),
+        "markers": grid_of(counts=list(NULLS)[:2]),
+        "real": grid_of(data=[*files, *(name for name in NAMED if name not in files)]),
+    }[study]
+
+
+def percent(values: pd.Series, digits: int = 0) -> list[str]:
+    return [f"{100 * value:.{digits}f} %" for value in values]
+
+
+def shown_null(table: pd.DataFrame) -> dict[str, object]:
+    return {
+        f"One type of 300 cells, 500 genes, {4 * FEW} runs": table["counts"],
+        "K": table["k"],
+        "Split at 5 %": percent(table["split_5"], 1),
+        "Split at 1 %": percent(table["split_1"], 1),
+        "Median p of the root": [number(value, digits=2) for value in table["root"]],
+    }
+
+
+def shown_power(table: pd.DataFrame) -> dict[str, object]:
+    return {
+        f"Fold change (sd of its log) of two types, {FEW} runs": table["sd"],
+        "Split at 5 %": percent(table["split_5"]),
+        "ARI of the half's clusters": [number(value, digits=2) for value in table["ari"]],
+    }
+
+
+def shown_markers(table: pd.DataFrame) -> dict[str, object]:
+    return {
+        f"One type of 300 cells, 500 genes, K = 3, {FEW} runs": table["counts"],
+        "Way": table["way"],
+        "p < .01": percent(table["small"], 1),
+        "Runs with a marker at 5 %": percent(table["some"]),
+    }
+
+
+def shown_real(table: pd.DataFrame) -> dict[str, object]:
+    types = table["n_types"]
+    return {
+        "Set": table["data"],
+        "Cells": table["n_cells"],
+        "Types": types,
+        "Kept of as many": table["kept"].astype(str) + " of " + types.astype(str),
+        "Kept of twice as many": table["kept_of_twice"].astype(str)
+        + " of "
+        + (2 * types).astype(str),
+        "Of the largest type alone, of 2": table["of_largest"],
+    }
+
+
+Shown = Callable[[pd.DataFrame], dict[str, object]]
+STUDIES: dict[str, tuple[str, Callable[..., pd.DataFrame], Shown]] = {
+    "null": ("One type", measure_null, shown_null),
+    "power": ("Two types", measure_power, shown_power),
+    "markers": ("Markers", measure_markers, shown_markers),
+    "real": ("Real sets", measure_real, shown_real),
+}
+OPTIONS = {
+    "study": {"nargs": "?", "choices": STUDIES, "help": "what to measure"},
+    "--folder": {"type": Path, "help": "labelled h5ad files, for `real`"},
+}
+
+
+def make(
+    results: Path, figures: Path, study: str | None = None, folder: Path | None = None
+) -> None:
+    """Measure what the table of a study lacks, and write the page of all."""
+    place = results / "splits"
+    if study is not None:
+        measure = STUDIES[study][1]
+
+        def committed(**unit: object) -> pd.DataFrame:
+            where = {"folder": folder} if study == "real" else {}
+            return measure(**where, **unit).round(4).assign(git_commit=git_commit())
+
+        resumed(place / f"{study}.csv", units(study, folder), committed)
+    parts = []
+    for name, (title, _, shown) in STUDIES.items():
+        if (path := place / f"{name}.csv").exists():
+            table = pd.DataFrame(shown(pd.read_csv(path))).astype(str)
+            parts += [f"## {title}", markdown(table)]
+    write(results / "splits.md", "\n\n".join(parts))
