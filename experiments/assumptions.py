@@ -139,7 +139,7 @@ def measure_normality(data: str, space: str, seed: int, epochs: int) -> pd.DataF
     """Test preprocessed `genes`, or the embedding of a method of that name."""
     cells, types = typed_cells(data)
     if space == "genes":
-        return normality(method_of("jojoscl_paper").preprocess(cells).X, types)
+        return normality(method_of("jojoscl_paper").preprocess(cells).zscores(), types)
     result = method_of(space).fit_predict(
         cells, len(np.unique(types)), seed=seed, run=quiet(epochs)
     )
@@ -273,7 +273,7 @@ def measure_training(data: str, start: str, seed: int, epochs: int) -> pd.DataFr
     """Train method=jojoscl_paper from one of STARTS: losses and the temporal clusters at each epoch's start."""
     cells, truth = typed_cells(data)
     method = method_of("jojoscl_paper")
-    x = method.preprocess(cells).X
+    x = method.preprocess(cells).zscores()
     loader = CellDataModule(x, batch_size=method.batch_size, seed=seed)
     module = method.module(x.shape[1], int(truth.max()) + 1, len(x), seed=seed, epochs=epochs)
     watched = Trajectory(first_labels(x, truth, start, seed), truth)

@@ -27,7 +27,7 @@ from experiments.text import RESULTS, write
 MODULES = {  # by the table that each is made from
     "table1": (tables, figures), "fidelity": (fidelity,), "confidence": (confidence,),
     "cosine_gap": (cosine_gap,), collection.BENCHMARK: (collection,), "new_cells": (new_cells,),
-    "samples": (samples,), "splits": (splits,),
+    "samples": (samples,), "splits/null": (splits,),
 }  # fmt: skip
 
 
