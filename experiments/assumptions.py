@@ -38,6 +38,12 @@ from experiments.measured import Unit, grid_of, resumed
 from experiments.text import save
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.kmeans import kmeans
+from jojoscl.datasets.simulate import SimulatedDataset
+from jojoscl.networks.callbacks import TemporalClusters
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.fit import fit
+from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.sure import (
     cluster_stats,
     loss_centroid,
@@ -50,12 +56,6 @@ from jojoscl.networks.sure import (
     sigma2_within,
     tau2_sure,
 )
-from jojoscl.datasets.simulate import SimulatedDataset
-from jojoscl.networks.callbacks import TemporalClusters
-from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
-from jojoscl.networks.paper.method import PaperJojoSCL
-from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import build, compose
 
 SETS = ["pbmc_10x", "bladder", "human_brain", "yan", "baron_mouse", "worm_neuron"]
