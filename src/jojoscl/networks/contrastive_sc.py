@@ -56,7 +56,7 @@ class ContrastiveSCModule(SeededModule):
             self.encoder(random_view(x, self.settings.mask_rate, 0.0, self.generator))
             for _ in range(2)
         )
-        loss = nt_xent(gather(z_a), gather(z_b), self.settings.temperature)
+        loss = nt_xent(gather(z_a), gather(z_b), self.settings.temperature, "dot")
         self.record(batch_idx, loss=loss)
         return loss
 

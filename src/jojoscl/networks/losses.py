@@ -3,109 +3,92 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_WHOLE = 1536  # cells; of a larger batch no B x B matrix is made, which is faster there
-_ROWS = 256  # but similarities to so many cells at a time; on a GPU, which wants few large blocks, to 16 times as many
 
+def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float, similarity: str = "cosine") -> Tensor:
+    """Return the normalised-temperature cross-entropy of two views.
 
-def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
-    """Normalised-temperature cross-entropy over the 2B rows of two views.
+    For the 2B rows z of both views, s_ij their similarity and i' the row of the other view that
+    belongs to i::
+
+        mean_i [ log sum_(j != i) exp(s_ij / temperature)  -  s_ii' / temperature ]
 
     Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020,
-    eq. 1: each row's positive is the same row of the other view, its negatives are the 2B - 2
-    others. Similarities are dot products: normalise the rows for cosines.
+    equation 1.
 
     Parameters
     ----------
     z_a, z_b
-        (B, d), row i of both is the same item.
+        (B, d); row i of both belongs to the same item.
     temperature
         Divides the similarities.
+    similarity
+        "cosine" normalises the rows. "dot" does not: for rows of length 1 both are the same.
 
-    >>> nt_xent(torch.eye(2), torch.eye(2), temperature=0.01).round().item()
-    0.0
+    Returns
+    -------
+    A scalar, at least 0.
+
+    Examples
+    --------
+    >>> two_items = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> round(nt_xent(two_items, two_items, temperature=1.0).item(), 4)  # log(e + 2) - 1
+    0.5514
     """
+    if similarity == "cosine":
+        z_a, z_b = F.normalize(z_a), F.normalize(z_b)
     a, b = z_a / math.sqrt(temperature), z_b / math.sqrt(temperature)
-    with torch.autocast(
-        a.device.type, enabled=False
-    ):  # three digits are too few for what is exponentiated
-        if len(a) > _WHOLE:
-            rows_a, rows_b = _LogSums.apply(a, b).chunk(2)
-            positives = (a * b).sum(1)
-        else:
-            across = a @ b.T  # a view without gradient, as the key's, costs no backward product
-            within_a, within_b = (
-                (a @ a.T).fill_diagonal_(-math.inf),
-                (b @ b.T).fill_diagonal_(-math.inf),
-            )
-            rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)
-            rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
-            positives = across.diagonal()
-        return ((rows_a + rows_b) / 2 - positives).mean()
-
-
-class _LogSums(torch.autograd.Function):
-    """log sum_(j != i) exp(s_ij), (2B,), with s = z z^T of the rows z = [a; b], (2B, d).
-
-    Its gradient, from g that of the sums: dz_i = sum_j (g_i exp(s_ij - logsum_i) + g_j exp(s_ij -
-    logsum_j)) z_j.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        z = torch.cat([a, b])
-        sums = torch.cat([_similarities(z, rows).logsumexp(1) for rows in _blocks(z, 0, len(z))])
-        ctx.save_for_backward(z, sums)
-        return sums
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        z, sums = ctx.saved_tensors
-        gradient, n = torch.empty_like(z), len(z) // 2
-        needed = ctx.needs_input_grad  # the key's are not
-        for rows in _blocks(z, 0 if needed[0] else n, 2 * n if needed[1] else n):
-            s = _similarities(z, rows)
-            weights = (s - sums[rows, None]).exp_().mul_(g[rows, None])
-            torch.mm(weights.add_(s.sub_(sums).exp_().mul_(g)), z, out=gradient[rows])
-        return tuple(d if want else None for d, want in zip(gradient.chunk(2), needed, strict=True))
-
-
-def _blocks(z: Tensor, start: int, stop: int) -> list[slice]:
-    size = _ROWS if z.device.type == "cpu" else 16 * _ROWS
-    return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
-
-
-def _similarities(z: Tensor, rows: slice) -> Tensor:
-    """z[rows] z^T, and -inf of a row with itself."""
-    s = z[rows] @ z.T
-    s[:, rows].fill_diagonal_(-math.inf)
-    return s
+    with torch.autocast(a.device.type, enabled=False):  # bfloat16 has too few digits for exp(s)
+        across = a @ b.T  # (B, B); its diagonal holds the positives
+        within_a = (a @ a.T).fill_diagonal_(-math.inf)
+        within_b = (b @ b.T).fill_diagonal_(-math.inf)
+        rows_a = torch.logsumexp(torch.cat([within_a, across], 1), 1)  # (B,), over 2B - 1 rows
+        rows_b = torch.logsumexp(torch.cat([within_b, across.T], 1), 1)
+        return ((rows_a + rows_b) / 2 - across.diagonal()).mean()
 
 
 def cluster_contrast(
     p_a: Tensor, p_b: Tensor, temperature: float, similarity: str = "cosine"
 ) -> Tensor:
-    """NT-Xent over the K columns of two soft assignments (B, K): a cluster is the B-vector of its members.
+    """Return NT-Xent over the K columns of two soft assignments.
 
-    Li et al., "Contrastive clustering", AAAI 2021, eq. 6. `similarity` "dot" is what JojoSCL's
-    released code uses: the columns are not normalised, and logits grow with B.
+    A cluster is the vector of its B members: Li et al., "Contrastive clustering", AAAI 2021,
+    equation 6.
+
+    Parameters
+    ----------
+    p_a, p_b
+        (B, K), rows sum to 1.
+    temperature
+        Divides the similarities.
+    similarity
+        "dot" is what JojoSCL's released code uses: columns are not normalised, logits grow with B.
+
+    Examples
+    --------
+    >>> p = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> round(cluster_contrast(p, p, temperature=1.0).item(), 4)  # log(e + 2) - 1
+    0.5514
     """
-    columns_a, columns_b = p_a.T, p_b.T
-    if similarity == "cosine":
-        columns_a, columns_b = F.normalize(columns_a), F.normalize(columns_b)
-    return nt_xent(columns_a, columns_b, temperature)
+    return nt_xent(p_a.T, p_b.T, temperature, similarity)
 
 
 def entropy_regulariser(p: Tensor, axis: str = "true_axis") -> Tensor:
-    """Log K + sum_k pbar_k log pbar_k for soft assignments p (B, K): 0 when balanced, log K at collapse.
+    """Return log K + sum_k pbar_k log pbar_k for soft assignments p (B, K).
 
-    `axis` "released" averages over the clusters instead of the cells, as JojoSCL's released code
-    does: every row of p sums to one, so it is 0 for any p and nothing prevents collapse.
+    It is 0 if the clusters have equal sizes and log K if all cells are in one.
+
+    `axis` "released" averages over the clusters in place of the cells, as JojoSCL's released code
+    does. Each row of p sums to one, so the value is then 0 for any p: nothing prevents collapse.
+
+    Examples
+    --------
+    >>> entropy_regulariser(torch.eye(2)).item()
+    0.0
     """
     mean = p.mean(0) if axis == "true_axis" else p.sum(1) / p.shape[0]
     return math.log(len(mean)) + torch.special.xlogy(mean, mean).sum()

@@ -96,7 +96,7 @@ class PaperModule(MomentumModule):
             b = self.heads(gather(self.key(view_b)))
         index = gather(index)  # all losses are those of the whole batch
         s = self.settings
-        instance = nt_xent(a["z"], b["z"], s.temperature)
+        instance = nt_xent(a["z"], b["z"], s.temperature, "dot")  # z has length 1
         cluster = self.cluster_loss(a["cluster_head"], b["cluster_head"])
         sure = self.sure_loss(a, b, index)
         loss = s.alpha * instance + s.beta * cluster + s.lambda_ * sure
