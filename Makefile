@@ -42,10 +42,9 @@ doctest: $(INSTALLED) ## the examples in docstrings
 fuzz: $(INSTALLED) ## damaged files and killed runs: no crash, no other result (half an hour)
 	$(BIN)/python -m tests.fuzz
 
-bench: $(INSTALLED) ## time of the import, of the training loop and of the loader, and peak memory of a large run
+bench: $(INSTALLED) ## time of the import and of the training loop, and peak memory of a large run
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/train_step.py
-	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/peak_memory.py
 
 bench-large: $(INSTALLED) ## a million cells; and against scanpy and scVI (an hour or more)

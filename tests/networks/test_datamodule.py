@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+import pytest
 import torch
 
-from jojoscl.cells.preprocess import Preprocess, stored
+from jojoscl.cells.checks import as_cells
+from jojoscl.cells.preprocess import Preprocess
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.datamodule import Batches, CellDataModule
 
@@ -35,12 +35,20 @@ def test_batches_depend_on_seed_and_epoch_alone() -> None:
     assert drawn(0, 0) != drawn(1, 0)
 
 
-def test_cells_of_a_store_are_made_dense(tmp_path: Path) -> None:
-    store = stored(Preprocess(), simulate(n_cells=20, n_genes=60, n_types=2, seed=1), tmp_path)
-    data = CellDataModule(store, batch_size=8)
-    for batch in data.train_dataloader():
-        x, index = data.on_after_batch_transfer(batch, 0)
-        np.testing.assert_array_equal(x, store[index.numpy()])
+def test_z_scores_are_made_batch_by_batch() -> None:
+    x = Preprocess()(as_cells(simulate(n_cells=20, n_genes=60, n_types=2, seed=1)))
+    for z, index in CellDataModule(x, batch_size=8).train_dataloader():
+        assert z.dtype == torch.float32
+        np.testing.assert_array_equal(z, x.zscores()[index])
+
+
+@pytest.mark.parametrize("n_cells", [2, 15, 16, 17, 32, 33, 40])
+def test_batches_hold_every_cell_once_and_never_one_alone(n_cells: int) -> None:
+    batches = Batches(n_cells, 16, seed=3)
+    drawn = list(batches)
+    assert sorted(torch.cat(drawn).tolist()) == list(range(n_cells))
+    assert len(drawn) == len(batches)
+    assert all(2 <= len(batch) <= 17 for batch in drawn)
 
 
 def test_no_loader_draws_from_torchs_global_generator() -> None:

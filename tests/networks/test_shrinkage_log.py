@@ -15,11 +15,11 @@ from anndata import AnnData
 import jojoscl
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
-from jojoscl.networks.sure import shrink_to_clusters
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.paper.method import PaperJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.shrinkage_log import ShrinkageRecord
+from jojoscl.networks.sure import shrink_to_clusters
 from jojoscl.runner.config import compose
 from jojoscl.runner.run import run as run_configured
 

@@ -1,34 +1,26 @@
-"""Contrastive-sc: gene masking only, no head, no momentum (Ciortan & Defrance, BMC Bioinformatics 2021)."""
+"""Contrastive-sc: views by masking alone, no head, no momentum.
+
+Ciortan & Defrance, BMC Bioinformatics 2021.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from anndata import AnnData
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from jojoscl.cells.old import as_anndata
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.interface import (
-    MethodSettings,
-    Result,
-    check_n_clusters,
-    earlier,
-    isolated_and_timed,
-)
-from jojoscl.core.kmeans import assign
-from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.core.interface import Result
+from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.distributed import gather
-from jojoscl.networks.fit import fit
 from jojoscl.networks.isolation import weights_from
 from jojoscl.networks.layers import Encoder
 from jojoscl.networks.losses import nt_xent
+from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule
-from jojoscl.networks.settings import Run
 from jojoscl.networks.views import random_view
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.settings import setting
 
 
@@ -51,12 +43,12 @@ class ContrastiveSCModule(SeededModule):
         return {"h": self.encoder(x)}
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
-        x = batch[0]
-        z_a, z_b = (
-            self.encoder(random_view(x, self.settings.mask_rate, 0.0, self.generator))
-            for _ in range(2)
+        x = batch[0]  # (B, G)
+        rate, temperature = self.settings.mask_rate, self.settings.temperature
+        z_a, z_b = (  # (B, d), rows of length 1
+            self.encoder(random_view(x, rate, 0.0, self.generator)) for _ in range(2)
         )
-        loss = nt_xent(gather(z_a), gather(z_b), self.settings.temperature, "dot")
+        loss = nt_xent(gather(z_a), gather(z_b), temperature, "dot")
         self.record(batch_idx, loss=loss)
         return loss
 
@@ -68,7 +60,7 @@ class ContrastiveSCModule(SeededModule):
 
 
 @dataclass(kw_only=True)
-class ContrastiveSC(MethodSettings):
+class ContrastiveSC(NetworkMethod):
     """Contrastive-sc with K-means on the embedding."""
 
     name: str = setting("contrastive_sc", "What the results call it.")
@@ -86,26 +78,13 @@ class ContrastiveSC(MethodSettings):
     lr_period: int = setting(500, "Half period of the cosine in epochs.", low=1)
     kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
 
-    @isolated_and_timed
-    def fit_predict(
-        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
-    ) -> Result:
-        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
-        run = run or Run()
-        k = check_n_clusters(n_clusters, adata.n_obs)
-        watch = Stopwatch()
-        cells = as_anndata(self.preprocess, adata)
-        watch.lap("preprocess")
-
-        data = CellDataModule(cells.X, batch_size=self.batch_size, seed=seed)
-        module = self.module(cells.n_vars, seed=seed)
-        history = fit(module, data, run, max_epochs=run.trainer.max_epochs or self.epochs)
-        watch.lap("train")
-        outputs = data.embed(module)
-        labels = assign(outputs, "h", k, seed=seed, n_init=self.kmeans_starts)
-        watch.lap("assign")
-        seconds = watch.seconds | earlier(history)
-        return Result(labels, outputs["h"], seconds, {"epochs": len(history.rows)}, history.rows)
+    def train(self, job: Training) -> Result:
+        data = job.data(batch_size=self.batch_size)
+        module = self.module(job.x.n_genes, seed=job.seed)
+        job.fit(module, data, self.epochs)
+        h = data.embed(module)["h"]  # (n, encoder_dims[-1])
+        labels, _ = kmeans(h, job.n_clusters, seed=job.seed, n_init=self.kmeans_starts)
+        return job.result(labels, h, info={"epochs": len(job.stages[0].rows)})
 
     def module(self, n_genes: int, *, seed: int) -> ContrastiveSCModule:
         """Return the LightningModule with these settings."""

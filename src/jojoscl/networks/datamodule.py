@@ -1,4 +1,4 @@
-"""Cells in memory or in a store, drawn in shuffled batches."""
+"""Cells drawn in shuffled batches."""
 
 from __future__ import annotations
 
@@ -10,49 +10,44 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from jojoscl.cells.store import SparseRows, Store
+from jojoscl.cells.expression import Expression
 from jojoscl.networks.distributed import own_share, rank_and_world
 from jojoscl.networks.module import SeededModule
-from jojoscl.utils.devices import sent
 
-Rows = Tensor | SparseRows
-Loader = DataLoader[tuple[Rows, ...]]
+Loader = DataLoader[tuple[Tensor, ...]]
+_PREDICTED = 4096  # cells that are embedded at a time
 
 
-class Cells(Dataset[tuple[Rows, ...]]):
-    """Preprocessed cells (n, genes): an index (B,) gives cells (B, genes), the index, and B rows of each of `more`."""
+class Cells(Dataset[tuple[Tensor, ...]]):
+    """Preprocessed cells (n, G): an index (B,) gives cells (B, G), the index, and B rows of `more`."""
 
-    def __init__(self, x: np.ndarray | Store, *more: np.ndarray) -> None:
-        self.x = x if isinstance(x, Store) else _tensor(x)
+    def __init__(self, x: np.ndarray | Expression, *more: np.ndarray) -> None:
+        self.x = x if isinstance(x, Expression) else _tensor(x)
         self.more = [_tensor(a) for a in more]
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, index: Tensor) -> tuple[Rows, ...]:
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
         return self.rows(index), index, *(a[index] for a in self.more)
 
-    def rows(self, index: Tensor) -> Rows:
-        """Return the cells alone, of an index on the CPU, where the cells are."""
-        return (
-            self.x.rows(index) if isinstance(self.x, Store) else self.x[sent(index, self.x.device)]
-        )
+    def rows(self, index: Tensor) -> Tensor:
+        """Return the cells (B, G) alone."""
+        if isinstance(self.x, Expression):
+            return torch.from_numpy(self.x.zscores(index.numpy()))
+        return self.x[index]
 
 
 def _tensor(a: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))
 
 
-def dense(rows: Rows) -> Tensor:
-    """Return cells (B, genes), once they are on the device; other parts of a batch as they are."""
-    return rows.dense() if isinstance(rows, SparseRows) else rows
-
-
 class Batches(Sampler[Tensor]):
-    """Indices (B,) of `batch_size` cells. Shuffled by (seed, epoch) alone, so a resumed run draws the same batches.
+    """Indices (B,) of `batch_size` cells, shuffled by (seed, epoch), or in their order.
 
-    Of several processes each gets its share of every shuffled batch. A last batch that leaves one
-    of them fewer than two cells joins the batch before: BatchNorm cannot normalise it.
+    A resumed run draws the same batches. Of several processes each gets its share of every
+    shuffled batch. A last batch that leaves a process fewer than two cells joins the batch before:
+    BatchNorm cannot normalise it.
     """
 
     def __init__(self, n_cells: int, batch_size: int, *, seed: int | None) -> None:
@@ -76,14 +71,23 @@ class Batches(Sampler[Tensor]):
 
 
 class CellDataModule(L.LightningDataModule):
-    """Batches of the cells of `x`, preprocessed values (n_cells, n_genes) as an array or a store; it holds no labels.
+    """Batches of cells for training, shuffled, and for embedding, in their order. It holds no labels.
 
-    Training batches are shuffled, prediction batches come in the order of the cells. `more` arrays
-    with a row a cell, such as counts, follow the index in each batch.
+    Parameters
+    ----------
+    x
+        Preprocessed cells: an Expression, whose z-scores are made batch by batch, or an array
+        (n_cells, n_genes).
+    more
+        Arrays with a row per cell, such as counts: they follow the cells' index in each batch.
+    batch_size
+        Cells in a batch, of all devices together.
+    seed
+        Shuffles the cells.
     """
 
     def __init__(
-        self, x: np.ndarray | Store, *more: np.ndarray, batch_size: int = 256, seed: int = 0
+        self, x: np.ndarray | Expression, *more: np.ndarray, batch_size: int = 256, seed: int = 0
     ) -> None:
         super().__init__()
         self.cells, self.batch_size, self.seed = Cells(x, *more), batch_size, seed
@@ -92,36 +96,21 @@ class CellDataModule(L.LightningDataModule):
         return self._loader(Batches(len(self.cells), self.batch_size, seed=self.seed))
 
     def predict_dataloader(self) -> Loader:
-        return self._loader(Batches(len(self.cells), 4096, seed=None))
-
-    def setup(self, stage: str) -> None:
-        """Let a GPU with memory for them twice hold all cells, so that no batch has to travel; Lightning calls it."""
-        device = self.trainer.strategy.root_device  # type: ignore[union-attr]
-        if device.type == "cuda" and 2 * self.cells.x.nbytes < torch.cuda.mem_get_info(device)[0]:
-            self.cells.x = self.cells.x.to(device)
-
-    def on_after_batch_transfer(
-        self, batch: tuple[Rows, ...], dataloader_idx: int
-    ) -> tuple[Tensor, ...]:
-        return tuple(map(dense, batch))
-
-    def gather(self, index: Tensor, device: torch.device) -> Tensor:
-        """Return the cells (B, genes) of index (B,), on the device."""
-        return dense(sent(self.cells.rows(index.cpu()), device))
+        return self._loader(Batches(len(self.cells), _PREDICTED, seed=None))
 
     @torch.no_grad()
     def embed(
         self, module: SeededModule, only: Container[str] | None = None
     ) -> dict[str, np.ndarray]:
-        """Return outputs of `module` for all cells in order: name -> (n_cells, d); all, or those named in `only`.
+        """Return outputs of `module` for all cells in their order: name -> (n_cells, d).
 
-        A :class:`UserError` says that they are not finite.
+        `only` names those that are wanted. A :class:`UserError` says that values are not finite.
         """
         training = module.training
         module.eval()
         outputs: dict[str, np.ndarray] = {}
         for x, index, *_ in self.predict_dataloader():
-            for name, part in module(dense(sent(x, module.device))).items():
+            for name, part in module(x.to(module.device)).items():
                 if only is not None and name not in only:
                     continue
                 if name not in outputs:  # filled in place: all cells are held once
@@ -133,6 +122,12 @@ class CellDataModule(L.LightningDataModule):
 
     def _loader(self, batches: Batches) -> Loader:
         # batch_size=None: a batch is one gather of rows, not a list of cells collated one by one.
-        # Its own generator: a loader draws a number, used by workers alone, from torch's global
-        # one.
-        return DataLoader(self.cells, sampler=batches, batch_size=None, generator=torch.Generator())
+        # generator: a loader draws a number for its workers; not from torch's global generator.
+        # pin_memory: copies to a GPU need not wait for it.
+        return DataLoader(
+            self.cells,
+            sampler=batches,
+            batch_size=None,
+            generator=torch.Generator(),
+            pin_memory=torch.cuda.is_available(),
+        )

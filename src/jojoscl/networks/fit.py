@@ -30,7 +30,6 @@ _NOT_FOR_USERS = (  # warnings
     ".*does not have many workers.*",  # one gather per batch needs no worker processes
     ".*LeafSpec.*is deprecated.*",  # Lightning's use of torch
     ".*`broadcast_buffers` is deprecated.*",  # its successor is not in torch 2.6
-    ".*overridden `transfer_batch_to_device` in `LightningModule`.*",  # on purpose
     ".*`srun` command is available.*",  # each job of an allocation is a run of its own
     ".*is deprecated. Please switch to `torch.compile`.*",  # torch's use of itself
     ".*The .grad attribute of a Tensor that is not.*",  # the same

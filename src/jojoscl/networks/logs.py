@@ -21,4 +21,4 @@ def csv_log(folder: Path) -> EpochLog:
     """
     from lightning.pytorch.loggers import CSVLogger  # imported here: Lightning takes seconds
 
-    return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
+    return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)  # type: ignore[return-value]

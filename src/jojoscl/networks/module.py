@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from jojoscl.networks.layers import momentum_update
 from jojoscl.networks.settings import State
-from jojoscl.utils.devices import sent
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
 from jojoscl.utils.settings import Settings
@@ -39,11 +38,6 @@ class SeededModule(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(derived_seed(self.seed, self.current_epoch, self.global_rank))
-
-    def transfer_batch_to_device(
-        self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
-    ) -> tuple[Tensor, ...]:
-        return tuple(sent(part, device) for part in batch)
 
     def record(self, batch_idx: int, **losses: Tensor) -> None:
         """Add losses (scalars) to the epoch's means. Lightning's own means cost a tenth of a step on a CPU."""

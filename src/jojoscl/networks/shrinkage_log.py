@@ -121,7 +121,10 @@ def map_embedding(
     drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
     module.eval()
     with torch.no_grad():
-        pairs = [module.two_views(data.gather(index, module.device)) for index in drawn.split(4096)]
+        pairs = [
+            module.two_views(data.cells.rows(index).to(module.device))
+            for index in drawn.split(4096)
+        ]
     a, b = (torch.cat([pair[name].cpu() for pair in pairs]) for name in ("a", "b"))
     found = estimate_shrinkage(a, b, clusters[drawn], int(labels.max()) + 1)
     return shrink_to_clusters(torch.from_numpy(h), clusters, found.b).numpy()

@@ -12,27 +12,17 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from anndata import AnnData
 from torch import Tensor, nn
 
-from jojoscl.cells.old import as_anndata
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.interface import (
-    MethodSettings,
-    Result,
-    check_n_clusters,
-    earlier,
-    isolated_and_timed,
-)
+from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
 from jojoscl.networks.isolation import weights_from
+from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule
-from jojoscl.networks.settings import Run
 from jojoscl.networks.stopping import Plateau, SettledLabels
 from jojoscl.networks.views import random_view
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
 from jojoscl.utils.settings import setting
@@ -154,7 +144,7 @@ class ZINBAutoencoder(SeededModule, ABC):
 
 
 @dataclass(kw_only=True)
-class ZINBClustering(MethodSettings):
+class ZINBClustering(NetworkMethod):
     """Pretrain the autoencoder, K-means on its latent, train both together until the labels settle."""
 
     name: str = setting("zinb", "What the results call it.")
@@ -188,55 +178,34 @@ class ZINBClustering(MethodSettings):
 
     module_class: ClassVar[type[ZINBAutoencoder]]
 
-    @isolated_and_timed
-    def fit_predict(
-        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
-    ) -> Result:
-        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
-        run = run or Run()
-        k = check_n_clusters(n_clusters, adata.n_obs)
-        watch = Stopwatch()
-        cells = as_anndata(self.preprocess, adata)
-        watch.lap("preprocess")
-
-        data = self._data(cells, seed)
-        module = self.module_class(self, cells.n_vars, k, seed=seed)
-        epochs = run.trainer.max_epochs or self.pretrain_epochs
-        stops = (
-            [Plateau(self.pretrain_patience, self.pretrain_gain)] if self.pretrain_patience else []
-        )
-        pretrained = fit(module, data, run, max_epochs=epochs, stage="pretrain", callbacks=stops)
-        watch.lap("pretrain")
-        module.start_clustering(
-            kmeans(data.embed(module)["z"], k, seed=seed, n_init=self.kmeans_starts)[1]
-        )
-        trained = fit(
-            module,
-            data,
-            run,
-            max_epochs=run.trainer.max_epochs or self.epochs,
-            stage="cluster",
-            callbacks=[SettledLabels(self.check_every, self.tolerance)],
-            first_epoch=len(pretrained.rows),
-        )
-        watch.lap("train")
+    def train(self, job: Training) -> Result:
+        data = self.data(job)
+        module = self.module_class(self, job.x.n_genes, job.n_clusters, seed=job.seed)
+        stops = list[Plateau]()
+        if self.pretrain_patience:
+            stops.append(Plateau(self.pretrain_patience, self.pretrain_gain))
+        job.fit(module, data, self.pretrain_epochs, stops, stage="pretrain", seconds="pretrain")
+        z = data.embed(module)["z"]  # (n, encoder_dims[-1])
+        starts = self.kmeans_starts
+        _, centroids = kmeans(z, job.n_clusters, seed=job.seed, n_init=starts)  # (K, d)
+        module.start_clustering(centroids)
+        settled = SettledLabels(self.check_every, self.tolerance)
+        job.fit(module, data, self.epochs, [settled], stage="cluster")
         z = data.embed(module)["z"]
         labels = module.renew_clusters(z).cpu().numpy()
-        watch.lap("assign")
-        seconds = watch.seconds | earlier(pretrained, trained)
-        info = {"pretrain_epochs": len(pretrained.rows), "epochs": len(trained.rows)}
-        return Result(labels, z, seconds, info, pretrained.rows + trained.rows)
+        names = ("pretrain_epochs", "epochs")
+        epochs = {name: len(h.rows) for name, h in zip(names, job.stages, strict=True)}
+        return job.result(labels, z, info=epochs)
 
-    def _data(self, cells: AnnData, seed: int) -> CellDataModule:
-        if "counts" not in cells.layers:
+    def data(self, job: Training) -> CellDataModule:
+        """Return batches of cells (B, G), their index, counts (B, G) and size factors (B,)."""
+        if job.x.logged:
             raise UserError(
-                f"{self.name} models counts, and these are log-normalised values: choose another method."
+                f"{self.name} models counts, and these are log-normalised values: "
+                "choose another method."
             )
-        counts, size_factors = (
-            cells.layers["counts"].toarray(),
-            cells.obs["size_factors"].to_numpy(copy=True),
-        )
-        return CellDataModule(cells.X, counts, size_factors, batch_size=self.batch_size, seed=seed)
+        counts = job.x.counts().toarray()
+        return job.data(counts, job.x.size_factors, batch_size=self.batch_size)
 
 
 def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:

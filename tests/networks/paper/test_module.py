@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, Trainer
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.callbacks import TemporalClusters
-from jojoscl.networks.datamodule import Batches, CellDataModule
+from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
 from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.networks.paper.module import PaperModule
@@ -97,25 +97,6 @@ def test_any_number_of_cells_trains(n_cells: int) -> None:
     module, data, _ = build(n_cells, temporal_labels="batch")
     history = fit(module, data, QUIET, max_epochs=1)
     assert np.isfinite(history.rows[0]["loss"])
-
-
-@pytest.mark.parametrize("n_cells", [2, 15, 16, 17, 32, 33, 40])
-def test_batches_hold_every_cell_once_and_never_one_alone(n_cells: int) -> None:
-    batches = Batches(n_cells, 16, seed=3)
-    drawn = list(batches)
-    assert sorted(torch.cat(drawn).tolist()) == list(range(n_cells))
-    assert len(drawn) == len(batches)
-    assert all(2 <= len(batch) <= 17 for batch in drawn)
-
-
-def test_batches_depend_on_seed_and_epoch_alone() -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        batches = Batches(50, 16, seed=seed)
-        batches.set_epoch(epoch)
-        return torch.cat(list(batches)).tolist()
-
-    assert order(0, 0) == order(0, 0)
-    assert order(0, 0) != order(0, 1) != order(1, 1)
 
 
 class KeyRecorder(Callback):

@@ -1,40 +1,22 @@
-"""JojoSCL as a method: settings in, :class:`~jojoscl.core.interface.Result` out."""
+"""JojoSCL as published, and as its released code runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
-from anndata import AnnData
+import lightning as L
 
-from jojoscl.cells.old import preprocessed
-from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.interface import (
-    MethodSettings,
-    Result,
-    check_n_clusters,
-    earlier,
-    estimated,
-    isolated_and_timed,
-)
+from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import assign
-from jojoscl.core.method import JojoSCL
 from jojoscl.networks.callbacks import OracleSelection, TemporalClusters
-from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
+from jojoscl.networks.method import Training
 from jojoscl.networks.paper.module import PaperModule
-from jojoscl.networks.settings import Oracle, Run
+from jojoscl.networks.paper.settings import PaperSettings
 from jojoscl.networks.shrinkage_log import ShrinkageRecord, map_embedding
-from jojoscl.utils.clock import Stopwatch
-from jojoscl.utils.errors import UserError
-from jojoscl.utils.settings import setting
-
-_SURE = ("none", "released", "centroid", "two_view")
 
 
 @dataclass(kw_only=True)
-class PaperJojoSCL(MethodSettings):
+class PaperJojoSCL(PaperSettings):
     """Shrinkage contrastive learning as published (Wang, BIBM 2024), with a shrinkage term that acts.
 
     Examples
@@ -43,117 +25,34 @@ class PaperJojoSCL(MethodSettings):
     >>> method.fit_predict(adata, n_clusters=8).labels  # doctest: +SKIP
     """
 
-    name: str = setting("jojoscl_paper", "What the results call it.")
-    preprocess: Preprocess = setting(Preprocess(), "From counts to what the networks see.")
-    encoder_dims: list[int] = setting(
-        [512, 256, 128], "Widths of the encoder's layers; h is the last.", low=1
-    )
-    instance_dims: list[int] = setting(
-        [192, 192], "Widths of the instance head; z is the last.", low=1
-    )
-    cluster_dims: list[int] = setting(
-        [64], "Hidden widths of the cluster head, which ends in K and softmax.", low=1
-    )
-    mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
-    noise_sd: float = setting(0.1, "Standard deviation of the noise of a view.", low=0)
-    momentum: float = setting(
-        0.5, "theta_key = momentum theta_key + (1 - momentum) theta_query.", low=0, high=1
-    )
-    alpha: float = setting(1.0, "Weight of the instance loss.", low=0)
-    beta: float = setting(1.0, "Weight of the cluster loss.", low=0)
-    lambda_: float = setting(10.0, "Weight of SURE, for each coordinate of h.", low=0)
-    temperature: float = setting(0.07, "Temperature of the instance loss.", low=1e-3)
-    cluster_temperature: float = setting(0.07, "Temperature of the cluster loss.", low=1e-3)
-    cluster_similarity: str = setting(
-        "cosine", "How columns of soft clusters are compared.", values=("cosine", "dot")
-    )
-    entropy: str = setting(
-        "true_axis", "Entropy term; 'released' is zero.", values=("true_axis", "released")
-    )
-    sure: str = setting("two_view", "Form of the shrinkage term; 'released' is zero.", values=_SURE)
-    temporal_labels: str = setting(
-        "epoch", "When K-means renews SURE's clusters.", values=("epoch", "batch")
-    )
-    assign_on: str = setting(
-        "h", "What makes the clusters, temporal and final.", values=("h", "z", "cluster_head")
-    )
-    kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
-    epochs: int = setting(200, "Epochs of the training.", low=1)
-    batch_size: int = setting(256, "Cells in a batch, of all devices together.", low=2)
-    lr: float = setting(0.01, "Learning rate of Adam at the start.", low=0)
-    lr_period: int | None = setting(
-        None, "Half period of the cosine in epochs; None is all epochs.", low=1
-    )
-
     takes_oracle = True
-    estimates_k: ClassVar[bool] = True  # where it is not told
+    estimates_k = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.encoder_dims or not self.instance_dims:
-            raise UserError(
-                "encoder_dims and instance_dims hold the widths of layers: give one or more numbers."
-            )
+    def train(self, job: Training) -> Result:
+        data, epochs = job.data(batch_size=self.batch_size), job.epochs(self.epochs)
+        size = job.x.n_genes, job.n_clusters, len(job.x)
+        module = self.module(*size, seed=job.seed, epochs=epochs)
+        temporal = self.sure != "none" and self.temporal_labels == "epoch"
+        record = ShrinkageRecord(clusters=temporal)
+        callbacks: list[L.Callback] = [record]
+        if temporal:
+            callbacks.append(TemporalClusters())
+        if job.oracle:
+            callbacks.append(OracleSelection(job.oracle, self.assign_on, self.kmeans_starts))
+        job.fit(module, data, epochs, callbacks)
 
-    @isolated_and_timed
-    def fit_predict(
-        self,
-        adata: AnnData,
-        n_clusters: int | None,
-        *,
-        seed: int = 0,
-        run: Run | None = None,
-        oracle: Oracle | None = None,
-    ) -> Result:
-        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`).
-
-        `oracle` is given only under selection=oracle.
-        """
-        run = run or Run()
-        told = (
-            None
-            if n_clusters is None and self.estimates_k
-            else check_n_clusters(n_clusters, adata.n_obs)
-        )
-        watch = Stopwatch()
-        x = preprocessed(self.preprocess, adata)
-        watch.lap("preprocess")
-        k = told or JojoSCL().n_clusters_of(adata, seed=seed, cache=run.cache)
-        watch.lap("anchor")
-        data = CellDataModule(x, batch_size=self.batch_size, seed=seed)
-        epochs = run.trainer.max_epochs or self.epochs
-        module = self.module(x.shape[1], k, len(x), seed=seed, epochs=epochs)
-        temporal = (
-            [TemporalClusters()] if self.sure != "none" and self.temporal_labels == "epoch" else []
-        )
-        selection = [OracleSelection(oracle, self.assign_on, self.kmeans_starts)] if oracle else []
-        record = ShrinkageRecord(clusters=bool(temporal))
-        history = fit(
-            module, data, run, max_epochs=epochs, callbacks=[record, *temporal, *selection]
-        )
-        watch.lap("train")
-
-        outputs = data.embed(module, only=(self.assign_on, module.clusters_on))
-        labels = last = assign(outputs, self.assign_on, k, seed=seed, n_init=self.kmeans_starts)
-        obsm: dict[str, np.ndarray] = {}
-        info: dict[str, object] = {"epochs": epochs, **estimated(n_clusters, k)}
-        if selection:
-            best = selection[0].best
-            labels, outputs = best["labels"].numpy(), best["outputs"]
-            info["selected_epoch"] = best["epoch"]  # whose network, and so b_k, is gone
-        else:
-            obsm["map"] = map_embedding(module, data, outputs[module.clusters_on], labels)
-        watch.lap("assign")
-        return Result(
-            labels,
-            np.asarray(outputs[module.clusters_on]),
-            watch.seconds | earlier(history),
-            info,
-            history.rows,
-            last_labels=last if selection else None,
-            obsm=obsm,
-            shrinkage=record.rows,
-        )
+        on = module.clusters_on  # h or z
+        outputs = data.embed(module, only=(self.assign_on, on))  # (n, P) each
+        starts = self.kmeans_starts
+        labels = assign(outputs, self.assign_on, job.n_clusters, seed=job.seed, n_init=starts)
+        info = {"epochs": epochs}
+        if isinstance(chosen := callbacks[-1], OracleSelection):
+            best = chosen.best  # its network, and so its b_k, is gone: there is no map
+            info["selected_epoch"] = best["epoch"]
+            found, h = best["labels"].numpy(), best["outputs"][on].numpy()
+            return job.result(found, h, info=info, shrinkage=record.rows, last_labels=labels)
+        obsm = {"map": map_embedding(module, data, outputs[on], labels)}
+        return job.result(labels, outputs[on], info=info, shrinkage=record.rows, obsm=obsm)
 
     def module(
         self, n_genes: int, n_clusters: int, n_cells: int, *, seed: int, epochs: int
@@ -176,4 +75,4 @@ class ReleasedJojoSCL(
     lr=0.2,
     lr_period=500,
 ):
-    """JojoSCL as its released code runs end to end; its SURE is identically zero, and its entropy term too."""
+    """JojoSCL as its released code runs: its SURE and its entropy term are zero, whatever the data."""

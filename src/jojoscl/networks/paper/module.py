@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from jojoscl.networks.isolation import weights_from
 from jojoscl.networks.layers import Encoder, Head
 from jojoscl.networks.losses import cluster_contrast, entropy_regulariser, nt_xent
 from jojoscl.networks.module import MomentumModule
+from jojoscl.networks.paper.settings import PaperSettings
 from jojoscl.networks.sure import (
     cluster_stats,
     loss_centroid,
@@ -26,9 +26,6 @@ from jojoscl.networks.sure import (
     tau2_sure,
 )
 from jojoscl.networks.views import random_view
-
-if TYPE_CHECKING:
-    from jojoscl.networks.paper.method import PaperJojoSCL
 
 
 class PaperModule(MomentumModule):
@@ -44,7 +41,7 @@ class PaperModule(MomentumModule):
 
     def __init__(
         self,
-        settings: PaperJojoSCL,
+        settings: PaperSettings,
         n_genes: int,
         n_clusters: int,
         n_cells: int,
