@@ -56,10 +56,12 @@ def test_no_step_waits_for_the_gpu(cells: AnnData) -> None:
     x = method.preprocess(cells)
     module = method.module(x.n_genes, 4, len(x), seed=0, epochs=3)
     run = Run(trainer=TrainerSettings(accelerator="gpu", progress_bar=False))
+    data = CellDataModule(x, batch_size=128)
     try:
-        fit(module, CellDataModule(x, batch_size=128), run, max_epochs=3, callbacks=[NoWaiting()])
+        history = fit(module, data, run, max_epochs=3, callbacks=[NoWaiting()])
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert len(history.rows) == 3
 
 
 def test_the_scanpy_call_takes_the_gpu(cells: AnnData) -> None:

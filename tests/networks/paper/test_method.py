@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from anndata import AnnData
 
 from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
-from jojoscl.utils.errors import UserError
 
 QUICK = Run(trainer=TrainerSettings(max_epochs=2, accelerator="cpu", progress_bar=False))
 
@@ -18,11 +16,6 @@ def test_the_released_settings_are_the_papers_but_for_what_is_named() -> None:
     assert (paper.lambda_, released.lambda_) == (10.0, 1.0)
     assert (paper.lr, released.lr) == (0.01, 0.2)
     assert paper.encoder_dims == released.encoder_dims == [512, 256, 128]
-
-
-def test_layers_without_a_width_are_refused() -> None:
-    with pytest.raises(UserError, match="one or more numbers"):
-        PaperJojoSCL(encoder_dims=[])
 
 
 def test_epochs_are_the_methods_or_the_runs(cells: AnnData) -> None:
