@@ -3,7 +3,7 @@
     python benchmarks/against.py [--cells 5000 50000 200000] [--thinned 12000 100000] [--files FILE
     ...] [--warm]
 
-Each method reads one h5ad in a process of its own and ends with labels, with nobody telling K; its
+Each method reads one h5ad in a process of its own and ends with labels, and is not given K; its
 seconds are those of that whole process after the start of Python, imports and reading included. The
 cells are
 
@@ -37,7 +37,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import psutil
-from memory import peak_memory
+
+from jojoscl.utils.machine import machine, peak_memory_mb
 
 Stages = dict[str, float]
 
@@ -110,7 +111,7 @@ def one(arguments: argparse.Namespace) -> dict[str, Any]:
         begin = time.time()
     labels = METHODS[arguments.one](cells, stages, arguments)
     seconds, processor = time.time() - begin, time.process_time()
-    peak = peak_memory()
+    peak = peak_memory_mb()
     from sklearn.metrics import adjusted_rand_score
 
     return {
@@ -237,8 +238,9 @@ def main() -> None:
         from jojoscl.utils.files import whole_file
 
         with whole_file(arguments.json) as path:
-            told = {"scvi_epochs": arguments.scvi_epochs, "exponent_from": slopes, "rows": rows}
-            path.write_text(json.dumps(told, indent=1) + "\n")
+            found = {"machine": machine(), "scvi_epochs": arguments.scvi_epochs}
+            found |= {"exponent_from": slopes, "rows": rows}
+            path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,12 +25,12 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata.io import sparse_dataset, write_elem
-from memory import peak_memory
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.utils.files import whole_file
+from jojoscl.utils.machine import machine, peak_memory_mb
 
 N_GENES, N_TYPES, BAND = 2000, 12, 10_000
 
@@ -69,7 +69,7 @@ def write_cells(path: Path, n_cells: int) -> None:
 def measure(path: Path) -> dict[str, Any]:
     """Cluster the cells of the file; to be called in a process of its own."""
     adata = ad.read_h5ad(path, backed="r")
-    begin, started, processor = peak_memory(), time.perf_counter(), time.process_time()
+    begin, started, processor = peak_memory_mb(), time.perf_counter(), time.process_time()
     jojoscl.cluster(adata, N_TYPES)
     seconds, processor = time.perf_counter() - started, time.process_time() - processor
     stages = adata.uns["jojoscl"]["seconds"]
@@ -79,7 +79,7 @@ def measure(path: Path) -> dict[str, Any]:
         "processor_seconds": processor,
         **{f"seconds_{name}": value for name, value in stages.items()},
         "seconds_other": seconds - sum(stages.values()),
-        "peak_memory_mb": peak_memory(),
+        "peak_memory_mb": peak_memory_mb(),
         "peak_memory_at_start_mb": begin,
         "ari": adjusted_rand_score(adata.obs["type"], adata.obs["jojoscl"]),
     }
@@ -113,7 +113,11 @@ def main() -> None:
     if arguments.json:
         with whole_file(arguments.json) as path:
             path.write_text(
-                json.dumps(many | {"ratio": ratio, "processor_ratio": of_processor, "against": few})
+                json.dumps(
+                    {"machine": machine()}
+                    | many
+                    | {"ratio": ratio, "processor_ratio": of_processor, "against": few}
+                )
                 + "\n"
             )
 

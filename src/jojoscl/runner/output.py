@@ -9,7 +9,6 @@ import json
 import logging
 import platform
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from jojoscl.runner.config import Plain, config_hash, decisive, plain
 from jojoscl.tools.annotate import annotate
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import sweep_temporaries, whole_file
+from jojoscl.utils.machine import machine, peak_memory_mb
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,7 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> Plain:
         **result.info,
         "peak_memory_mb": peak_memory_mb(),
         "python": platform.python_version(),
+        "machine": machine(),
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
         "settings": decisive(cfg),
         "config_hash": config_hash(cfg),
@@ -174,14 +175,6 @@ def result_anndata(cells: AnnData, result: Result, metrics: Plain) -> AnnData:
     annotate(adata, "jojoscl", result, metrics["settings"], cells)
     adata.uns["jojoscl"]["metrics"] = json.dumps(metrics)
     return adata
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory this process has held so far, in 10^6 bytes."""
-    import resource  # Unix only
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
 def git_commit() -> str | None:
