@@ -38,7 +38,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from jojoscl.utils.machine import machine, peak_memory_mb
+from jojoscl.runner.machine import machine, peak_memory_mb
 
 Stages = dict[str, float]
 

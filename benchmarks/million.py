@@ -29,8 +29,8 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.datasets.simulate import SimulatedDataset
+from jojoscl.runner.machine import machine, peak_memory_mb
 from jojoscl.utils.files import whole_file
-from jojoscl.utils.machine import machine, peak_memory_mb
 
 N_GENES, N_TYPES, BAND = 2000, 12, 10_000
 

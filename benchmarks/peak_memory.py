@@ -14,15 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from jojoscl.runner.machine import machine
 from jojoscl.utils.files import whole_file
-from jojoscl.utils.machine import machine
 
 CELLS = ("data=simulated", "data.n_cells=27499", "data.n_genes=2000", "data.n_types=19")
 # A process of its own prints its peak when it ends, pictures included.
 RUN = """
 import atexit, sys
 from jojoscl.runner.cli import main
-from jojoscl.utils.machine import peak_memory_mb
+from jojoscl.runner.machine import peak_memory_mb
 atexit.register(lambda: print(peak_memory_mb(), file=sys.stderr))
 main()
 """

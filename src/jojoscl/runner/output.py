@@ -23,10 +23,10 @@ from omegaconf import DictConfig, OmegaConf
 from jojoscl.core.interface import Result
 from jojoscl.runner import page, plots
 from jojoscl.runner.config import Plain, config_hash, decisive, plain
+from jojoscl.runner.machine import machine, peak_memory_mb
 from jojoscl.tools.annotate import annotate
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import sweep_temporaries, whole_file
-from jojoscl.utils.machine import machine, peak_memory_mb
 
 log = logging.getLogger(__name__)
 

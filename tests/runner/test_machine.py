@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jojoscl.utils.machine import machine, peak_memory_mb
+from jojoscl.runner.machine import machine, peak_memory_mb
 
 
 def test_the_machine_has_a_name_and_cores() -> None:
