@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import random
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -144,6 +146,39 @@ def test_python_threads_get_the_clusters_of_one(name: str, cells: AnnData) -> No
     assert len(found) == 2
     for result in found:
         same(result, expected)
+
+
+SCRIPT = """
+import hashlib, sys
+import numpy as np
+import jojoscl
+from jojoscl.cells.checks import without_labels
+from jojoscl.networks.contrastive_sc import ContrastiveSC
+from jojoscl.networks.sccl import ScCCL
+from jojoscl.networks.settings import Run, TrainerSettings
+kept = [np.empty(int(sys.argv[1])) for _ in range(9)]  # other addresses in memory
+cells = without_labels(jojoscl.simulate(n_cells=200, n_genes=300, n_types=3, seed=1))
+run = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False, max_epochs=2))
+for kind in (jojoscl.PaperJojoSCL, ScCCL, ContrastiveSC):
+    found = kind().fit_predict(cells, 3, seed=0, run=run)
+    print(hashlib.sha256(found.embedding.tobytes() + found.labels.tobytes()).hexdigest())
+"""
+
+
+def test_processes_on_one_machine_give_the_same_bits() -> None:
+    """Whatever the environment says of threads, and wherever the arrays are in memory."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, size],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        )
+        for size, threads in (("1", "1"), ("70001", "4"))
+    ]
+    one, two = (process.communicate()[0].split() for process in started)
+    assert len(one) == 3
+    assert one == two
 
 
 def test_weights_come_from_the_seed_alone() -> None:

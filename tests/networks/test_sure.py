@@ -192,14 +192,3 @@ def test_the_estimate_in_double_sums_is_that_of_the_formulas() -> None:
     expected = S.Shrinkage(stats.n, sigma2, tau2, S.shrinkage_weight(sigma2, tau2), stats.mean)
     for name, value in expected._asdict().items():
         torch.testing.assert_close(getattr(found, name), value, rtol=1e-5, atol=1e-6, msg=name)
-
-
-def test_running_sums_give_what_all_cells_at_once_give() -> None:
-    x, labels = 5 + torch.randn(60, 7), torch.arange(60) % 4
-    sums = S.ClusterSums(5, 7)
-    for rows in torch.randperm(60).split(13):
-        sums.add(x[rows], labels[rows])
-    for name, value in S.cluster_stats(x, labels, 5)._asdict().items():
-        torch.testing.assert_close(
-            getattr(sums.stats(), name).float(), value, rtol=1e-5, atol=1e-5, msg=name
-        )

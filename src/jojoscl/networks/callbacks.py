@@ -1,4 +1,4 @@
-"""What happens between epochs: temporal clusters, history, progress, the oracle's choice of epoch."""
+"""What happens between epochs: temporal clusters, history, progress, choice of an epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jojoscl.networks.settings import Hooked, Oracle, State
 
 
 def renewed_clusters(trainer: Hooked, module: Hooked) -> Tensor:
-    """Let `module` renew its clusters from the embeddings of all cells that it names, and return them (n_cells,).
+    """Let `module` make clusters (n_cells,) of all cells, and return them.
 
     The module has ``clusters_on``, the name of one of its outputs (n_cells, P), and
     ``renew_clusters(output)``.
@@ -37,7 +37,7 @@ class TemporalClusters(L.Callback):
 
 
 class Kept(L.Callback):
-    """A callback whose attributes of the names `kept` go into the checkpoint, and come back from it."""
+    """A callback whose attributes named in `kept` are saved in the checkpoint and restored."""
 
     kept: tuple[str, ...] = ()
 
@@ -115,7 +115,10 @@ class Progress(L.Callback):
 
 
 class OracleSelection(Kept):
-    """Keep the epoch whose labels the oracle scores best, as the released code does: **the true labels are used**."""
+    """Keep the epoch whose labels the oracle scores best, as the released code does.
+
+    **The true labels are used.**
+    """
 
     kept = ("best",)
 

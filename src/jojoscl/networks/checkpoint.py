@@ -1,4 +1,4 @@
-"""The checkpoint of a stage: written whole, and refused where it is damaged or does not fit."""
+"""The checkpoint of a stage: written whole, and refused if it is damaged or does not fit."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from jojoscl.utils.files import whole_file
 
 
 class LastCheckpoint(Checkpoint):
-    """Keep the state after the last epoch in `path`, at most once in `seconds`; the file is never half-written.
+    """Write the state after an epoch to `path`, at most once in `seconds`, and after the last.
 
-    `config_hash` is kept in it.
+    The file is never half-written. It also holds `config_hash`.
     """
 
     def __init__(self, path: Path, seconds: float, config_hash: str) -> None:
@@ -33,45 +33,42 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if from_first(lambda: done or time.monotonic() - self._saved >= self.seconds):
-            # All processes take part in saving, and the first writes.
-            with (
-                whole_file(self.path) if trainer.is_global_zero else nullcontext(self.path) as path
-            ):
+            # Lightning needs all processes for saving, though only the first writes.
+            writes = whole_file if trainer.is_global_zero else nullcontext
+            with writes(self.path) as path:
                 trainer.save_checkpoint(path)
             self._saved = time.monotonic()
 
 
 def load_checkpoint(path: Path) -> State:
-    """Return what a checkpoint holds, tensors on the CPU; a value that has changed is a :class:`UserError`."""
+    """Return what a checkpoint holds, tensors on the CPU; a damaged one is a :class:`UserError`."""
     try:
         with zipfile.ZipFile(path) as parts:
-            if (
-                parts.testzip() is not None
-            ):  # torch writes the checksum of each part, and does not look at it
+            if parts.testzip() is not None:  # torch writes checksums, but does not check them
                 raise zipfile.BadZipFile
         state: State = torch.load(path, "cpu", weights_only=True)
-        (
-            state["hyper_parameters"],
-            state["callbacks"][LastCheckpoint.__qualname__]["config_hash"],
-        )  # those of a run
+        _config_hash(state), state["hyper_parameters"]
         return state
     except Exception as error:  # a damaged file can make a reader raise anything
         raise UserError(
-            f"{path} is not a checkpoint that can be read, or is damaged: delete it, or start anew by force=true."
+            f"{path} is not a checkpoint that can be read, or is damaged: "
+            "delete it, or start anew by force=true."
         ) from error
 
 
+def _config_hash(state: State) -> str:
+    return str(state["callbacks"][LastCheckpoint.__qualname__]["config_hash"])
+
+
 def load_fitting(path: Path, module: L.LightningModule, config_hash: str) -> State:
-    """Return a checkpoint if it is of a module, and of a run, with the same settings; else raise a UserError."""
+    """Return a checkpoint of the same module and run; a :class:`UserError` names what differs."""
     state = load_checkpoint(path)
     found, wanted = dict(state["hyper_parameters"]), dict(module.hparams)
-    differing = sorted(
-        key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)
-    )
-    if differing:
+    keys = found.keys() | wanted.keys()
+    if differing := sorted(key for key in keys if found.get(key) != wanted.get(key)):
         key = differing[0]
         what = f"other settings ({key}: {found.get(key)} there, {wanted.get(key)} here)"
-    elif state["callbacks"][LastCheckpoint.__qualname__]["config_hash"] != config_hash:
+    elif _config_hash(state) != config_hash:
         what = "other settings of the data or the training"
     else:
         return state

@@ -19,7 +19,7 @@ _PREDICTED = 4096  # cells that are embedded at a time
 
 
 class Cells(Dataset[tuple[Tensor, ...]]):
-    """Preprocessed cells (n, G): an index (B,) gives cells (B, G), the index, and B rows of `more`."""
+    """Preprocessed cells: an index (B,) gives cells (B, G), the index, and B rows of `more`."""
 
     def __init__(self, x: np.ndarray | Expression, *more: np.ndarray) -> None:
         self.x = x if isinstance(x, Expression) else _tensor(x)
@@ -71,7 +71,7 @@ class Batches(Sampler[Tensor]):
 
 
 class CellDataModule(L.LightningDataModule):
-    """Batches of cells for training, shuffled, and for embedding, in their order. It holds no labels.
+    """Batches of cells: shuffled for training, in their order for embedding. It holds no labels.
 
     Parameters
     ----------

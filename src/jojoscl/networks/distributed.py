@@ -59,7 +59,7 @@ def gather(x: Tensor) -> Tensor:
 
 
 def own_share(batch: Tensor) -> Tensor:
-    """Return this process's rows of a batch (B, ...): the last B modulo `world` rows are left out."""
+    """Return this process's rows of a batch (B, ...); the last B modulo `world` are left out."""
     rank, world = rank_and_world()
     share = len(batch) // world
     return batch[rank * share : (rank + 1) * share]

@@ -203,7 +203,7 @@ def on_gpu(settings: TrainerSettings) -> bool:
 
 
 def devices(settings: TrainerSettings) -> int | list[int]:
-    """Return what Lightning takes: a number of CPU processes, or the GPUs from `settings.device` on."""
+    """Return a number of CPU processes, or the GPUs from number `settings.device` on."""
     n_gpus = torch.cuda.device_count()
     if not on_gpu(settings) or n_gpus == 1:
         return settings.devices

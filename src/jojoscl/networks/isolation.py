@@ -1,4 +1,4 @@
-"""A call leaves the process as it was: random numbers, threads, default dtype, warnings and levels of logging."""
+"""A call leaves the process unchanged: random numbers, threads, dtype, warnings, log levels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _NOISY = ("lightning.pytorch", "lightning.fabric")
 
 @contextmanager
 def isolated(threads: int) -> Iterator[None]:
-    """Run the block alone in this process, on `threads` threads of torch, BLAS and OpenMP, and restore global state.
+    """Run the block on `threads` threads of torch, BLAS and OpenMP, then restore global state.
 
-    What it holds is the process's and not a thread's, such as the number of threads or igraph's
-    generator: calls from several Python threads take turns. Sums depend on how they are split, so a
-    fixed number of threads gives the same bits whatever OMP_NUM_THREADS says.
+    Global state belongs to the process: calls from several Python threads wait for each other.
+    The bits of a sum depend on how threads share it, so a fixed number of threads gives the same
+    bits on one machine, whatever OMP_NUM_THREADS says. They also depend on the processor's
+    instructions, which the libraries choose from: another machine may give other bits.
     """
     with (
         _ALONE,
@@ -42,8 +43,12 @@ def isolated(threads: int) -> Iterator[None]:
 
 @contextmanager
 def _global_state_kept() -> Iterator[None]:
-    """Restore the generators of Python, numpy and torch, torch's threads and dtype, Lightning's levels of logging."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the user's, to be put back)
+    """Restore all that this room or Lightning changes, also after an error.
+
+    Lightning's isolate_rng does not restore after an error.
+    """
+    of_python = random.getstate()
+    of_numpy = np.random.get_state()  # noqa: NPY002 (the user's own generator)
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     levels = {name: logging.getLogger(name).level for name in _NOISY}
     try:
@@ -60,7 +65,10 @@ def _global_state_kept() -> Iterator[None]:
 
 @contextmanager
 def weights_from(seed: int) -> Iterator[None]:
-    """Let layers made in the block draw their weights from `seed`; torch's global generator is as before after it."""
+    """Let layers that are made in the block draw their weights from `seed`.
+
+    Torch's global generator is not changed.
+    """
     with _ALONE, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         yield

@@ -1,4 +1,7 @@
-"""Encoder, heads and the momentum update. Where autocast computes in bfloat16, outputs are float32 as inputs are."""
+"""Encoder, heads and the momentum update.
+
+Under autocast layers compute in bfloat16; outputs are float32, as inputs are.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +14,27 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Sequential):
-    """Linear-BatchNorm-ReLU per layer, output on the unit sphere: (B, dims[0]) -> (B, dims[-1]).
+    """Linear, BatchNorm and ReLU per layer: (B, dims[0]) -> (B, dims[-1]), rows of length 1.
 
-    `plain_last` leaves the last layer linear (Contrastive-sc).
+    With `plain_last` the last layer is linear alone (Contrastive-sc).
     """
 
     def __init__(self, dims: Sequence[int], plain_last: bool = False) -> None:
         layers: list[nn.Module] = []
-        for i, (n_in, n_out) in enumerate(itertools.pairwise(dims), start=2):
-            last = i == len(dims)
-            plain = last and plain_last
-            layers += (
-                [nn.Linear(n_in, n_out)]
-                if plain
-                else [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU()]
-            )
-        super().__init__(*layers)
+        for n_in, n_out in itertools.pairwise(dims):
+            layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU()]
+        super().__init__(*(layers[:-2] if plain_last else layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return h (B, dims[-1]) of cells x (B, dims[0])."""
+        """Return h (B, dims[-1]) for cells x (B, dims[0])."""
         return F.normalize(super().forward(x).to(x.dtype))
 
 
 class Head(nn.Sequential):
-    """Linear layers with ReLU between them; output normalised ("unit") or a distribution ("softmax")."""
+    """Linear layers with ReLU between them.
+
+    Rows of the output have length 1 ("unit") or sum to 1 ("softmax").
+    """
 
     def __init__(self, dims: Sequence[int], output: str) -> None:
         layers: list[nn.Module] = []
@@ -51,5 +51,6 @@ class Head(nn.Sequential):
 
 @torch.no_grad()
 def momentum_update(key: nn.Module, query: nn.Module, momentum: float) -> None:
-    """theta_key = momentum * theta_key + (1 - momentum) * theta_query, in place, parameters only (He et al. 2020)."""
+    """Update the parameters of `key` in place (He et al., CVPR 2020)."""
+    # theta_key = momentum theta_key + (1 - momentum) theta_query
     torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), 1 - momentum)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class EpochLog(Protocol):
-    """What takes the losses of each epoch: a logger of Lightning's, or any class with this method."""
+    """What takes the losses of each epoch: any class with this method, as Lightning's loggers."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         """Write the losses of epoch number `step`."""

@@ -17,22 +17,22 @@ from jojoscl.utils.settings import Settings
 
 
 class SeededModule(L.LightningModule):
-    """A LightningModule with a random generator renewed every epoch, and losses logged once an epoch.
+    """A LightningModule with a new random generator and the means of its losses every epoch.
 
-    A subclass sets `seed`, draws from `generator` on its own device, and calls :meth:`record` in
-    each step.
+    A subclass sets `seed`, draws from `generator` and calls :meth:`record` in each step.
     """
 
     seed: int
-    splits_batches = (
-        False  # whether its losses are those of the whole batch where several processes share it
-    )
-    rate = "lr"  # the setting that is too large where training diverges
+    splits_batches = False  # whether several processes may share a batch
+    rate = "lr"  # the setting to lower if training diverges
     generator: torch.Generator
     _sums: Tensor
 
     def keep(self, settings: Settings, **more: int) -> None:
-        """Keep `settings` and `more` as plain values in checkpoints, where they are compared with a later call's."""
+        """Write `settings` and `more` into checkpoints, as plain values.
+
+        A later call compares them with its own.
+        """
         self.save_hyperparameters(dataclasses.asdict(settings) | more)
 
     def on_train_epoch_start(self) -> None:
@@ -40,7 +40,10 @@ class SeededModule(L.LightningModule):
         self.generator.manual_seed(derived_seed(self.seed, self.current_epoch, self.global_rank))
 
     def record(self, batch_idx: int, **losses: Tensor) -> None:
-        """Add losses (scalars) to the epoch's means. Lightning's own means cost a tenth of a step on a CPU."""
+        """Add losses (scalars) to the epoch's means.
+
+        Lightning's own means would take a tenth of the time of a step on a CPU.
+        """
         values = torch.stack(list(losses.values())).detach()
         self._sums = values if batch_idx == 0 else self._sums + values
         if self.trainer.is_last_batch:
@@ -52,7 +55,7 @@ class SeededModule(L.LightningModule):
             )  # fmt: skip
 
     def check_finite(self, x: Tensor) -> None:
-        """Raise a :class:`UserError` where x (..., d) is not finite, or too long for its distances to be."""
+        """Raise a :class:`UserError` unless the rows of x (..., d) have a finite length."""
         if not x.square().sum(-1).isfinite().all():
             raise UserError(
                 f"The training diverged, its numbers are no longer finite: lower {self.rate}, "
@@ -61,7 +64,10 @@ class SeededModule(L.LightningModule):
 
 
 class MomentumModule(SeededModule):
-    """A module with `query` and `key`, the running mean of its weights (He et al. 2020), updated once a step."""
+    """A module with `query` and `key`, whose weights are a running mean of the query's.
+
+    They are updated once per step of the optimiser: He et al., CVPR 2020.
+    """
 
     query: nn.Module
     key: nn.Module
@@ -70,9 +76,7 @@ class MomentumModule(SeededModule):
     splits_batches = True
     updates = 0
     two_views: Callable[[Tensor], dict[str, Tensor]]
-    views: tuple[Tensor, Tensor, Tensor] | None = (
-        None  # of the last batch: two embeddings (B, P) and the cells' index
-    )
+    views: tuple[Tensor, Tensor, Tensor] | None = None  # last batch: two embeddings (B, P), index
 
     def on_train_batch_end(self, *args: object) -> None:
         if self.global_step > self.updates:  # not after batches that only accumulate gradients

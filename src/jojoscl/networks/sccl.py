@@ -1,4 +1,7 @@
-"""ScCCL: two views, a momentum encoder, instance and cluster heads (Du et al., IEEE/ACM TCBB 2023)."""
+"""ScCCL: two views, a momentum encoder, instance and cluster heads.
+
+Du et al., IEEE/ACM TCBB 2023.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,6 @@ class ScCCL(
     lr=0.2,
     lr_period=500,
 ):
-    """What JojoSCL's released code becomes without SURE and with other widths: one module trains both."""
+    """ScCCL: JojoSCL's released code without SURE, with layers of other widths."""
 
     estimates_k = False

@@ -1,4 +1,7 @@
-"""scDeepCluster: ZINB autoencoder, sharpened Student-t assignment (Tian et al., Nat Mach Intell 2019)."""
+"""scDeepCluster: ZINB autoencoder, sharpened Student-t assignment.
+
+Tian et al., Nature Machine Intelligence 2019.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +17,35 @@ from jojoscl.utils.settings import setting
 
 
 def student_t_assignment(z: Tensor, centroids: Tensor) -> Tensor:
-    """Return q_ik proportional to 1 / (1 + ||z_i - mu_k||^2), rows sum to 1: (n, K) of z (n, d), mu (K, d)."""
+    """Return q_ik proportional to 1 / (1 + ||z_i - mu_k||^2): (n, K) for z (n, d), mu (K, d).
+
+    Rows sum to 1.
+    """
     kernel = 1 / (1 + squared_distances(z, centroids))
     return kernel / kernel.sum(1, keepdim=True)
 
 
 def target_distribution(q: Tensor) -> Tensor:
-    """Return p_ik proportional to q_ik^2 / sum_j q_jk, rows sum to 1: surer than q, fair to small clusters."""
+    """Return p_ik proportional to q_ik^2 / sum_j q_jk, (n, K), rows sum to 1.
+
+    It is sharper than q and does not favor large clusters.
+    """
     weight = q.square() / q.sum(0)
     return weight / weight.sum(1, keepdim=True)
 
 
 class ScDeepClusterModule(ZINBAutoencoder):
-    """Adds gamma KL(p || q); p is renewed from all cells at every epoch."""
+    """Add gamma KL(p || q); p is computed anew from all cells after each epoch."""
 
     settings: ScDeepCluster
 
     target: Tensor
 
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
-        q = student_t_assignment(self.encode(x), self.centroids)  # of the latent without noise
+        q = student_t_assignment(self.encode(x), self.centroids)  # (B, K); no noise in the latent
         p = self.target[index]
-        return torch.as_tensor(
-            self.settings.gamma * (torch.xlogy(p, p) - p * q.log()).sum(1).mean()
-        )
+        divergence = (torch.xlogy(p, p) - p * q.log()).sum(1).mean()
+        return torch.as_tensor(self.settings.gamma * divergence)
 
     @torch.no_grad()
     def renew_clusters(self, z: np.ndarray) -> Tensor:
@@ -60,7 +68,7 @@ class ScDeepCluster(
     ZINBClustering,
     name="scdeepcluster",
     noise_sd=2.5,
-    pretrain_patience=400,  # with its gain; the release: 50 epochs and 0
+    pretrain_patience=400,  # and a gain of 0.01; the release: 50 epochs, and any gain
 ):
     """scDeepCluster, as its first (Keras) release trains it: `lr` and `rho` are Adadelta's."""
 

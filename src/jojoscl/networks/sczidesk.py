@@ -1,4 +1,7 @@
-"""scziDesk: ZINB autoencoder, soft K-means, self-training on affinities (Chen et al., NAR GAB 2020)."""
+"""scziDesk: ZINB autoencoder, soft K-means, self-training on affinities.
+
+Chen et al., NAR Genomics and Bioinformatics 2020.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from jojoscl.utils.settings import setting
 def soft_kmeans(z: Tensor, centroids: Tensor) -> Tensor:
     """Return mean_i sum_k w_ik ||z_i - c_k||^2 for z (B, d), centroids (K, d).
 
-    w is the square of softmax_k(-||z_i - c_k||^2), its rows scaled to sum 1: a softmax of twice
-    that.
+    w is the square of softmax_k(-||z_i - c_k||^2), rows scaled to sum 1: the softmax of
+    -2 ||z_i - c_k||^2.
     """
     distances = squared_distances(z, centroids)
     return (distances * torch.softmax(-2 * distances, dim=1)).sum(1).mean()
@@ -27,8 +30,8 @@ def soft_kmeans(z: Tensor, centroids: Tensor) -> Tensor:
 def affinity_divergence(z: Tensor) -> Tensor:
     """Return sum_ij q_ij log(q_ij / p_ij) over pairs of different cells of the batch z (B, d).
 
-    p_ij is proportional to 1 / (1 + ||z_i - z_j||^2) and q_ij to p_ij^2, rows sum to 1. Both carry
-    a gradient, as in the released code.
+    p_ij is proportional to 1 / (1 + ||z_i - z_j||^2), q_ij to p_ij^2; rows sum to 1. Both carry a
+    gradient, as in the released code.
     """
     n = len(z)
     others = ~torch.eye(n, dtype=torch.bool, device=z.device)
@@ -38,7 +41,7 @@ def affinity_divergence(z: Tensor) -> Tensor:
 
 
 class ScziDeskModule(ZINBAutoencoder):
-    """Adds alpha * soft K-means + gamma * affinity divergence, both of the latent under noise."""
+    """Add alpha * soft K-means + gamma * affinity divergence, both of the latent under noise."""
 
     settings: ScziDesk
 
@@ -62,15 +65,15 @@ class ScziDesk(
     ZINBClustering,
     name="sczidesk",
     preprocess=Preprocess(n_top_genes=500),
-    noise_sd=0.0,  # its release means 1.5, but its layers of noise are never switched on
+    noise_sd=0.0,  # the release sets 1.5 but never switches its noise layers on
     ridge=1.0,
     pretrain_epochs=1000,
-    pretrain_patience=None,  # an early end costs this method a third of its ARI
+    pretrain_patience=None,  # stopping early would cost a third of the ARI
     pretrain_lr=0.0001,
     kmeans_starts=10,
     lr=0.0001,
     gamma=0.001,
-    epochs=1800,  # of the released 2,000 every tenth only looks at the labels
+    epochs=1800,  # of the release's 2,000, every tenth only checks the labels
     check_every=9,
 ):
     """scziDesk, as its release trains it: `lr` is Adam's."""

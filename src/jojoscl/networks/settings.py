@@ -12,11 +12,9 @@ import numpy as np
 from jojoscl.networks.logs import EpochLog
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
-State = dict[str, Any]  # what a checkpoint, or a callback in it, keeps
-Hooked = Any  # a trainer or a module, as Lightning's hooks get them: each callback knows which attributes it needs
-Oracle = Callable[
-    [np.ndarray], float
-]  # scores labels against the truth; only under `selection=oracle`
+State = dict[str, Any]  # what a checkpoint holds, or a callback in it
+Hooked = Any  # a trainer or a module in a hook: each callback knows which attributes it needs
+Oracle = Callable[[np.ndarray], float]  # scores labels by the true ones, for selection=oracle alone
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
@@ -51,8 +49,16 @@ class TrainerSettings(Settings):
 class Run:
     """Where and how a method runs; it knows nothing of the true labels.
 
-    folder: checkpoints and logs go here; None writes nothing. loggers: Lightning loggers.
-    config_hash: of the settings; a checkpoint with another is refused.
+    Parameters
+    ----------
+    folder
+        Of the checkpoints; None writes nothing.
+    trainer
+        How networks are trained.
+    loggers
+        Take the losses of each epoch.
+    config_hash
+        Of the settings: a checkpoint with another hash is refused.
     """
 
     folder: Path | None = None

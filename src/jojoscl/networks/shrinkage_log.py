@@ -18,18 +18,26 @@ from jojoscl.utils.seeding import at_most, derived_seed
 
 _MOST_CELLS = 100_000
 _DISTANCES_AFTER = (10, 50, 100)  # epochs, and after the last
+_BATCH = 4096  # cells
 
 
 class ShrinkageRecord(Kept):
-    """A tidy record of each epoch, from the views it trained on: nothing is drawn or computed twice.
+    """A tidy record of each epoch, from the views that were trained on: nothing is drawn again.
 
-    Of an epoch of more than 100,000 cells the views of the last so many.
+    At most the last 100,000 views of an epoch are kept. The record is saved in the checkpoint, like
+    :class:`~jojoscl.networks.callbacks.History`.
 
-    `rows` have the keys epoch, quantity, cluster, other and value. Quantities: cosine_gap, between
-    the two views of a cell and of different cells; where there are temporal clusters n, sigma2,
-    tau2, b and movement of each (how far its centroid went since the epoch before) and, after some
-    epochs, the distance between two centroids. A cluster's number follows its centroid. Kept in the
-    checkpoint, as :class:`~jojoscl.networks.callbacks.History` is.
+    Attributes
+    ----------
+    rows
+        With the keys epoch, quantity, cluster, other and value. The quantities are
+
+        - cosine_gap: mean cosine of the two views of a cell minus that of views of different cells,
+        - n, sigma2, tau2, b of each temporal cluster,
+        - movement: how far its centroid moved since the epoch before,
+        - distance between two centroids, after some epochs.
+
+        A cluster keeps its number from epoch to epoch, by the nearest centroids.
     """
 
     kept = ("rows", "centroids")
@@ -45,24 +53,19 @@ class ShrinkageRecord(Kept):
 
     def on_train_batch_end(self, trainer: Hooked, module: Hooked, *args: object) -> None:
         most = min(len(module.labels), _MOST_CELLS)
-        if not self.views:  # one place for all: parts kept from each batch would leave holes in the memory around them
+        if not self.views:  # one array for all batches: many small ones would fragment the memory
             self.views = [view.new_empty(most, *view.shape[1:]) for view in module.views]
-        slots = (
-            torch.arange(
-                self.n_seen, self.n_seen + len(module.views[0]), device=module.views[0].device
-            )
-            % most
-        )
+        x1, *_ = module.views
+        slots = torch.arange(self.n_seen, self.n_seen + len(x1), device=x1.device) % most
         for kept, view in zip(self.views, module.views, strict=True):
             kept[slots.to(kept.device)] = view
         self.n_seen += len(slots)
 
     def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
-        x1, x2, index = (kept[: self.n_seen] for kept in self.views)
+        x1, x2, index = (kept[: self.n_seen] for kept in self.views)  # (N, P), (N, P), (N,)
         epoch = trainer.current_epoch
-        self.add(
-            epoch, "cosine_gap", cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2)))
-        )
+        gap = cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2)))
+        self.add(epoch, "cosine_gap", gap)
         if not self.clusters:
             return
         found = estimate_shrinkage(x1, x2, module.labels[index], len(module.centroids))
@@ -72,13 +75,13 @@ class ShrinkageRecord(Kept):
         if self.centroids is not None:
             self.add_each(epoch, "movement", (mean - self.centroids).norm(dim=1))
         self.centroids = mean
-        if trainer.current_epoch + 1 in (*_DISTANCES_AFTER, trainer.max_epochs):
+        if epoch + 1 in (*_DISTANCES_AFTER, trainer.max_epochs):
             for cluster, row in enumerate(torch.cdist(mean, mean).tolist()):
                 for other in range(cluster + 1, len(row)):
                     self.add(epoch, "distance", row[other], cluster, other)
 
     def follow(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """Return centroids (K, P) in the order of the epoch before, nearest to nearest, and that order (K,)."""
+        """Return centroids (K, P) in the order of the nearest ones before, and that order (K,)."""
         order = torch.arange(len(mean))
         if self.centroids is not None:
             order = torch.from_numpy(linear_sum_assignment(torch.cdist(self.centroids, mean))[1])
@@ -96,35 +99,26 @@ class ShrinkageRecord(Kept):
         cluster: int | None = None,
         other: int | None = None,
     ) -> None:
-        self.rows.append(
-            {
-                "epoch": epoch,
-                "quantity": quantity,
-                "cluster": cluster,
-                "other": other,
-                "value": value,
-            }
-        )
+        keys = ("epoch", "quantity", "cluster", "other", "value")
+        self.rows.append(dict(zip(keys, (epoch, quantity, cluster, other, value), strict=True)))
 
 
+@torch.no_grad()
 def map_embedding(
     module: MomentumModule, data: CellDataModule, h: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-    """Return h (n_cells, P) of a trained module at its posterior means given the clusters `labels` (n_cells,).
+    """Return the embedding h (n, P) with each cell shrunk toward its cluster's centroid by b_k.
 
-    b_k is that of two views of each cell, or of 100,000 of them, drawn anew from the module's seed:
-    see `shrinkage`.
+    These are the posterior means of a trained module, given the clusters `labels` (n,). b_k is
+    estimated from two new views of at most 100,000 cells: see :mod:`jojoscl.networks.sure`.
     """
     module.generator = torch.Generator(module.device)
     module.generator.manual_seed(derived_seed(module.seed, module.max_epochs))
-    clusters = torch.from_numpy(labels)
-    drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
     module.eval()
-    with torch.no_grad():
-        pairs = [
-            module.two_views(data.cells.rows(index).to(module.device))
-            for index in drawn.split(4096)
-        ]
+    drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
+    batches = (data.cells.rows(index).to(module.device) for index in drawn.split(_BATCH))
+    pairs = [module.two_views(x) for x in batches]
     a, b = (torch.cat([pair[name].cpu() for pair in pairs]) for name in ("a", "b"))
+    clusters = torch.from_numpy(labels)
     found = estimate_shrinkage(a, b, clusters[drawn], int(labels.max()) + 1)
     return shrink_to_clusters(torch.from_numpy(h), clusters, found.b).numpy()

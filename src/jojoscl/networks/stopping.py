@@ -1,4 +1,4 @@
-"""When training in stages ends. A resumed run that had stopped stays stopped."""
+"""When a stage of training ends. A stage that had stopped stays stopped in a resumed run."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ class _Stop(Kept):
 
 
 class Plateau(_Stop):
-    """Stop when the training loss has not fallen by the share `gain` of its best in `patience` steps.
+    """Stop if the best loss has not fallen by the share `gain` within `patience` steps.
 
-    Steps, not epochs: an epoch of a small set is one or two of them, and little can be learned in
-    it.
+    It counts steps, not epochs: an epoch of a small set has only one or two of them.
     """
 
     kept = ("best", "best_step", "stopped")
@@ -45,7 +44,10 @@ class Plateau(_Stop):
 
 
 class SettledLabels(_Stop):
-    """Renew the module's clusters every `every` epochs; stop when less than `tolerance` of the cells changed theirs."""
+    """Renew the module's clusters every `every` epochs; stop if few cells change theirs.
+
+    `tolerance` is the share of the cells below which training stops.
+    """
 
     kept = ("labels", "stopped")
 

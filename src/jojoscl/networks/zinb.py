@@ -1,4 +1,7 @@
-"""The zero-inflated negative binomial autoencoder of scDeepCluster and scziDesk, and how both are trained."""
+"""The autoencoder of scDeepCluster and scziDesk, and how both are trained.
+
+Its output is a zero-inflated negative binomial (ZINB) distribution of the counts.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +34,25 @@ from jojoscl.utils.settings import setting
 def zinb_nll(
     counts: Tensor, mu: Tensor, theta: Tensor, pi_logit: Tensor, ridge: float = 0.0
 ) -> Tensor:
-    """Return the mean negative log-likelihood of counts under a zero-inflated negative binomial, + ridge * mean(pi^2).
+    """Return the mean negative log-likelihood of a ZINB distribution, plus ridge * mean(pi^2).
 
-    P(x) = pi [x = 0] + (1 - pi) NB(x; mu, theta), with variance mu + mu^2 / theta and pi =
-    sigmoid(pi_logit) (Eraslan et al., Nat Commun 2019). No clamp and no epsilon is needed: all is
-    done on logarithms. All arguments are (B, G): whole counts, mean, dispersion, logit of the share
-    of excess zeros. Most counts are 0, and only the others need the gamma function: that is what
-    makes this fast.
+    For counts x, with pi = sigmoid(pi_logit) and a variance of mu + mu^2 / theta (Eraslan et al.,
+    Nature Communications 2019)::
+
+        P(x) = pi [x = 0] + (1 - pi) NB(x; mu, theta)
+
+    All is computed on logarithms: no value is clamped. Most counts are 0 and need no gamma
+    function, which makes this fast.
+
+    Parameters
+    ----------
+    counts, mu, theta, pi_logit
+        (B, G) each: whole counts, mean, dispersion, logit of the share of excess zeros.
+    ridge
+        Weight of pi^2.
     """
-    log_nb0 = -theta * torch.log1p(mu / theta)
-    # log(pi + (1 - pi) NB(0)), by softplus(-l) = -log(pi) and NB(0) (1 - pi) / pi = exp(log_nb0 -
-    # l)
+    log_nb0 = -theta * torch.log1p(mu / theta)  # log NB(0)
+    # log P(0) = log pi + log(1 + NB(0) (1 - pi) / pi), where log((1 - pi) / pi) = -pi_logit
     zeros = F.softplus(-pi_logit) - F.softplus(log_nb0 - pi_logit)
     where = counts.flatten().nonzero().squeeze(1)
     x, m, t, logit, nb0 = (
@@ -56,8 +67,7 @@ def zinb_nll(
 
 def _log_binomial(x: Tensor, theta: Tensor) -> Tensor:
     """Return the log of Gamma(x + theta) / (Gamma(theta) x!)."""
-    # Log-gammas of a large theta cancel: float32 would leave nothing. Apple's GPUs have nothing
-    # wider.
+    # Log-gammas of a large theta cancel in float32. Apple's GPUs have no float64.
     wide = torch.float32 if x.device.type == "mps" else torch.float64
     x64, t64 = x.to(wide), theta.to(wide)
     return (torch.lgamma(x64 + t64) - torch.lgamma(t64) - torch.lgamma(x64 + 1)).to(theta.dtype)
@@ -69,10 +79,10 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 class ZINBAutoencoder(SeededModule, ABC):
-    """Denoising autoencoder whose output is a ZINB distribution of counts; trained alone, then to cluster.
+    """A denoising autoencoder of counts, trained first alone and then together with clusters.
 
     Gaussian noise enters at the input and before each ReLU of the encoder; the latent z is linear.
-    A subclass says what clustering adds to the loss and how clusters are read off.
+    A subclass gives the loss of the clusters and makes labels.
     """
 
     clusters_on = "z"
@@ -128,24 +138,24 @@ class ZINBAutoencoder(SeededModule, ABC):
         return zinb + cluster
 
     def start_clustering(self, centroids: np.ndarray) -> None:
-        """Train from now on with :meth:`cluster_loss`, beginning at centroids (K, d)."""
+        """Add :meth:`cluster_loss` from now on, with centroids (K, d) to start from."""
         self.clustering, self.rate = True, "lr"
-        self.seed = derived_seed(self.seed, 1)  # not the noise of pretraining again
+        self.seed = derived_seed(self.seed, 1)  # other noise than in pretraining
         with torch.no_grad():
             self.centroids.copy_(torch.from_numpy(centroids))
 
     @abstractmethod
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
-        """Return what clustering adds to the loss, for cells x (B, G), index (B,) and their latent z under noise."""
+        """Return the loss of the clusters for cells x (B, G), their index and noisy latent z."""
 
     @abstractmethod
     def renew_clusters(self, z: np.ndarray) -> Tensor:
-        """Return clusters (n,) of all cells, given their latent z (n, d) without noise."""
+        """Return clusters (n,) of all cells from their latent z (n, d) without noise."""
 
 
 @dataclass(kw_only=True)
 class ZINBClustering(NetworkMethod):
-    """Pretrain the autoencoder, K-means on its latent, train both together until the labels settle."""
+    """Pretrain the autoencoder, make clusters, and train both until the labels settle."""
 
     name: str = setting("zinb", "What the results call it.")
     preprocess: Preprocess = setting(Preprocess(), "From counts to what the network sees.")
@@ -159,7 +169,7 @@ class ZINBClustering(NetworkMethod):
     batch_size: int = setting(256, "Cells in a batch.", low=2)
     pretrain_epochs: int = setting(400, "Epochs of the autoencoder alone.", low=1)
     pretrain_patience: int | None = setting(
-        None, "Steps without such a gain that end pretraining.", low=1
+        None, "Pretraining stops after this many steps without that gain.", low=1
     )
     pretrain_gain: float = setting(
         0.01, "Share of its best by which the loss must fall.", low=0, high=1
@@ -171,7 +181,7 @@ class ZINBClustering(NetworkMethod):
     lr: float = setting(1.0, "Learning rate of the clustering.", low=0)
     gamma: float = setting(1.0, "Weight of the self-training term.", low=0)
     epochs: int = setting(1200, "Epochs of the clustering at most.", low=1)
-    check_every: int = setting(1, "Epochs between two looks at the labels.", low=1)
+    check_every: int = setting(1, "Epochs from one check of the labels to the next.", low=1)
     tolerance: float = setting(
         0.001, "Stop when a smaller share of the cells changes its cluster.", low=0, high=1
     )
@@ -209,7 +219,7 @@ class ZINBClustering(NetworkMethod):
 
 
 def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:
-    """Return linear layers with Glorot's uniform weights and no bias to begin with, as Keras makes them."""
+    """Return linear layers as Keras starts them: Glorot's uniform weights, biases of 0."""
     layers = [nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
     for layer in layers:
         nn.init.xavier_uniform_(layer.weight)

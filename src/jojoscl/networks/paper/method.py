@@ -17,7 +17,9 @@ from jojoscl.networks.shrinkage_log import ShrinkageRecord, map_embedding
 
 @dataclass(kw_only=True)
 class PaperJojoSCL(PaperSettings):
-    """Shrinkage contrastive learning as published (Wang, BIBM 2024), with a shrinkage term that acts.
+    """Shrinkage contrastive learning as published, with a shrinkage term that acts.
+
+    Wang, BIBM 2024.
 
     Examples
     --------
@@ -75,4 +77,4 @@ class ReleasedJojoSCL(
     lr=0.2,
     lr_period=500,
 ):
-    """JojoSCL as its released code runs: its SURE and its entropy term are zero, whatever the data."""
+    """JojoSCL as its released code runs: its SURE and its entropy term are always zero."""

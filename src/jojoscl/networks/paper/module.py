@@ -50,21 +50,10 @@ class PaperModule(MomentumModule):
         max_epochs: int,
     ) -> None:
         super().__init__()
-        self.keep(
-            settings,
-            n_genes=n_genes,
-            n_clusters=n_clusters,
-            n_cells=n_cells,
-            seed=seed,
-            max_epochs=max_epochs,
-        )
-        self.settings, self.n_clusters, self.seed, self.max_epochs = (
-            settings,
-            n_clusters,
-            seed,
-            max_epochs,
-        )
-        self.momentum = settings.momentum
+        size = {"n_genes": n_genes, "n_clusters": n_clusters, "n_cells": n_cells}
+        self.keep(settings, **size, seed=seed, max_epochs=max_epochs)
+        self.settings, self.momentum = settings, settings.momentum
+        self.n_clusters, self.seed, self.max_epochs = n_clusters, seed, max_epochs
         encoder = [n_genes, *settings.encoder_dims]
         with weights_from(seed):
             self.query = Encoder(encoder)
@@ -77,11 +66,11 @@ class PaperModule(MomentumModule):
         self.register_buffer("labels", torch.zeros(n_cells, dtype=torch.long), persistent=False)
 
     def heads(self, h: Tensor) -> dict[str, Tensor]:
-        """Return h (B, P), z (B, d) on the unit sphere, and soft assignments (B, K) under the names of `assign_on`."""
+        """Return h (B, P), z (B, d) with rows of length 1, and soft assignments (B, K)."""
         return {"h": h, "z": self.instance_head(h), "cluster_head": self.cluster_head(h)}
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Return these of un-augmented cells x (B, G)."""
+        """Return these for cells x (B, G) without augmentation."""
         return self.heads(self.query(x))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -106,7 +95,7 @@ class PaperModule(MomentumModule):
         return random_view(x, self.settings.mask_rate, self.settings.noise_sd, self.generator)
 
     def two_views(self, x: Tensor) -> dict[str, Tensor]:
-        """Return embeddings (B, P) of cells x (B, G) as training sees them: one view by the query, one by the key."""
+        """Return embeddings (B, P) of two views of cells x (B, G), by the query and by the key."""
         on = self.clusters_on
         return {"a": self(self.view(x))[on], "b": self.heads(self.key(self.view(x)))[on]}
 
@@ -141,17 +130,17 @@ class PaperModule(MomentumModule):
         self.check_finite(x)
         if self.settings.assign_on == "cluster_head":
             return x.argmax(1)
-        if (
-            len(x) < self.n_clusters
-        ):  # too few for K clusters: each cell its own, and a cluster of one adds nothing
+        if len(x) < self.n_clusters:  # each cell is a cluster, which adds nothing to the loss
             return torch.arange(len(x), device=x.device)
-        return torch.from_numpy(
-            kmeans(x.cpu().numpy(), self.n_clusters, seed=self.seed, n_init=1)[0]
-        ).to(x.device)
+        labels, _ = kmeans(x.cpu().numpy(), self.n_clusters, seed=self.seed, n_init=1)
+        return torch.from_numpy(labels).to(x.device)
 
     @torch.no_grad()
     def renew_clusters(self, x: np.ndarray) -> Tensor:
-        """Make temporal clusters of x, h or z of all cells (n_cells, P); K-means goes on from the last centroids."""
+        """Make and return the temporal clusters (n_cells,) of h or z of all cells, x (n_cells, P).
+
+        K-means starts from the centroids before.
+        """
         if self.settings.assign_on == "cluster_head":
             h = torch.from_numpy(x).to(self.device)
             self.labels.copy_(self.cluster_head(h).argmax(1))

@@ -62,5 +62,5 @@ class PaperSettings(NetworkMethod):
         super().__post_init__()
         if not self.encoder_dims or not self.instance_dims:
             raise UserError(
-                "encoder_dims and instance_dims hold the widths of layers: give one or more numbers."
+                "encoder_dims and instance_dims are widths of layers: give one or more numbers."
             )
