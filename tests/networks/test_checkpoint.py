@@ -11,12 +11,25 @@ import pytest
 import torch
 
 from jojoscl.networks.checkpoint import load_checkpoint, load_fitting
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.fit import fit
+from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
-from tests.hostile import METHOD, trained
 
+METHOD = PaperJojoSCL(encoder_dims=[8, 4], instance_dims=[4], cluster_dims=[4], sure="none")
 SENTENCE = (
     "is not a checkpoint that can be read, or is damaged: delete it, or start anew by force=true"
 )
+
+
+def trained(folder: Path, n_epochs: int = 1) -> None:
+    """Train 20 cells, or go on from ``last.ckpt`` in `folder`."""
+    x = np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32)
+    how = TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0)
+    run = Run(folder, trainer=how, config_hash="abc")
+    module = METHOD.module(6, 2, 20, seed=0, epochs=2)
+    fit(module, CellDataModule(x), run, max_epochs=n_epochs)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +43,7 @@ def test_a_flipped_byte_is_refused_or_changes_nothing(checkpoint: bytes, tmp_pat
     path = tmp_path / "last.ckpt"
     path.write_bytes(checkpoint)
     whole, refused = load_checkpoint(path)["state_dict"], 0
-    for where in np.random.default_rng(0).choice(len(checkpoint), 300, replace=False):
+    for where in np.random.default_rng(0).choice(len(checkpoint), 100, replace=False):
         content = bytearray(checkpoint)
         content[where] ^= 1 << 3
         path.write_bytes(content)
@@ -41,14 +54,12 @@ def test_a_flipped_byte_is_refused_or_changes_nothing(checkpoint: bytes, tmp_pat
             refused += 1
         else:  # a name or a date of the archive
             assert all(torch.equal(found[name], x) for name, x in whole.items())
-    assert refused > 200
+    assert refused > 60
 
 
-@pytest.mark.parametrize("kept", [0, 1, 0.5, -1, -64])
-def test_a_cut_file_is_refused(kept: float, checkpoint: bytes, tmp_path: Path) -> None:
-    (tmp_path / "last.ckpt").write_bytes(
-        checkpoint[: int(kept * len(checkpoint)) if isinstance(kept, float) else kept]
-    )
+@pytest.mark.parametrize("share", [0, 0.5, 0.999])
+def test_a_cut_file_is_refused(share: float, checkpoint: bytes, tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(checkpoint[: int(share * len(checkpoint))])
     with pytest.raises(UserError, match=SENTENCE):
         trained(tmp_path, 2)
 
