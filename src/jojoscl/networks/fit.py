@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning as L
@@ -76,64 +76,66 @@ def fit(
         found = load_fitting(checkpoint, module, run.config_hash)
         history.earlier = found["callbacks"][history.state_key]["seconds"]
     train = _train if run.trainer.devices == 1 else _train_in_processes
-    train(module, data, run, checkpoint, max_epochs, [*callbacks, history])
+    train(module, _Stage(data, run, checkpoint, max_epochs, (*callbacks, history)))
     return history
 
 
-def _train(
-    module: SeededModule,
-    data: CellDataModule,
-    run: Run,
-    checkpoint: Path | None,
-    max_epochs: int,
-    callbacks: Sequence[L.Callback],
-) -> None:
+@dataclass(frozen=True)
+class _Stage:
+    data: CellDataModule
+    run: Run
+    checkpoint: Path | None
+    max_epochs: int
+    callbacks: tuple[L.Callback, ...]
+
+
+def _train(module: SeededModule, stage: _Stage) -> None:
     """Train in this process: alone, or as one of several that :func:`_train_in_processes` began."""
-    settings, more = run.trainer, list[L.Callback]()
+    run, checkpoint, callbacks = stage.run, stage.checkpoint, list(stage.callbacks)
     if checkpoint:
-        more.append(LastCheckpoint(checkpoint, settings.checkpoint_seconds, run.config_hash))
-    if settings.progress_bar:
-        more.append(Progress())
-    with isolated(settings.threads):
+        seconds = run.trainer.checkpoint_seconds
+        callbacks.append(LastCheckpoint(checkpoint, seconds, run.config_hash))
+    if run.trainer.progress_bar:
+        callbacks.append(Progress())
+    with isolated(run.trainer.threads):
         for words in _NOT_FOR_USERS:
             warnings.filterwarnings("ignore", words)
-        if settings.compile:
+        if run.trainer.compile:
             for part in module.children():
                 part.compile()  # in place: names in checkpoints stay the same
         trainer = make_trainer(
-            settings, max_epochs, [*callbacks, *more], checkpoint is not None, run.folder
+            run.trainer, stage.max_epochs, callbacks, checkpoint is not None, run.folder
         )
         goes_on = checkpoint if checkpoint and checkpoint.exists() else None
         with interruptions_pass(trainer):
-            trainer.fit(module, datamodule=data, ckpt_path=goes_on)
+            trainer.fit(module, datamodule=stage.data, ckpt_path=goes_on)
     # Lightning has moved the module to the CPU, and all cells are still to be embedded.
     module.to(trainer.strategy.root_device)
 
 
-def _train_in_processes(
-    module: SeededModule,
-    data: CellDataModule,
-    run: Run,
-    checkpoint: Path | None,
-    max_epochs: int,
-    callbacks: Sequence[L.Callback],
-) -> None:
-    """Train on several devices, and take the state of `module` and `callbacks` from the checkpoint.
+def _train_in_processes(module: SeededModule, stage: _Stage) -> None:
+    """Train on several devices, and take the state of module and callbacks from the checkpoint.
 
     All but the training stays in this process.
     """
-    check_devices(run.trainer, module, data)
-    *_, history = callbacks
+    run = stage.run
+    check_devices(run.trainer, module, stage.data)
+    *_, history = stage.callbacks
     assert isinstance(history, History)
     with tempfile.TemporaryDirectory() as folder:
-        path = checkpoint or Path(folder) / "last.ckpt"
+        path = stage.checkpoint or Path(folder) / "last.ckpt"
         # A log may not work in another process: all rows are written at the end.
         history.logs = ()
-        shared = (data, replace(run, loggers=()), path, max_epochs)
-        launch(_train, run.trainer.devices, module, *shared, [SharedBatchNorm(), *callbacks])
+        shared = replace(
+            stage,
+            run=replace(run, loggers=()),
+            checkpoint=path,
+            callbacks=(SharedBatchNorm(), *stage.callbacks),
+        )
+        launch(_train, run.trainer.devices, module, shared)
         state = load_checkpoint(path)
     module.load_state_dict(state["state_dict"])
-    for callback in callbacks:
+    for callback in stage.callbacks:
         if callback.state_key in state["callbacks"]:
             callback.load_state_dict(state["callbacks"][callback.state_key])
     history.logs = run.loggers
