@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,35 +13,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from jojoscl.core.interface import Method
-
-log = logging.getLogger(__name__)
-
-_TRAINED = {
-    *(
-        "n_networks",
-        "hidden",
-        "instance_dims",
-        "mask_rate",
-        "noise_sd",
-        "n_positives",
-        "momentum",
-        "alpha",
-        "beta",
-    ),
-    *(
-        "lambda_",
-        "temperature",
-        "cluster_temperature",
-        "overcluster",
-        "renewals",
-        "epochs",
-        "min_steps",
-        "batch_size",
-    ),
-    *("lr", "anchor_partitions", "network_partitions"),
-}
-"""Settings of the default until 0.1, which trained networks."""
-_PRESETS = {"default": "JojoSCL", "paper": "PaperJojoSCL", "released": "ReleasedJojoSCL"}
 
 
 def cluster(
@@ -70,7 +40,7 @@ def cluster(
         Cells x genes with raw counts in `X`, or in `layer`; also one that was opened with
         ``backed="r"``.
     n_clusters
-        Number of clusters, 2 to the number of cells; None: estimated from the cells, see ``uns``.
+        Number of clusters, 2 to the number of cells; None estimates it, see ``uns``.
     method
         Another method, such as ``jojoscl.PaperJojoSCL(epochs=50)``; None is
         :class:`jojoscl.JojoSCL` with `settings`.
@@ -121,9 +91,8 @@ def cluster(
     >>> jojoscl.cluster(adata, n_clusters=8)  # doctest: +SKIP
     """
     # What takes seconds to import is imported when it is used.
-    from jojoscl.cells.checks import as_cells, without_labels
+    from jojoscl.cells.checks import as_cells
     from jojoscl.core.interface import check_n_clusters, check_seed
-    from jojoscl.networks.settings import Run, TrainerSettings
     from jojoscl.tools.annotate import annotate, check_key, restricted
 
     if copy and getattr(adata, "isbacked", False):
@@ -134,23 +103,30 @@ def cluster(
         raise UserError(
             f"{chosen.name} does not tell samples apart: leave out batch_key, or method."
         )
-    trainer = TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar)
     part = None if restrict_to is None else restricted(adata, restrict_to)
-    cells = as_cells(
-        adata if part is None else _of(adata, part.inside),
-        layer=layer,
-        batch_key=batch_key,
-        kind=kind,
-    )
-    told = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
-    adata = adata.copy() if copy else adata
-    result = chosen.fit_predict(without_labels(cells), told, seed=seed, run=Run(trainer=trainer))
-    kept = chosen.plain() if isinstance(chosen, Settings) else {}
-    params = {"method": chosen.name, "seed": seed, "n_clusters": told, "settings": kept}
+    some = adata if part is None else _of(adata, part.inside)
+    cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
+    k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
+    more = {}
+    if getattr(chosen, "takes_run", False):
+        from jojoscl.networks.settings import Run, TrainerSettings
+
+        trainer = TrainerSettings(
+            accelerator=accelerator, devices=devices, progress_bar=progress_bar
+        )
+        more["run"] = Run(trainer=trainer)
+    result = chosen.fit_predict(cells, k, seed=seed, **more)
+    params: dict[str, object] = {
+        "method": chosen.name,
+        "seed": seed,
+        "n_clusters": k,
+        "settings": chosen.plain() if isinstance(chosen, Settings) else {},
+    }
     if batch_key is not None:
         params["batch_key"] = batch_key
     if part is not None:
         key_added, params["restrict_to"] = f"{key_added}_R", restrict_to
+    adata = adata.copy() if copy else adata
     annotate(adata, key_added, result, params, cells, part)
     return adata if copy else None
 
@@ -163,24 +139,15 @@ def _of(adata: AnnData, inside: np.ndarray) -> AnnData:
 
 def _method(method: Method | None, settings: dict[str, object]) -> Method:
     """Return `method`, or JojoSCL with `settings`."""
-    if "preset" in settings:
-        name = _PRESETS.get(str(settings["preset"]), "PaperJojoSCL")
-        raise UserError(
-            f"preset= is gone: give method=jojoscl.{name}() with its settings in the brackets."
-        )
     if method is None:
         from jojoscl.core.method import JojoSCL
 
-        if gone := sorted(settings.keys() & _TRAINED):
-            log.warning(
-                "%s: no effect since 0.2, the default method trains no network as PaperJojoSCL does",
-                ", ".join(gone),
-            )
-        return JojoSCL.of({name: value for name, value in settings.items() if name not in _TRAINED})
+        return JojoSCL.of(settings)
     if settings:
+        name = next(iter(settings))
         raise UserError(
-            f"method= and {next(iter(settings))}= are given: put all settings into the method's brackets."
+            f"method= and {name}= are given: put all settings into the method's brackets."
         )
-    if not hasattr(method, "fit_predict"):
+    if isinstance(method, type) or not hasattr(method, "fit_predict"):
         raise UserError(f"method must be a method such as jojoscl.PaperJojoSCL(), not {method!r}.")
     return method

@@ -15,7 +15,6 @@ import scanpy as sc
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from jojoscl.core.graph import neighbor_graph
 from jojoscl.utils.errors import UserError
 
 __all__ = ["confidence", "shrinkage", "tree", "umap"]
@@ -64,9 +63,11 @@ def umap(
 
 def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
     """Return UMAP coordinates (n, 2) by scanpy's defaults."""
-    adata = neighbor_graph(embedding, 15, seed=seed)
+    adata = AnnData(embedding.astype(np.float32))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as there
+        warnings.simplefilter("ignore")  # numba's and umap's words are not for the user
+        n_neighbors = min(15, len(embedding) - 1)
+        sc.pp.neighbors(adata, n_neighbors=n_neighbors, use_rep="X", random_state=seed)
         sc.tl.umap(adata, random_state=seed)
     return np.asarray(adata.obsm["X_umap"])
 

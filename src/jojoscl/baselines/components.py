@@ -7,14 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from anndata import AnnData
+from sklearn.decomposition import PCA
 
 from jojoscl.cells.preprocess import SCANPY, Preprocess
-from jojoscl.core.components import principal_components
-from jojoscl.core.graph import ClusterAt, match_resolution
-from jojoscl.core.interface import MethodSettings, Result, check_n_clusters, isolated_and_timed
-from jojoscl.networks.settings import Run
+from jojoscl.baselines.graph import ClusterAt, match_resolution
+from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.settings import setting
+
+
+def principal_components(x: np.ndarray, n_pcs: int, *, seed: int) -> np.ndarray:
+    """Return coordinates (n, n_pcs) float32 of cells x (n, g); fewer if the matrix has fewer."""
+    n_pcs = min(n_pcs, min(x.shape) - 1)
+    fitted = PCA(n_pcs, svd_solver="arpack", random_state=seed)  # exact, as in scanpy
+    return np.asarray(fitted.fit_transform(x), dtype=np.float32)
 
 
 @dataclass(kw_only=True)
@@ -25,14 +31,13 @@ class OnComponents(MethodSettings):
     preprocess: Preprocess = setting(SCANPY, "From counts to what the components are made of.")
     n_pcs: int = setting(50, "Principal components.", low=1)
 
-    @isolated_and_timed
-    def fit_predict(
-        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
-    ) -> Result:
-        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
-        k = 0 if self.finds_k else check_n_clusters(n_clusters, adata.n_obs)
+    @timed
+    @alone()
+    def fit_predict(self, cells: AnnData, n_clusters: int | None, *, seed: int = 0) -> Result:
+        """Cluster cells (n, genes), see :class:`~jojoscl.core.interface.Method`."""
+        k = 0 if self.finds_k else check_n_clusters(n_clusters, cells.n_obs)
         watch = Stopwatch()
-        x = self.preprocess(adata).zscores()
+        x = self.preprocess(cells).zscores()
         watch.lap("preprocess")
         x = principal_components(x, self.n_pcs, seed=seed)
         watch.lap("train")
@@ -50,8 +55,7 @@ class OnGraph(OnComponents):
     """Find communities in a graph of neighbors.
 
     With `match_k` the resolution is searched from `resolution` until there are `n_clusters`
-    clusters: that row is told what the other methods are. Without, the number of clusters is what
-    comes out.
+    clusters: that row is given K, as the other methods are. Without, K is what comes out.
     """
 
     n_neighbors: int = setting(15, "Neighbors in the graph; the cell itself is one.", low=2)

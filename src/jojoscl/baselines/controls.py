@@ -8,9 +8,8 @@ import numpy as np
 from anndata import AnnData
 
 from jojoscl.baselines.components import OnComponents
-from jojoscl.core.interface import MethodSettings, Result, check_n_clusters, isolated_and_timed
+from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
 from jojoscl.core.kmeans import kmeans
-from jojoscl.networks.settings import Run
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.settings import setting
 
@@ -32,16 +31,15 @@ class RandomLabels(MethodSettings):
 
     name: str = setting("random", "What the results call it.")
 
-    @isolated_and_timed
-    def fit_predict(
-        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
-    ) -> Result:
-        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`)."""
-        k = check_n_clusters(n_clusters, adata.n_obs)
+    @timed
+    @alone()
+    def fit_predict(self, cells: AnnData, n_clusters: int | None, *, seed: int = 0) -> Result:
+        """Cluster cells (n, genes), see :class:`~jojoscl.core.interface.Method`."""
+        k = check_n_clusters(n_clusters, cells.n_obs)
         watch = Stopwatch()
         rng = np.random.default_rng(seed)
-        labels = rng.permutation(adata.n_obs) % k
-        embedding = rng.standard_normal((adata.n_obs, 2), dtype=np.float32)
+        labels = rng.permutation(cells.n_obs) % k
+        embedding = rng.standard_normal((cells.n_obs, 2), dtype=np.float32)
         watch.lap("assign")
         return Result(labels, embedding, watch.seconds)
 
@@ -54,14 +52,14 @@ class TrueLabels(MethodSettings):
 
     takes_truth = True
 
-    @isolated_and_timed
+    @timed
+    @alone()
     def fit_predict(
         self,
-        adata: AnnData,
+        cells: AnnData,
         n_clusters: int | None,
         *,
         seed: int = 0,
-        run: Run | None = None,
         truth: np.ndarray,
     ) -> Result:
         """Return the types `truth` (n_cells,) as clusters, and as an embedding of one axis for each."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jojoscl.baselines.components import OnGraph
-from jojoscl.core.graph import ClusterAt, leiden, neighbor_graph
+from jojoscl.baselines.graph import ClusterAt, leiden, neighbor_graph
 
 
 @dataclass(kw_only=True)

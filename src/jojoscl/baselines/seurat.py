@@ -8,7 +8,7 @@ import numpy as np
 
 from jojoscl.baselines.components import OnGraph
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.graph import ClusterAt, louvain, merge_singletons, shared_neighbors
+from jojoscl.baselines.graph import ClusterAt, louvain, merge_singletons, shared_neighbors
 from jojoscl.utils.settings import setting
 
 

@@ -94,7 +94,6 @@ def as_cells(
             "ignore"
         )  # names that are not unique: made so, or reported, just below
         cells = AnnData(X=x, obs=writable(obs, "cell"), var=writable(var, "gene"))
-        cells.var_names_make_unique()
     cells.uns.update(
         kind=chosen.name, kind_decided_by=chosen.decided_by, name=name, variant=variant
     )
@@ -192,6 +191,17 @@ def check_cells(adata: AnnData, fewest: int = 2) -> None:
     if not is_backed(adata.X):
         check_values(adata.X.data, adata.uns["kind"])
         check_totals(_totals(adata), adata.obs_names)
+
+
+def check_names(cells: AnnData) -> AnnData:
+    """Return the cells; genes with repeated names, of which none can be found by name, are refused."""
+    repeated = cells.var_names[cells.var_names.duplicated()]
+    if len(repeated):
+        raise UserError(
+            f"{len(repeated)} genes have the name of another (such as {repeated[0]!r}): make the "
+            "names unique, the same way for all cells, for instance by identifiers."
+        )
+    return cells
 
 
 def check_totals(totals: np.ndarray, names: pd.Index) -> None:

@@ -29,14 +29,14 @@ class Expression:
         (n, g) float32, in memory or memory-mapped: counts, or the logarithms that were given.
     kind
         "counts", "rpkm" or "log1p": what the values are.
-    totals
-        (n,) float32: counts of each cell over the genes `counted`.
+    totals, sizes
+        (n,) float32: counts of each cell over all genes, and over the genes `counted`.
     unit
-        Logarithms are log(1 + unit * count / total).
+        Logarithms are log(1 + unit * count / size).
     genes
         Indices (g,) of the chosen genes among those of the cells.
     counted, counted_names
-        Indices (c,), rising, and names of the genes whose counts make a total.
+        Indices (c,), rising, and names of the genes whose counts make a size.
     limit
         Z-scores are clipped here.
     samples
@@ -50,6 +50,7 @@ class Expression:
     values: sp.csr_matrix
     kind: str
     totals: np.ndarray
+    sizes: np.ndarray
     unit: float
     genes: np.ndarray
     counted: np.ndarray
@@ -86,9 +87,9 @@ class Expression:
 
     @property
     def size_factors(self) -> np.ndarray:
-        """Return total / median total (n,) float32; 1 for each cell if logarithms were given."""
-        totals = np.ones_like(self.totals) if self.logged else self.totals
-        return np.asarray(totals / np.median(totals), np.float32)
+        """Return size / median size (n,) float32; 1 for each cell if logarithms were given."""
+        sizes = np.ones_like(self.sizes) if self.logged else self.sizes
+        return np.asarray(sizes / np.median(sizes), np.float32)
 
     def counts(self, rows: Rows = ALL) -> sp.csr_matrix:
         """Return the counts (m, g) of some cells; exp(x) - 1 if logarithms were given."""
@@ -96,7 +97,7 @@ class Expression:
         return x.expm1() if self.logged else x
 
     def logs(self, rows: Rows = ALL) -> np.ndarray:
-        """Return log(1 + unit * count / total) of some cells, (m, g) float32."""
+        """Return log(1 + unit * count / size) of some cells, (m, g) float32."""
         return np.asarray(self._logs(rows).toarray())
 
     def zscores(self, rows: Rows = ALL) -> np.ndarray:
@@ -140,7 +141,7 @@ class Expression:
     def _logs(self, rows: Rows) -> sp.csr_matrix:
         x = self.values[rows]  # a copy
         if not self.logged:
-            factors = np.repeat(self.totals[rows] / self.unit, np.diff(x.indptr))
+            factors = np.repeat(self.sizes[rows] / self.unit, np.diff(x.indptr))
             x.data = np.log1p(x.data / factors)
         return x
 

@@ -11,49 +11,25 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from scipy.stats import rankdata
-from sklearn.utils.sparsefuncs import incr_mean_variance_axis, mean_variance_axis
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from jojoscl.utils.errors import UserError
 
 
-class Moments:
-    """Mean and variance of each gene, over cells that come in bands.
-
-    seen: cells (n_genes,) that have an entry for the gene. Each sum is taken cell by cell, so the
-    bands do not change its bits, and as scanpy takes it.
-    """
-
-    def __init__(self, n_genes: int) -> None:
-        self.n_cells, self.seen, self._sums = 0, np.zeros(n_genes, np.int64), np.zeros((2, n_genes))
-
-    def add(self, band: sp.csr_matrix, values: np.ndarray) -> None:
-        """Count in the cells of `band`, whose entries have these values (nnz,)."""
-        self.n_cells += band.shape[0]
-        self.seen += np.bincount(band.indices, minlength=band.shape[1])
-        for total, powers in zip(self._sums, (values, values * values), strict=True):
-            np.add.at(total, band.indices, powers.astype(np.float64, copy=False))
-
-    def mean_variance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return both, (n_genes,), with n - 1 in the variance, as scanpy has it."""
-        mean, square = self._sums / self.n_cells
-        return mean, np.maximum(square - mean**2, 0) * (self.n_cells / (self.n_cells - 1))
-
-
 def mean_variance(bands: Iterable[sp.csr_matrix]) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and variance (g,) of each gene over cells that come in bands, with n - 1 in the variance.
+    """Return mean and variance (g,) of each gene over cells that come in bands, n - 1 in the variance.
 
-    One pass, by the update of Chan, Golub & LeVeque (1979); float64.
+    Sums go cell by cell and squares keep the precision of the values: so the bits are scanpy's,
+    whatever the bands.
     """
-    mean = variance = n = None
+    n, sums = 0, np.zeros(0)
     for band in bands:
-        x = band.astype(np.float64)
-        if n is None:
-            mean, variance, n = (np.zeros(x.shape[1]) for _ in range(3))
-        if x.shape[0]:
-            mean, variance, n = incr_mean_variance_axis(
-                x, axis=0, last_mean=mean, last_var=variance, last_n=n
-            )
-    return mean, variance * n / (n - 1)
+        sums = np.zeros((2, band.shape[1])) if n == 0 else sums
+        n += band.shape[0]
+        for total, power in zip(sums, (band.data, band.data * band.data), strict=True):
+            np.add.at(total, band.indices, power.astype(np.float64, copy=False))
+    mean, square = sums / n
+    return mean, np.maximum(square - mean**2, 0) * (n / (n - 1))
 
 
 def varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -126,7 +102,8 @@ def _some_rows(
 
 def robust_v3_scores(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int) -> np.ndarray:
     """Return the variance (n_genes,) of each gene's counts over what its mean lets one expect."""
-    (mean, variance), n = mean_variance(bands()), sum(band.shape[0] for band in bands())
+    n = sum(band.shape[0] for band in bands())
+    mean, variance = mean_variance(band.astype(np.float64) for band in bands())
     varies = variance > 0
     sd = np.ones(n_genes)
     sd[varies] = 10 ** (median_trend(np.log10(mean[varies]), np.log10(variance[varies])) / 2)

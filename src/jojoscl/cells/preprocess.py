@@ -79,9 +79,9 @@ class Preprocess(Settings):
         kind, samples = str(cells.uns["kind"]), samples_of(cells)
         rounded = self.round_counts and rounds_up(cells)
         read = reader(cells, rounded)
-        counted, seen = self._counted(read, cells)
-        totals, mean, variance = of_shares(read(counted), undo=kind == "log1p")
-        unit = 1.0 if kind == "log1p" else float(self.target_sum or np.median(totals))
+        counted, seen, totals = self._counted(read, cells)
+        sizes, mean, variance = of_shares(read(counted), undo=kind == "log1p")
+        unit = 1.0 if kind == "log1p" else float(self.target_sum or np.median(sizes))
         mean, variance = unit * mean, unit**2 * variance
         varies = varying(mean, variance)
         chosen = self._chosen(cells, read, counted, mean, variance, samples)
@@ -91,6 +91,7 @@ class Preprocess(Settings):
             gathered(read(genes), int(seen[chosen].sum()), self.dense_gib * 2**30),
             kind,
             totals,
+            sizes,
             unit,
             genes,
             counted,
@@ -100,17 +101,20 @@ class Preprocess(Settings):
             rounded=rounded,
         )
 
-    def _counted(self, read: Reader, cells: AnnData) -> tuple[np.ndarray, np.ndarray]:
-        """Return the genes that are not too rare, and in how many cells each is seen, both (c,)."""
-        seen, totals = np.zeros(cells.n_vars, np.int64), []
+    def _counted(self, read: Reader, cells: AnnData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the genes that are not too rare and in how many cells each is, (c,); totals (n,).
+
+        In this pass the values of a file are checked.
+        """
+        seen, totals, logged = np.zeros(cells.n_vars, np.int64), [], cells.uns["kind"] == "log1p"
         for band in read(None):
             seen += np.bincount(band.indices, minlength=cells.n_vars)
-            totals.append(band.sum(1))
+            totals.append(np.asarray((band.expm1() if logged else band).sum(1)).ravel())
         check_totals(np.concatenate(totals), cells.obs_names)
         counted = np.flatnonzero(seen >= self.min_cells)
         if len(counted) == 0:
             raise UserError(f"No gene is seen in {self.min_cells} cells or more: lower min_cells.")
-        return counted, seen[counted]
+        return counted, seen[counted], np.concatenate(totals).astype(np.float32)
 
     def _chosen(
         self,
@@ -185,7 +189,7 @@ def rounds_up(cells: AnnData) -> bool:
 def of_shares(
     bands: Iterable[sp.csr_matrix], *, undo: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the totals (n,) float32 of cells; by gene mean and variance of the shares of a total.
+    """Return the sums (n,) float32 of cells; by gene mean and variance of the shares of a sum.
 
     With `undo` the values are logarithms, and the moments are those of exp(x) - 1.
     """

@@ -152,6 +152,11 @@ def join_small(
     return np.unique(association[:, kept].argmax(1)[labels], return_inverse=True)[1]
 
 
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    """Return the rows of x (n, d) on the unit sphere; a row of zeros stays."""
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
 def one_hot(labels: np.ndarray) -> sp.csr_matrix:
     """Return (n, clusters), float32."""
     n = len(labels)

@@ -27,6 +27,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh
+from scipy.sparse.csgraph import laplacian
+from sklearn.utils.extmath import randomized_svd
 
 
 class Contrast(NamedTuple):
@@ -46,19 +48,33 @@ class Contrast(NamedTuple):
         return np.asarray(self.axes * self.shrinkage if shrink else self.axes, dtype=np.float32)
 
 
+def leading_axes(x: np.ndarray, n_dims: int, *, seed: int) -> np.ndarray:
+    """Return the principal axes (g, d) of centred cells x (n, g); d is at most n - 1 and g.
+
+    By a randomised SVD (Halko, Martinsson & Tropp, SIAM Rev 2011).
+    """
+    n_dims = min(n_dims, x.shape[0] - 1, x.shape[1])
+    components = randomized_svd(x, n_dims, n_oversamples=15, n_iter=5, random_state=seed)[2]
+    return np.ascontiguousarray(components.T, dtype=np.float32)
+
+
+def unit_scale(scores: np.ndarray) -> np.float32:
+    """Return the root mean square length of the rows of scores (n, d)."""
+    return np.float32(max(np.sqrt(np.square(scores, dtype=np.float64).sum(1).mean()), 1e-12))
+
+
 def no_contrast(n_components: int, n_dims: int) -> Contrast:
-    """Return the encoder that takes the first components as they are: without noise nothing is shrunk."""
+    """Return the encoder that takes the first components: without noise nothing is shrunk."""
     n_dims = min(n_dims, n_components)
     return Contrast(np.eye(n_components, n_dims), np.full(n_dims, np.inf))
 
 
 def pair_variance(z: np.ndarray, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return W (D, D), the weighted variance of z (n, D) between the pairs i, j (m,); 0 where there are none."""
+    """Return W (D, D), the weighted variance of z (n, D) between the pairs i, j (m,); 0 without pairs."""
     z, n = z.astype(np.float64), len(z)
     pairs = sp.csr_matrix((weights.astype(np.float64), (i, j)), shape=(n, n))
-    pairs = pairs + pairs.T
-    laplacian = sp.diags(np.asarray(pairs.sum(1)).ravel()) - pairs
-    return z.T @ (laplacian @ z) / max(2 * weights.sum(), 1e-12)
+    # sum w_ij (z_i - z_j) (z_i - z_j)' = z' L z, L = D - (w + w')
+    return z.T @ (laplacian(pairs + pairs.T) @ z) / max(2 * weights.sum(), 1e-12)
 
 
 def linear_contrast(z: np.ndarray, within: np.ndarray, *, n_dims: int, ridge: float) -> Contrast:
@@ -73,10 +89,10 @@ def linear_contrast(z: np.ndarray, within: np.ndarray, *, n_dims: int, ridge: fl
         direction in which positives happen to agree is not trusted without limit.
     """
     noise = within + max(ridge * np.trace(within) / len(within), 1e-12) * np.eye(len(within))
+    # T u = lambda W u
     ratio, axes = eigh(z.T.astype(np.float64) @ z / len(z), noise)
     order = np.argsort(-ratio, kind="stable")[:n_dims]
     axes = axes[:, order]
-    signs = np.sign(
-        axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])]
-    )  # an eigenvector has no sign of its own
+    # An eigenvector has no sign of its own: its largest entry becomes positive.
+    signs = np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return Contrast(axes * signs, ratio[order])

@@ -1,64 +1,80 @@
-"""A fitted model: labels of new cells by those of the cells it was fitted on, and a file that holds it."""
+"""A fitted model: the clusters of its cells, those of new cells by their nearest ones, and a file that holds it."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.neighbors import NearestNeighbors
 
-from jojoscl.cells.checks import as_cells
-from jojoscl.cells.guard import check_room, reading
+from jojoscl.cells.checks import as_cells, check_names
+from jojoscl.cells.expression import Expression
+from jojoscl.cells.guard import reading
 from jojoscl.cells.kind import KINDS
-from jojoscl.cells.old import project
-from jojoscl.cells.preprocess import Preprocess
-from jojoscl.cells.store import Store
-from jojoscl.core.consensus import Consensus
-from jojoscl.core.interface import Result, whole
+from jojoscl.cells.preprocess import reader
+from jojoscl.core.interface import Result, alone, whole
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 _HEADER = "header"
-_PACKAGES = ("jojoscl", "numpy", "scipy", "scikit-learn", "torch")
+_PACKAGES = ("jojoscl", "numpy", "scipy", "scikit-learn")
+_EXPECTED = 10  # a gene that so many of the new cells should have, and none has, is missing
 
 
-@dataclass(frozen=True, eq=False)
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Fitted:
     """What :meth:`jojoscl.JojoSCL.fit` returns and :func:`jojoscl.load` reads.
 
-    New cells are preprocessed as those of the fit and multiplied by the same loadings. The label of
-    one is that which its nearest cells of the fit vote for, each vote counting as the confidence of
+    New cells are preprocessed as those of the fit and multiplied by the same loadings. Their label
+    is that which their nearest cells of the fit vote for, each vote counting as the confidence of
     the cell.
 
     Attributes
     ----------
     labels_, confidence_
-        Cluster (n_cells,) and confidence (n_cells,) of the cells of the fit.
-    settings, seed, n_clusters, versions
-        Of the method, of the random numbers, how many clusters there are, and of the packages.
-    kind, unit, scale
-        What the values were (counts, rpkm or log1p), and how they became z-scores, see
-        :class:`~jojoscl.cells.store.Store`.
-    names, genes
-        The genes whose counts make a total, and the indices in them (n_genes,) of those that have
-        loadings.
+        Cluster (n,) and confidence (n,) of the cells of the fit.
+    embedding_, map_
+        h (n, d), and the same with each cell shrunk toward its cluster's centroid by b_k.
+    ratio_, shrinkage_
+        lambda_k and b'_k of the components (d,), see :mod:`jojoscl.core.contrast`.
+    sigma2_, tau2_, b_
+        Of the clusters (K,), see :mod:`jojoscl.core.shrinkage`.
+    seconds_
+        By stage of the fit.
+    n_clusters, n_clusters_estimated
+        How many clusters there are, and the estimate of K if it was not given.
+    settings, seed, versions
+        Of the method, of the random numbers, of the packages.
+    kind, unit, rounded, mean, sd, limit
+        How values become z-scores, see :class:`~jojoscl.cells.expression.Expression`. For
+        logarithms `unit` is the median total of what they are logarithms of.
+    names, genes, seen
+        The genes (c,) whose counts make a total, the indices in them (g,) of those that have
+        loadings, and the share of cells that have a count of these.
     loadings
-        (n_genes, d), from z-scores to the embedding.
-    sample, embedding
-        Indices (m,) of the cells that vote, and their embedding (m, d), before what differs between
-        samples is taken away.
+        (g, d), from z-scores to the embedding.
+    voters, positions
+        Indices (m,) of the cells that vote, and their embedding (m, d), before Harmony.
 
     Examples
     --------
@@ -69,47 +85,75 @@ class Fitted:
 
     settings: dict[str, object]
     seed: int
-    n_clusters: int
-    versions: dict[str, str]
+    n_clusters_estimated: int | None
     kind: str
     unit: float
+    limit: float | None
+    rounded: bool
     names: list[str]
     genes: np.ndarray
-    scale: np.ndarray
+    seen: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
     loadings: np.ndarray
-    sample: np.ndarray
-    embedding: np.ndarray
+    voters: np.ndarray
+    positions: np.ndarray
     labels_: np.ndarray
     confidence_: np.ndarray
+    embedding_: np.ndarray
+    map_: np.ndarray
+    ratio_: np.ndarray
+    shrinkage_: np.ndarray
+    sigma2_: np.ndarray
+    tau2_: np.ndarray
+    b_: np.ndarray
+    seconds_: dict[str, float]
+    versions: dict[str, str] = field(default_factory=_versions)
 
     @classmethod
-    def of(
-        cls,
-        settings: dict[str, object],
-        adata: AnnData,
-        x: Store,
-        loadings: np.ndarray,
-        sample: np.ndarray,
-        embedding: np.ndarray,
-        found: Consensus,
-        seed: int,
-    ) -> Fitted:
-        """Return the model of cells `adata`, preprocessed x, of which those of `sample` (m,) vote."""
+    def of(cls, x: Expression, **found: Any) -> Self:
+        """Return the model of preprocessed cells x and what was found in them."""
         return cls(
-            settings=settings,
-            seed=seed,
-            n_clusters=int(found.labels.max()) + 1,
-            versions={name: version(name) for name in _PACKAGES},
-            kind=str(adata.uns["kind"]),
-            unit=x.unit,
-            names=adata.var_names[x.counted].tolist(),
+            kind=x.kind,
+            unit=float(np.median(x.sizes)) if x.logged else x.unit,
+            limit=x.limit if math.isfinite(x.limit) else None,
+            rounded=x.rounded,
+            names=x.counted_names.tolist(),
             genes=np.searchsorted(x.counted, x.genes),
-            scale=x.scale.numpy(),
-            loadings=loadings,
-            sample=sample.astype(np.int64),
-            embedding=embedding,
-            labels_=found.labels,
-            confidence_=found.confidence,
+            seen=x.values.getnnz(axis=0) / len(x),
+            mean=x.mean,
+            sd=x.sd,
+            **found,
+        )
+
+    @property
+    def n_clusters(self) -> int:
+        """Return K."""
+        return len(self.b_)
+
+    def __repr__(self) -> str:
+        """Return three lines: cells and clusters, genes and components, the sizes of the clusters."""
+        sizes = ", ".join(map(str, np.bincount(self.labels_, minlength=self.n_clusters)))
+        return (
+            f"Fitted: {len(self.labels_)} cells in {self.n_clusters} clusters (seed {self.seed})\n"
+            f"  {self.kind}, {len(self.genes)} of {len(self.names)} genes, "
+            f"{self.loadings.shape[1]} components\n"
+            f"  sizes {sizes}; mean confidence {self.confidence_.mean():.2f}"
+        )
+
+    def result(self, seconds: dict[str, float]) -> Result:
+        """Return it as every method's result; `seconds` are those before the fit."""
+        estimate = self.n_clusters_estimated
+        names = ("ratio", "shrinkage", "sigma2", "tau2", "b")
+        return Result(
+            self.labels_,
+            self.embedding_,
+            self.seconds_ | seconds,
+            {} if estimate is None else {"n_clusters_estimated": estimate},
+            obs={"confidence": self.confidence_},
+            obsm={"map": self.map_},
+            uns={name: getattr(self, f"{name}_") for name in names},
+            model=self,
         )
 
     def predict(
@@ -127,160 +171,194 @@ class Fitted:
         ----------
         adata, layer, kind
             As for :func:`jojoscl.cluster`. Genes are found by name, in any order; others are
-            ignored.
+            ignored. Logarithms are brought to the total of the fit.
         n_neighbors
             How many cells of the fit vote.
         max_missing
-            Share of the variable genes of the fit that may be missing; one that is missing counts
-            as average.
+            Share of the variable genes of the fit that may be missing, 0 to 1. A gene is also
+            missing if no new cell has it and, by its share in the fit, ten or more should. It
+            counts as average.
 
         Returns
         -------
-        `labels` (n_cells,), `embedding` (n_cells, d), ``obs["confidence"]`` (n_cells,): the votes
-        for the label, each counting as the confidence of the cell that gives it, by `n_neighbors`.
-        ``info["missing_genes"]``.
+        labels : (n,)
+            Clusters.
+        embedding : (n, d)
+            Where the new cells are among those of the fit.
+        obs : dict
+            "confidence" (n,): the votes for the label over `n_neighbors`, each counting as the
+            confidence of the cell that gives it.
+        info : dict
+            "missing_genes".
         """
         watch = Stopwatch()
-        cells = as_cells(adata, layer=layer, kind=kind, fewest=1)
-        if cells.uns["kind"] != self.kind:
-            raise UserError(
-                f"The values are {cells.uns['kind']} (by {cells.uns['kind_decided_by']}), and the model was fitted on "
-                f"{self.kind}: give these, or say what they are by kind=."
-            )
-        h, missing = self._embedded(cells, max_missing)
-        watch.lap("preprocess")
-        labels, confidence = self._votes(h, n_neighbors)
-        watch.lap("assign")
-        return Result(
-            labels, h, watch.seconds, {"missing_genes": missing}, obs={"confidence": confidence}
-        )
-
-    def _embedded(self, cells: AnnData, max_missing: float) -> tuple[np.ndarray, int]:
-        """Return the embedding (n_cells, d), and how many of the genes with loadings are missing."""
-        found = cells.var_names.get_indexer(self.names)
-        genes = found[self.genes]
-        missing = np.flatnonzero(genes < 0)
-        if len(missing):
-            of_all = f"{len(missing)} of {len(genes)} variable genes of the model"
-            first = self.names[self.genes[missing[0]]]
-            if len(missing) > max_missing * len(genes):
-                raise UserError(
-                    f"{of_all} are missing (such as {first!r}): give cells with the same names of genes, or raise "
-                    "max_missing."
-                )
-            log.warning("%s are missing (such as %r): they count as average", of_all, first)
-        preprocess = Preprocess.of(dict(self.settings["preprocess"]))  # type: ignore[call-overload]
-        counted = np.unique(found[found >= 0])
-        told = {"genes": genes, "counted": counted, "unit": self.unit, "scale": self.scale}
-        return project(preprocess, cells, self.loadings, **told), len(missing)
-
-    def _votes(self, h: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the label and its share of the votes, both (n_cells,), by the cells of the fit nearest to h."""
         if (k := whole(n_neighbors)) is None or k < 1:
             raise UserError(
                 f"n_neighbors must be a whole number of at least 1, not {n_neighbors!r}."
             )
-        k = min(k, len(self.sample))
-        nearest = self.sample[
-            NearestNeighbors(n_neighbors=k).fit(self.embedding).kneighbors(h, return_distance=False)
-        ]
+        number = isinstance(max_missing, int | float | np.number) and max_missing is not True
+        if not number or not 0 <= max_missing <= 1:
+            raise UserError(f"max_missing must be a number between 0 and 1, not {max_missing!r}.")
+        cells = check_names(as_cells(adata, layer=layer, kind=kind, fewest=1))
+        if cells.uns["kind"] != self.kind:
+            raise UserError(
+                f"The values are {cells.uns['kind']} (by {cells.uns['kind_decided_by']}), and the "
+                f"model was fitted on {self.kind}: give these, or say what they are by kind=."
+            )
+        with alone():
+            x = self._expression(cells)
+            missing = self._missing(x, cells, max_missing)
+            h = x @ np.where(missing[:, None], 0, self.loadings).astype(np.float32)
+            watch.lap("preprocess")
+            labels, confidence = self._votes(h, k)
+        watch.lap("assign")
+        info = {"missing_genes": int(missing.sum())}
+        return Result(labels, h, watch.seconds, info, obs={"confidence": confidence})
+
+    def _expression(self, cells: AnnData) -> Expression:
+        """Return new cells with the genes (g,) of the fit, -1 for those they do not have, and its moments."""
+        found = cells.var_names.get_indexer(self.names)
+        genes, counted = found[self.genes], np.unique(found[found >= 0])
+        there = np.flatnonzero(genes >= 0)
+        columns = np.searchsorted(counted, genes[there])
+        ones = np.ones(len(there), np.float32)
+        place = sp.csr_matrix((ones, (columns, there)), (len(counted), len(genes)))
+        values, totals = [], []
+        for band in reader(cells, self.rounded)(counted):
+            counts = band.expm1() if self.kind == "log1p" else band
+            totals.append(np.asarray(counts.sum(1), np.float32).ravel())
+            values.append(band @ place)
+        x, total = sp.vstack(values, format="csr"), np.concatenate(totals)
+        if self.kind == "log1p":  # to the total of the fit: scanpy's default depends on the cells
+            x.data = np.log1p(np.expm1(x.data) * np.float32(self.unit / np.median(total)))
+        return Expression(
+            x,
+            self.kind,
+            total,
+            np.where(total > 0, total, 1),
+            self.unit,
+            genes,
+            counted,
+            np.asarray(cells.var_names[counted]),
+            limit=math.inf if self.limit is None else self.limit,
+            mean=self.mean,
+            sd=self.sd,
+        )
+
+    def _missing(self, x: Expression, cells: AnnData, max_missing: float) -> np.ndarray:
+        """Return which genes (g,) are missing in new cells; too many, and cells without any, are refused."""
+        expected = self.seen * len(x) >= _EXPECTED
+        missing = (x.values.getnnz(axis=0) == 0) & (expected | (x.genes < 0))
+        if missing.any():
+            of_all = f"{missing.sum()} of {len(missing)} variable genes of the model"
+            first = self.names[self.genes[missing.argmax()]]
+            if missing.sum() > max_missing * len(missing):
+                raise UserError(
+                    f"{of_all} are missing (such as {first!r}): give cells with the same names of "
+                    "genes, or raise max_missing."
+                )
+            log.warning("%s are missing (such as %r): they count as average", of_all, first)
+        empty = np.flatnonzero(x.values.getnnz(axis=1) == 0)
+        if len(empty):
+            raise UserError(
+                f"{len(empty)} cells have no count in any variable gene of the model (such as "
+                f"{cells.obs_names[empty[0]]!r}): drop them."
+            )
+        return missing
+
+    def _votes(self, h: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the label and its share of the votes, both (n,), by the cells of the fit nearest to h."""
+        k = min(n_neighbors, len(self.voters))
+        nearest = NearestNeighbors(n_neighbors=k).fit(self.positions)
+        voters = self.voters[nearest.kneighbors(h, return_distance=False)]  # (n, k)
         votes, of_cell = np.zeros((len(h), self.n_clusters), np.float32), np.arange(len(h))
-        for voter in nearest.T:
+        for voter in voters.T:
             votes[of_cell, self.labels_[voter]] += self.confidence_[voter]
         return votes.argmax(1), votes.max(1) / k
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the model to a file, which appears whole or not at all; one that is there stays, unless `overwrite`."""
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise UserError(f"{path} is there already: give overwrite=True, or another path.")
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Write the model to a file, which appears whole or not at all.
+
+        A file that is there stays, unless `overwrite`.
+        """
+        target = _path(path)
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
         arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
-        header = {"format": FORMAT} | {
-            name: part for name, part in parts.items() if name not in arrays
-        }
-        text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{_HEADER: text}, **arrays)
+        header = {name: part for name, part in parts.items() if name not in arrays}
+        text = np.frombuffer(json.dumps({"format": FORMAT} | header).encode(), np.uint8)
+        with whole_file(target) as temporary:
+            if target.exists() and not overwrite:
+                raise UserError(f"{target} is there already: give overwrite=True, or another path.")
+            with temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **{_HEADER: text}, **arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Fitted:
     """Read a model that :meth:`Fitted.save` wrote; safe for a file of a stranger.
 
-    Nothing in the file is run, no more memory is taken than the file is large, and numbers that do
-    not fit together are refused. What is damaged or no model is a :class:`UserError`.
+    Nothing in the file is run, and what is damaged or no model is a :class:`UserError`.
     """
-    path = Path(path)
-    with reading(path):
-        parts: dict[str, Any] = _arrays(path)
+    source = _path(path)
+    with reading(source):
+        with zipfile.ZipFile(source) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("it is compressed, and no model is")
+        try:
+            with np.load(source, allow_pickle=False) as file:
+                parts: dict[str, Any] = dict(file)
+        except MemoryError as error:
+            raise ValueError("it declares more than is in it") from error
         if _HEADER not in parts:
             raise ValueError("it is no model of jojoscl")
         header = json.loads(parts.pop(_HEADER).tobytes())
         if header.pop("format") != FORMAT:
-            words = f"that of jojoscl {header['versions']['jojoscl']}"
+            made_by = f"jojoscl {header['versions']['jojoscl']}"
             raise UserError(
-                f"{path} is a model in another form, {words}: load it by that version, or fit again."
+                f"{source} is a model in another form, that of {made_by}: load it by that "
+                "version, or fit again."
             )
         model = Fitted(**header, **parts)
         _check(model)
         return model
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of an npz, by name; one that unpacks to more than the file holds is refused."""
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        size = sum(entry.file_size for entry in entries)
-        if size > path.stat().st_size:
-            raise ValueError("it unpacks to more than is in it")
-        check_room(path, size, "the model")
-        return {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in entries}
-
-
-def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
-    """Read one array; unlike numpy's own reader it takes no memory for values that are not there."""
-    with archive.open(entry) as file:
-        np.lib.format.read_magic(file)
-        shape, _, kind = np.lib.format.read_array_header_1_0(file)
-        return np.frombuffer(bytearray(file.read()), kind).reshape(shape)
+def _path(path: object) -> Path:
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise UserError(f"The path of a model must be a name such as 'model.npz', not {path!r}.")
+    return Path(path)
 
 
 def _check(model: Fitted) -> None:
-    """Refuse, by a ValueError, parts that are not of their type, do not fit together or are out of range."""
-    try:
-        Preprocess.of(model.settings["preprocess"])  # type: ignore[arg-type]
-    except UserError as error:
-        raise ValueError(error) from error
-    (n, m, g), d = map(len, (model.labels_, model.sample, model.genes)), model.loadings.shape[-1]
-    wanted = {
-        "labels_": (np.int64, (n,), model.n_clusters),
-        "sample": (np.int64, (m,), n),
-        "genes": (np.int64, (g,), len(model.names)),
-        "confidence_": (np.float32, (n,), 1),
-        "scale": (np.float64, (2, g), np.inf),
-        "loadings": (np.float32, (g, d), np.inf),
-        "embedding": (np.float32, (m, d), np.inf),
+    """Refuse, by a ValueError, arrays that do not fit together or numbers out of range."""
+    n, m, g, c = map(len, (model.labels_, model.voters, model.genes, model.names))
+    d, k = model.loadings.shape[-1], len(model.b_)
+    shapes = {
+        "labels_ confidence_": (n,),
+        "embedding_ map_": (n, d),
+        "voters": (m,),
+        "positions": (m, d),
+        "genes seen mean sd": (g,),
+        "loadings": (g, d),
+        "ratio_ shrinkage_": (d,),
+        "sigma2_ tau2_ b_": (k,),
     }
-    for name, (kind, shape, limit) in wanted.items():
+    for names, shape in shapes.items():
+        for name in names.split():
+            x = getattr(model, name)
+            if x.shape != shape or 0 in shape or x.dtype.kind not in "fi":
+                raise ValueError(f"{name} is {x.dtype} of shape {x.shape}, not of {shape}")
+            if name != "ratio_" and not (np.abs(x) < 1e15).all():  # also NaN
+                raise ValueError(f"{name} holds values out of range")
+    for name, limit in (("labels_", k), ("voters", n), ("genes", c)):
         x = getattr(model, name)
-        if x.dtype != kind or x.shape != shape or 0 in shape:
-            raise ValueError(
-                f"{name} is {x.dtype} of shape {x.shape}, not {np.dtype(kind)} of {shape}"
-            )
-        if not np.isfinite(x).all() or (
-            limit < np.inf and (x.min() < 0 or x.max() > limit - (kind is np.int64))
-        ):
+        if x.dtype.kind != "i" or x.min() < 0 or x.max() >= limit:
             raise ValueError(f"{name} holds values out of range")
-    told = model.unit, model.n_clusters, model.seed
-    fits = [type(value) in (int, float) and 0 <= value < 2**32 for value in told]
-    words = [*model.names, *model.versions, *model.versions.values()]
-    if not (
-        all(fits) and model.unit > 0 and model.n_clusters <= n and type(model.n_clusters) is int
-    ):
-        raise ValueError("unit, n_clusters and seed do not fit")
-    if (
-        not all(isinstance(word, str) for word in words)
-        or model.kind not in KINDS
-        or (model.scale[1] <= 0).any()
-    ):
-        raise ValueError("names, versions, kind and scale do not fit")
+    told = (model.unit, model.confidence_.min(), 1 - model.confidence_.max(), model.limit or 1)
+    if not all(isinstance(value, int | float | np.floating) and value >= 0 for value in told):
+        raise ValueError("unit, limit and confidence_ do not fit")
+    if (np.diff(model.genes) <= 0).any() or model.sd.min() < 1e-12 or model.unit <= 0:
+        raise ValueError("genes, sd and unit do not fit")
+    names = isinstance(model.names, list) and all(isinstance(name, str) for name in model.names)
+    words = isinstance(model.settings, dict) and isinstance(model.versions, dict)
+    if not names or not words or model.kind not in KINDS or type(model.seed) is not int:
+        raise ValueError("names, settings, versions, kind and seed do not fit")

@@ -5,21 +5,20 @@ from __future__ import annotations
 import functools
 import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, ParamSpec, Protocol
+from typing import ClassVar, ParamSpec, Protocol
 
 import numpy as np
 from anndata import AnnData
+from threadpoolctl import threadpool_limits
 
-from jojoscl.networks.isolation import isolated
-from jojoscl.networks.settings import Run
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings
-
-if TYPE_CHECKING:  # Lightning takes seconds to import
-    from jojoscl.networks.callbacks import History
 
 P = ParamSpec("P")
 
@@ -36,14 +35,27 @@ class Model(Protocol):
 class Result:
     """What a method returns.
 
-    labels: (n_cells,) int, clusters 0 .. K-1. embedding: (n_cells, d) float32. seconds: by stage,
-    together the wall time of the call; beside them "earlier", training in calls that were cut off
-    and that this one continued. info: scalars worth keeping beside the scores. history: losses, a
-    row an epoch. last_labels: where an oracle chose the epoch, those of the last epoch, to be
-    reported beside. obs: more about each cell, (n_cells,) arrays by name. obsm: more embeddings,
-    (n_cells, d) by name. shrinkage: rows of
-    :class:`~jojoscl.networks.shrinkage_log.ShrinkageRecord`. uns: arrays about the fit by name.
-    model: what predicts for other cells, by a method that can.
+    Attributes
+    ----------
+    labels
+        (n,) int, clusters 0 .. K-1.
+    embedding
+        (n, d) float32.
+    seconds
+        By stage, together the wall time of the call. Beside them "earlier": training in calls that
+        were cut off and that this one continued.
+    info
+        Scalars worth keeping beside the scores.
+    history
+        Losses, a row an epoch.
+    last_labels
+        If an oracle chose the epoch, the labels of the last epoch.
+    obs, obsm, uns
+        More about each cell, (n,) by name; more embeddings, (n, d); arrays about the fit.
+    shrinkage
+        Rows of :class:`~jojoscl.networks.shrinkage_log.ShrinkageRecord`.
+    model
+        What predicts for other cells, by a method that can.
     """
 
     labels: np.ndarray
@@ -60,71 +72,75 @@ class Result:
 
 
 class Method(Protocol):
-    """`adata.X` holds counts (or what ``adata.uns["kind"]`` says); `adata.obs` has no columns, or that of the samples.
+    """What clusters cells: `cells.X` holds counts, or what ``cells.uns["kind"]`` says, and obs no types.
 
-    A method that can keep the best of several epochs also takes `oracle` and sets ``takes_oracle``;
-    only the ceiling control takes `truth`. ``takes_batch``: samples may be told apart. ``finds_k``:
-    the number of clusters is what comes out, and is not told.
+    takes_run: it trains a network, and `fit_predict` also takes `run`, a
+    :class:`~jojoscl.networks.settings.Run`. takes_oracle: it can keep the best of several epochs,
+    by `oracle`. takes_truth: the ceiling control alone, by `truth`. takes_batch: samples may be
+    told apart. finds_k: the number of clusters is what comes out, and is not given.
     """
 
     name: str
+    takes_run: ClassVar[bool]
     takes_oracle: ClassVar[bool]
     takes_truth: ClassVar[bool]
     takes_batch: ClassVar[bool]
 
     @property
     def finds_k(self) -> bool:
-        """Whether the method finds the number of clusters itself and must not be told."""
+        """Return whether the method finds the number of clusters itself."""
         ...
 
-    def fit_predict(
-        self, adata: AnnData, n_clusters: int | None, *, seed: int = 0, run: Run | None = None
-    ) -> Result:
-        """Cluster the cells of `adata`, (n_cells, n_genes)."""
+    def fit_predict(self, cells: AnnData, n_clusters: int | None, *, seed: int = 0) -> Result:
+        """Cluster cells (n, genes)."""
         ...
 
 
 class MethodSettings(Settings):
     """What the settings of all methods have in common, see :class:`Method`."""
 
+    takes_run: ClassVar[bool] = False
     takes_oracle: ClassVar[bool] = False
     takes_truth: ClassVar[bool] = False
     takes_batch: ClassVar[bool] = False
 
     @property
     def finds_k(self) -> bool:
-        """Whether the method finds the number of clusters itself and must not be told."""
+        """Return whether the method finds the number of clusters itself."""
         return False
 
 
-def isolated_and_timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:
-    """Make `fit_predict` leave global state alone, and its stages, with "other", add up to its wall time."""
+_ALONE = threading.RLock()
+
+
+@contextmanager
+def alone(threads: int = 1) -> Iterator[None]:
+    """Run the block alone in this process, on `threads` threads of BLAS and OpenMP.
+
+    The number of threads and igraph's generator are the process's: calls from several Python
+    threads take turns. A sum depends on how threads share it: a fixed number gives the same bits.
+    """
+    with _ALONE, warnings.catch_warnings(), threadpool_limits(threads):
+        yield
+
+
+def timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:
+    """Make the seconds of the stages of `fit_predict`, with "other", add up to its wall time."""
 
     @functools.wraps(fit_predict)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Result:
-        watch, run = Stopwatch(), kwargs.get("run")
-        settings = (run if isinstance(run, Run) else Run()).trainer
-        with isolated(settings.threads):
-            result = fit_predict(*args, **kwargs)
+        watch = Stopwatch()
+        result = fit_predict(*args, **kwargs)
         watch.lap("all")
-        named = sum(
-            value for stage, value in result.seconds.items() if stage not in ("other", "earlier")
-        )
-        return replace(
-            result, seconds=result.seconds | {"other": max(0.0, watch.seconds["all"] - named)}
-        )
+        stages = {name: s for name, s in result.seconds.items() if name != "other"}
+        named = sum(s for name, s in stages.items() if name != "earlier")
+        return replace(result, seconds=stages | {"other": max(0.0, watch.seconds["all"] - named)})
 
     return wrapped
 
 
-def earlier(*stages: History) -> dict[str, float]:
-    """Return the seconds of training in calls that were cut off, for `Result.seconds`; nothing if none were."""
-    total = sum(stage.earlier for stage in stages)
-    return {"earlier": total} if total else {}
-
-
 def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
-    """Return the number of clusters, or a :class:`UserError` when it makes no sense for `n_cells` cells."""
+    """Return the number of clusters; one that makes no sense for `n_cells` cells is a :class:`UserError`."""
     if n_clusters is None:
         raise UserError("The number of clusters is not known: give n_clusters=<whole number>.")
     if (k := whole(n_clusters)) is None or k < 2:
@@ -137,19 +153,19 @@ def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
 
 
 def estimated(n_clusters: int | None, k: int) -> dict[str, int]:
-    """Return, for a result's info, the K that a method found for itself; nothing where it was told."""
+    """Return, for a result's info, the K that a method found; nothing if it was given."""
     return {"n_clusters_estimated": k} if n_clusters is None else {}
 
 
 def check_seed(seed: int) -> int:
-    """Return the seed, or a :class:`UserError` when no generator takes it."""
+    """Return the seed; one that no generator takes is a :class:`UserError`."""
     if (number := whole(seed)) is None or not 0 <= number < 2**32:
         raise UserError(f"seed must be a whole number between 0 and {2**32 - 1}, not {seed!r}.")
     return number
 
 
 def whole(value: object) -> int | None:
-    """Return a whole number of any library, in an array without axes too, as Python's; None for anything else.
+    """Return a whole number of any library, also in an array without axes, as Python's; None for anything else.
 
     >>> whole(np.int64(4)), whole(np.array(4)), whole(4.0), whole(True)
     (4, 4, None, None)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
-import threading
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
-_ALONE = threading.RLock()
+from jojoscl.core.interface import Result, alone, timed
+from jojoscl.networks.settings import Run
+
+P = ParamSpec("P")
 _NOISY = ("lightning.pytorch", "lightning.fabric")
 
 
@@ -27,12 +29,10 @@ def isolated(threads: int) -> Iterator[None]:
     instructions, which the libraries choose from: another machine may give other bits.
     """
     with (
-        _ALONE,
+        alone(threads),
         _global_state_kept(),
-        warnings.catch_warnings(),
         torch.inference_mode(False),
         torch.enable_grad(),
-        threadpool_limits(threads),
     ):
         torch.set_num_threads(threads)
         torch.set_default_dtype(torch.float32)
@@ -69,6 +69,23 @@ def weights_from(seed: int) -> Iterator[None]:
 
     Torch's global generator is not changed.
     """
-    with _ALONE, torch.random.fork_rng(devices=[]):
+    with alone(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         yield
+
+
+def isolated_and_timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:
+    """Make `fit_predict` leave global state alone, and its stages add up to its wall time."""
+
+    @functools.wraps(fit_predict)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Result:
+        run = kwargs.get("run")
+        settings = (run if isinstance(run, Run) else Run()).trainer
+        if settings.devices > 1:
+            from jojoscl.networks.distributed import end_if_imported  # Lightning takes seconds
+
+            end_if_imported()
+        with isolated(settings.threads):
+            return fit_predict(*args, **kwargs)
+
+    return timed(wrapped)

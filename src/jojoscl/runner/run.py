@@ -66,10 +66,9 @@ def _run(cfg: DictConfig, folder: Path) -> Plain:
     if cfg.force:
         output.clear(folder)
     with loggers_of(cfg, folder) as loggers:
-        where = Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg))
-        result = method.fit_predict(
-            without_labels(cells), n_clusters, seed=cfg.seed, run=where, **handed
-        )
+        if method.takes_run:
+            handed["run"] = Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg))
+        result = method.fit_predict(without_labels(cells), n_clusters, seed=cfg.seed, **handed)
         wall = time.perf_counter() - started
         stages = {"load": loaded - started, **result.seconds}
         metrics = {
