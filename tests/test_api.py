@@ -71,9 +71,7 @@ def test_embedded_dataset_needs_no_settings() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"preset": "paper"}, r"preset= is gone: give method=jojoscl.PaperJojoSCL\(\)"),
-        ({"preset": "default"}, r"give method=jojoscl.JojoSCL\(\)"),
-        ({"preset": None}, "preset= is gone"),
+        ({"method": jojoscl.PaperJojoSCL}, "method must be a method such as"),
         ({"n_draws": np.float64(2)}, "JojoSCL.n_draws must be int, not "),
         ({"n_draws": None}, "JojoSCL.n_draws must be int, not None"),
         ({"n_draw": 2}, "JojoSCL has no setting 'n_draw' .did you mean 'n_draws'"),
@@ -93,18 +91,10 @@ def test_wrong_settings_are_refused_before_anything_is_done(
     assert "jojoscl" not in cells.uns
 
 
-def test_settings_of_the_networks_of_0_1_are_named_and_without_effect(
-    cells: AnnData, caplog: pytest.LogCaptureFixture
-) -> None:
-    found = jojoscl.cluster(cells, 3, copy=True, epochs=2, lr=1e4)
-    assert "epochs, lr: no effect since 0.2" in caplog.text
-    assert list(found.obs["jojoscl"]) == list(jojoscl.cluster(cells, 3, copy=True).obs["jojoscl"])
-
-
 def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
     found = jojoscl.cluster(
         cells, np.int64(3), copy=True, seed=np.int64(1), n_draws=np.int64(2), ridge=np.float32(0.5),
-        min_dims=np.uint8(4), n_dims=8, smoothing=np.array([5, 10]), shrink=np.True_,
+        n_dims=np.uint8(8), shrink=np.True_,
         preprocess={"n_top_genes": np.int32(50)},
     )  # fmt: skip
     params = json.loads(found.uns["jojoscl"]["params"])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from anndata import AnnData
 
-from jojoscl.baselines.components import OnGraph
+from jojoscl.baselines.components import OnGraph, principal_components
+from jojoscl.baselines.graph import ClusterAt
 from jojoscl.cells.checks import without_labels
-from jojoscl.core.graph import ClusterAt
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
 
@@ -47,3 +47,11 @@ def test_with_k_the_resolution_is_searched(cells: AnnData) -> None:
     assert round(found.info["resolution"]) == 5
     with pytest.raises(UserError, match="The number of clusters is not known"):
         method.fit_predict(cells, None)
+
+
+def test_principal_components_equal_the_svd() -> None:
+    x = np.random.default_rng(0).standard_normal((30, 12)).astype(np.float32)
+    u, s, _ = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    found = np.abs(principal_components(x, 4, seed=0))
+    np.testing.assert_allclose(found, np.abs(u[:, :4] * s[:4]), atol=1e-4)
+    assert principal_components(x, 50, seed=0).shape == (30, 11)

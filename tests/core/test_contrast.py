@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from scipy.optimize import minimize_scalar
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from jojoscl.core.contrast import Contrast, linear_contrast, no_contrast, pair_variance
-from jojoscl.core.shrinkage import risk_sample_mean
+from jojoscl.core.contrast import (
+    Contrast,
+    leading_axes,
+    linear_contrast,
+    no_contrast,
+    pair_variance,
+    unit_scale,
+)
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(200, 6)) @ RNG.normal(size=(6, 6))
@@ -92,10 +97,8 @@ def test_positives_that_agree_wholly_are_finite(within: np.ndarray) -> None:
 def test_shrinkage_minimises_form_b_of_the_risk(ratio: float) -> None:
     """In the units of an axis the noise is 1, and n cells vary by lambda around their mean."""
     n = 100_000
-    ss, size, sigma2 = (torch.tensor([value], dtype=torch.float64) for value in (n * ratio, n, 1.0))
-    risk = minimize_scalar(
-        lambda b: float(risk_sample_mean(ss, size, sigma2, torch.tensor([b]).double(), 1)), (0, 1)
-    )
+    # (B): b^2 SS + N sigma2 - 2 b sigma2 (N - 1)
+    risk = minimize_scalar(lambda b: b**2 * n * ratio + n - 2 * b * (n - 1), (0, 1))
     assert Contrast(np.eye(1), np.array([ratio])).shrinkage == pytest.approx(1 - risk.x, abs=1e-4)
 
 
@@ -118,3 +121,27 @@ def test_no_contrast_takes_the_first_components(n_dims: int, d: int) -> None:
         Z.astype(np.float32) @ found.encoder(), Z.astype(np.float32)[:, :d]
     )
     np.testing.assert_array_equal(found.shrinkage, np.ones(d))
+
+
+# ---- where the encoder starts --------------------------------------------------------------------
+
+X = np.random.default_rng(0).standard_normal((30, 12)).astype(np.float32)
+V = np.linalg.svd(X - X.mean(0), full_matrices=False)[2]
+
+
+def test_leading_axes_are_the_right_singular_vectors() -> None:
+    found = leading_axes(X - X.mean(0), 4, seed=0)
+    np.testing.assert_allclose(np.abs(found), np.abs(V[:4].T), atol=1e-4)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, leading_axes(X - X.mean(0), 4, seed=0))
+
+
+@pytest.mark.parametrize(("shape", "d"), [((30, 12), 12), ((5, 12), 4), ((2, 12), 1), ((30, 1), 1)])
+def test_there_are_no_more_axes_than_dimensions(shape: tuple[int, int], d: int) -> None:
+    assert leading_axes(X[: shape[0], : shape[1]], 100, seed=0).shape == (shape[1], d)
+
+
+def test_scales() -> None:
+    rows = np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)
+    assert unit_scale(rows) == pytest.approx(np.sqrt(12.5))
+    assert unit_scale(np.zeros((3, 2))) > 0

@@ -15,6 +15,7 @@ import jojoscl
 from jojoscl.cells.checks import as_cells, without_labels
 from jojoscl.core.interface import Result
 from jojoscl.core.method import JojoSCL
+from jojoscl.core.positives import nearest
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
 
@@ -128,18 +129,49 @@ def test_few_cells_get_the_clusters_that_were_asked_for(n_cells: int, k: int) ->
     assert np.isfinite(result.embedding).all()
 
 
+@pytest.mark.parametrize("k", [60, 90, 119])
+def test_almost_as_many_clusters_as_cells(cells: AnnData, k: int) -> None:
+    assert len(np.unique(fitted(cells, k).labels)) == k
+
+
+def test_fewer_clusters_than_asked_for_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    x = np.tile(np.random.default_rng(0).poisson(3.0, (4, 50)), (10, 1)).astype(np.float32)
+    found = fitted(as_cells(AnnData(sp.csr_matrix(x))), 7)
+    assert f"7 clusters were asked for, and {found.labels.max() + 1} are found" in caplog.text
+
+
 def test_cells_that_are_alike_are_no_error() -> None:
     x = np.tile(np.random.default_rng(0).poisson(3.0, (4, 50)), (10, 1)).astype(np.float32)
     result = fitted(as_cells(AnnData(sp.csr_matrix(x))), 4)
     assert len({tuple(np.unique(result.labels[i::4])) for i in range(4)}) == 4
 
 
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_the_estimate_of_k_counts_communities(k: int) -> None:
+    rng = np.random.default_rng(0)
+    x = np.repeat(8 * rng.standard_normal((k, 4)), 30, axis=0) + rng.standard_normal((30 * k, 4))
+    neighbors = nearest(x, 20)
+    assert JojoSCL().estimate(neighbors, seed=0) == k
+    assert JojoSCL(min_cells=31).estimate(neighbors, seed=0) == 2  # small ones do not count
+
+
+def test_the_clusters_of_a_fit_are_those_of_fit_predict_and_say_what_they_are(
+    cells: AnnData,
+) -> None:
+    model, result = JojoSCL().fit(without_labels(cells), 3), fitted(cells)
+    np.testing.assert_array_equal(model.labels_, result.labels)
+    np.testing.assert_array_equal(model.embedding_, result.embedding)
+    np.testing.assert_array_equal(model.map_, result.obsm["map"])
+    np.testing.assert_array_equal(model.confidence_, result.obs["confidence"])
+    lines = repr(model).splitlines()
+    assert len(lines) == 3
+    assert lines[0] == "Fitted: 120 cells in 3 clusters (seed 0)"
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"smoothing": [20, 10]}, "smoothing is the least and the most"),
-        ({"positives": [8]}, "positives is the least and the most"),
-        ({"min_dims": 50}, "min_dims=50 is more than n_dims=40"),
+        ({"n_dims": 0}, "n_dims must be at least 1"),
         ({"contrast": "cell"}, "contrast has no value 'cell'"),
     ],
     ids=str,
