@@ -33,7 +33,7 @@ from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 
 QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
-SMALL: dict[str, Any] = {"n_dims": 8, "min_dims": 4, "n_micro": 30, "n_draws": 1}
+SMALL: dict[str, Any] = {"n_dims": 8, "n_micro": 30, "n_draws": 1}
 METHODS: dict[str, Callable[[], Any]] = {
     "jojoscl": lambda: JojoSCL(**SMALL),
     "paper": lambda: PaperJojoSCL(encoder_dims=[16, 8], epochs=2),
@@ -49,6 +49,13 @@ METHODS: dict[str, Callable[[], Any]] = {
 @pytest.fixture(scope="module")
 def cells() -> AnnData:
     return without_labels(simulate(n_cells=150, n_genes=300, n_types=3, seed=1))
+
+
+def fitted(name: str, cells: AnnData) -> Result:
+    method = METHODS[name]()
+    more = {"run": QUIET} if method.takes_run else {}
+    result: Result = method.fit_predict(cells, 3, **more)
+    return result
 
 
 def of_the_process() -> dict[str, Any]:
@@ -83,15 +90,15 @@ def nothing_moves() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_no_method_moves_global_state(name: str, cells: AnnData) -> None:
-    METHODS[name]().fit_predict(cells, 3, run=QUIET)  # loads what it needs
+    fitted(name, cells)  # loads what it needs
     before = of_the_process()
-    METHODS[name]().fit_predict(cells, 3, run=QUIET)
+    fitted(name, cells)
     assert of_the_process() == before
 
 
 def test_state_is_restored_after_errors_too(cells: AnnData) -> None:
     with nothing_moves(), pytest.raises(UserError, match="ask for fewer"):
-        JojoSCL(**SMALL).fit_predict(cells, 1000, run=QUIET)
+        JojoSCL(**SMALL).fit_predict(cells, 1000)
     with nothing_moves(), pytest.raises(ZeroDivisionError):
         moves_all_and_fails()
 
@@ -115,14 +122,14 @@ def same(one: Result, two: Result) -> None:
 @pytest.mark.parametrize("name", ["jojoscl", "paper", "scdeepcluster"])
 def test_global_state_of_the_user_does_not_change_the_result(name: str, cells: AnnData) -> None:
     """Default dtype, number of threads, gradients switched off, seeds."""
-    expected = METHODS[name]().fit_predict(cells, 3, run=QUIET)
+    expected = fitted(name, cells)
     threads = torch.get_num_threads()
     try:
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(2)
         torch.manual_seed(99)
         with torch.no_grad(), threadpool_limits(2):
-            found = METHODS[name]().fit_predict(cells, 3, run=QUIET)
+            found = fitted(name, cells)
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_num_threads(threads)
@@ -132,11 +139,11 @@ def test_global_state_of_the_user_does_not_change_the_result(name: str, cells: A
 
 @pytest.mark.parametrize("name", ["jojoscl", "seurat"])
 def test_python_threads_get_the_clusters_of_one(name: str, cells: AnnData) -> None:
-    expected = METHODS[name]().fit_predict(cells, 3, run=QUIET)
+    expected = fitted(name, cells)
     found: list[Result] = []
 
     def call() -> None:
-        found.append(METHODS[name]().fit_predict(cells, 3, run=QUIET))
+        found.append(fitted(name, cells))
 
     work = [threading.Thread(target=call) for _ in range(2)]
     for thread in work:

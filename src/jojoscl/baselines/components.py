@@ -9,8 +9,8 @@ import numpy as np
 from anndata import AnnData
 from sklearn.decomposition import PCA
 
-from jojoscl.cells.preprocess import SCANPY, Preprocess
 from jojoscl.baselines.graph import ClusterAt, match_resolution
+from jojoscl.cells.preprocess import SCANPY, Preprocess
 from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.settings import setting

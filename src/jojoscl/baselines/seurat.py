@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jojoscl.baselines.components import OnGraph
-from jojoscl.cells.preprocess import Preprocess
 from jojoscl.baselines.graph import ClusterAt, louvain, merge_singletons, shared_neighbors
+from jojoscl.cells.preprocess import Preprocess
 from jojoscl.utils.settings import setting
 
 

@@ -10,16 +10,15 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.annotation import writable
 from jojoscl.cells.guard import checked
-from jojoscl.cells.kind import KINDS, LARGEST_LOG, Kind, kind_of
+from jojoscl.cells.kind import KINDS, LARGEST_LOG, Kind, kind_of, whole
 from jojoscl.cells.matrix import Matrix, check_stored, file_of, is_backed, row_chunks
 from jojoscl.utils.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
 
 LABELS = "cell_type"
-BATCH = "_batch"  # the column that a method sees where samples are told apart
+BATCH = "_batch"  # the column of samples
 FEWEST_OF_BATCH = 10  # cells
 _GENES = ("gene expression", "gene", "rna")  # what 10x and others call genes in feature_types
 _BARCODE = r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$"
@@ -36,75 +35,89 @@ def as_cells(
     variant: str = "default",
     fewest: int = 2,
 ) -> AnnData:
-    """Return a new AnnData as every method takes it: checked, X float32 CSR, types (if any) in ``obs["cell_type"]``.
+    """Return a new AnnData that every method takes: X is checked float32 CSR, obs has types and samples alone.
 
-    A matrix that stays in its file is not read: its values are checked as preprocessing goes
-    through them. Missing names are numbered, and annotation that no file could hold becomes words.
-    A :class:`UserError` says what is wrong.
+    A matrix that stays in its file is not read: its values are checked when preprocessing reads
+    them. A :class:`UserError` says what is wrong.
 
     Parameters
     ----------
+    adata
+        Cells x genes.
     layer
         Where the values are: None is X, ``raw`` is ``adata.raw``.
     label_key
-        Column of obs with the types. None: there are none, and a column ``cell_type`` is left out.
+        Column of obs with the types, which become ``obs["cell_type"]``. None: there are none.
     batch_key
-        Column of obs that tells samples apart; what it is called in the result is in
-        ``uns["batch_key"]``.
+        Column of obs that tells samples apart, which becomes ``obs["_batch"]``.
     kind
         ``counts``, ``rpkm``, ``log1p`` (natural logarithms), or ``auto``: see
         :func:`~jojoscl.cells.kind.kind_of`. What was decided, and by what, is in ``uns["kind"]``
         and ``uns["kind_decided_by"]``.
+    name, variant
+        Of the data set, kept in ``uns``.
     fewest
         How many cells there must be.
     """
-    if not isinstance(adata, AnnData):
-        raise UserError(
-            f"adata must be an AnnData, not {type(adata).__name__}: "
-            + (
-                "give that of its genes, mdata['rna']."
-                if type(adata).__name__ == "MuData"
-                else "make one by anndata.AnnData(counts)."
-            )
-        )
+    _check_container(adata)
     if kind not in ("auto", *KINDS):
         raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
+    values, var = _values(adata, layer)
+    x, var = _genes_alone(_usable(values), var)
+    chosen = Kind(kind, "setting")
+    if kind == "auto":
+        first = next(row_chunks(x), x) if is_backed(x) else x
+        chosen = kind_of(first, adata.uns if layer is None else {})
+    obs = pd.DataFrame(index=_names(adata.obs.index, "cell"))
+    if label_key is not None:
+        obs[LABELS] = _types(adata, label_key)
+    if batch_key is not None:
+        if batch_key == label_key:
+            raise UserError(
+                f"{batch_key!r} cannot hold both the types and the samples: change label_key or "
+                "batch_key."
+            )
+        obs[BATCH] = _samples(adata, batch_key)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what anndata says of repeated names is said just below
+        cells = AnnData(X=x, obs=obs, var=pd.DataFrame(index=_names(var.index, "gene")))
+    cells.uns.update(
+        kind=chosen.name, kind_decided_by=chosen.decided_by, name=name, variant=variant
+    )
+    check_cells(cells, fewest)
+    if chosen.name == "counts" and not is_backed(x) and (x.data != np.rint(x.data)).any():
+        cells.X = sp.csr_matrix((np.rint(x.data), x.indices, x.indptr), shape=x.shape)
+    return cells
+
+
+def _check_container(adata: AnnData) -> None:
+    """Refuse what is no AnnData, or one whose cells cannot be read."""
+    if not isinstance(adata, AnnData):
+        kind = type(adata).__name__
+        way_out = (
+            "give that of its genes, mdata['rna']."
+            if kind == "MuData"
+            else "make one by anndata.AnnData(counts)."
+        )
+        raise UserError(f"adata must be an AnnData, not {kind}: {way_out}")
     if not isinstance(adata.obs, pd.DataFrame):
         raise UserError(
-            "adata is read lazily: give adata.to_memory(), or open it by anndata.read_h5ad(backed='r')."
+            "adata is read lazily: give adata.to_memory(), or open it by "
+            "anndata.read_h5ad(backed='r')."
         )
     if adata.is_view and adata.isbacked:
         raise UserError(
             "adata is a view of cells in a file: give adata.to_memory(), or all cells of the file."
         )
-    values, var = _values(adata, layer)
-    x, var = _genes_alone(_usable(values), var)
-    obs = adata.obs.drop(columns=[LABELS] if LABELS in adata.obs else [])
-    if label_key is not None:
-        obs[LABELS] = _types(adata, label_key)
-    chosen = Kind(kind, "setting")
-    if kind == "auto":
-        chosen = kind_of(
-            next(row_chunks(x), x) if is_backed(x) else x, adata.uns if layer is None else {}
-        )
-    if chosen.factor != 1:
-        x = _natural(x, chosen)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # names that are not unique: made so, or reported, just below
-        cells = AnnData(X=x, obs=writable(obs, "cell"), var=writable(var, "gene"))
-    cells.uns.update(
-        kind=chosen.name, kind_decided_by=chosen.decided_by, name=name, variant=variant
-    )
-    if batch_key is not None:
-        if batch_key == label_key:
-            raise UserError(
-                f"{batch_key!r} cannot hold both the types and the samples: change label_key or batch_key."
-            )
-        cells.uns["batch_key"] = _batch_name(obs, cells, batch_key)
-    check_cells(cells, fewest)
-    return cells
+
+
+def _names(index: pd.Index, word: str) -> pd.Index:
+    """Return names as text: levels joined by ``_``, and missing ones numbered after `word`."""
+    if isinstance(index, pd.MultiIndex):
+        return pd.Index(["_".join(map(str, levels)) for levels in index], dtype=object)
+    missing = index.isna()
+    names = [f"{word}{i}" if missing[i] else str(name) for i, name in enumerate(index)]
+    return pd.Index(names, dtype=object)
 
 
 def _usable(x: Matrix) -> Matrix:
@@ -148,20 +161,6 @@ def _genes_alone(x: Matrix, var: pd.DataFrame) -> tuple[Matrix, pd.DataFrame]:
         (~gene).sum(), len(gene), ", ".join(sorted(set(kinds[~gene]))),
     )  # fmt: skip
     return x[:, gene], var[gene]
-
-
-def _natural(x: Matrix, chosen: Kind) -> sp.csr_matrix:
-    """Return logarithms of base 2 or 10 as natural ones."""
-    if is_backed(x):
-        raise UserError(
-            f"The values in the file are logarithms, but not natural ones ({chosen.decided_by}): give "
-            "data.backed=false, or write the counts or their log1p."
-        )
-    log.warning(
-        "the values are logarithms, but not natural ones (%s): they are converted",
-        chosen.decided_by,
-    )
-    return sp.csr_matrix((x.data * np.float32(chosen.factor), x.indices, x.indptr), shape=x.shape)
 
 
 def check_cells(adata: AnnData, fewest: int = 2) -> None:
@@ -215,24 +214,25 @@ def check_totals(totals: np.ndarray, names: pd.Index) -> None:
 
 
 def check_values(x: np.ndarray, kind: str) -> None:
-    """Refuse values that are missing, infinite, negative, or not whole where `kind` says counts."""
+    """Refuse values that are missing, infinite, negative, or not what `kind` says."""
     if not np.isfinite(x).all():
         raise UserError(
-            f"{(~np.isfinite(x)).sum()} values are NaN or infinite: replace them, or drop those cells."
+            f"{(~np.isfinite(x)).sum()} values are NaN or infinite: replace them, or drop those "
+            "cells."
         )
     if (x < 0).any():
         raise UserError(
-            f"{(x < 0).sum()} values are negative, as in scaled data: point data.layer at the counts, "
-            "or at log-normalised values (data.layer=raw if they are in adata.raw)."
+            f"{(x < 0).sum()} values are negative, as in scaled data: point data.layer at the "
+            "counts, or at log-normalised values (data.layer=raw if they are in adata.raw)."
         )
     if kind == "log1p" and x.max(initial=0) > LARGEST_LOG:
         raise UserError(
-            f"The values are no logarithms, as the largest is {x.max():.4g}: give data.kind=counts or rpkm, or "
-            "point data.layer at the logarithms."
+            f"The values are no logarithms, as the largest is {x.max():.4g}: give "
+            "data.kind=counts or rpkm, or point data.layer at the logarithms."
         )
-    if kind == "counts" and (x != np.floor(x)).any():
+    if kind == "counts" and not (fits := whole(x)).all():
         raise UserError(
-            f"The values are no counts, as they are not whole (such as {x[x != np.floor(x)][0]:.4g}): give "
+            f"The values are no counts, as they are not whole (such as {x[~fits][0]:.4g}): give "
             "data.kind=log1p or data.kind=rpkm if they are that, or point data.layer at the counts."
         )
 
@@ -299,23 +299,22 @@ def _types(adata: AnnData, key: str) -> pd.Categorical[str]:
     )
 
 
-def _batch_name(obs: pd.DataFrame, cells: AnnData, key: str) -> str:
-    """Return what the column with the samples is called in `cells`, once it is seen that there are some."""
-    if key in obs and (missing := int(np.sum(obs[key].isna().to_numpy()))):
+def _samples(adata: AnnData, key: str) -> pd.Categorical[str]:
+    """Return the sample of each cell; at least two, of `FEWEST_OF_BATCH` cells each."""
+    if key in adata.obs and (missing := int(np.sum(adata.obs[key].isna().to_numpy()))):
         raise UserError(
             f"{missing} cells have no sample in {key!r}: name theirs, or drop these cells."
         )
-    _types(AnnData(obs=obs), key)  # says what is wrong with a column
-    name = str(cells.obs.columns[obs.columns.get_loc(key)])
-    sizes = cells.obs[name].astype(str).value_counts()
+    samples = _types(adata, key)
+    sizes = pd.Series(samples).value_counts()
     if len(sizes) < 2:
         raise UserError(f"All cells have one value in {key!r}: leave out batch_key.")
     if (fewest := int(sizes.min())) < FEWEST_OF_BATCH:
         raise UserError(
-            f"Sample {sizes.index[-1]!r} of {key!r} has {fewest} cells, and {FEWEST_OF_BATCH} are needed: drop it, or "
-            "join it to another."
+            f"Sample {sizes.index[-1]!r} of {key!r} has {fewest} cells, and {FEWEST_OF_BATCH} are "
+            "needed: drop it, or join it to another."
         )
-    return name
+    return pd.Categorical(np.asarray(samples))
 
 
 def _totals(adata: AnnData) -> np.ndarray:
@@ -323,18 +322,13 @@ def _totals(adata: AnnData) -> np.ndarray:
 
 
 def samples_of(adata: AnnData) -> np.ndarray | None:
-    """Return the number (n_cells,) of each cell's sample, or None where none is told."""
+    """Return the number (n_cells,) of each cell's sample, or None if none is given."""
     return adata.obs[BATCH].cat.codes.to_numpy() if BATCH in adata.obs else None
 
 
 def without_labels(adata: AnnData) -> AnnData:
-    """Return what a method may see: the matrix, the names of cells and genes, the kind of values. Nothing else.
-
-    Where a sample of each cell was told, that is ``obs["_batch"]``.
-    """
-    bare = AnnData(X=adata.X)
-    bare.obs_names, bare.var_names = adata.obs_names, adata.var_names
+    """Return what a method may see: matrix, names, kind of values, samples if they are given; no types."""
+    bare = AnnData(X=adata.X, obs=adata.obs[[c for c in adata.obs if c == BATCH]].copy())
+    bare.var_names = adata.var_names
     bare.uns["kind"] = adata.uns["kind"]
-    if "batch_key" in adata.uns:
-        bare.obs[BATCH] = pd.Categorical(adata.obs[adata.uns["batch_key"]].astype(str).to_numpy())
     return bare

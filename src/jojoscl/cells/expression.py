@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
@@ -37,12 +37,14 @@ class Expression:
         Indices (g,) of the chosen genes among those of the cells.
     counted, counted_names
         Indices (c,), rising, and names of the genes whose counts make a size.
+    profile
+        Mean normalised count (c,) of these genes.
     limit
         Z-scores are clipped here.
     samples
         Number (n,) of each cell's sample, or None.
-    mean, sd
-        Of the logarithms of each gene (g,), n - 1 in the variance; made here if they are not given.
+    given_mean, given_sd
+        `mean` and `sd` if they are those of other cells.
     rounded
         Whether values that are not whole were rounded up.
     """
@@ -55,17 +57,12 @@ class Expression:
     genes: np.ndarray
     counted: np.ndarray
     counted_names: np.ndarray
+    profile: np.ndarray
     limit: float = np.inf
     samples: np.ndarray | None = None
-    mean: np.ndarray = field(default=None)  # type: ignore[assignment]
-    sd: np.ndarray = field(default=None)  # type: ignore[assignment]
     rounded: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mean is None:
-            mean, variance = mean_variance(self._logs(band) for band in self._bands())
-            object.__setattr__(self, "mean", mean)
-            object.__setattr__(self, "sd", np.sqrt(variance))
+    given_mean: np.ndarray | None = None
+    given_sd: np.ndarray | None = None
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -79,6 +76,21 @@ class Expression:
     def logged(self) -> bool:
         """Return whether the values were given as logarithms."""
         return self.kind == "log1p"
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Return the mean (g,) of the logarithms of each gene, float64."""
+        return self._moments[0] if self.given_mean is None else self.given_mean
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Return the standard deviation (g,) of the logarithms of each gene, with n - 1."""
+        return self._moments[1] if self.given_sd is None else self.given_sd
+
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        mean, variance = mean_variance(self._logs(band) for band in self._bands())
+        return mean, np.sqrt(variance)
 
     @cached_property
     def names(self) -> np.ndarray:

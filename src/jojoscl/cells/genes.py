@@ -22,14 +22,15 @@ def mean_variance(bands: Iterable[sp.csr_matrix]) -> tuple[np.ndarray, np.ndarra
     Sums go cell by cell and squares keep the precision of the values: so the bits are scanpy's,
     whatever the bands.
     """
-    n, sums = 0, np.zeros(0)
+    n, total, square = 0, np.zeros(0), np.zeros(0)
     for band in bands:
-        sums = np.zeros((2, band.shape[1])) if n == 0 else sums
+        if n == 0:
+            total, square = np.zeros((2, band.shape[1]))
         n += band.shape[0]
-        for total, power in zip(sums, (band.data, band.data * band.data), strict=True):
-            np.add.at(total, band.indices, power.astype(np.float64, copy=False))
-    mean, square = sums / n
-    return mean, np.maximum(square - mean**2, 0) * (n / (n - 1))
+        np.add.at(total, band.indices, band.data.astype(np.float64, copy=False))
+        np.add.at(square, band.indices, (band.data * band.data).astype(np.float64, copy=False))
+    mean = total / n
+    return mean, np.maximum(square / n - mean**2, 0) * (n / (n - 1))
 
 
 def varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""What the values are: counts, RPKM or logarithms, told by the values themselves."""
+"""What the values are: counts, RPKM or logarithms."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,80 +12,78 @@ from jojoscl.utils.errors import UserError
 
 KINDS = ("counts", "rpkm", "log1p")
 
-LARGEST = 1e9  # no normalised value is larger
-LARGEST_LOG = math.log2(LARGEST)
-_BASES = {"log1p": 1.0, "log2": math.log(2), "log10": math.log(10)}
-_SAMPLE = 500  # cells that are looked at for logarithms
+WHOLE = 1e-3  # values this near to a whole number of 1 or more are whole
+LARGEST_LOG = 30.0  # no normalised value is as large as its exponential
+_SAMPLE = 500  # cells that are looked at
+_FEWEST = 20  # genes that must be common before their variance says anything
 
 
 class Kind(NamedTuple):
-    """A kind of :data:`KINDS`, what decided it, and what the values are multiplied by to be natural logarithms."""
+    """A kind of :data:`KINDS`, and what decided it."""
 
     name: str
     decided_by: str
-    factor: float = 1.0
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """Return which values are 0, or whole up to rounding, as ``expm1(log1p(counts))`` are."""
+    nearest = np.rint(values)
+    return (np.abs(values - nearest) <= WHOLE) & ((nearest >= 1) | (values == 0))
 
 
 def kind_of(x: sp.csr_matrix, said: Mapping[str, object]) -> Kind:
-    """Return what the values of x (n_cells, n_genes) are, or a :class:`UserError` where they leave a doubt.
+    """Return what the values of x (n, genes) are; a doubt is a :class:`UserError`.
 
-    Whole numbers are counts. Logarithms of normalised counts show themselves in one of two ways,
-    for base e, 2 or 10: undone, the values of each cell have equal sums (no gene was left out
-    since), or they are whole multiples of the smallest one, a single count (whichever genes are
-    left). `said`, what :func:`~jojoscl.cells.checks.as_cells` noted in ``uns``, holds where the
-    values do not contradict it; without ``kind_decided_by`` it is not of this package.
+    Whole numbers are counts, unless they vary less than counts can. Values are logarithms if what
+    they are natural logarithms of has the same sum in each cell. Otherwise what
+    :func:`~jojoscl.cells.checks.as_cells` noted in ``uns``, `said`, holds if the values do not
+    contradict it.
     """
     values = x.data
-    if not np.isfinite(values).all() or (values < 0).any() or (values == np.floor(values)).all():
-        return Kind(
-            "counts", "whole numbers"
-        )  # or values that no kind allows, which the checks report
-    name, largest = said.get("kind"), float(values.max())
-    if (
-        name in ("rpkm", "log1p")
-        and "kind_decided_by" in said
-        and (name == "log1p") == (largest < LARGEST_LOG)
-    ):
+    if not np.isfinite(values).all() or (values < 0).any():
+        return Kind("counts", "whole numbers")  # values that no kind allows: the checks say so
+    largest = float(values.max(initial=0))
+    if whole(values).all():
+        if _steadier_than_counts(x):
+            raise UserError(
+                "The values are whole numbers, but vary less than counts do, as rounded logarithms "
+                "would: give data.kind=counts if they are counts, or point data.layer at these."
+            )
+        return Kind("counts", "whole numbers")
+    name = said.get("kind")
+    ours = "kind_decided_by" in said and (name == "log1p") == (largest < LARGEST_LOG)
+    if ours and name in ("rpkm", "log1p"):
         return Kind(str(name), str(said["kind_decided_by"]))
-    if (found := _logarithm(x)) is not None:
-        return found
+    if largest < LARGEST_LOG and _equal_sums(x):
+        return Kind("log1p", "equal sums of cells (log1p undone)")
     raise UserError(
-        f"The values are neither whole numbers nor log-normalised beyond doubt (the largest is {largest:.4g}): say "
-        "what they are by data.kind=rpkm or log1p (in Python kind=...; rpkm is right for corrected counts), or "
-        "point data.layer at the counts."
+        "The values are neither whole numbers nor log-normalised beyond doubt (the largest is "
+        f"{largest:.4g}): say what they are by data.kind=rpkm or log1p (in Python kind=...; rpkm "
+        "is right for corrected counts), or point data.layer at the counts."
     )
 
 
-def _logarithm(x: sp.csr_matrix) -> Kind | None:
-    cells = x[np.unique(np.linspace(0, x.shape[0] - 1, _SAMPLE).astype(int))].astype(np.float64)
-    cells.eliminate_zeros()
-    cells = cells[np.diff(cells.indptr) > 0]
-    as_they_are = _spread(cells, cells.data), _multiples(cells, cells.data)
-    undone = {
-        base: np.expm1(factor * cells.data)
-        for base, factor in _BASES.items()
-        if factor * cells.data.max() < math.log(LARGEST)
-    }
-    spreads = {base: _spread(cells, u) for base, u in undone.items()}
-    base = min(spreads, key=lambda name: spreads[name], default=None)
-    if base is not None and spreads[base] < min(0.01, as_they_are[0]):
-        return Kind("log1p", f"equal sums of cells ({base} undone)", _BASES[base])
-    shares = {base: _multiples(cells, u) for base, u in undone.items()}
-    base = max(shares, key=lambda name: shares[name], default=None)
-    if base is not None and shares[base] > 0.5 > 2 * as_they_are[1]:
-        return Kind("log1p", f"multiples of one count ({base} undone)", _BASES[base])
-    return None
+def _some(x: sp.csr_matrix) -> sp.csr_matrix:
+    return x[np.unique(np.linspace(0, x.shape[0] - 1, _SAMPLE).astype(int))].astype(np.float64)
 
 
-def _spread(cells: sp.csr_matrix, values: np.ndarray) -> float:
-    """Return how far apart the sums of cells are: nine in ten, by their median."""
-    low, middle, high = np.quantile(np.add.reduceat(values, cells.indptr[:-1]), [0.05, 0.5, 0.95])
-    return float((high - low) / middle)
+def _equal_sums(x: sp.csr_matrix) -> bool:
+    """Return whether nine in ten cells have sums of exp(x) - 1 within 1 % of each other, and not of x."""
+    cells = _some(x)
+    spreads = []
+    for values in (cells, cells.expm1()):
+        sums = np.asarray(values.sum(1)).ravel()
+        low, middle, high = np.quantile(sums[sums > 0], [0.05, 0.5, 0.95])
+        spreads.append((high - low) / middle)
+    return bool(spreads[1] < min(0.01, spreads[0]))
 
 
-def _multiples(cells: sp.csr_matrix, values: np.ndarray) -> float:
-    """Return the share of whole numbers among the ratios, 1.5 to 50, of values to the smallest of their cell."""
-    smallest = np.minimum.reduceat(values, cells.indptr[:-1])
-    ratio = values / np.repeat(smallest, np.diff(cells.indptr))
-    ratio = ratio[(ratio > 1.5) & (ratio < 50)]
-    return float((np.abs(ratio - np.round(ratio)) < 0.02).mean()) if len(ratio) else 0.0
+def _steadier_than_counts(x: sp.csr_matrix) -> bool:
+    """Return whether common genes vary far less than by chance: a count varies as much as its mean."""
+    cells = _some(x)
+    mean = np.asarray(cells.mean(0)).ravel()
+    variance = np.asarray(cells.multiply(cells).mean(0)).ravel() - mean**2
+    common = mean >= 1
+    if cells.shape[0] < _FEWEST or common.sum() < _FEWEST or x.data.max() >= LARGEST_LOG:
+        return False
+    return bool(np.median(variance[common] / mean[common]) < 0.4)

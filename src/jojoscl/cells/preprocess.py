@@ -23,12 +23,12 @@ from jojoscl.cells.genes import (
     seurat_v3_genes,
     varying,
 )
+from jojoscl.cells.kind import WHOLE
 from jojoscl.cells.matrix import is_backed, row_chunks, stack_rows
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
 
-WHOLE = 1e-3  # values this near to a whole number are whole
 Reader = Callable[[np.ndarray | None], Iterator[sp.csr_matrix]]
 
 
@@ -96,6 +96,7 @@ class Preprocess(Settings):
             genes,
             counted,
             np.asarray(cells.var_names[counted]),
+            profile=mean,
             limit=self.max_value or np.inf,
             samples=samples,
             rounded=rounded,

@@ -66,11 +66,12 @@ class Fitted:
     settings, seed, versions
         Of the method, of the random numbers, of the packages.
     kind, unit, rounded, mean, sd, limit
-        How values become z-scores, see :class:`~jojoscl.cells.expression.Expression`. For
-        logarithms `unit` is the median total of what they are logarithms of.
-    names, genes, seen
-        The genes (c,) whose counts make a total, the indices in them (g,) of those that have
-        loadings, and the share of cells that have a count of these.
+        How values become z-scores, see :class:`~jojoscl.cells.expression.Expression`.
+    names, profile
+        The genes (c,) whose counts make a total, and their mean normalised counts.
+    genes, seen
+        Indices (g,) in `names` of the genes that have loadings, and the share of cells that have a
+        count of them.
     loadings
         (g, d), from z-scores to the embedding.
     voters, positions
@@ -91,6 +92,7 @@ class Fitted:
     limit: float | None
     rounded: bool
     names: list[str]
+    profile: np.ndarray
     genes: np.ndarray
     seen: np.ndarray
     mean: np.ndarray
@@ -115,10 +117,11 @@ class Fitted:
         """Return the model of preprocessed cells x and what was found in them."""
         return cls(
             kind=x.kind,
-            unit=float(np.median(x.sizes)) if x.logged else x.unit,
+            unit=x.unit,
             limit=x.limit if math.isfinite(x.limit) else None,
             rounded=x.rounded,
             names=x.counted_names.tolist(),
+            profile=x.profile,
             genes=np.searchsorted(x.counted, x.genes),
             seen=x.values.getnnz(axis=0) / len(x),
             mean=x.mean,
@@ -217,6 +220,11 @@ class Fitted:
 
     def _expression(self, cells: AnnData) -> Expression:
         """Return new cells with the genes (g,) of the fit, -1 for those they do not have, and its moments."""
+        if len(set(self.names)) < len(self.names):
+            raise UserError(
+                "The model was fitted on genes with repeated names, and the genes of new cells are "
+                "found by name: make the names unique, and fit again."
+            )
         found = cells.var_names.get_indexer(self.names)
         genes, counted = found[self.genes], np.unique(found[found >= 0])
         there = np.flatnonzero(genes >= 0)
@@ -230,7 +238,8 @@ class Fitted:
             values.append(band @ place)
         x, total = sp.vstack(values, format="csr"), np.concatenate(totals)
         if self.kind == "log1p":  # to the total of the fit: scanpy's default depends on the cells
-            x.data = np.log1p(np.expm1(x.data) * np.float32(self.unit / np.median(total)))
+            factor = self.profile[found >= 0].sum() / total.mean(dtype=np.float64)
+            x.data = np.log1p(np.expm1(x.data) * np.float32(factor))
         return Expression(
             x,
             self.kind,
@@ -240,9 +249,10 @@ class Fitted:
             genes,
             counted,
             np.asarray(cells.var_names[counted]),
+            self.profile,
             limit=math.inf if self.limit is None else self.limit,
-            mean=self.mean,
-            sd=self.sd,
+            given_mean=self.mean,
+            given_sd=self.sd,
         )
 
     def _missing(self, x: Expression, cells: AnnData, max_missing: float) -> np.ndarray:
@@ -330,7 +340,7 @@ def _path(path: object) -> Path:
 
 def _check(model: Fitted) -> None:
     """Refuse, by a ValueError, arrays that do not fit together or numbers out of range."""
-    n, m, g, c = map(len, (model.labels_, model.voters, model.genes, model.names))
+    n, m, g, c = len(model.labels_), len(model.voters), len(model.genes), len(model.names)
     d, k = model.loadings.shape[-1], len(model.b_)
     shapes = {
         "labels_ confidence_": (n,),
@@ -338,6 +348,7 @@ def _check(model: Fitted) -> None:
         "voters": (m,),
         "positions": (m, d),
         "genes seen mean sd": (g,),
+        "profile": (c,),
         "loadings": (g, d),
         "ratio_ shrinkage_": (d,),
         "sigma2_ tau2_ b_": (k,),
@@ -358,7 +369,7 @@ def _check(model: Fitted) -> None:
         raise ValueError("unit, limit and confidence_ do not fit")
     if (np.diff(model.genes) <= 0).any() or model.sd.min() < 1e-12 or model.unit <= 0:
         raise ValueError("genes, sd and unit do not fit")
-    names = isinstance(model.names, list) and all(isinstance(name, str) for name in model.names)
+    texts = isinstance(model.names, list) and all(isinstance(name, str) for name in model.names)
     words = isinstance(model.settings, dict) and isinstance(model.versions, dict)
-    if not names or not words or model.kind not in KINDS or type(model.seed) is not int:
+    if not texts or not words or model.kind not in KINDS or type(model.seed) is not int:
         raise ValueError("names, settings, versions, kind and seed do not fit")

@@ -95,12 +95,6 @@ class History(Kept):
         self.write(self.rows[-1:])
 
 
-def earlier(*stages: History) -> dict[str, float]:
-    """Return the seconds of training in calls that were cut off, for `Result.seconds`; nothing if none were."""
-    total = sum(stage.earlier for stage in stages)
-    return {"earlier": total} if total else {}
-
-
 class Progress(L.Callback):
     """One bar over all epochs, with the losses of the last."""
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ParamSpec
 
 import numpy as np
 import torch
 
-from jojoscl.core.interface import Result, alone, timed
-from jojoscl.networks.settings import Run
+from jojoscl.core.interface import alone
 
-P = ParamSpec("P")
 _NOISY = ("lightning.pytorch", "lightning.fabric")
 
 
@@ -72,20 +68,3 @@ def weights_from(seed: int) -> Iterator[None]:
     with alone(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         yield
-
-
-def isolated_and_timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:
-    """Make `fit_predict` leave global state alone, and its stages add up to its wall time."""
-
-    @functools.wraps(fit_predict)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Result:
-        run = kwargs.get("run")
-        settings = (run if isinstance(run, Run) else Run()).trainer
-        if settings.devices > 1:
-            from jojoscl.networks.distributed import end_if_imported  # Lightning takes seconds
-
-            end_if_imported()
-        with isolated(settings.threads):
-            return fit_predict(*args, **kwargs)
-
-    return timed(wrapped)

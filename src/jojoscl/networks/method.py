@@ -87,22 +87,23 @@ class NetworkMethod(MethodSettings):
 
     name: str
     preprocess: Preprocess
+    takes_run: ClassVar[bool] = True
     estimates_k: ClassVar[bool] = False  # if the number of clusters is not given
 
     def fit_predict(
         self,
-        adata: AnnData,
+        cells: AnnData,
         n_clusters: int | None,
         *,
         seed: int = 0,
         run: Run | None = None,
         oracle: Oracle | None = None,
     ) -> Result:
-        """Cluster the cells of `adata` (see :class:`~jojoscl.core.interface.Method`).
+        """Cluster cells (see :class:`~jojoscl.core.interface.Method`).
 
         Parameters
         ----------
-        adata
+        cells
             Cells without labels.
         n_clusters
             How many clusters to make.
@@ -119,11 +120,11 @@ class NetworkMethod(MethodSettings):
         with isolated(run.trainer.threads):
             watch.lap("other")
             estimated = n_clusters is None and self.estimates_k
-            k = 0 if estimated else check_n_clusters(n_clusters, adata.n_obs)
-            x = self.preprocess(adata)
+            k = 0 if estimated else check_n_clusters(n_clusters, cells.n_obs)
+            x = self.preprocess(cells)
             watch.lap("preprocess")
             if estimated:
-                k = JojoSCL().n_clusters_of(adata, seed=seed, cache=None)
+                k = JojoSCL().n_clusters_of(cells, seed=seed)
                 watch.lap("estimate")
             result = self.train(Training(x, k, seed, run, watch, oracle))
         watch.lap("other")
