@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jojoscl import pl
     from jojoscl.api import cluster
-    from jojoscl.core.fitted import load
+    from jojoscl.core.model_file import load
     from jojoscl.core.method import JojoSCL
     from jojoscl.datasets.load import load_dataset
     from jojoscl.datasets.simulate import simulate
@@ -40,7 +40,7 @@ _HOMES = {
     "ReleasedJojoSCL": "networks.paper.method",
     "UserError": "utils.errors",
     "cluster": "api",
-    "load": "core.fitted",
+    "load": "core.model_file",
     "load_dataset": "datasets.load",
     "markers": "tools.markers",
     "simulate": "datasets.simulate",

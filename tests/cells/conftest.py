@@ -41,10 +41,9 @@ def _by_scanpy(settings: Preprocess, cells: AnnData) -> AnnData:
             chosen = by.var["highly_variable"].to_numpy()
         else:
             chosen = np.ones(result.n_vars, bool)
-        result.X = log.X if settings.log1p else result.X
+        result.X = log.X
         result = result[:, chosen].copy()
         result.X = result.X.toarray()
         result = result[:, result.X.max(0) > result.X.min(0)].copy()
-        if settings.scale:
-            result.X = sc.pp.scale(result.X, max_value=settings.max_value)
+        result.X = sc.pp.scale(result.X, max_value=settings.max_value)
     return result

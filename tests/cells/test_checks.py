@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.checks import as_cells, samples_of, without_labels
+from jojoscl.cells.checks import as_cells, check_names, samples_of, without_labels
 from jojoscl.datasets.catalog import CATALOG, Entry, Variant
 from jojoscl.datasets.download import RemoteFile
 from jojoscl.datasets.load import CatalogDataset, FileDataset, load_dataset
@@ -101,9 +101,17 @@ def test_layers():
     np.testing.assert_allclose(raw.X.toarray(), LOGGED, rtol=1e-6)
 
 
-def test_genes_with_one_name_are_told_apart():
+def test_genes_with_one_name_stay_and_are_refused_by_name():
     result = as_cells(renamed(var_names=["a", "a", *"bcdefghijklmn"]))
-    assert list(result.var_names[:2]) == ["a", "a-1"]
+    assert list(result.var_names[:2]) == ["a", "a"]
+    with pytest.raises(UserError, match=r"1 genes have the name of another \(such as 'a'"):
+        check_names(result)
+
+
+def test_counts_up_to_rounding_are_counts():
+    result = as_cells(cells(np.expm1(np.log1p(COUNTS.astype(np.float32)))))
+    assert result.uns["kind"] == "counts"
+    np.testing.assert_array_equal(result.X.toarray(), COUNTS)
 
 
 def transposed_by_annotation():
@@ -188,7 +196,7 @@ def test_a_file_of_the_users(tmp_path):
     result = FileDataset(path=str(tmp_path / "mine.h5ad"), label_key="group", name="mine").load()
     np.testing.assert_array_equal(result.X.toarray(), COUNTS)
     assert list(result.obs["cell_type"]) == ["a", "b"] * 10
-    assert result.obs["depth"].eq(1.5).all(), "the rest of the annotation is kept"
+    assert list(result.obs) == ["cell_type"], "the rest of the annotation is the user's"
     assert result.uns["name"] == "mine"
     without = FileDataset(path=tmp_path / "mine.h5ad").load()
     assert "cell_type" not in without.obs
@@ -401,7 +409,7 @@ def sampled(samples: list[object], **obs: object) -> AnnData:
 def test_a_method_sees_the_samples_and_no_other_column() -> None:
     adata = sampled([2] * 10 + [1] * 12, cell_type=["x"] * 22)
     cells = as_cells(adata, label_key="cell_type", batch_key="a/b")
-    assert cells.uns["batch_key"] == "a_b"
+    assert cells.obs.columns.tolist() == ["cell_type", "_batch"]
     bare = without_labels(cells)
     assert bare.obs.columns.tolist() == ["_batch"]
     assert samples_of(bare).tolist() == [1] * 10 + [0] * 12

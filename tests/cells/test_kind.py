@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -42,35 +40,38 @@ AMBIENT = with_data(np.minimum(COUNTS.data, 14) * RNG.uniform(0.85, 0.99, COUNTS
 LOGS = {
     "scanpy": logged(),
     "million": logged(1e6),
-    "shares": logged(1.0),
     "median": logged(float(np.median(DEPTHS))),
-    "base 2": logged(1e6, 2),
-    "base 10": logged(1e4, 10),
     "two decimals": with_data(np.round(logged().data, 2)),
-    "counts without a scale": with_data(np.log1p(COUNTS.data)),
-    "some genes": logged()[:, :100],
-    "some genes, base 2": logged(1e6, 2)[:, ::4],
 }
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_logarithms_are_recognised_and_become_natural(
-    name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    x = LOGS[name]
-    x = x[np.diff(x.indptr) > 0]
-    before = x.copy()
-    with caplog.at_level(logging.WARNING):
-        cells = as_cells(AnnData(x))
+def test_natural_logarithms_of_equal_sums_are_recognised(name: str) -> None:
+    cells = as_cells(AnnData(LOGS[name]))
     assert cells.uns["kind"] == "log1p"
-    kind = (
-        "multiples of one count" if "genes" in name or "without" in name else "equal sums of cells"
-    )
-    assert cells.uns["kind_decided_by"].startswith(kind)
-    base = 2 if "base 2" in name else 10 if "base 10" in name else np.e
-    np.testing.assert_allclose(cells.X.toarray(), x.toarray() * np.log(base), rtol=1e-5)
-    assert ("not natural" in caplog.text) is ("base" in name)
-    assert (x != before).nnz == 0
+    assert cells.uns["kind_decided_by"] == "equal sums of cells (log1p undone)"
+    assert (LOGS[name] != cells.X).nnz == 0
+
+
+def test_counts_may_be_whole_up_to_rounding() -> None:
+    assert as_cells(AnnData(with_data(COUNTS.data + 9e-4))).uns["kind"] == "counts"
+    assert as_cells(AnnData(with_data(np.expm1(np.log1p(COUNTS.data))))).uns["kind"] == "counts"
+    with pytest.raises(UserError, match="beyond doubt"):  # shares are near 0, and are no zeros
+        as_cells(AnnData(with_data(COUNTS.data / DEPTHS.max() / 50)))
+
+
+def test_whole_logarithms_are_no_counts() -> None:
+    rng = np.random.default_rng(0)
+    deep = rng.poisson(rng.lognormal(2, 1, 300), (200, 300))
+    for x in (
+        np.round(np.log1p(deep)),
+        np.round(np.log1p(deep / deep.sum(1, keepdims=True) * 1e4)),
+    ):
+        with pytest.raises(UserError, match=r"vary less than counts do.*data\.kind=counts"):
+            as_cells(AnnData(sp.csr_matrix(x, dtype=np.float32)))
+    for counts_ in (deep, COUNTS, rng.poisson(3.0, (200, 300)), rng.binomial(20, 0.5, (50, 10))):
+        assert as_cells(AnnData(sp.csr_matrix(counts_, dtype=np.float32))).uns["kind"] == "counts"
+    assert as_cells(AnnData(sp.csr_matrix(x, dtype=np.float32)), kind="counts").n_obs == 200
 
 
 DOUBTS = {
@@ -78,6 +79,9 @@ DOUBTS = {
     "corrected in places": with_data(
         COUNTS.data - 0.3 * RNG.random(COUNTS.nnz) * (RNG.random(COUNTS.nnz) < 0.5)
     ),
+    "base 2": logged(1e6, 2),
+    "base 10": logged(1e4, 10),
+    "some genes": logged()[:, :100][np.diff(logged()[:, :100].indptr) > 0],
     "scaled": with_data(COUNTS.data * 0.9),
     "scaled by cell": with_data(COUNTS.data / DEPTHS * 2),
     "normalised, no logarithm": with_data(COUNTS.data / DEPTHS),

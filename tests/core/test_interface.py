@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_info
 
 from jojoscl.core.interface import (
     Result,
+    alone,
     check_n_clusters,
     check_seed,
-    alone,
     estimated,
     timed,
 )

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from jojoscl.cells.annotation import names_of, samples_in, types_of
 from jojoscl.cells.guard import checked
 from jojoscl.cells.kind import KINDS, LARGEST_LOG, Kind, kind_of, whole
 from jojoscl.cells.matrix import Matrix, check_stored, file_of, is_backed, row_chunks
@@ -19,7 +20,6 @@ log = logging.getLogger(__name__)
 
 LABELS = "cell_type"
 BATCH = "_batch"  # the column of samples
-FEWEST_OF_BATCH = 10  # cells
 _GENES = ("gene expression", "gene", "rna")  # what 10x and others call genes in feature_types
 _BARCODE = r"(?:.*[_.-])?[ACGT]{8,}(?:-\d+)?$"
 
@@ -68,19 +68,19 @@ def as_cells(
     if kind == "auto":
         first = next(row_chunks(x), x) if is_backed(x) else x
         chosen = kind_of(first, adata.uns if layer is None else {})
-    obs = pd.DataFrame(index=_names(adata.obs.index, "cell"))
+    obs = pd.DataFrame(index=names_of(adata.obs.index, "cell"))
     if label_key is not None:
-        obs[LABELS] = _types(adata, label_key)
+        obs[LABELS] = types_of(adata, label_key)
     if batch_key is not None:
         if batch_key == label_key:
             raise UserError(
                 f"{batch_key!r} cannot hold both the types and the samples: change label_key or "
                 "batch_key."
             )
-        obs[BATCH] = _samples(adata, batch_key)
+        obs[BATCH] = samples_in(adata, batch_key)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what anndata says of repeated names is said just below
-        cells = AnnData(X=x, obs=obs, var=pd.DataFrame(index=_names(var.index, "gene")))
+        cells = AnnData(X=x, obs=obs, var=pd.DataFrame(index=names_of(var.index, "gene")))
     cells.uns.update(
         kind=chosen.name, kind_decided_by=chosen.decided_by, name=name, variant=variant
     )
@@ -109,15 +109,6 @@ def _check_container(adata: AnnData) -> None:
         raise UserError(
             "adata is a view of cells in a file: give adata.to_memory(), or all cells of the file."
         )
-
-
-def _names(index: pd.Index, word: str) -> pd.Index:
-    """Return names as text: levels joined by ``_``, and missing ones numbered after `word`."""
-    if isinstance(index, pd.MultiIndex):
-        return pd.Index(["_".join(map(str, levels)) for levels in index], dtype=object)
-    missing = index.isna()
-    names = [f"{word}{i}" if missing[i] else str(name) for i, name in enumerate(index)]
-    return pd.Index(names, dtype=object)
 
 
 def _usable(x: Matrix) -> Matrix:
@@ -263,58 +254,6 @@ def _of(adata: AnnData, layer: str | None, layers: list[str]) -> Matrix | None:
         return None if source is None else source.X
     except (KeyError, AttributeError):  # a backed file without X
         return None
-
-
-def _types(adata: AnnData, key: str) -> pd.Categorical[str]:
-    """Return the types as words; numbers keep their order."""
-    if key not in adata.obs:
-        if key in adata.var:
-            raise UserError(
-                f"{key!r} describes the genes, so the matrix is transposed: give data.transpose=true."
-            )
-        there = (
-            nearest(key, map(str, adata.obs.columns)) if adata.obs.shape[1] else " (it has none)"
-        )
-        raise UserError(f"There is no column {key!r} in the cells' annotation{there}.")
-    if adata.obs[key].ndim > 1:
-        raise UserError(
-            f"Several columns of the cells' annotation are called {key!r}: rename them."
-        )
-    values = pd.Series(np.asarray(adata.obs[key]))
-    if values.isna().any():
-        raise UserError(
-            f"{values.isna().sum()} cells have no type in {key!r}: drop them, or give data.label_key=null "
-            "to go without types."
-        )
-    if (
-        pd.api.types.is_float_dtype(values)
-        and np.isfinite(values).all()
-        and (values == values.round()).all()
-    ):
-        values = values.astype(int)  # codes that were stored as 1.0, 2.0, ...
-    elif values.dtype == object:
-        values = values.astype(str)
-    return pd.Categorical(
-        values.astype(str), categories=[str(value) for value in sorted(values.unique())]
-    )
-
-
-def _samples(adata: AnnData, key: str) -> pd.Categorical[str]:
-    """Return the sample of each cell; at least two, of `FEWEST_OF_BATCH` cells each."""
-    if key in adata.obs and (missing := int(np.sum(adata.obs[key].isna().to_numpy()))):
-        raise UserError(
-            f"{missing} cells have no sample in {key!r}: name theirs, or drop these cells."
-        )
-    samples = _types(adata, key)
-    sizes = pd.Series(samples).value_counts()
-    if len(sizes) < 2:
-        raise UserError(f"All cells have one value in {key!r}: leave out batch_key.")
-    if (fewest := int(sizes.min())) < FEWEST_OF_BATCH:
-        raise UserError(
-            f"Sample {sizes.index[-1]!r} of {key!r} has {fewest} cells, and {FEWEST_OF_BATCH} are "
-            "needed: drop it, or join it to another."
-        )
-    return pd.Categorical(np.asarray(samples))
 
 
 def _totals(adata: AnnData) -> np.ndarray:

@@ -23,7 +23,6 @@ from jojoscl.cells.genes import (
     seurat_v3_genes,
     varying,
 )
-from jojoscl.cells.kind import WHOLE
 from jojoscl.cells.matrix import is_backed, row_chunks, stack_rows
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import temporary_folder
@@ -164,7 +163,7 @@ def reader(cells: AnnData, rounded: bool) -> Reader:
                 check_values(band.data, cells.uns["kind"])
             band = band if genes is None else band[:, genes]
             if rounded:
-                band.data = np.ceil(band.data - WHOLE).astype(np.float32)
+                band.data = rounded_up(band.data)
             elif cells.uns["kind"] == "counts":
                 band.data = np.rint(band.data)
             band.eliminate_zeros()
@@ -185,6 +184,12 @@ def rounds_up(cells: AnnData) -> bool:
     first = next(row_chunks(cells.X)).data
     values = first[first > 0]
     return bool(cells.uns["kind"] == "rpkm" and len(values) and np.median(values) >= 1)
+
+
+def rounded_up(x: np.ndarray) -> np.ndarray:
+    """Return x rounded up to whole numbers; what is whole up to its last bits stays: 6.0000005 is 6."""
+    nearest = np.rint(x)
+    return np.where(np.abs(x - nearest) <= 2 * np.spacing(x), nearest, np.ceil(x))
 
 
 def of_shares(

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from jojoscl.core.fitted import Fitted, load
+from jojoscl.core.fitted import Fitted
 from jojoscl.core.interface import Result
+from jojoscl.core.model_file import load
 from jojoscl.runner.arguments import check_arguments
 from jojoscl.runner.config import compose, parse
 from jojoscl.runner.output import h5ad_bytes, result_anndata, write_whole

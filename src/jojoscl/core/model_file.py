@@ -1,0 +1,81 @@
+"""Read the file of a fitted model."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from jojoscl.cells.guard import reading
+from jojoscl.cells.kind import KINDS
+from jojoscl.core.fitted import FORMAT, HEADER, Fitted, model_path
+from jojoscl.utils.errors import UserError
+
+
+def load(path: str | os.PathLike[str]) -> Fitted:
+    """Read a model that :meth:`Fitted.save` wrote; safe for a file of a stranger.
+
+    Nothing in the file is run, and what is damaged or no model is a :class:`UserError`.
+    """
+    source = model_path(path)
+    with reading(source):
+        with zipfile.ZipFile(source) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("it is compressed, and no model is")
+        try:
+            with np.load(source, allow_pickle=False) as file:
+                parts: dict[str, Any] = dict(file)
+        except MemoryError as error:
+            raise ValueError("it declares more than is in it") from error
+        if HEADER not in parts:
+            raise ValueError("it is no model of jojoscl")
+        header = json.loads(parts.pop(HEADER).tobytes())
+        if header.pop("format") != FORMAT:
+            made_by = f"jojoscl {header['versions']['jojoscl']}"
+            raise UserError(
+                f"{source} is a model in another form, that of {made_by}: load it by that "
+                "version, or fit again."
+            )
+        model = Fitted(**header, **parts)
+        _check(model)
+        return model
+
+
+def _check(model: Fitted) -> None:
+    """Refuse, by a ValueError, arrays that do not fit together or numbers out of range."""
+    n, m, g, c = len(model.labels_), len(model.voters), len(model.genes), len(model.names)
+    d, k = model.loadings.shape[-1], len(model.b_)
+    shapes = {
+        "labels_ confidence_": (n,),
+        "embedding_ map_": (n, d),
+        "voters": (m,),
+        "positions": (m, d),
+        "genes seen mean sd": (g,),
+        "profile": (c,),
+        "loadings": (g, d),
+        "ratio_ shrinkage_": (d,),
+        "sigma2_ tau2_ b_": (k,),
+    }
+    for names, shape in shapes.items():
+        for name in names.split():
+            x = getattr(model, name)
+            if x.shape != shape or 0 in shape or x.dtype.kind not in "fi":
+                raise ValueError(f"{name} is {x.dtype} of shape {x.shape}, not of {shape}")
+            if name != "ratio_" and not (np.abs(x) < 1e15).all():  # also NaN
+                raise ValueError(f"{name} holds values out of range")
+    for name, limit in (("labels_", k), ("voters", n), ("genes", c)):
+        x = getattr(model, name)
+        if x.dtype.kind != "i" or x.min() < 0 or x.max() >= limit:
+            raise ValueError(f"{name} holds values out of range")
+    told = (model.unit, model.confidence_.min(), 1 - model.confidence_.max(), model.limit or 1)
+    if not all(isinstance(value, int | float | np.floating) and value >= 0 for value in told):
+        raise ValueError("unit, limit and confidence_ do not fit")
+    if (np.diff(model.genes) <= 0).any() or model.sd.min() < 1e-12 or model.unit <= 0:
+        raise ValueError("genes, sd and unit do not fit")
+    texts = isinstance(model.names, list) and all(isinstance(name, str) for name in model.names)
+    words = isinstance(model.settings, dict) and isinstance(model.versions, dict)
+    if not texts or not words or model.kind not in KINDS or type(model.seed) is not int:
+        raise ValueError("names, settings, versions, kind and seed do not fit")

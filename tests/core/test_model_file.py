@@ -1,0 +1,181 @@
+"""The file of a fitted model: it predicts as before, and a stranger's file does no harm."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+import jojoscl
+from jojoscl.core.fitted import Fitted
+from jojoscl.datasets.simulate import simulate
+from jojoscl.utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def both() -> AnnData:
+    """300 cells of 3 types, 200 of them for the fit."""
+    return simulate(300, 600, 3, library_size=3000.0, marker_fraction=0.3, seed=1)
+
+
+@pytest.fixture(scope="module")
+def old(both: AnnData) -> AnnData:
+    return both[:200].copy()
+
+
+@pytest.fixture(scope="module")
+def new(both: AnnData) -> AnnData:
+    return both[200:].copy()
+
+
+@pytest.fixture(scope="module")
+def model(old: AnnData) -> Fitted:
+    return jojoscl.JojoSCL().fit(old, 3)
+
+
+@pytest.fixture
+def path(model: Fitted, tmp_path: Path) -> Path:
+    model.save(tmp_path / "model.npz")
+    return tmp_path / "model.npz"
+
+
+def test_a_saved_model_predicts_as_before(new: AnnData, model: Fitted, path: Path) -> None:
+    loaded = jojoscl.load(path)
+    np.testing.assert_array_equal(loaded.predict(new).embedding, model.predict(new).embedding)
+    np.testing.assert_array_equal(loaded.predict(new).labels, model.predict(new).labels)
+    np.testing.assert_array_equal(loaded.labels_, model.labels_)
+    assert loaded.settings == model.settings
+    assert loaded.versions["jojoscl"] == jojoscl.__version__
+    assert [file.name for file in path.parent.iterdir()] == ["model.npz"]
+
+
+def test_a_file_that_is_there_stays_unless_told(model: Fitted, path: Path) -> None:
+    path.write_text("mine")
+    with pytest.raises(UserError, match="is there already: give overwrite=True"):
+        model.save(path)
+    assert path.read_text() == "mine"
+    model.save(path, overwrite=True)
+    assert jojoscl.load(path).n_clusters == 3
+
+
+def test_a_damaged_file_is_refused_or_has_changed_nothing(
+    new: AnnData, model: Fitted, path: Path
+) -> None:
+    content, rng, expected = (
+        path.read_bytes(),
+        np.random.default_rng(0),
+        model.predict(new[:5].copy()).embedding,
+    )
+    refused = 0
+    for i in range(60):
+        changed, at = bytearray(content), int(rng.integers(len(content)))
+        changed[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed[:at] if i % 3 == 0 else changed)
+        try:
+            found = jojoscl.load(path).predict(new[:5].copy()).embedding
+        except UserError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(found, expected)
+    assert refused > 50
+
+
+def rewritten(path: Path, **changed: Any) -> None:
+    """Write the model again with other arrays, other values in the header, or (None) without."""
+    with np.load(path) as file:
+        parts = dict(file)
+    header = json.loads(parts.pop("header").tobytes())
+    for name, value in changed.items():
+        (header if name in header else parts)[name] = value
+    parts = {name: part for name, part in parts.items() if part is not None}
+    np.savez(path, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **parts)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"unit": 0}, {"unit": float("nan")}, {"unit": "x"}, {"seed": "0"}, {"kind": "tpm"}, {"limit": -1},
+        {"names": ["a", 3]}, {"names": "abc"}, {"settings": 3}, {"labels_": None}, {"more": np.zeros(3)},
+        {"labels_": np.full(200, 3)}, {"labels_": np.zeros(200, np.float32)}, {"voters": np.array([10**15])},
+        {"genes": np.zeros((600, 2), np.int64)}, {"genes": np.zeros(2000, np.int64)}, {"sd": np.zeros(600)},
+        {"loadings": np.full((3, 40), np.nan, np.float32)}, {"loadings": np.full((600, 40), 3e38, np.float32)},
+        {"confidence_": np.full(200, 2, np.float32)}, {"loadings": np.zeros(600, np.float32)},
+    ],
+    ids=lambda changed: f"{next(iter(changed))} {str(next(iter(changed.values())))[:20]}",
+)  # fmt: skip
+def test_numbers_that_do_not_fit_are_refused(path: Path, changed: dict[str, Any]) -> None:
+    rewritten(path, **changed)
+    with pytest.raises(
+        UserError, match=r"model.npz cannot be read \(.*\): it may be damaged, get it again"
+    ):
+        jojoscl.load(path)
+
+
+def test_an_array_in_fortran_order_is_read_as_what_it_is(
+    new: AnnData, model: Fitted, path: Path
+) -> None:
+    rewritten(path, loadings=np.asfortranarray(model.loadings))
+    found = jojoscl.load(path).predict(new)
+    np.testing.assert_array_equal(found.labels, model.predict(new).labels)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, ""])
+def test_a_path_that_is_none(model: Fitted, wrong: Any) -> None:
+    for call in (jojoscl.load, model.save):
+        with pytest.raises(UserError, match="The path of a model must be a name"):
+            call(wrong)
+
+
+def test_a_path_that_cannot_be(model: Fitted, path: Path) -> None:
+    for wrong in (path.parent / ("x" * 300 + ".npz"), path / "inside.npz"):
+        with pytest.raises(UserError, match="cannot be written"):
+            model.save(wrong)
+
+
+def test_another_form_names_the_version_that_reads_it(path: Path) -> None:
+    rewritten(path, format=99)
+    with pytest.raises(
+        UserError, match=f"is a model in another form, that of jojoscl {jojoscl.__version__}"
+    ):
+        jojoscl.load(path)
+
+
+class _Runs:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("the file was run",)
+
+
+def hostile(path: Path, what: str) -> None:
+    """Write a file that does harm to one who trusts it."""
+    if what == "pickle":
+        path.write_bytes(pickle.dumps(_Runs()))
+    elif what == "object":
+        np.savez(path, header=np.array([_Runs()], dtype=object))
+    elif what == "bomb":
+        np.savez_compressed(path, header=np.zeros(1 << 24, np.uint8))
+    else:
+        text = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }"
+        content = b"\x93NUMPY\x01\x00v\x00" + text.encode().ljust(117) + b"\n" + b"\0" * 64
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("header.npy", content)
+
+
+@pytest.mark.parametrize("what", ["pickle", "object", "bomb", "huge"])
+def test_a_hostile_file_is_not_run_and_takes_no_memory(tmp_path: Path, what: str) -> None:
+    hostile(tmp_path / "x.npz", what)
+    with pytest.raises(UserError, match=r"x.npz cannot be read \("):
+        jojoscl.load(tmp_path / "x.npz")
+
+
+def test_a_foreign_file_and_none_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", a=np.zeros(3))
+    with pytest.raises(UserError, match="it is no model of jojoscl"):
+        jojoscl.load(tmp_path / "x.npz")
+    with pytest.raises(UserError, match="does not exist"):
+        jojoscl.load(tmp_path / "y.npz")
