@@ -93,6 +93,7 @@ def cluster(
     # What takes seconds to import is imported when it is used.
     from jojoscl.cells.checks import as_cells
     from jojoscl.core.interface import check_n_clusters, check_seed
+    from jojoscl.networks.settings import Run, TrainerSettings
     from jojoscl.tools.annotate import annotate, check_key, restricted
 
     if copy and getattr(adata, "isbacked", False):
@@ -103,18 +104,12 @@ def cluster(
         raise UserError(
             f"{chosen.name} does not tell samples apart: leave out batch_key, or method."
         )
+    trainer = TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar)
     part = None if restrict_to is None else restricted(adata, restrict_to)
     some = adata if part is None else _of(adata, part.inside)
     cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
     k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
-    more = {}
-    if getattr(chosen, "takes_run", False):
-        from jojoscl.networks.settings import Run, TrainerSettings
-
-        trainer = TrainerSettings(
-            accelerator=accelerator, devices=devices, progress_bar=progress_bar
-        )
-        more["run"] = Run(trainer=trainer)
+    more = {"run": Run(trainer=trainer)} if getattr(chosen, "takes_run", False) else {}
     result = chosen.fit_predict(cells, k, seed=seed, **more)
     params: dict[str, object] = {
         "method": chosen.name,

@@ -487,9 +487,8 @@ FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
         "seed must be a whole number between 0 and 4294967295, not -1",
     ),
     "seed in words": (user_cells(), {"seed": "zero"}, "seed must be a whole number .* not 'zero'"),
-    "an old preset": (user_cells(), {"preset": "papper"}, "preset= is gone"),
     "unknown setting": (user_cells(), {"n_drws": 2}, "did you mean 'n_draws'"),
-    "out of range": (user_cells(), {"prune": 2}, "prune must be between 0 and 1, not 2"),
+    "out of range": (user_cells(), {"view_dims": 0}, "view_dims must be at least 1, not 0"),
     "wrong type": (user_cells(), {"n_draws": "few"}, "n_draws must be int, not 'few'"),
     "unknown accelerator": (user_cells(), {"accelerator": "gpuu"}, "did you mean 'gpu'"),
 }

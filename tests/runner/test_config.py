@@ -220,7 +220,6 @@ def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
         ("corrupt.dropout=0.3", "dropout", 0.3),
         ("vary={method.preprocess.n_top_genes:500}", "preprocess.n_top_genes", 500),
         ("vary={method.shrink:false,method.n_draws:1}", "shrink=False, n_draws", 1),
-        ("vary={method.smoothing:[1,1]}", "smoothing", "[1, 1]"),
     ],
 )
 def test_metrics_say_what_a_study_changed(
@@ -356,9 +355,7 @@ def test_settings_that_go_together_pass(overrides: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("method.min_dims=41", "min_dims=41 is more than n_dims=40"),
         ("method.preprocess.scale=false", "starts from z-scores: leave preprocess.scale=true"),
-        ("method.smoothing=[20,10]", "smoothing is the least and the most"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(override: str, words: str) -> None:
@@ -399,7 +396,7 @@ def test_a_configuration_runs_nothing_that_is_not_on_the_list(override: str) -> 
         "data.root={_target_: os.mkdir, path: payload}",
         "data.root='[{_target_: os.mkdir, path: payload}]'",
         "+method.preprocess._target_=subprocess.run",
-        "method.smoothing=[{_target_: os.mkdir, _args_: [payload]}]",
+        "method.view_dims=[{_target_: os.mkdir, _args_: [payload]}]",
         "+method.about.more=[[{deep: {_target_: os.mkdir, path: payload}}]]",
     ],
 )

@@ -76,8 +76,7 @@ class Fitted:
 
     Examples
     --------
-    >>> model = jojoscl.JojoSCL().fit(adata, n_clusters=8)  # doctest: +SKIP
-    >>> model.save("model.npz")  # doctest: +SKIP
+    >>> jojoscl.JojoSCL().fit(adata, n_clusters=8).save("model.npz")  # doctest: +SKIP
     >>> jojoscl.load("model.npz").predict(new).labels  # doctest: +SKIP
     """
 
@@ -181,15 +180,8 @@ class Fitted:
 
         Returns
         -------
-        labels : (n,)
-            Clusters.
-        embedding : (n, d)
-            Where the new cells are among those of the fit.
-        obs : dict
-            "confidence" (n,): the votes for the label over `n_neighbors`, each counting as the
-            confidence of the cell that gives it.
-        info : dict
-            "missing_genes".
+        Clusters `labels` (n,); `embedding` (n, d), among the cells of the fit; ``obs["confidence"]``
+        (n,), the votes for the label over `n_neighbors`; ``info["missing_genes"]``.
         """
         watch = Stopwatch()
         if (k := whole(n_neighbors)) is None or k < 1:
