@@ -353,22 +353,6 @@ def test_settings_that_go_together_pass(overrides: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        ("method.preprocess.scale=false", "starts from z-scores: leave preprocess.scale=true"),
-    ],
-)
-def test_settings_that_contradict_each_other_are_refused(override: str, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        build(compose([override]).method)
-
-
-def test_z_scores_that_are_not_made_cannot_be_clipped() -> None:
-    with pytest.raises(UserError, match="max_value clips z-scores, and scale=false makes none"):
-        build(compose(["method=leiden", "method.preprocess.scale=false"]).method)
-
-
-@pytest.mark.parametrize(
     "override", ["n_clusters=many", "n_clusters=2.5", "n_clusters=true", "seed=-1", "selection=x"]
 )
 def test_settings_of_a_run_are_checked(override: str) -> None:
