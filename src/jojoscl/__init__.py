@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jojoscl import pl
     from jojoscl.api import cluster
-    from jojoscl.core.model_file import load
     from jojoscl.core.method import JojoSCL
+    from jojoscl.core.model_file import load
     from jojoscl.datasets.load import load_dataset
     from jojoscl.datasets.simulate import simulate
     from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL

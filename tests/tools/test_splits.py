@@ -175,7 +175,8 @@ def test_cells_of_too_few_counts_and_logarithms_are_refused(adata: AnnData) -> N
     with pytest.raises(jojoscl.UserError, match=r"1 cells have too few counts .* min_counts=2"):
         jojoscl.split_tests(few, method=QUICK)
     logs = adata.copy()
-    logs.X = np.log1p(logs.X.toarray() / logs.X.sum(1) * 1e4)
+    x = logs.X.toarray()
+    logs.X = np.log1p(x / x.sum(1, keepdims=True) * 1e4)
     with pytest.raises(jojoscl.UserError, match="Only counts can be split"):
         jojoscl.split_tests(logs, method=QUICK)
     with pytest.raises(jojoscl.UserError, match="adata must be an AnnData, not ndarray"):
