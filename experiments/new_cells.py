@@ -73,9 +73,7 @@ def of_split(
     agrees = [
         name.get(label) == true for label, true in zip(found.labels, of_all[new], strict=True)
     ]
-    return scores, pd.DataFrame(
-        {"agrees": agrees, "confidence": found.obs["confidence"].to_numpy()}
-    )
+    return scores, pd.DataFrame({"agrees": agrees, "confidence": found.obs["confidence"]})
 
 
 def measure(data: str) -> pd.DataFrame:

@@ -102,12 +102,12 @@ def measure_real(folder: Path | None, data: str) -> pd.DataFrame:
     path = folder / f"{data}.h5ad" if folder else None
     from_file = path is not None and path.exists()
     adata = anndata.read_h5ad(path) if from_file else jojoscl.load_dataset(data)
-    cells = as_cells(adata, label_key="cell_type")
-    types = cells.obs["cell_type"].value_counts()
-    largest = cells[cells.obs["cell_type"] == types.index[0]].copy()
     try:
-        tables = [kept(part, k, 0) for part, k in
-                  ((cells, len(types)), (cells, 2 * len(types)), (largest, 2))]  # fmt: skip
+        cells = as_cells(adata, label_key="cell_type")
+        types = cells.obs["cell_type"].value_counts()
+        largest = cells[cells.obs["cell_type"] == types.index[0]].copy()
+        parts = ((cells, len(types)), (cells, 2 * len(types)), (largest, 2))
+        tables = [kept(part, k, 0) for part, k in parts]
     except jojoscl.UserError as error:
         print(f"{data}: {error}")
         return pd.DataFrame()
