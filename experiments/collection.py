@@ -18,12 +18,11 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from experiments.collect import merged, tidy
 from experiments.compare import compare, complete, holm
 from experiments.failures import keep_failures
-from experiments.figures import OTHER, STYLE
+from experiments.figures import OTHER, STYLE, behind, dots, markers
 from experiments.runs import FLOOR, KEYS, OURS, given_k
 from experiments.tables import (
     GIVEN,
@@ -223,26 +222,12 @@ def draw(means: dict[str, pd.DataFrame], reference: str) -> Figure:
             zorder=1,
         )
         for name in table:
-            colour, marker = STYLE.get(name, OTHER)
             size = 60 if name == reference else 30
-            axis.scatter(
-                table[name],
-                range(len(table)),
-                s=size,
-                color=colour,
-                marker=marker,
-                edgecolors="k",
-                lw=0.3,
-            )
+            dots(axis, name, table[name], range(len(table)), size=size, line=0.3)
         axis.set_yticks(range(len(table)), table.index)
         axis.set_xlabel(f"{METRICS[metric]}, mean over seeds")
-        axis.grid(axis="x", color="0.9", linewidth=0.6)
-        axis.set_axisbelow(True)
-    styles = {name: STYLE.get(name, OTHER) for name in first}
-    handles = [
-        Line2D([], [], linestyle="", color=c, marker=m, label=name)
-        for name, (c, m) in styles.items()
-    ]
+        behind(axis, "x")
+    handles = markers(first, str)
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure
 

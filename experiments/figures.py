@@ -8,8 +8,9 @@ seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -112,12 +113,11 @@ def draw_bars(axis: Axes, runs: pd.DataFrame, bars: list[tuple[str, bool]], metr
     axis.set_yticks(places, [bar_label(*bar) for bar in bars])
     axis.set_xlabel(metric.upper(), fontsize=8, labelpad=1)
     axis.tick_params(labelsize=7, length=2)
-    axis.grid(axis="x", color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
+    behind(axis, "x")
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def bar_label(name: str, oracle: bool) -> str:
+def bar_label(name: str, oracle: bool = False) -> str:
     """Such as ``sccl †`` where the labels picked the epoch, ``leiden (finds K)``."""
     return name + (" (finds K)" if given_k(name) is False else "") + (" †" if oracle else "")
 
@@ -157,7 +157,9 @@ def time(runs: pd.DataFrame) -> Figure:
     )
     figure.supylabel("ARI, label-free (mean over seeds)", fontsize=9)
     figure.legend(
-        handles=list(markers(means["method"].unique())),
+        handles=markers(
+            means["method"].unique(), bar_label, markeredgecolor="black", markeredgewidth=0.4
+        ),
         loc="outside right center",
         frameon=False,
         fontsize=8,
@@ -183,16 +185,7 @@ def time_panels(means: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def draw_times(axis: Axes, title: str, table: pd.DataFrame) -> None:
     """A point a method."""
     for row in table.itertuples():
-        colour, marker = STYLE.get(row.method, OTHER)
-        axis.scatter(
-            row.seconds,
-            row.ari,
-            color=colour,
-            marker=marker,
-            s=42,
-            edgecolors="black",
-            linewidths=0.4,
-        )
+        dots(axis, row.method, row.seconds, row.ari, size=42, line=0.4)
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axis.xaxis.set_major_formatter("{x:g}")
@@ -200,18 +193,28 @@ def draw_times(axis: Axes, title: str, table: pd.DataFrame) -> None:
     axis.set_ylim(min(-0.05, table["ari"].min() - 0.05), 1)
     axis.set_title(title, fontsize=9)
     axis.tick_params(labelsize=7, labelbottom=True)
-    axis.grid(color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
+    behind(axis)
 
 
-def markers(names: np.ndarray) -> Iterator[Line2D]:
+def dots(axis: Axes, method: str, x: Any, y: Any, *, size: float, line: float) -> None:
+    """Points in the colour and form of a method."""
+    colour, marker = STYLE.get(method, OTHER)
+    axis.scatter(x, y, s=size, color=colour, marker=marker, edgecolors="k", linewidths=line)
+
+
+def markers(names: Iterable[str], label: Callable[[str], str], **edge: Any) -> list[Line2D]:
     """Legend of the points."""
-    for name in names:
-        colour, marker = STYLE.get(name, OTHER)
-        edge = {"markeredgecolor": "black", "markeredgewidth": 0.4}
-        yield Line2D(
-            [], [], linestyle="", color=colour, marker=marker, label=bar_label(name, False), **edge
-        )
+    styles = {name: STYLE.get(name, OTHER) for name in names}
+    return [
+        Line2D([], [], linestyle="", color=colour, marker=marker, label=label(name), **edge)
+        for name, (colour, marker) in styles.items()
+    ]
+
+
+def behind(axis: Axes, which: str = "both") -> None:
+    """A pale grid behind what is drawn."""
+    axis.grid(axis=which, color="0.9", linewidth=0.6)
+    axis.set_axisbelow(True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
