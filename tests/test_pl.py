@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -78,8 +79,102 @@ def test_umap_makes_coordinates_once(cells: AnnData) -> None:
     first = few.obsm["X_mine_umap"].copy()
     assert first.shape == (30, 2)
     assert np.isfinite(first).all()
+    few.obsm["X_mine_umap"] += 1
+    jojoscl.pl.umap(few, "mine")
+    jojoscl.pl.umap(few, "mine", seed=0)
+    np.testing.assert_array_equal(few.obsm["X_mine_umap"], first + 1)
     jojoscl.pl.umap(few, "mine", seed=1)
+    assert np.abs(few.obsm["X_mine_umap"] - first).max() > 0.1
+    jojoscl.pl.umap(few, "mine", seed=0)
     np.testing.assert_array_equal(few.obsm["X_mine_umap"], first)
+
+
+def test_umap_shows_the_embedding_that_is_there(cells: AnnData) -> None:
+    few = cells[:40].copy()
+    jojoscl.cluster(few, 2, n_draws=1)
+    jojoscl.pl.umap(few)
+    first = few.obsm["X_jojoscl_umap"]
+    jojoscl.cluster(few, 3, n_draws=1, view_dims=5)
+    jojoscl.pl.umap(few)
+    second = few.obsm["X_jojoscl_umap"]
+    assert np.abs(first - second).max() > 0.1
+    few.obsm["X_jojoscl"] = few.obsm["X_jojoscl"][::-1].copy()  # by hand
+    jojoscl.pl.umap(few)
+    assert np.abs(few.obsm["X_jojoscl_umap"] - second).max() > 0.1
+
+
+def test_cells_left_out_by_restrict_to_are_left_out_of_the_pictures(cells: AnnData) -> None:
+    adata = cells.copy()
+    jojoscl.cluster(adata, 2, n_draws=1, restrict_to=("cell_type", ["type1", "type2"]))
+    ax = jojoscl.pl.umap(adata, "jojoscl_R")
+    inside = adata.obs["cell_type"] != "type3"
+    assert np.isfinite(adata.obsm["X_jojoscl_R_umap"]).all(axis=1).tolist() == inside.tolist()
+    assert ax.has_data()
+    words = [
+        label.get_text() for label in jojoscl.pl.confidence(adata, "jojoscl_R").get_yticklabels()
+    ]
+    assert all(word.startswith("type1-type2,") for word in words)
+    adata.obs["jojoscl_R"] = adata.obs["jojoscl_R"].where(np.arange(120) > 9)
+    assert jojoscl.pl.confidence(adata, "jojoscl_R").has_data()
+    assert jojoscl.pl.umap(adata, "jojoscl_R").has_data()
+    adata.obs["jojoscl_R_confidence"] = np.nan
+    with pytest.raises(jojoscl.UserError, match="No cell has a confidence"):
+        jojoscl.pl.confidence(adata, "jojoscl_R")
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_too_few_cells_for_a_umap(n: int) -> None:
+    few = AnnData(np.ones((n, 2), np.float32), obsm={"X_mine": np.eye(n)})
+    few.obs["mine"] = "a"
+    with pytest.raises(jojoscl.UserError, match=f"needs at least 4 cells, and there are {n}"):
+        jojoscl.pl.umap(few, "mine")
+
+
+def test_four_cells_are_drawn() -> None:
+    few = AnnData(np.ones((4, 2), np.float32), obsm={"X_mine": np.eye(4)})
+    few.obs["mine"] = pd.Categorical(list("aabb"))
+    assert jojoscl.pl.umap(few, "mine").has_data()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_where_a_picture_cannot_be_saved(adata: AnnData, name: str, tmp_path: Path) -> None:
+    draw = getattr(jojoscl.pl, name)
+    with pytest.raises(jojoscl.UserError, match=r"gone.x\.png cannot be written, as its folder"):
+        draw(adata, save=tmp_path / "gone" / "x.png")
+    for wrong in ("x.doc", "x"):
+        with pytest.raises(
+            jojoscl.UserError, match=r"x.* is no picture: let its name end in \..*png"
+        ):
+            draw(adata, save=tmp_path / wrong)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("color", [["jojoscl", "cell_type"], 3, ("jojoscl",)])
+def test_one_color_a_picture(adata: AnnData, color: Any) -> None:
+    with pytest.raises(jojoscl.UserError, match="color must be one column or gene, not"):
+        jojoscl.pl.umap(adata, color=color)
+
+
+@pytest.mark.parametrize("theirs", [3, "words", {"splits": 1}, pd.DataFrame({"split": [0]})])
+def test_uns_of_someone_else(cells: AnnData, theirs: object) -> None:
+    adata = cells.copy()
+    adata.uns["jojoscl"] = adata.uns["jojoscl_splits"] = theirs
+    with pytest.raises(jojoscl.UserError, match="has no shrinkage of components"):
+        jojoscl.pl.shrinkage(adata)
+    with pytest.raises(jojoscl.UserError, match=r"is no table of splits: call jojoscl\.split_tests"):
+        jojoscl.pl.tree(adata)
+
+
+def test_names_with_dollar_signs_are_words(cells: AnnData, tmp_path: Path) -> None:
+    adata = cells.copy()
+    name = r"a $\frac{x$ $"
+    adata.obs["mine"] = adata.obs["cell_type"].cat.rename_categories({"type1": name})
+    adata.obs["mine_confidence"] = 0.5
+    adata.obsm["X_mine"] = adata.obsm["X_mine_umap"] = adata.X[:, :2].toarray()
+    jojoscl.split_tests(adata, "mine", method=jojoscl.JojoSCL(n_draws=1))
+    for draw in (jojoscl.pl.umap, jojoscl.pl.confidence, jojoscl.pl.tree):
+        draw(adata, "mine", save=tmp_path / "x.png")
+    jojoscl.pl.umap(adata, "mine", legend_loc="on data", save=tmp_path / "x.png")
 
 
 def test_shrinkage_and_confidence_show_the_values(adata: AnnData) -> None:
@@ -99,11 +194,21 @@ def test_shrinkage_and_confidence_show_the_values(adata: AnnData) -> None:
 def test_the_tree_shows_each_cluster_and_p_value() -> None:
     adata = AnnData(np.ones((2, 2), np.float32))
     rows = [
-        (0, -1, "0 + 2", "1 + 3", 30, 40, 1e-9, True),
-        (1, 0, "0", "2", 10, 20, 0.2, False),
-        (2, 0, "1", "3", 5, 35, 1e-3, True),
+        (0, -1, "", "0 + 2", "1 + 3", 30, 40, 1e-9, True),
+        (1, 0, "left", "0", "2", 10, 20, 0.2, False),
+        (2, 0, "right", "1", "3", 5, 35, 1e-3, True),
     ]
-    columns = ["split", "parent", "left", "right", "n_left", "n_right", "p_adjusted", "kept"]
+    columns = [
+        "split",
+        "parent",
+        "side",
+        "left",
+        "right",
+        "n_left",
+        "n_right",
+        "p_adjusted",
+        "kept",
+    ]
     adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=columns)
     ax = jojoscl.pl.tree(adata)
     assert [label.get_text() for label in ax.get_yticklabels()] == [
@@ -114,6 +219,30 @@ def test_the_tree_shows_each_cluster_and_p_value() -> None:
     adata.uns["jojoscl_splits"] = adata.uns["jojoscl_splits"][:0]
     with pytest.raises(jojoscl.UserError, match="One cluster has no splits"):
         jojoscl.pl.tree(adata)
+
+
+def test_the_tree_joins_by_data_and_not_by_names() -> None:
+    """Clusters called A, B and "A + B": the third is no split of the others."""
+    adata = AnnData(np.ones((2, 2), np.float32))
+    rows = [
+        (0, -1, "", "A + B", "A + B", 30, 40, 1e-9, True),
+        (1, 0, "right", "A", "B", 15, 25, 1e-3, True),
+    ]
+    columns = [
+        "split",
+        "parent",
+        "side",
+        "left",
+        "right",
+        "n_left",
+        "n_right",
+        "p_adjusted",
+        "kept",
+    ]
+    adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=columns)
+    assert [label.get_text() for label in jojoscl.pl.tree(adata).get_yticklabels()] == [
+        "A + B (30 cells)", "A (15 cells)", "B (25 cells)",
+    ]  # fmt: skip
 
 
 def test_matplotlib_is_loaded_with_the_pictures_only() -> None:

@@ -111,16 +111,17 @@ def cluster(
     k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
     more = {"run": Run(trainer=trainer)} if getattr(chosen, "takes_run", False) else {}
     result = chosen.fit_predict(cells, k, seed=seed, **more)
-    params: dict[str, object] = {
+    params: dict[str, object] = {  # None: not asked for
         "method": chosen.name,
         "seed": seed,
         "n_clusters": k,
+        "batch_key": batch_key,
+        "layer": layer,
+        "kind": None if kind == "auto" else kind,
         "settings": chosen.plain() if isinstance(chosen, Settings) else {},
     }
-    if batch_key is not None:
-        params["batch_key"] = batch_key
     if part is not None:
-        key_added, params["restrict_to"] = f"{key_added}_R", restrict_to
+        key_added, params["restrict_to"] = f"{key_added}_R", part.asked
     adata = adata.copy() if copy else adata
     annotate(adata, key_added, result, params, cells, part)
     return adata if copy else None

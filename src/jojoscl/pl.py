@@ -1,12 +1,23 @@
-"""Pictures of the results in an AnnData. Each draws on `ax`, or on a figure of its own, and returns the Axes.
+"""Pictures of the results in an AnnData.
 
-``save="clusters.png"`` also writes the figure, and ``show=True`` opens a window where Python can.
+Each takes the cells, the `key` of the results, and how the picture is shown:
+
+ax
+    Where to draw; None is a figure of its own. The Axes are returned.
+show
+    Whether to open a window, where Python can.
+save
+    Where to write the figure, such as ``"clusters.png"``.
 """
 
 from __future__ import annotations
 
 import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,10 +25,23 @@ import pandas as pd
 import scanpy as sc
 from anndata import AnnData
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import unwritable
 
 __all__ = ["confidence", "shrinkage", "tree", "umap"]
+
+FEWEST_OF_UMAP = 4  # cells; scanpy's layout fails with fewer
+_SPLITS = ("split", "parent", "side", "left", "right", "n_left", "n_right", "p_adjusted", "kept")
+
+
+class Shown(TypedDict, total=False):
+    """How a picture is shown."""
+
+    ax: Axes | None
+    show: bool
+    save: str | Path | None
 
 
 def umap(
@@ -25,40 +49,69 @@ def umap(
     key: str = "jojoscl",
     color: str | None = None,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     ax: Axes | None = None,
     show: bool = False,
     save: str | Path | None = None,
     **scanpy: object,
 ) -> Axes:
-    """Draw the UMAP of the embedding ``obsm["X_" + key]``, coloured by the clusters or by `color`, as scanpy does it.
+    """Draw the UMAP of the embedding ``obsm["X_" + key]``, as scanpy draws it.
 
-    The coordinates, by scanpy's defaults, are kept in ``obsm["X_" + key + "_umap"]`` and taken from
-    there.
+    The coordinates, by scanpy's defaults, are kept in ``obsm["X_" + key + "_umap"]``. They are
+    made anew when the embedding is another, or another seed is asked for.
 
     Parameters
     ----------
     color
         A column of `obs` or a gene; None is `key`.
     seed
-        Of the coordinates.
+        Of the coordinates; None takes those that are there, else 0.
     **scanpy
         Whatever ``scanpy.pl.embedding`` takes, such as ``palette=``, ``size=`` or ``legend_loc="on
         data"``.
     """
-    embedding, basis, color = _there(adata, "obsm", f"X_{key}"), f"X_{key}_umap", color or key
+    embedding = np.asarray(_there(adata, "obsm", f"X_{key}"))
+    color = key if color is None else color
+    if not isinstance(color, str):
+        raise UserError(f"color must be one column or gene, not {color!r}: draw one after another.")
     if color not in adata.obs and color not in adata.var_names:
         raise UserError(
             f"There is no column and no gene {color!r} to colour by: give color= one that is there."
         )
-    if basis not in adata.obsm:
-        adata.obsm[basis] = umap_coordinates(np.asarray(embedding), seed)
-    ax = ax or plt.subplots(layout="constrained")[1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PendingDeprecationWarning)  # of matplotlib, for scanpy
-        sc.pl.embedding(adata, basis, color=color, ax=ax, show=False, **scanpy)
-    ax.set(xlabel="UMAP 1", ylabel="UMAP 2")
-    return _finished(ax, show, save)
+    _keep_coordinates(adata, key, embedding, seed)
+    with _axes((6.4, 4.8), ax=ax, show=show, save=save) as on:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PendingDeprecationWarning)  # of matplotlib, for scanpy
+            sc.pl.embedding(adata, f"X_{key}_umap", color=color, ax=on, show=False, **scanpy)
+        on.set(xlabel="UMAP 1", ylabel="UMAP 2")
+    return on
+
+
+def _keep_coordinates(adata: AnnData, key: str, embedding: np.ndarray, seed: int | None) -> None:
+    """Put the coordinates into obsm, unless those that are there are of this embedding and seed.
+
+    Cells without an embedding, which ``restrict_to`` left out, get none.
+    """
+    basis, note = f"X_{key}_umap", f"{key}_umap"
+    made = adata.uns.get(note)
+    there = basis in adata.obsm
+    content = zlib.crc32(np.ascontiguousarray(embedding).tobytes())
+    if there and isinstance(made, Mapping):
+        there = made.get("embedding") == content and seed in (None, made.get("seed"))
+    elif there:
+        there = seed is None  # the user's own
+    if there:
+        return
+    seed = 0 if seed is None else seed
+    inside = np.isfinite(embedding).all(axis=1)
+    if inside.sum() < FEWEST_OF_UMAP:
+        raise UserError(
+            f"A UMAP needs at least {FEWEST_OF_UMAP} cells, and there are {inside.sum()}."
+        )
+    coordinates = np.full((len(embedding), 2), np.nan, np.float32)
+    coordinates[inside] = umap_coordinates(embedding[inside], seed)
+    adata.obsm[basis] = coordinates
+    adata.uns[note] = {"seed": seed, "embedding": content}
 
 
 def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
@@ -72,81 +125,75 @@ def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(adata.obsm["X_umap"])
 
 
-def confidence(
-    adata: AnnData,
-    key: str = "jojoscl",
-    *,
-    ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
-) -> Axes:
-    """Draw the confidence of each cluster's cells, ``obs[key + "_confidence"]``, as boxes: least sure at the top."""
-    values = pd.Series(np.asarray(_there(adata, "obs", f"{key}_confidence")))
-    groups = dict(list(values.groupby(np.asarray(_there(adata, "obs", key)))))
+def confidence(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
+    """Draw the confidence of each cluster's cells as boxes, the least sure at the top.
+
+    Cells without a cluster or without a confidence are left out.
+    """
+    cells = pd.DataFrame(
+        {
+            "value": np.asarray(_there(adata, "obs", f"{key}_confidence"), dtype=float),
+            "cluster": np.asarray(_there(adata, "obs", key)),
+        }
+    ).dropna()
+    groups = dict(list(cells.groupby("cluster")["value"]))
+    if not groups:
+        raise UserError(f"No cell has a confidence in adata.obs[{key + '_confidence'!r}].")
     names = sorted(groups, key=lambda name: -groups[name].median())
-    ax = ax or plt.subplots(figsize=(5, 1 + 0.28 * len(names)), layout="constrained")[1]
-    ax.boxplot(
-        [groups[name] for name in names], orientation="horizontal", showfliers=False, whis=(5, 95)
-    )
-    ax.set_yticks(
-        range(1, len(names) + 1), [f"{name} ({len(groups[name])} cells)" for name in names]
-    )
-    ax.set(xlabel="confidence", ylabel="cluster", xlim=(0, 1.02))
-    return _finished(ax, show, save)
+    with _axes((5, 1 + 0.28 * len(names)), **shown) as ax:
+        boxes = [groups[name] for name in names]
+        ax.boxplot(boxes, orientation="horizontal", showfliers=False, whis=(5, 95))
+        words = [f"{name!s} ({len(groups[name])} cells)" for name in names]
+        ax.set_yticks(range(1, len(names) + 1), words, parse_math=False)
+        ax.set(xlabel="confidence", ylabel="cluster", xlim=(0, 1.02))
+    return ax
 
 
-def shrinkage(
-    adata: AnnData,
-    key: str = "jojoscl",
-    *,
-    ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
-) -> Axes:
-    """Draw how much of each component of the embedding SURE leaves: 1 is all, 0 nothing (``uns[key]["shrinkage"]``)."""
-    kept = np.asarray(_there(adata, "uns", key).get("shrinkage", ()))
-    if not kept.size:
+def shrinkage(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
+    """Draw how much of each component of the embedding SURE leaves: 1 is all, 0 is nothing."""
+    found = _there(adata, "uns", key)
+    kept = np.ravel(found.get("shrinkage", ()) if isinstance(found, Mapping) else ())
+    if not kept.size or kept.dtype.kind not in "fiu":
         raise UserError(
             f"adata.uns[{key!r}] has no shrinkage of components: only jojoscl.JojoSCL leaves it."
         )
-    ax = ax or plt.subplots(figsize=(5, 3), layout="constrained")[1]
-    ax.bar(np.arange(1, len(kept) + 1), kept)
-    ax.set(xlabel="component", ylabel="factor $1 - 1/\\lambda$", ylim=(0, 1))
-    return _finished(ax, show, save)
+    with _axes((5, 3), **shown) as ax:
+        ax.bar(np.arange(1, len(kept) + 1), kept)
+        ax.set(xlabel="component", ylabel="factor 1 − 1/λ", ylim=(0, 1))
+    return ax
 
 
-def tree(
-    adata: AnnData,
-    key: str = "jojoscl",
-    *,
-    ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
-) -> Axes:
-    """Draw the tree of :func:`jojoscl.split_tests` with adjusted p values; splits that are not kept are dashed.
+def tree(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
+    """Draw the tree of :func:`jojoscl.split_tests`; splits that are not kept are dashed.
 
-    Behind a cluster's name stands how many cells it has in the half of the counts that the tree is
-    made of.
+    A number is the adjusted p value of a split. Behind a cluster's name stands the number of its
+    cells in the half of the counts that the tree is made of.
     """
     table = _there(adata, "uns", f"{key}_splits", "split_tests")
+    if not isinstance(table, pd.DataFrame) or not set(_SPLITS) <= set(table):
+        raise UserError(
+            f"adata.uns[{key + '_splits'!r}] is no table of splits: call jojoscl.split_tests."
+        )
     if not len(table):
         raise UserError(
             "One cluster has no splits to draw: ask jojoscl.split_tests for more clusters."
         )
-    rows = table.to_dict("records")
-    of_side = {frozenset(f"{row['left']} + {row['right']}".split(" + ")): row for row in rows}
+    rows: list[dict[Any, Any]] = table.to_dict("records")
+    below = {(row["parent"], row["side"]): row for row in rows}
     depth = {-1: -1}
     for row in rows:
         depth[row["split"]] = depth[row["parent"]] + 1
     leaves: list[str] = []
-    ax = ax or plt.subplots(figsize=(7, 1 + 0.35 * (len(table) + 1)), layout="constrained")[1]
 
-    def place(side: str, n_cells: int) -> tuple[float, float]:
-        row = of_side.get(frozenset(side.split(" + ")))
-        if row is None:
-            leaves.append(f"{side} ({n_cells} cells)")
-            return max(depth.values()) + 1, len(leaves) - 1
-        ends = [place(row[end], row[f"n_{end}"]) for end in ("left", "right")]
+    def place(row: dict[Any, Any]) -> tuple[float, float]:
+        """Draw a split with all below it; return where its own line begins."""
+        ends = []
+        for side in ("left", "right"):
+            if child := below.get((row["split"], side)):
+                ends.append(place(child))
+            else:
+                leaves.append(f"{row[side]} ({row[f'n_{side}']} cells)")
+                ends.append((max(depth.values()) + 1, len(leaves) - 1))
         x, y = depth[row["split"]], (ends[0][1] + ends[1][1]) / 2
         colour, style = ("black", "-") if row["kept"] else ("0.6", "--")
         for end_x, end_y in ends:
@@ -154,17 +201,18 @@ def tree(
         ax.text(x - 0.05, y, f"{row['p_adjusted']:.1g}", ha="right", va="bottom", fontsize=8)
         return x, y
 
-    place(f"{rows[0]['left']} + {rows[0]['right']}", 0)
-    ax.set_yticks(range(len(leaves)), leaves)
-    ax.yaxis.tick_right()
-    ax.set(xticks=[], xlim=(-0.8, None), title="adjusted p of each split")
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    return _finished(ax, show, save)
+    with _axes((7, 1 + 0.35 * (len(table) + 1)), **shown) as ax:
+        place(rows[0])
+        ax.set_yticks(range(len(leaves)), leaves, parse_math=False)
+        ax.yaxis.tick_right()
+        ax.set(xticks=[], xlim=(-0.8, None), title="adjusted p of each split")
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    return ax
 
 
-def _there(adata: AnnData, where: str, name: str, call: str = "cluster") -> pd.DataFrame:
-    """Return adata.obs[name] or another, or a :class:`UserError` that says which call puts it there."""
+def _there(adata: AnnData, where: str, name: str, call: str = "cluster") -> Any:
+    """Return adata.obs[name] or another; if it is missing, say which call puts it there."""
     if not isinstance(adata, AnnData):
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}.")
     if name not in getattr(adata, where):
@@ -174,11 +222,27 @@ def _there(adata: AnnData, where: str, name: str, call: str = "cluster") -> pd.D
     return getattr(adata, where)[name]
 
 
-def _finished(ax: Axes, show: bool, save: str | Path | None) -> Axes:
-    if save:
-        figure = ax.get_figure(root=True)
-        assert figure is not None  # for mypy
-        figure.savefig(save, dpi=150, bbox_inches="tight")
+@contextmanager
+def _axes(
+    size: tuple[float, float],
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Iterator[Axes]:
+    """Yield `ax`, or the axes of a new figure of this size; show and save it after the block."""
+    ax = ax or plt.subplots(figsize=size, layout="constrained")[1]
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # for mypy
+    kinds = figure.canvas.get_supported_filetypes()
+    if save is not None and Path(save).suffix[1:].lower() not in kinds:
+        raise UserError(f"{save} is no picture: let its name end in .{', .'.join(sorted(kinds))}.")
+    yield ax
+    for text in ax.findobj(Text):
+        text.set_parse_math(False)  # a name with dollar signs in it is no formula
+    if save is not None:
+        try:
+            figure.savefig(save, dpi=150, bbox_inches="tight")
+        except OSError as error:
+            raise unwritable(save, error) or error from error
     if show:
         plt.show()
-    return ax

@@ -43,7 +43,7 @@ def test_the_example_of_the_help_writes_clusters_and_embedding(
     np.testing.assert_array_equal(found.obs["jojoscl_confidence"], expected.obs["confidence"])
     np.testing.assert_array_equal(found.obsm["X_jojoscl"], expected.embedding)
     assert found.obs_names.tolist() == cells.obs_names[90:].tolist()
-    assert '"n_draws": 2' in found.uns["jojoscl"]["params"]
+    assert found.uns["jojoscl"]["params"]["fit"]["settings"]["n_draws"] == 2
 
 
 def test_a_table_and_other_settings(in_process: InProcess, folder: Path, cells: AnnData) -> None:

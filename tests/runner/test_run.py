@@ -59,7 +59,7 @@ def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
     assert list(labels) == ["cell", "cluster", "cell_type"]
     assert list(result.obs["jojoscl"]) == list(labels["cluster"])
     assert result.obsm["X_jojoscl"].shape == (120, 8)
-    assert json.loads(result.uns["jojoscl"]["params"])["seed"] == 0
+    assert result.uns["jojoscl"]["params"]["seed"] == 0
 
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["method"]["encoder_dims"] == [16, 8]

@@ -1,8 +1,7 @@
-"""Results are put into the user's AnnData whole, or not at all."""
+"""Results are put into the user's AnnData, and those of an earlier call are removed."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from anndata import AnnData
 
 import jojoscl
 from jojoscl.core.interface import Result, check_n_clusters, check_seed
-from jojoscl.tools.annotate import annotate, restricted
+from jojoscl.tools.annotate import annotate, restricted, settings_from
 from jojoscl.utils.errors import UserError
 
 QUICK: dict[str, Any] = {"n_draws": 1}
@@ -43,23 +42,41 @@ def test_everything_is_put_and_can_be_written(tmp_path: Path) -> None:
     adata = four()
     settings = {
         "seed": np.int64(3),
-        "widths": np.arange(2),
+        "widths": [8, 4],
+        "names": ["a", 3],
         "path": Path("a"),
         "lr": np.float32(0.5),
+        "n_clusters": None,
+        "settings": {"sure": True, "inner": {"n_top_genes": None, "flavor": "x"}},
     }
     annotate(adata, "mine", result(), settings, adata)
     assert adata.obs["mine"].cat.categories.tolist() == ["0", "1", "2", "10"]
     assert list(adata.obs) == ["mine", "mine_confidence"]
     assert set(adata.obsm) == {"X_mine", "X_mine_map"}
-    assert json.loads(adata.uns["mine"]["params"]) == {
-        "seed": 3,
-        "widths": [0, 1],
-        "path": "a",
-        "lr": 0.5,
-    }
     assert adata.uns["mine"]["kind_decided_by"] == "whole numbers"
     adata.write_h5ad(tmp_path / "a.h5ad")
-    assert ad.read_h5ad(tmp_path / "a.h5ad").uns["mine"]["epochs"] == 3
+    kept = ad.read_h5ad(tmp_path / "a.h5ad").uns["mine"]
+    assert kept["epochs"] == 3
+    for params in (adata.uns["mine"]["params"], kept["params"]):
+        found = settings_from(params)
+        assert {name: found[name] for name in ("seed", "path", "lr", "settings")} == {
+            "seed": 3,
+            "path": "a",
+            "lr": 0.5,
+            "settings": {"sure": True, "inner": {"n_top_genes": None, "flavor": "x"}},
+        }
+        assert [*found["widths"], *found["names"]] == [8, 4, "a", "3"]
+        assert "n_clusters" not in found
+
+
+def test_settings_make_the_same_method_again(cells: AnnData, tmp_path: Path) -> None:
+    method = jojoscl.JojoSCL(n_draws=1, preprocess={"n_top_genes": None, "min_cells": 3})
+    adata = cells.copy()
+    jojoscl.cluster(adata, 3, method=method)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    params = settings_from(ad.read_h5ad(tmp_path / "a.h5ad").uns["jojoscl"]["params"])
+    assert jojoscl.JojoSCL.of(params["settings"]) == method
+    assert (params["n_clusters"], params["seed"], params["method"]) == (3, 0, "jojoscl")
 
 
 @pytest.mark.parametrize(
@@ -71,27 +88,33 @@ def test_everything_is_put_and_can_be_written(tmp_path: Path) -> None:
     ],
     ids=["more embeddings", "more about cells", "the embedding"],
 )
-@pytest.mark.parametrize("again", [False, True])
-def test_all_or_nothing(changes: dict[str, Any], again: bool) -> None:
+def test_what_does_not_fit_changes_nothing(changes: dict[str, Any]) -> None:
     adata = four()
-    if again:
-        annotate(adata, "mine", result(), {}, adata)
+    annotate(adata, "mine", result(), {}, adata)
     before = adata.copy()
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(ValueError, match="has no value for each of the 4 cells"):
         annotate(adata, "mine", result(labels=np.array([1, 1, 0, 0]), **changes), {}, adata)
     pd.testing.assert_frame_equal(adata.obs, before.obs)
     assert set(adata.obsm) == set(before.obsm)
     assert adata.uns == before.uns
 
 
-def test_settings_that_are_no_json_change_nothing() -> None:
+def test_what_an_earlier_call_left_is_removed() -> None:
     adata = four()
-    loop: list[Any] = []
-    loop.append(loop)
-    with pytest.raises(ValueError, match="Circular"):
-        annotate(adata, "mine", result(), {"loop": loop}, adata)
-    assert not len(adata.obs.columns)
-    assert not len(adata.obsm)
+    adata.obs["mine_note"], adata.obs["mine_named"] = "kept", "kept"
+    annotate(adata, "mine", result(), {}, adata)
+    for store in (adata.obs, adata.uns):
+        store["mine_splits"] = store["mine_markers"] = ["x"] * 4
+    adata.obsm["X_mine_umap"], adata.uns["mine_umap"] = np.ones((4, 2)), {"seed": 0}
+    annotate(adata, "other", result(), {}, adata)
+    annotate(adata, "mine", result(obs={}, obsm={}, info={}), {}, adata)
+    assert [name for name in adata.obs if name.startswith("mine")] == [
+        "mine_note", "mine_named", "mine",
+    ]  # fmt: skip
+    assert set(adata.obsm) == {"X_mine", "X_other", "X_other_map"}
+    assert {"mine", "other"} == {name for name in adata.uns if not name.startswith("kind")}
+    assert "epochs" not in adata.uns["mine"]
+    assert "other_confidence" in adata.obs
 
 
 @pytest.mark.parametrize(
@@ -112,7 +135,7 @@ def test_what_is_no_whole_number(value: Any) -> None:
 def test_numbers_of_numpy_in_the_call(cells: AnnData) -> None:
     adata = cells.copy()
     jojoscl.cluster(adata, np.int64(3), seed=np.array(1), **QUICK)  # type: ignore[arg-type]
-    params = json.loads(adata.uns["jojoscl"]["params"])
+    params = adata.uns["jojoscl"]["params"]
     assert (params["n_clusters"], params["seed"]) == (3, 1)
 
 
@@ -169,14 +192,20 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
     adata = AnnData(
         np.ones((4, 3), np.float32), obs=pd.DataFrame({"n": [3, 3, 10, 3]}, index=list("wxyz"))
     )
-    part = restricted(adata, ["n", "3"])
-    assert part.categories == ["3"]
+    for categories in ("3", 3, ["3", "3"], (3, "3"), np.array([3])):
+        part = restricted(adata, ("n", categories))
+        assert part.categories == ["3"]
     assert part.labels(pd.Categorical(["0", "1", "0"])).tolist() == ["3,0", "3,1", "10", "3,0"]
 
 
 @pytest.mark.parametrize(
     ("restrict_to", "words"),
     [
+        (("type", None), "restrict_to is a column of obs and its categories"),
+        (("type", 3.5), "restrict_to is a column of obs and its categories"),
+        ((["type"], ["a"]), "restrict_to is a column of obs and its categories"),
+        (("mixed", ["1"]), r"has categories that read the same, such as 1 and '1'"),
+        (("done", "a"), r"'done' has a category 'a,0' already, as the new clusters are called"),
         ("type", "restrict_to is a column of obs and its categories"),
         (("type",), "restrict_to is a column of obs"),
         (("typ", ["a"]), r"There is no column 'typ' in adata.obs \(did you mean 'type'"),
@@ -186,8 +215,15 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
     ],
 )
 def test_what_names_no_cells_is_refused(restrict_to: object, words: str) -> None:
-    adata = AnnData(
-        np.ones((3, 3), np.float32), obs=pd.DataFrame({"type": ["a", "a", "b"]}, index=list("xyz"))
-    )
+    columns = {"type": ["a", "a", "b"], "mixed": [1, "1", "2"], "done": ["a", "a,0", "a"]}
+    adata = AnnData(np.ones((3, 3), np.float32), obs=pd.DataFrame(columns, index=list("xyz")))
     with pytest.raises(UserError, match=words):
         restricted(adata, restrict_to)
+
+
+def test_cells_and_columns_that_are_none() -> None:
+    with pytest.raises(UserError, match="adata must be an AnnData, not NoneType"):
+        restricted(None, ("type", "a"))  # type: ignore[arg-type]
+    twice = pd.DataFrame([["a", "b"]] * 3, columns=["type", "type"], index=list("xyz"))
+    with pytest.raises(UserError, match=r"Several columns of adata\.obs are called 'type'"):
+        restricted(AnnData(np.ones((3, 3), np.float32), obs=twice), ("type", "a"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import scanpy as sc
+import torch
 from anndata import AnnData
 
 import jojoscl
@@ -97,3 +99,21 @@ def test_bad_input_is_one_sentence_and_changes_nothing(
     with pytest.raises(jojoscl.UserError, match=words):
         jojoscl.markers(adata, **({"method": QUICK} | how))
     assert (list(adata.obs), list(adata.uns)) == before
+
+
+def test_threads_of_torch_stay(adata: AnnData) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        jojoscl.markers(adata, method=QUICK)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_uns_holds_no_none_and_scanpy_draws_it(adata: AnnData) -> None:
+    jojoscl.markers(adata, method=QUICK)
+    assert None not in adata.uns["jojoscl_markers"]["params"].values()
+    sc.pl.rank_genes_groups(adata, key="jojoscl_markers", show=False)
+    sc.pl.rank_genes_groups_dotplot(adata, key="jojoscl_markers", n_genes=2, dendrogram=False, show=False)
+    plt.close("all")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Any, ClassVar
 
 import anndata
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 import jojoscl
+from jojoscl.baselines.controls import PCAKMeans
 from jojoscl.tools.splits import HalfClusters, matching_names, scores, welch
 from jojoscl.tools.tree import Split
 
@@ -21,6 +23,7 @@ QUICK = jojoscl.JojoSCL(n_draws=1)
 COLUMNS = [
     "split",
     "parent",
+    "side",
     "left",
     "right",
     "n_left",
@@ -31,6 +34,13 @@ COLUMNS = [
     "p_adjusted",
     "kept",
 ]
+
+
+def half_of(first: Any, second: Any, labels: np.ndarray) -> HalfClusters:
+    """Two clusters called 0 and 1."""
+    parts = AnnData(first), sp.csr_matrix(first), sp.csr_matrix(second)
+    names, n = np.array(["0", "1"], object), len(labels)
+    return HalfClusters(*parts, labels, names, np.eye(n), np.ones(n, bool))
 
 
 @pytest.fixture
@@ -79,7 +89,7 @@ def test_the_same_cells_on_both_sides_are_far_from_chance_where_halves_are_not_u
     adata = jojoscl.simulate(150, 200, 1, dropout=0, seed=0)
     jojoscl.cluster(adata, 2, n_draws=1)
     labels = adata.obs["jojoscl"].cat.codes.to_numpy()
-    half = HalfClusters(adata, adata.X, adata.X, labels, np.array(["0", "1"]), np.eye(150))
+    half = half_of(adata.X, adata.X, labels)
     splits = [Split((0,), (1,), -1)]
     assert welch(scores(half, splits), labels, splits)[2][0] < 1e-10
 
@@ -101,21 +111,8 @@ def test_welch_is_that_of_scipy() -> None:
 def test_the_total_of_a_cell_moves_no_score() -> None:
     rng = np.random.default_rng(0)
     first, second = (rng.poisson(3, (30, 20)).astype(np.float32) for _ in range(2))
-    labels, splits, names = np.repeat([0, 1], 15), [Split((0,), (1,), -1)], np.array(["0", "1"])
-    one, two = (
-        scores(
-            HalfClusters(
-                AnnData(first),
-                sp.csr_matrix(first),
-                sp.csr_matrix(by * second),
-                labels,
-                names,
-                first,
-            ),
-            splits,
-        )
-        for by in (1, 7)
-    )
+    labels, splits = np.repeat([0, 1], 15), [Split((0,), (1,), -1)]
+    one, two = (scores(half_of(first, by * second, labels), splits) for by in (1, 7))
     np.testing.assert_allclose(one, two)
 
 
@@ -131,8 +128,6 @@ def test_names_are_those_of_the_clusters_with_most_cells_in_common() -> None:
 
 def test_labels_of_another_method_and_another_number(adata: AnnData) -> None:
     adata.obs["leiden"] = adata.obs["cell_type"].to_numpy()
-    from jojoscl.baselines.controls import PCAKMeans
-
     table = jojoscl.split_tests(adata, "leiden", n_clusters=4, method=PCAKMeans(), seed=1)
     assert len(table) == 3
     assert {"leiden_splits"} == {*adata.obs.columns} & {"leiden_splits", "jojoscl_splits"}
@@ -153,6 +148,9 @@ def test_the_same_seed_gives_the_same_table(adata: AnnData) -> None:
         ({"n_clusters": 1}, "n_clusters must be a whole number of at least 2"),
         ({"n_clusters": 1000}, "there are only 120 cells"),
         ({"method": "leiden"}, "method must be a method"),
+        ({"method": jojoscl.JojoSCL}, "method must be a method such as jojoscl.JojoSCL"),
+        ({"batch_key": "donor"}, "no column 'donor'"),
+        ({"batch_key": "cell_type", "method": PCAKMeans()}, "does not tell samples apart"),
         ({"seed": -1}, "seed must be"),
         ({"layer": "raw_counts"}, "There is no layer 'raw_counts'"),
     ],
@@ -189,3 +187,118 @@ def test_a_view_is_made_a_copy_of_its_own(adata: AnnData) -> None:
     assert len(jojoscl.split_tests(view, method=QUICK)) == 2
     assert "jojoscl_splits" in view.obs
     assert "jojoscl_splits" not in adata.obs
+
+
+# ---- what the call was asked for -----------------------------------------------------------------
+
+
+class Spy(jojoscl.JojoSCL):
+    """Notes the settings and the samples with which the half is clustered."""
+
+    seen: ClassVar[list[tuple[Any, ...]]] = []
+
+    def fit_predict(self, cells: AnnData, n_clusters: int | None, **how: Any) -> Any:
+        batches = None if "_batch" not in cells.obs else cells.obs["_batch"].nunique()
+        Spy.seen.append((self.n_draws, self.preprocess.n_top_genes, batches))
+        return super().fit_predict(cells, n_clusters, **how)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    monkeypatch.setattr("jojoscl.core.method.JojoSCL", Spy)
+    Spy.seen.clear()
+    return Spy.seen
+
+
+def test_the_settings_of_the_call_are_taken_by_default(
+    cells: AnnData, seen: list[tuple[Any, ...]], tmp_path: Any
+) -> None:
+    adata = cells.copy()
+    adata.layers["counts"], adata.X = adata.X, np.log1p(adata.X.toarray())
+    jojoscl.cluster(adata, 3, layer="counts", n_draws=2, preprocess={"n_top_genes": None})
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    for read in (adata, anndata.read_h5ad(tmp_path / "a.h5ad")):
+        seen.clear()
+        jojoscl.split_tests(read)
+        jojoscl.markers(read)
+        jojoscl.split_tests(read, method=Spy(n_draws=1), layer="counts")
+        assert seen == [(2, None, None), (2, None, None), (1, 2000, None)]
+
+
+def test_the_samples_of_the_call_are_taken_by_default(
+    cells: AnnData, seen: list[tuple[Any, ...]]
+) -> None:
+    """As `cluster` leaves them, without its run, which needs harmonypy."""
+    adata = cells.copy()
+    adata.obs["donor"] = ["a", "b"] * 60
+    adata.obs["mine"] = adata.obs["cell_type"]
+    asked = {"method": "jojoscl", "batch_key": "donor", "settings": {"n_draws": 1}}
+    adata.uns["mine"] = {"params": asked}
+    with contextlib.suppress(jojoscl.UserError, ImportError):
+        jojoscl.split_tests(adata, "mine")
+    assert seen == [(1, 2000, 2)]
+    jojoscl.split_tests(adata, "mine", method=PCAKMeans())
+
+
+@pytest.mark.parametrize("made", ["nothing", {"params": '{"seed": 0}'}, {"params": {}}, 3])
+def test_uns_of_someone_else(cells: AnnData, made: object) -> None:
+    adata = cells.copy()
+    adata.obs["mine"], adata.uns["mine"] = adata.obs["cell_type"], made
+    assert len(jojoscl.split_tests(adata, "mine", method=QUICK)) == 2
+
+
+def test_another_method_is_named(adata: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    adata.uns["jojoscl"]["params"]["method"] = "sccl"
+    jojoscl.split_tests(adata)
+    assert "the clusters are by sccl, those of the half are by jojoscl" in caplog.text
+
+
+def test_what_the_clusters_share_is_said(adata: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    table = jojoscl.split_tests(adata, method=QUICK)
+    both = adata.obs["jojoscl"], adata.obs["jojoscl_splits"]
+    assert table.attrs["ari"] == pytest.approx(adjusted_rand_score(*both))
+    assert f"agree with obs['jojoscl'] by {table.attrs['ari']:.2f}" in caplog.text
+    assert caplog.records[-1].levelname == "INFO"
+    adata.obs["mine"] = np.random.default_rng(0).permutation(adata.obs["jojoscl"].astype(str))
+    assert abs(jojoscl.markers(adata, "mine", method=QUICK).attrs["ari"]) < 0.1
+    assert caplog.records[-1].levelname == "WARNING"
+
+
+def test_cells_without_a_cluster_are_no_cluster(adata: AnnData) -> None:
+    adata.obs["mine"] = adata.obs["jojoscl"].where(np.arange(120) % 4 > 0)
+    table = jojoscl.split_tests(adata, "mine", method=QUICK)
+    assert len(table) == 2
+    assert table["n_left"][0] + table["n_right"][0] == 90
+    assert adata.obs["mine_splits"].isna().tolist() == adata.obs["mine"].isna().tolist()
+    assert "nan" not in set(adata.obs["mine_splits"].cat.categories)
+    alone = adata[adata.obs["mine"].notna()].copy()
+    alone_table = jojoscl.split_tests(alone, "mine", method=QUICK)
+    pd.testing.assert_frame_equal(table, alone_table)
+    jojoscl.markers(adata, "mine", method=QUICK)
+    assert adata.obs["mine_markers"].isna().sum() == 30
+
+
+@pytest.mark.parametrize("alpha", [np.float32(0.05), np.float64(0.05)])
+def test_alpha_of_any_library(adata: AnnData, alpha: Any) -> None:
+    assert jojoscl.split_tests(adata, method=QUICK, alpha=alpha)["kept"].all()
+
+
+def test_a_count_that_no_cell_has_is_refused(adata: AnnData) -> None:
+    adata.X[3, 5] = 1e20
+    for call in (jojoscl.split_tests, jojoscl.markers):
+        with pytest.raises(jojoscl.UserError, match=r"The largest count is 1e\+20"):
+            call(adata, method=QUICK)
+
+
+def test_names_with_a_plus_in_them(cells: AnnData) -> None:
+    adata = cells.copy()
+    names = {"type1": "A", "type2": "B", "type3": "A + B"}
+    adata.obs["mine"] = adata.obs["cell_type"].cat.rename_categories(names)
+    table = jojoscl.split_tests(adata, "mine", method=QUICK)
+    assert {"A", "B", "(A + B)"} <= {*table["left"], *table["right"]}
+    child = table.iloc[1]
+    sides = table.iloc[0][["n_left", "n_right"]]
+    assert sides[f"n_{child['side']}"] == child["n_left"] + child["n_right"]
+    jojoscl.split_tests(adata, "mine", method=QUICK, alpha=1e-300)
+    assert adata.obs["mine_splits"].nunique() == 1

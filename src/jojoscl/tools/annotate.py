@@ -1,10 +1,8 @@
-"""The results in the AnnData of the user: all of them, or none."""
+"""The results in the AnnData of the user."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,23 +12,41 @@ from anndata import AnnData
 from jojoscl.core.interface import Result
 from jojoscl.utils.errors import UserError, nearest
 
+# What other calls put beside a clustering: of no use once the cells are clustered anew.
+_STALE = {
+    "obs": ("{}_confidence", "{}_splits", "{}_markers"),
+    "obsm": ("X_{}_map", "X_{}_umap"),
+    "uns": ("{}_splits", "{}_markers", "{}_umap"),
+}
+NULL = "null"  # None in a file: anndata before 0.11 writes no None
+
 
 def check_key(key: str) -> str:
-    """Return the name under which results are put, or a :class:`UserError` where no file could hold it."""
+    """Return the name under which results are put, if a file can hold it."""
     if not isinstance(key, str) or not key or "/" in key:
         raise UserError(f"key_added must be a word without '/', not {key!r}.")
     return key
 
 
 class Part(NamedTuple):
-    """The cells (n_cells,) bool that are clustered, and the words that label the others, by column and categories."""
+    """Some of the cells, and the labels of the others.
+
+    Attributes
+    ----------
+    inside
+        (n_cells,) bool, the cells that are clustered.
+    words
+        The labels of all cells before, in words.
+    categories
+        Those that are clustered anew.
+    """
 
     inside: np.ndarray
     words: pd.Series
     categories: list[str]
 
     def labels(self, found: pd.Categorical) -> pd.Categorical:
-        """Return labels (n_cells,): "3,0" and so on for the cells that were clustered, as scanpy has them."""
+        """Return labels (n_cells,): "3,0", "3,1" ... of the cells inside, as scanpy has them."""
         prefix = "-".join(self.categories)
         names = [f"{prefix},{name}" for name in found.categories]
         others = [word for word in self.words.cat.categories if word not in self.categories]
@@ -39,35 +55,52 @@ class Part(NamedTuple):
         return pd.Categorical(words, pd.Index([*others, *names], dtype=object))
 
     def rows(self, values: np.ndarray) -> np.ndarray:
-        """Return values (m, ...) of the cells that were clustered as (n_cells, ...), NaN for the others."""
+        """Return values (m, ...) of the cells inside as (n_cells, ...), NaN for the others."""
         of_all = np.full((len(self.inside), *values.shape[1:]), np.nan, values.dtype)
         of_all[self.inside] = values
         return of_all
 
+    @property
+    def asked(self) -> dict[str, object]:
+        """Return the column and its categories."""
+        return {"column": self.words.name, "categories": self.categories}
+
 
 def restricted(adata: AnnData, restrict_to: object) -> Part:
-    """Return the cells that ``(column, categories)`` names, at least two, or a :class:`UserError`."""
-    if (
-        not isinstance(restrict_to, Sequence)
-        or isinstance(restrict_to, str)
-        or len(restrict_to) != 2
-    ):
-        raise UserError(
-            f"restrict_to is a column of obs and its categories, ('leiden', ['3']), not {restrict_to!r}."
-        )
-    key, categories = restrict_to
+    """Return the cells, at least two, whose category is one of ``(column, categories)``."""
+    if not isinstance(adata, AnnData):
+        raise UserError(f"adata must be an AnnData, not {type(adata).__name__}.")
+    match restrict_to:
+        case (str() as key, str() | int() as name):
+            categories = [name]
+        case (str() as key, list() | tuple() | set() | np.ndarray() | pd.Index() as names):
+            categories = list(names)
+        case _:
+            raise UserError(
+                "restrict_to is a column of obs and its categories, ('leiden', ['3']), not "
+                f"{restrict_to!r}."
+            )
     if key not in adata.obs:
         raise UserError(
-            f"There is no column {key!r} in adata.obs{nearest(str(key), map(str, adata.obs.columns))}."
+            f"There is no column {key!r} in adata.obs{nearest(key, map(str, adata.obs.columns))}."
         )
-    wanted = [str(name) for name in ([categories] if isinstance(categories, str) else categories)]
+    if adata.obs[key].ndim > 1:
+        raise UserError(f"Several columns of adata.obs are called {key!r}: rename them.")
     words = adata.obs[key].astype("category")
-    words = words.cat.rename_categories([str(name) for name in words.cat.categories])
+    there = [str(name) for name in words.cat.categories]
+    if len(set(there)) < len(there):
+        raise UserError(f"{key!r} has categories that read the same, such as 1 and '1': join them.")
+    words = words.cat.rename_categories(there)
+    wanted = list(dict.fromkeys(map(str, categories)))
     for name in wanted:
-        if name not in words.cat.categories:
-            raise UserError(
-                f"{key!r} has no category {name!r}{nearest(name, words.cat.categories)}."
-            )
+        if name not in there:
+            raise UserError(f"{key!r} has no category {name!r}{nearest(name, there)}.")
+    prefix = "-".join(wanted) + ","
+    if taken := [name for name in there if name not in wanted and name.startswith(prefix)]:
+        raise UserError(
+            f"{key!r} has a category {taken[0]!r} already, as the new clusters are called: "
+            "rename it."
+        )
     inside = words.isin(wanted).to_numpy()
     if inside.sum() < 2:
         raise UserError(f"restrict_to names {inside.sum()} cells: name categories with at least 2.")
@@ -78,72 +111,100 @@ def annotate(
     adata: AnnData,
     key: str,
     result: Result,
-    settings: dict[str, object],
+    settings: Mapping[str, object],
     cells: AnnData,
     part: Part | None = None,
 ) -> None:
-    """Add obs[key] and what else the method says of a cell, obsm["X_" + key] (and more) and uns[key] in place.
+    """Put the clusters into ``obs[key]``, and what else the method found beside them, in place.
+
+    What an earlier call left under this key, such as its confidence, splits and UMAP, is removed.
 
     Parameters
     ----------
+    adata
+        Cells of the user, (n_cells, n_genes).
+    key
+        The name of the results: ``obs[key]``, ``obsm["X_" + key]``, ``uns[key]`` and more.
+    result
+        What the method found.
     settings
-        What was asked for, kept as JSON.
+        What was asked for; it becomes ``uns[key]["params"]``, see :func:`writable_settings`.
     cells
         The checked cells, whose kind of values is noted.
     part
-        Which of the cells of `adata` the result is of; None: all.
-
-    Raises
-    ------
-    Exception
-        Whatever the assignment raises; `adata` is then as it was before.
+        Which cells of `adata` the result is of; None: all.
     """
-    names = pd.Index(
-        sorted(map(str, set(result.labels)), key=int), dtype=object
-    )  # written by every anndata
+    names = pd.Index(sorted(map(str, set(result.labels)), key=int), dtype=object)
     labels = pd.Categorical(result.labels.astype(str), names)
     more = {f"{key}_{name}": values for name, values in result.obs.items()}
-    obsm = {f"X_{key}": result.embedding} | {
-        f"X_{key}_{name}": x for name, x in result.obsm.items()
-    }
+    obsm = {f"X_{key}": result.embedding}
+    obsm |= {f"X_{key}_{name}": values for name, values in result.obsm.items()}
     if part is not None:
         labels = part.labels(labels)
         more, obsm = ({name: part.rows(x) for name, x in store.items()} for store in (more, obsm))
-    obs: dict[str, object] = {key: labels, **more}
-    told = {name: cells.uns[name] for name in ("kind", "kind_decided_by") if name in cells.uns}
-    params = json.dumps(settings, default=_plain)
-    uns = {"params": params, "seconds": result.seconds, **told, **result.info, **result.uns}
-    put(adata, obs=obs, obsm={**obsm}, uns={key: uns})
+    uns = {
+        "params": writable_settings(settings),
+        "seconds": result.seconds,
+        **{name: cells.uns[name] for name in ("kind", "kind_decided_by") if name in cells.uns},
+        **result.info,
+        **result.uns,
+    }
+    stale = {store: [name.format(key) for name in names] for store, names in _STALE.items()}
+    put(adata, obs={key: labels, **more}, obsm=obsm, uns={key: uns}, stale=stale)
 
 
 def put(
     adata: AnnData,
     *,
-    obs: dict[str, object] | None = None,
-    obsm: dict[str, object] | None = None,
-    uns: dict[str, object] | None = None,
+    obs: Mapping[str, object],
+    obsm: Mapping[str, np.ndarray] | None = None,
+    uns: Mapping[str, object],
+    stale: Mapping[str, list[str]] | None = None,
 ) -> None:
-    """Put all of it into `adata`, or nothing where an assignment raises."""
-    if adata.is_view:
-        adata._init_as_actual(
-            adata.copy()
-        )  # as anndata itself does at the first assignment, with a warning
-    with ExitStack() as undo:
-        for store, new in ((adata.obs, obs), (adata.obsm, obsm), (adata.uns, uns)):
-            for name, value in (new or {}).items():
-                if name in store:
-                    undo.callback(store.__setitem__, name, store[name])
-                else:
-                    undo.callback(_drop, store, name)
-                store[name] = value
-        undo.pop_all()
+    """Put all of it into `adata`, after checking that it fits; what is `stale` is removed."""
+    for name, values in {**obs, **(obsm or {})}.items():
+        if len(values) != adata.n_obs:  # type: ignore[arg-type]  # arrays and columns
+            raise ValueError(f"{name} has no value for each of the {adata.n_obs} cells")
+    if adata.is_view:  # as anndata itself does at the first assignment, with a warning
+        adata._init_as_actual(adata.copy())
+    for store, names in (stale or {}).items():
+        for name in names:
+            if name in getattr(adata, store):
+                del getattr(adata, store)[name]
+    adata.obs[list(obs)] = pd.DataFrame(dict(obs), index=adata.obs_names)
+    adata.obsm.update(obsm or {})
+    adata.uns.update(uns)
 
 
-def _drop(store: Any, name: str) -> None:
-    if name in store:
-        del store[name]
+def writable_settings(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings as an h5ad holds them: words, numbers, truth values, arrays and dicts.
+
+    None is left out; within others, where leaving it out would mean the default, it is "null".
+    """
+    return {str(name): _writable(value) for name, value in settings.items() if value is not None}
 
 
-def _plain(value: object) -> object:
-    """Return a number or an array of numpy as JSON knows it, and anything else in words."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+def _writable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(name): _writable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        if all(isinstance(item, bool | int | float | np.generic) for item in value):
+            return np.asarray(value)
+        return np.array([str(item) for item in value])
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, bool | int | float | str):
+        return value
+    return NULL if value is None else str(value)
+
+
+def settings_from(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what :func:`writable_settings` kept, with None in place of "null"."""
+    return {
+        name: settings_from(value)
+        if isinstance(value, Mapping)
+        else None
+        if isinstance(value, str) and value == NULL
+        else value
+        for name, value in kept.items()
+    }

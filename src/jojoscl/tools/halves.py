@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 
 def halves(counts: sp.csr_matrix, *, seed: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """Return two CSR matrices (n, n_genes) float32 that add up to `counts`, each gene by its own dispersion."""
+    """Return two CSR matrices (n, n_genes) float32 that add up to `counts`."""
     rng = np.random.default_rng(seed)
     of_entry = dispersion(counts)[counts.indices]
     share = np.full(counts.nnz, 0.5)
@@ -31,10 +31,10 @@ def halves(counts: sp.csr_matrix, *, seed: int) -> tuple[sp.csr_matrix, sp.csr_m
 def dispersion(counts: sp.csr_matrix) -> np.ndarray:
     """Return 1 / r_j (n_genes,) over all cells, given their totals: the larger of two estimates.
 
-    One is by the variance, which leaves a gene's halves uncorrelated whatever its distribution. The
-    other is by how often the gene is zero: with counts that are lost, halves without correlation
-    would still be zero together. What differs between cell types counts as dispersion too. So a
-    gene alone never tells two groups apart: several that go together do.
+    The first is by the variance; it leaves a gene's halves uncorrelated whatever its distribution.
+    The second is by how often the gene is zero: where counts are lost, uncorrelated halves would
+    still be zero together. What differs between cell types counts as dispersion too. So a single
+    gene never tells two groups apart; several that vary together do.
     """
     x = counts.astype(np.float64)
     totals, of_gene = np.asarray(x.sum(1)).ravel(), np.asarray(x.sum(0)).ravel()
@@ -49,7 +49,7 @@ def dispersion(counts: sp.csr_matrix) -> np.ndarray:
 
 
 def _by_zeros(zero: np.ndarray, share: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Return the dispersion (n_genes,) at which a negative binomial is zero as often as seen, by bisection."""
+    """Return the dispersion (n_genes,) at which zeros are as frequent as seen, by bisection."""
     mean = np.quantile(totals, (np.arange(10) + 0.5) / 10)[:, None] * share
     low, high = np.full(len(share), 1e-6), np.full(len(share), 1e4)
     for _ in range(40):

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
+from threadpoolctl import threadpool_limits
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method
-from jojoscl.tools.annotate import put
-from jojoscl.tools.splits import half_clusters
+from jojoscl.tools.annotate import put, writable_settings
+from jojoscl.tools.splits import agreement, half_clusters
 from jojoscl.utils.errors import UserError
 
 
@@ -22,15 +23,16 @@ def markers(
     *,
     n_clusters: int | None = None,
     method: Method | None = None,
+    batch_key: str | None = None,
     layer: str | None = None,
     kind: str = "auto",
     seed: int = 0,
 ) -> pd.DataFrame:
     """Rank the genes of each cluster by counts that did not make the clusters.
 
-    Genes that make clusters differ between them, also where there is nothing: their p values are
-    too small. So each count is split into two independent halves (:mod:`jojoscl.tools.halves`). The
-    first half is clustered anew, the same way and with the same seed as in
+    The genes that make clusters differ between them, even where there is nothing: their p values
+    are too small. So each count is split into two independent halves (:mod:`jojoscl.tools.halves`).
+    The first half is clustered anew, the same way and with the same seed as in
     :func:`jojoscl.split_tests`. On the second, scanpy's t-test that overestimates the variance
     compares each cluster with all other cells.
 
@@ -40,16 +42,17 @@ def markers(
 
     Parameters
     ----------
-    adata, key, n_clusters, method, layer, kind, seed
+    adata, key, n_clusters, method, batch_key, layer, kind, seed
         As in :func:`jojoscl.split_tests`.
 
     Returns
     -------
     A row for each cluster and gene, the highest score first: group, names, scores, logfoldchanges,
-    pvals, pvals_adj (Benjamini and Hochberg). ``uns[key + "_markers"]`` has it as scanpy's
-    ``rank_genes_groups`` leaves it, for ``sc.pl.rank_genes_groups(adata, key="jojoscl_markers")``;
-    ``obs[key + "_markers"]`` has the clusters of the first half, named as
-    :func:`jojoscl.split_tests` names them. A cluster of one cell is left out.
+    pvals, pvals_adj (Benjamini and Hochberg). ``attrs["ari"]`` is the agreement of these clusters
+    with ``obs[key]``. ``uns[key + "_markers"]`` has the table as scanpy's ``rank_genes_groups``
+    leaves it, for ``sc.pl.rank_genes_groups(adata, key="jojoscl_markers")``; ``obs[key +
+    "_markers"]`` has the clusters of the first half, named as :func:`jojoscl.split_tests` names
+    them. A cluster of one cell is left out.
 
     Raises
     ------
@@ -62,21 +65,29 @@ def markers(
     >>> jojoscl.markers(adata).groupby("group").head(5)  # doctest: +SKIP
     """
     half = half_clusters(
-        adata, key, n_clusters=n_clusters, method=method, layer=layer, kind=kind, seed=seed
+        adata,
+        key,
+        n_clusters=n_clusters,
+        method=method,
+        batch_key=batch_key,
+        layer=layer,
+        kind=kind,
+        seed=seed,
     )
     groups = [str(half.names[k]) for k in np.flatnonzero(np.bincount(half.labels) > 1)]
     if len(half.names) < 2 or not groups:
         raise UserError(
-            "The clusters of half of the counts are too few or too small for markers: ask for others."
+            "The clusters of half of the counts are too few or too small for markers: ask for "
+            "others."
         )
     name = f"{key}_markers"
     cells = without_labels(half.cells)
     cells.X = half.second
     cells.obs[name] = pd.Categorical.from_codes(half.labels, pd.Index(half.names, dtype=object))
-    sc.pp.normalize_total(
-        cells, target_sum=1
-    )  # so small that scanpy's fold changes, made for log1p, are those of shares
-    with warnings.catch_warnings():
+    # Shares, which are so small that scanpy's fold changes, made for log1p, are those of shares
+    sc.pp.normalize_total(cells, target_sum=1)
+    # numba, which scanpy uses, would leave torch with another number of threads
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of scanpy's own table
         sc.tl.rank_genes_groups(
             cells, name, groups=groups, method="t-test_overestim_var", key_added=name
@@ -84,5 +95,9 @@ def markers(
     table = sc.get.rank_genes_groups_df(cells, None, key=name)
     if len(groups) == 1:
         table.insert(0, "group", groups[0])
-    put(adata, obs={name: cells.obs[name].to_numpy()}, uns={name: cells.uns[name]})
+    table.attrs["ari"] = agreement(half, adata, key)
+    ranked = dict(cells.uns[name])
+    ranked["params"] = writable_settings(ranked["params"])
+    column = half.column(np.arange(len(half.names)), half.names)
+    put(adata, obs={name: column}, uns={name: ranked})
     return table

@@ -19,7 +19,7 @@ class Split(NamedTuple):
 
 
 def cluster_tree(x: np.ndarray, labels: np.ndarray) -> list[Split]:
-    """Return the K - 1 splits of the clusters of x (n, d), the root first and each below its parent.
+    """Return the K - 1 splits of the clusters of x (n, d), each behind its parent.
 
     By linkage of the centroids, with the weight of sizes that Ward's has, so that no outliers stand
     at the root.
@@ -42,7 +42,7 @@ def cluster_tree(x: np.ndarray, labels: np.ndarray) -> list[Split]:
 
 
 def hierarchical(p: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
-    """Return adjusted p values (K - 1,): the chance of any false split is at most the level at which they are cut.
+    """Return adjusted p values (K - 1,), which bound the chance of any false split.
 
     A split of m of the K clusters is tested at m / K of the level, and only where its parent was
     rejected (Meinshausen, "Hierarchical testing of variable importance", Biometrika 2008).
@@ -55,7 +55,7 @@ def hierarchical(p: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
 
 
 def merged(splits: Sequence[Split], kept: np.ndarray) -> np.ndarray:
-    """Return for each cluster (K,) its group: no split below one that is not kept counts."""
+    """Return the group of each cluster (K,); below a split that is not kept, none counts."""
     groups = np.zeros(len(splits) + 1, np.int64)
     for split, real in zip(splits, kept, strict=True):
         if real:
