@@ -161,7 +161,9 @@ def test_uns_of_someone_else(cells: AnnData, theirs: object) -> None:
     adata.uns["jojoscl"] = adata.uns["jojoscl_splits"] = theirs
     with pytest.raises(jojoscl.UserError, match="has no shrinkage of components"):
         jojoscl.pl.shrinkage(adata)
-    with pytest.raises(jojoscl.UserError, match=r"is no table of splits: call jojoscl\.split_tests"):
+    with pytest.raises(
+        jojoscl.UserError, match=r"is no table of splits: call jojoscl\.split_tests"
+    ):
         jojoscl.pl.tree(adata)
 
 
@@ -174,7 +176,8 @@ def test_names_with_dollar_signs_are_words(cells: AnnData, tmp_path: Path) -> No
     jojoscl.split_tests(adata, "mine", method=jojoscl.JojoSCL(n_draws=1))
     for draw in (jojoscl.pl.umap, jojoscl.pl.confidence, jojoscl.pl.tree):
         draw(adata, "mine", save=tmp_path / "x.png")
-    jojoscl.pl.umap(adata, "mine", legend_loc="on data", save=tmp_path / "x.png")
+    ax = jojoscl.pl.umap(adata, "mine", legend_loc="on data", save=tmp_path / "x.png")
+    assert name in [text.get_text() for text in ax.texts]
 
 
 def test_shrinkage_and_confidence_show_the_values(adata: AnnData) -> None:

@@ -114,7 +114,6 @@ def _is_published(file: RemoteFile, copy: Path) -> bool:
 
 def _download(file: RemoteFile, path: Path) -> None:
     """Download a file; pooch writes it under a temporary name and renames it once verified."""
-    import requests  # slow to import, and needed only here
 
     def verified(url: str, target: str, cache: object) -> None:
         pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16)(url, target, cache)
@@ -127,15 +126,17 @@ def _download(file: RemoteFile, path: Path) -> None:
     log.info("downloading %s to %s", file.url, path)
     pooch.get_logger().setLevel("WARNING")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         pooch.retrieve(file.url, None, fname=path.name, path=path.parent, downloader=verified)
         path.chmod(0o644)  # for all who share the folder: a temporary file is its owner's alone
-    except requests.RequestException as error:
-        if error.response is not None:
-            error.response.close()  # pooch leaves the connection of a refused request open
+    except OSError as error:
+        if error.errno is not None or isinstance(error, PermissionError):
+            raise unwritable(path, error) or error from error
+        # errors of the network, by requests, have no number
+        if (response := getattr(error, "response", None)) is not None:
+            response.close()  # pooch leaves the connection of a refused request open
         raise UserError(
             f"{file.url} could not be downloaded ({type(error).__name__}): connect and try again, "
             f"or get it by other means and save it as {path}, or name a folder that holds it by "
             f"data.root or {ROOT_VARIABLE}."
         ) from error
-    except OSError as error:
-        raise unwritable(path, error) or error from error

@@ -20,8 +20,6 @@ from jojoscl.utils.errors import UserError
 # summary rows that HTSeq appends to its table of genes; some versions put ``__`` before the names
 HTSEQ_ROWS = ("no_feature", "ambiguous", "too_low_aQual", "not_aligned", "alignment_not_unique")
 PEEKED = 100  # rows that decide which columns are annotation
-# pandas 3 parses numbers exactly and deprecates the argument; the default of pandas 2 is inexact
-_EXACT: dict[str, Any] = {} if int(pd.__version__[0]) > 2 else {"float_precision": "round_trip"}
 
 
 def read_table(
@@ -175,8 +173,10 @@ class _Layout(NamedTuple):
 
 def _read_csv(path: Path, **more: Any) -> Any:
     packed: Literal["zip", "infer"] = "zip" if path.suffix.lower() == ".zip" else "infer"
+    if pd.__version__ < "3":  # pandas 3 is exact, and deprecates the argument
+        more["float_precision"] = "round_trip"
     return pd.read_csv(
-        path, header=None, index_col=None, compression=packed, low_memory=False, **_EXACT, **more
+        path, header=None, index_col=None, compression=packed, low_memory=False, **more
     )
 
 

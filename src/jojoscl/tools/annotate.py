@@ -198,7 +198,7 @@ def _writable(value: object) -> object:
     return NULL if value is None else str(value)
 
 
-def settings_from(kept: Mapping[str, Any]) -> dict[str, Any]:
+def settings_from(kept: Mapping[str, object]) -> dict[str, Any]:
     """Return what :func:`writable_settings` kept, with None in place of "null"."""
     return {
         name: settings_from(value)

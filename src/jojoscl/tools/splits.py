@@ -211,7 +211,7 @@ def _asked(adata: AnnData, key: str) -> dict[str, Any]:
     return settings_from(params) if isinstance(params, Mapping) else {}
 
 
-def _method(method: Method | None, asked: Mapping[str, Any]) -> Method:
+def _method(method: Method | None, asked: Mapping[str, object]) -> Method:
     """Return `method`, or the default one with the settings that made the clusters."""
     if method is None:
         from jojoscl.core.method import JojoSCL  # which nothing above needs
