@@ -27,7 +27,6 @@ def test_wrong_values_are_named(name: str, value: object) -> None:
 def test_a_run_writes_nothing_and_shows_its_progress_by_default() -> None:
     run = Run()
     assert run.folder is None
-    assert run.cache is None
     assert run.trainer.progress_bar
     assert run.trainer.max_epochs is None
     assert not hasattr(run, "truth")

@@ -62,7 +62,6 @@ class Run:
     """
 
     folder: Path | None = None
-    cache: Path | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     loggers: tuple[EpochLog, ...] = ()
     config_hash: str = ""

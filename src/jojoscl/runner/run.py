@@ -67,7 +67,7 @@ def _run(cfg: DictConfig, folder: Path) -> Plain:
         output.clear(folder)
     with loggers_of(cfg, folder) as loggers:
         if method.takes_run:
-            handed["run"] = Run(folder, Path(cfg.paths.cache), trainer, loggers, config_hash(cfg))
+            handed["run"] = Run(folder, trainer, loggers, config_hash(cfg))
         result = method.fit_predict(without_labels(cells), n_clusters, seed=cfg.seed, **handed)
         wall = time.perf_counter() - started
         stages = {"load": loaded - started, **result.seconds}
