@@ -21,8 +21,8 @@ from sklearn.metrics.cluster import contingency_matrix
 
 import jojoscl
 from experiments.measured import grid_of, resumed
-from experiments.tables import number
-from experiments.text import markdown, write
+from experiments.tables import Section, number, page
+from experiments.text import write
 from jojoscl.runner.output import git_commit
 
 OPTIONS = {
@@ -109,6 +109,12 @@ def make(results: Path, figures: Path, data: Sequence[str] = ()) -> None:
     source = results / "new_cells.csv"
     table = resumed(source, grid_of(data=data), measure)
     missing = {f"without_{share}": f"{100 * share:.0f} % taken away" for share in MISSING}
-    parts = ["## Prediction", markdown(shown(table, SHOWN))]
-    parts += ["## Missing genes", markdown(shown(table, missing, digits=2))]
-    write(source.with_suffix(".md"), "\n\n".join(parts))
+    shows = [
+        Section("Prediction", shown(table, SHOWN), "Means over random fifths of the cells."),
+        Section(
+            "Missing genes",
+            shown(table, missing, digits=2),
+            "ARI with the prediction from all genes, means of two splits.",
+        ),
+    ]
+    write(source.with_suffix(".md"), page(shows, source, "new_cells"))

@@ -23,8 +23,8 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from experiments.measured import Unit, grid_of, resumed
-from experiments.tables import number
-from experiments.text import markdown, write
+from experiments.tables import Section, number, page
+from experiments.text import write
 from jojoscl.cells.checks import as_cells
 from jojoscl.runner.output import git_commit
 from jojoscl.tools.splits import half_clusters, tested
@@ -203,9 +203,9 @@ def make(
             return measure(**where, **unit).round(4).assign(git_commit=git_commit())
 
         resumed(place / f"{study}.csv", units(study, folder), committed)
-    parts = []
+    shows = []
     for name, (title, _, shown) in STUDIES.items():
         if (path := place / f"{name}.csv").exists():
             table = pd.DataFrame(shown(pd.read_csv(path))).astype(str)
-            parts += [f"## {title}", markdown(table)]
-    write(results / "splits.md", "\n\n".join(parts))
+            shows.append(Section(title, table, f"Rows: `splits/{path.name}`."))
+    write(results / "splits.md", page(shows, place, "splits"))

@@ -27,7 +27,7 @@ def test_table(tmp_path: Path) -> None:
     (tmp_path / "fidelity.csv").write_text("\n".join([HEADER, *FIDELITY]))
     (tmp_path / "table1.csv").write_text("\n".join([HEADER, *TABLE1]))
     fidelity.make(tmp_path, tmp_path)
-    assert (tmp_path / "fidelity.md").read_text().splitlines()[4:6] == [
+    assert (tmp_path / "fidelity.md").read_text().splitlines()[8:10] == [
         "| bladder select_2100 | sczidesk (2) | 0.320 | – | 0.491 | 0.444 | 0.124 off: **not near** |",
         "| pbmc_10x top2000 | jojoscl_released (1) | 0.700 | 0.800 | 0.808 | – | 0.008 off |",
     ]
