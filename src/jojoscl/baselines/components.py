@@ -47,7 +47,7 @@ class OnComponents(MethodSettings):
 
     @abstractmethod
     def clusters(self, x: np.ndarray, k: int, *, seed: int) -> tuple[np.ndarray, dict[str, float]]:
-        """Return labels (n,) of components x (n, d), and what is worth noting; k is 0 where the method finds it."""
+        """Return labels (n,) of components x (n, d), and what to note; k may be 0 (found)."""
 
 
 @dataclass(kw_only=True)

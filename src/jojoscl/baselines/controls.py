@@ -46,7 +46,7 @@ class RandomLabels(MethodSettings):
 
 @dataclass(kw_only=True)
 class TrueLabels(MethodSettings):
-    """The ceiling: the true labels themselves, which no method may see. It shows what a perfect one would score."""
+    """The ceiling: the true labels themselves, which show what a perfect method would score."""
 
     name: str = setting("truth", "What the results call it.")
 
@@ -62,7 +62,7 @@ class TrueLabels(MethodSettings):
         seed: int = 0,
         truth: np.ndarray,
     ) -> Result:
-        """Return the types `truth` (n_cells,) as clusters, and as an embedding of one axis for each."""
+        """Return the types `truth` (n,) as clusters, and as an embedding of one axis for each."""
         watch = Stopwatch()
         words, labels = np.unique(truth, return_inverse=True)
         watch.lap("assign")

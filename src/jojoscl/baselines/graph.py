@@ -18,12 +18,12 @@ ClusterAt = Callable[[float], np.ndarray]
 
 
 def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_matrix:
-    """Return Seurat's graph of cells x (n, d): the Jaccard index of their sets of exact neighbors."""
+    """Return Seurat's graph of cells x (n, d): the Jaccard index of their sets of neighbors."""
     return jaccard(nearest(x, min(n_neighbors, len(x))), prune)
 
 
 def louvain(graph: sp.csr_matrix, resolution: float, *, seed: int, n_starts: int) -> np.ndarray:
-    """Return Louvain communities (n_cells,), the best modularity of `n_starts` orders (Blondel et al. 2008)."""
+    """Return Louvain communities (n,), the best of `n_starts` orders (Blondel et al. 2008)."""
     g = to_igraph(graph)
     if not g.ecount():
         return np.arange(g.vcount())

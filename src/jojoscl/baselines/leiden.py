@@ -12,7 +12,7 @@ from jojoscl.baselines.graph import ClusterAt, leiden, neighbor_graph
 
 @dataclass(kw_only=True)
 class Leiden(OnGraph, name="leiden"):
-    """Scanpy's clustering: principal components, UMAP's fuzzy neighbor graph, Leiden (Traag et al. 2019).
+    """Principal components, UMAP's fuzzy neighbor graph, Leiden (Traag et al. 2019), as in scanpy.
 
     With `match_k` the resolution is searched until there are K clusters.
     """

@@ -1,4 +1,4 @@
-"""Seurat's clustering in Python: its defaults, with exact neighbors in place of approximate ones."""
+"""Seurat's clustering by its defaults, with exact neighbors in place of approximate ones."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Seurat(
     n_neighbors=20,
     resolution=0.8,
 ):
-    """Principal components, shared-nearest-neighbor graph, Louvain (Hao et al., Nat Biotechnol 2024).
+    """Components, shared-nearest-neighbor graph, Louvain (Hao et al., Nat Biotechnol 2024).
 
-    Seurat is not told the number of clusters. With `match_k` the resolution is searched until there
-    are K clusters.
+    Seurat finds the number of clusters itself. With `match_k` the resolution is searched until
+    there are K clusters.
     """
 
     prune: float = setting(0.0667, "Edges below are dropped; 1/15.", low=0, high=1)

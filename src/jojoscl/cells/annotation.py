@@ -25,7 +25,8 @@ def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
     if key not in adata.obs:
         if key in adata.var:
             raise UserError(
-                f"{key!r} describes the genes, so the matrix is transposed: give data.transpose=true."
+                f"{key!r} describes the genes, so the matrix is transposed: give "
+                "data.transpose=true."
             )
         there = (
             nearest(key, map(str, adata.obs.columns)) if adata.obs.shape[1] else " (it has none)"
@@ -38,8 +39,8 @@ def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
     values = pd.Series(np.asarray(adata.obs[key]))
     if values.isna().any():
         raise UserError(
-            f"{values.isna().sum()} cells have no type in {key!r}: drop them, or give data.label_key=null "
-            "to go without types."
+            f"{values.isna().sum()} cells have no type in {key!r}: drop them, or give "
+            "data.label_key=null to go without types."
         )
     if (
         pd.api.types.is_float_dtype(values)

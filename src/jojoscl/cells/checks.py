@@ -35,7 +35,7 @@ def as_cells(
     variant: str = "default",
     fewest: int = 2,
 ) -> AnnData:
-    """Return a new AnnData that every method takes: X is checked float32 CSR, obs has types and samples alone.
+    """Return a new AnnData that every method takes: checked float32 CSR, types and samples.
 
     A matrix that stays in its file is not read: its values are checked when preprocessing reads
     them. A :class:`UserError` says what is wrong.
@@ -128,7 +128,8 @@ def _usable(x: Matrix) -> Matrix:
         )
     if x.dtype.kind not in "biuf":
         raise UserError(
-            f"The values are of type {x.dtype}: give numbers, for instance by adata.X.astype('float32')."
+            f"The values are of type {x.dtype}: give numbers, for instance by "
+            "adata.X.astype('float32')."
         )
     with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
         return sp.csr_matrix(x, dtype=np.float32)
@@ -162,13 +163,14 @@ def check_cells(adata: AnnData, fewest: int = 2) -> None:
     """
     if adata.n_obs < fewest or adata.n_vars < 1:
         raise UserError(
-            f"There are {adata.n_obs} cells and {adata.n_vars} genes: give at least {fewest} cells and 1 gene."
+            f"There are {adata.n_obs} cells and {adata.n_vars} genes: give at least {fewest} cells "
+            "and 1 gene."
         )
     repeated = adata.obs_names[adata.obs_names.duplicated()]
     if len(repeated):
         raise UserError(
-            f"{len(repeated)} cells have the name of another (such as {repeated[0]!r}): make them unique, "
-            "for instance by adata.obs_names_make_unique()."
+            f"{len(repeated)} cells have the name of another (such as {repeated[0]!r}): make them "
+            "unique, for instance by adata.obs_names_make_unique()."
         )
     of_genes, of_cells = (
         names[:200].str.match(_BARCODE).mean() for names in (adata.var_names, adata.obs_names)
@@ -184,7 +186,7 @@ def check_cells(adata: AnnData, fewest: int = 2) -> None:
 
 
 def check_names(cells: AnnData) -> AnnData:
-    """Return the cells; genes with repeated names, of which none can be found by name, are refused."""
+    """Return the cells; genes with repeated names, which no name finds, are refused."""
     repeated = cells.var_names[cells.var_names.duplicated()]
     if len(repeated):
         raise UserError(
@@ -266,7 +268,7 @@ def samples_of(adata: AnnData) -> np.ndarray | None:
 
 
 def without_labels(adata: AnnData) -> AnnData:
-    """Return what a method may see: matrix, names, kind of values, samples if they are given; no types."""
+    """Return what a method may see: matrix, names, kind of values, samples; no types."""
     bare = AnnData(X=adata.X, obs=adata.obs[[c for c in adata.obs if c == BATCH]].copy())
     bare.var_names = adata.var_names
     bare.uns["kind"] = adata.uns["kind"]

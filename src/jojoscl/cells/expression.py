@@ -1,4 +1,4 @@
-"""The cells as a method takes them: counts of the chosen genes, from which logarithms and z-scores are made."""
+"""The cells as a method takes them: counts of the chosen genes, logarithms and z-scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _RESIDUALS = 512  # cells whose residuals are made at a time: they stay in the p
 
 @dataclass(frozen=True, eq=False)
 class Expression:
-    """Cells (n,) x chosen genes (g,): what :class:`~jojoscl.cells.preprocess.Preprocess` makes and a method asks.
+    """Cells (n,) x chosen genes (g,): what a method asks for values of cells.
+
+    :class:`~jojoscl.cells.preprocess.Preprocess` makes it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which genes are kept: their moments, summed over bands of cells, and the rules that choose by them."""
+"""Which genes are kept: their moments over bands of cells, and the rules that choose by them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jojoscl.utils.errors import UserError
 
 
 def mean_variance(bands: Iterable[sp.csr_matrix]) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and variance (g,) of each gene over cells that come in bands, n - 1 in the variance.
+    """Return mean and variance (g,), with n - 1, of each gene over cells that come in bands.
 
     Sums go cell by cell and squares keep the precision of the values: so the bits are scanpy's,
     whatever the bands.
@@ -34,7 +34,7 @@ def mean_variance(bands: Iterable[sp.csr_matrix]) -> tuple[np.ndarray, np.ndarra
 
 
 def varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return which genes (n_genes,) vary, with room for rounding; that none does is a :class:`UserError`."""
+    """Return which genes (g,) vary, with room for rounding; none is a :class:`UserError`."""
     varies: np.ndarray = variance > 1e-9 * mean**2
     if not varies.any():
         raise UserError("No gene is left that varies between cells: give cells that differ.")
@@ -42,7 +42,7 @@ def varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 
 def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np.ndarray:
-    """Return the indices that scanpy's flavor ``seurat`` chooses (Satija et al., Nat Biotechnol 2015).
+    """Return the genes of scanpy's flavor ``seurat`` (Satija et al., Nat Biotechnol 2015).
 
     From mean and variance (n_genes,) of normalised values, which scanpy itself takes only from a
     whole matrix: the largest log dispersions, standardised within 20 bins of the log mean, and
@@ -64,7 +64,7 @@ def robust_v3_genes(
     n_top_genes: int,
     samples: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the indices of the genes whose counts vary most beyond what their mean lets one expect.
+    """Return the genes whose variance is largest compared with genes of the same mean.
 
     In the manner of scanpy's flavor ``seurat_v3`` (Stuart et al., Cell 2019), though the genes are
     others: counts are divided by the standard deviation that the trend of the variances over the
@@ -118,9 +118,9 @@ def robust_v3_scores(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int)
 def median_trend(
     x: np.ndarray, y: np.ndarray, *, n_knots: int = 60, width: float = 0.3, fewest: int = 20
 ) -> np.ndarray:
-    """Return a smooth trend of y over x, both (n,), at each x: medians of y within `width` of knots, smoothed.
+    """Return a smooth trend of y over x, both (n,), at each x: medians within `width` of knots.
 
-    Knots are quantiles of x; a median is of at least 2 x `fewest` values where there are so many.
+    Knots are quantiles of x; a median is of at least 2 x `fewest` values, if there are as many.
     """
     order, knots = np.argsort(x, kind="stable"), np.quantile(x, np.linspace(0, 1, n_knots))
     x_sorted, y_sorted = x[order], y[order]
@@ -132,7 +132,7 @@ def median_trend(
 
 
 def seurat_v3_genes(x: sp.csr_matrix, n_top_genes: int) -> np.ndarray:
-    """Return the indices of the genes that scanpy's flavor ``seurat_v3`` chooses from counts x (n, g).
+    """Return the genes that scanpy's flavor ``seurat_v3`` chooses from counts x (n, g).
 
     If rare genes stop its loess, those in fewer than 3 cells are left out, as in Seurat's
     tutorials.

@@ -68,7 +68,7 @@ def _some(x: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _equal_sums(x: sp.csr_matrix) -> bool:
-    """Return whether nine in ten cells have sums of exp(x) - 1 within 1 % of each other, and not of x."""
+    """Return whether cells have equal sums of exp(x) - 1, nine in ten within 1 %, and not of x."""
     cells = _some(x)
     spreads = []
     for values in (cells, cells.expm1()):
@@ -79,7 +79,7 @@ def _equal_sums(x: sp.csr_matrix) -> bool:
 
 
 def _steadier_than_counts(x: sp.csr_matrix) -> bool:
-    """Return whether common genes vary far less than by chance: a count varies as much as its mean."""
+    """Return whether common genes vary far less than counts: by less than their mean."""
     cells = _some(x)
     mean = np.asarray(cells.mean(0)).ravel()
     variance = np.asarray(cells.multiply(cells).mean(0)).ravel() - mean**2

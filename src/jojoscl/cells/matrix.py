@@ -43,7 +43,8 @@ def matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:
     if layer not in names:
         there = [name for name in names if name is not None]
         raise UserError(
-            f"{path} has no layer {layer!r}{nearest(layer or '', there) if there else ': it has none'}."
+            f"{path} has no layer {layer!r}"
+            f"{nearest(layer or '', there) if there else ': it has none'}."
         )
     node = group[names[layer]]
     x = sparse_dataset(node) if hasattr(node, "keys") else node
@@ -52,7 +53,7 @@ def matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:
 
 
 def is_backed(x: object) -> bool:
-    """Return whether the matrix x stays in its file: anndata's sparse dataset, or a dense one of h5py or zarr."""
+    """Return whether x stays in its file: anndata's sparse dataset, or one of h5py or zarr."""
     return hasattr(x, "group") or isinstance(x, h5py.Dataset | zarr.Array)
 
 
@@ -66,7 +67,8 @@ def check_stored(path: Path, x: Stored) -> None:
     """Refuse a matrix in a file that declares more than is there, before anything of it is read."""
     if len(x.shape) != 2 or min(x.shape) < 0 or x.dtype.kind not in "biuf":
         raise UserError(
-            f"{path} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, cells x genes."
+            f"{path} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, cells x "
+            "genes."
         )
     if group := getattr(x, "group", None):
         lengths = [group[name].shape for name in ("data", "indices", "indptr")]
@@ -90,7 +92,7 @@ def loaded(x: Stored) -> sp.csr_matrix:
 
 
 def row_chunks(x: Matrix) -> Iterator[sp.csr_matrix]:
-    """Yield bands of rows, about BAND_BYTES each, of a matrix in memory or in its file, as float32 CSR."""
+    """Yield bands of rows, about BAND_BYTES each, in memory or from a file, as float32 CSR."""
     entry = (
         1 if hasattr(x, "format") else 4
     )  # bytes: of a sparse matrix an eighth is there, at 8 bytes each
@@ -111,7 +113,8 @@ def _rows(x: Matrix, start: int, stop: int) -> np.ndarray | sp.csr_matrix:
     first, last = indptr[[0, -1]]
     if not 0 <= first <= last <= group["indices"].shape[0] or first > 0 == start:
         raise UserError(
-            f"{file_of(x)}: the sparse matrix is malformed (indptr): write it again from its source."
+            f"{file_of(x)}: the sparse matrix is malformed (indptr): write it again from its "
+            "source."
         )
     parts = group["data"][first:last], group["indices"][first:last], indptr - first
     return sparse_of(parts, (stop - start, x.shape[1]))
@@ -133,7 +136,7 @@ def to_cells(
     obs_names: Column | None = None,
     var_names: Column | None = None,
 ) -> AnnData:
-    """Put cells x genes and their annotation together, once it is seen that they fit; missing names are numbered."""
+    """Put cells x genes and their annotation together, if they fit; number missing names."""
     cells, genes = (
         pd.Index(
             [f"{word}{i}" for i in range(size)] if given is None else np.asarray(given).astype(str)

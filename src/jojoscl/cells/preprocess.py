@@ -1,6 +1,6 @@
-"""From counts to the matrix that a method asks: reduced to genes that vary, log-normalised, z-scored.
+"""From counts to the matrix that a method asks: genes that vary, log-normalised, z-scored.
 
-Cells in memory and in a file go the same way, in bands of cells, so that no pass needs all of a file.
+Cells in memory and in a file go the same way, in bands: no pass needs all of a file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Reader = Callable[[np.ndarray | None], Iterator[sp.csr_matrix]]
 
 @dataclass(kw_only=True)
 class Preprocess(Settings):
-    """The steps from counts to an :class:`~jojoscl.cells.expression.Expression`; the defaults are the released code's.
+    """The steps from counts to an Expression; the defaults are those of the released code.
 
     round up -> drop genes seen in fewer than `min_cells` cells -> divide by totals -> log1p ->
     highly variable genes -> z-score per gene. Log-normalised values (``uns["kind"] == "log1p"``)
@@ -63,7 +63,7 @@ class Preprocess(Settings):
     )
 
     def decisive(self) -> dict[str, object]:
-        """Return the settings that may change a result; two former ones too, so that runs keep their names."""
+        """Return the settings that decide a result, with two former ones: runs keep their names."""
         return super().decisive() | {"log1p": True, "scale": True}
 
     def __call__(self, cells: AnnData) -> Expression:
@@ -125,7 +125,10 @@ class Preprocess(Settings):
         variance: np.ndarray,
         samples: np.ndarray | None,
     ) -> np.ndarray:
-        """Return indices in `counted` of the highly variable genes; `mean`, `variance` (c,) are of normalised counts."""
+        """Return indices in `counted` of the highly variable genes.
+
+        `mean` and `variance` (c,) are those of normalised counts.
+        """
         n_top, logged = self.n_top_genes or cells.n_vars, cells.uns["kind"] == "log1p"
         if self.hvg_flavor != "robust_v3" and samples is not None:
             raise UserError(
@@ -142,7 +145,8 @@ class Preprocess(Settings):
             raise UserError("hvg_flavor=seurat_v3 needs all cells in memory: take robust_v3.")
         if logged:
             raise UserError(
-                "hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take seurat."
+                "hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take "
+                "seurat."
             )
         return seurat_v3_genes(stack_rows(read(counted)), n_top)
 
@@ -152,7 +156,7 @@ SCANPY = Preprocess(min_cells=3, target_sum=1e4, max_value=10.0)
 
 
 def reader(cells: AnnData, rounded: bool) -> Reader:
-    """Return what gives the values of some genes, or of all (None), in bands; each time they are read anew.
+    """Return what reads the values of some genes, or of all (None), in bands of cells.
 
     Values in a file are checked when all genes are read.
     """
@@ -177,7 +181,7 @@ def _undone(read: Reader, genes: np.ndarray) -> Iterator[sp.csr_matrix]:
 
 
 def rounds_up(cells: AnnData) -> bool:
-    """Return whether the values are rounded up: RPKM of which half are at least 1, so that few become 1 by this.
+    """Return whether the values are rounded up: RPKM of which half are at least 1.
 
     Proportions, or counts by volume, would all become 1.
     """
@@ -187,7 +191,7 @@ def rounds_up(cells: AnnData) -> bool:
 
 
 def rounded_up(x: np.ndarray) -> np.ndarray:
-    """Return x rounded up to whole numbers; what is whole up to its last bits stays: 6.0000005 is 6."""
+    """Return x rounded up; what is whole up to its last bits stays: 6.0000005 is 6."""
     nearest = np.rint(x)
     return np.where(np.abs(x - nearest) <= 2 * np.spacing(x), nearest, np.ceil(x))
 
@@ -215,7 +219,7 @@ def of_shares(
 
 
 def gathered(bands: Iterable[sp.csr_matrix], n_entries: int, largest: float) -> sp.csr_matrix:
-    """Return bands of cells as one matrix, mapped from a file if its values need more than `largest` bytes."""
+    """Return bands of cells as one matrix, mapped from a file above `largest` bytes."""
     if 8 * n_entries <= largest:
         return sp.vstack(list(bands), format="csr")
     index_type, lengths = np.int32 if n_entries < 2**31 else np.int64, [np.zeros(1, np.int64)]
@@ -239,5 +243,7 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        words = "leave them in their file (data.backed=true), or lower dense_gib or n_top_genes of preprocess."
-        raise UserError(f"There is not enough memory to preprocess these cells: {words}") from error
+        raise UserError(
+            "There is not enough memory to preprocess these cells: leave them in their file "
+            "(data.backed=true), or lower dense_gib or n_top_genes of preprocess."
+        ) from error

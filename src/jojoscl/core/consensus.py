@@ -23,7 +23,7 @@ class Consensus(NamedTuple):
 
 
 def size_linkage(distance: np.ndarray, sizes: np.ndarray, exponent: float) -> list[tuple[int, int]]:
-    """Return all merges (i, j) of items that stand for `sizes` (m,) cells each; the joint item goes on as i.
+    """Return all merges (i, j) of items of `sizes` (m,) cells each; the joint item goes on as i.
 
     The next two have the least d_ij (n_i n_j / (n_i + n_j))^exponent. With exponent 0 this is
     UPGMA, which splits off outliers; with 1 costs grow by size as Ward's do, which makes clusters
@@ -59,7 +59,7 @@ def cut(merges: Sequence[tuple[int, int]], n_clusters: int) -> np.ndarray:
 
 
 def mean_square_distances(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean ||x_i - x_j||^2 over pairs of cells of two clusters (m, m), and the clusters' sizes (m,)."""
+    """Return the mean ||x_i - x_j||^2 between cells of two clusters (m, m), and sizes (m,)."""
     sizes = np.bincount(labels)
     members = one_hot(labels) / sizes
     mean, square = members.T @ x, members.T @ np.square(x).sum(1)
@@ -69,7 +69,7 @@ def mean_square_distances(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
 def micro_linkage(
     x: np.ndarray, n_clusters: int, n_micro: int, *, exponent: float, seed: int
 ) -> np.ndarray:
-    """Return labels (n,) of about `n_micro` K-means clusters of x (n, d), joined by :func:`size_linkage`.
+    """Return labels (n,): about `n_micro` K-means clusters of x (n, d), joined by size_linkage.
 
     There are fewer small clusters where fewer cells differ, and then there may be fewer than
     `n_clusters`.
@@ -91,10 +91,10 @@ def consensus(
     min_cells: int,
     seed: int,
 ) -> Consensus:
-    """Return the linkage of cells by co-association, the share of partitions in which two are together.
+    """Return the linkage of cells by co-association, the share of partitions that join two.
 
     Fred & Jain, "Combining multiple clusterings using evidence accumulation", IEEE TPAMI 2005.
-    Cells that all partitions treat alike are one item; where there are more than `n_micro` items,
+    Cells that all partitions treat alike are one item; if there are more than `n_micro` items,
     K-means joins them first. The tree is cut where `n_clusters` clusters hold at least `min_cells`
     cells each, looking to 5 K; a smaller one, which would use up K on outliers, joins the cluster
     it is most together with. There are fewer than `n_clusters` clusters where all partitions
@@ -128,7 +128,7 @@ def consensus(
 def _cut_large(
     merges: Sequence[tuple[int, int]], sizes: np.ndarray, n_clusters: int, min_cells: int
 ) -> np.ndarray:
-    """Return the labels (m,) of the highest cut with `n_clusters` clusters of `min_cells` or more, looking to 5 K."""
+    """Return labels (m,) of the first cut with K clusters of `min_cells` or more, up to 5 K."""
     for k in range(n_clusters, max(n_clusters, min(5 * n_clusters, len(sizes))) + 1):
         labels = cut(merges, k)
         if (np.bincount(labels, sizes) >= min_cells).sum() >= n_clusters:
@@ -139,7 +139,7 @@ def _cut_large(
 def join_small(
     together: np.ndarray, sizes: np.ndarray, labels: np.ndarray, n_clusters: int
 ) -> np.ndarray:
-    """Return labels (m,) in which the `n_clusters` largest clusters stay and each other one joins one of them.
+    """Return labels (m,): the `n_clusters` largest clusters, which the others have joined.
 
     It joins the one it is most together with, `together` (m, m) being the share of partitions that
     join two items.

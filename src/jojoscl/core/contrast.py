@@ -1,13 +1,13 @@
-"""Shrinkage contrast in closed form: a linear encoder that spreads cells and keeps neighbors together.
+"""Shrinkage contrast in closed form: a linear encoder that spreads cells, not neighbors.
 
-===========  =========================================================================================
+===========  ======================================================================================
 z_i          scores of cell i on D principal components
 (i, j)       a positive pair: cell i and one of its neighbors, with weight w_ij
 T            variance of all cells, sum_i z_i z_i' / n
 W            variance between positives, sum w_ij (z_i - z_j) (z_i - z_j)' / (2 sum w_ij)
 u_k          axes with T u_k = lambda_k W u_k and u_k' W u_k = 1, the largest lambda_k first
 h_ik         b'_k u_k' z_i, the embedding; b'_k is the shrinkage below
-===========  =========================================================================================
+===========  ======================================================================================
 
 A contrastive loss pulls positives together and pushes other cells apart. Among linear encoders the
 one that makes the variance of all cells largest for a given variance between positives is this
@@ -39,7 +39,7 @@ class Contrast(NamedTuple):
 
     @property
     def shrinkage(self) -> np.ndarray:
-        """1 - 1 / lambda_k (d,), in [0, 1]; all 1 where that leaves nothing, as for very few cells."""
+        """1 - 1 / lambda_k (d,), in [0, 1]; all 1 if that leaves nothing, as for very few cells."""
         kept = np.maximum(1 - 1 / np.maximum(self.ratio, 1e-12), 0)
         return kept if kept.any() else np.ones_like(kept)
 
@@ -70,7 +70,7 @@ def no_contrast(n_components: int, n_dims: int) -> Contrast:
 
 
 def pair_variance(z: np.ndarray, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return W (D, D), the weighted variance of z (n, D) between the pairs i, j (m,); 0 without pairs."""
+    """Return W (D, D), the weighted variance of z (n, D) between pairs i, j (m,); 0 without."""
     z, n = z.astype(np.float64), len(z)
     pairs = sp.csr_matrix((weights.astype(np.float64), (i, j)), shape=(n, n))
     # sum w_ij (z_i - z_j) (z_i - z_j)' = z' L z, L = D - (w + w')
@@ -78,7 +78,7 @@ def pair_variance(z: np.ndarray, i: np.ndarray, j: np.ndarray, weights: np.ndarr
 
 
 def linear_contrast(z: np.ndarray, within: np.ndarray, *, n_dims: int, ridge: float) -> Contrast:
-    """Return the encoder of centred scores z (n, D) for the variance `within` (D, D) between positives.
+    """Return the encoder of centred scores z (n, D), given W = `within` (D, D).
 
     Parameters
     ----------

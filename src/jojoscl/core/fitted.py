@@ -1,4 +1,4 @@
-"""A fitted model: the clusters of its cells, those of new cells by their nearest ones, and a file that holds it."""
+"""A fitted model: clusters of its cells, and of new cells by those they are nearest to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 HEADER = "header"
 _PACKAGES = ("jojoscl", "numpy", "scipy", "scikit-learn")
-_EXPECTED = 10  # a gene that so many of the new cells should have, and none has, is missing
+_EXPECTED = 10  # a gene is missing if this many new cells should have it and none has
 
 
 @cache
@@ -131,7 +131,7 @@ class Fitted:
         return len(self.b_)
 
     def __repr__(self) -> str:
-        """Return three lines: cells and clusters, genes and components, the sizes of the clusters."""
+        """Return three lines: cells and clusters, genes and components, sizes of the clusters."""
         sizes = ", ".join(map(str, np.bincount(self.labels_, minlength=self.n_clusters)))
         return (
             f"Fitted: {len(self.labels_)} cells in {self.n_clusters} clusters (seed {self.seed})\n"
@@ -180,8 +180,9 @@ class Fitted:
 
         Returns
         -------
-        Clusters `labels` (n,); `embedding` (n, d), among the cells of the fit; ``obs["confidence"]``
-        (n,), the votes for the label over `n_neighbors`; ``info["missing_genes"]``.
+        Clusters `labels` (n,); `embedding` (n, d), among the cells of the fit;
+        ``obs["confidence"]`` (n,), the votes for the label over `n_neighbors`;
+        ``info["missing_genes"]``.
         """
         watch = Stopwatch()
         if (k := whole(n_neighbors)) is None or k < 1:
@@ -208,7 +209,7 @@ class Fitted:
         return Result(labels, h, watch.seconds, info, obs={"confidence": confidence})
 
     def _expression(self, cells: AnnData) -> Expression:
-        """Return new cells with the genes (g,) of the fit, -1 for those they do not have, and its moments."""
+        """Return new cells with the genes (g,), -1 if they lack one, and moments of the fit."""
         if len(set(self.names)) < len(self.names):
             raise UserError(
                 "The model was fitted on genes with repeated names, and the genes of new cells are "
@@ -245,7 +246,7 @@ class Fitted:
         )
 
     def _missing(self, x: Expression, cells: AnnData, max_missing: float) -> np.ndarray:
-        """Return which genes (g,) are missing in new cells; too many, and cells without any, are refused."""
+        """Return which genes (g,) are missing; too many, and cells without any, are refused."""
         expected = self.seen * len(x) >= _EXPECTED
         missing = (x.values.getnnz(axis=0) == 0) & (expected | (x.genes < 0))
         if missing.any():
@@ -266,7 +267,7 @@ class Fitted:
         return missing
 
     def _votes(self, h: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the label and its share of the votes, both (n,), by the cells of the fit nearest to h."""
+        """Return labels and shares of the votes (n,), by the cells of the fit nearest to h."""
         k = min(n_neighbors, len(self.voters))
         nearest = NearestNeighbors(n_neighbors=k).fit(self.positions)
         voters = self.voters[nearest.kneighbors(h, return_distance=False)]  # (n, k)

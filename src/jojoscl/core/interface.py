@@ -72,7 +72,7 @@ class Result:
 
 
 class Method(Protocol):
-    """What clusters cells: `cells.X` holds counts, or what ``cells.uns["kind"]`` says, and obs no types.
+    """What clusters cells, whose X holds counts or what ``uns["kind"]`` says, and obs no types.
 
     takes_run: it trains a network, and `fit_predict` also takes `run`, a
     :class:`~jojoscl.networks.settings.Run`. takes_oracle: it can keep the best of several epochs,
@@ -140,7 +140,7 @@ def timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:
 
 
 def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
-    """Return the number of clusters; one that makes no sense for `n_cells` cells is a :class:`UserError`."""
+    """Return the number of clusters; one that makes no sense is a :class:`UserError`."""
     if n_clusters is None:
         raise UserError("The number of clusters is not known: give n_clusters=<whole number>.")
     if (k := whole(n_clusters)) is None or k < 2:
@@ -165,7 +165,7 @@ def check_seed(seed: int) -> int:
 
 
 def whole(value: object) -> int | None:
-    """Return a whole number of any library, also in an array without axes, as Python's; None for anything else.
+    """Return a whole number of any library as Python's, and None for anything else.
 
     >>> whole(np.int64(4)), whole(np.array(4)), whole(4.0), whole(True)
     (4, 4, None, None)

@@ -25,10 +25,10 @@ def kmeans(
     n_init: int = 10,
     init: str = "k-means++",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return K-means of x (n, d): labels (n,) int64 and centroids (K, d). `start` (K, d) warm-starts a single run.
+    """Return K-means of x (n, d): labels (n,) int64 and centroids (K, d).
 
-    A row counts `weights` (n,) times. Above 50,000 cells by random batches of them (Sculley, WWW
-    2010). There are fewer clusters where fewer rows differ.
+    `start` (K, d) warm-starts a single run. A row counts `weights` (n,) times. Above 50,000 cells
+    by random batches of them (Sculley, WWW 2010). There are fewer clusters if fewer rows differ.
     """
     begin = {"init": start, "n_init": 1} if start is not None else {"init": init, "n_init": n_init}
     begin |= {"n_clusters": n_clusters, "random_state": seed}
@@ -37,23 +37,21 @@ def kmeans(
     )
     # Threads add up in the order they finish: with one, the same seed gives the same bits.
     with _threadpools().limit(limits=1, user_api="openmp"), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # what it says of rows that are equal is told above
+        warnings.simplefilter("ignore", ConvergenceWarning)  # rows that are equal: see above
         fitted = model.fit(x, sample_weight=weights)
     return fitted.labels_.astype(np.int64), fitted.cluster_centers_
 
 
 @functools.lru_cache(maxsize=1)
 def _threadpools() -> ThreadpoolController:
-    """Those of the libraries that are loaded; to look for them takes longer than K-means of a batch."""
+    """Return the pools of loaded libraries: the search takes longer than K-means of a batch."""
     return ThreadpoolController()
 
 
 def assign(
     outputs: dict[str, np.ndarray], on: str, n_clusters: int, *, seed: int, n_init: int
 ) -> np.ndarray:
-    """Return final clusters (n,): K-means on "h" or "z", or the most likely one of the "cluster_head"."""
+    """Return clusters (n,): K-means on "h" or "z", or the most likely of the "cluster_head"."""
     if on == "cluster_head":
         return outputs[on].argmax(1)
     return kmeans(outputs[on], n_clusters, seed=seed, n_init=n_init)[0]
@@ -62,10 +60,10 @@ def assign(
 def spread(
     x: np.ndarray, sample: np.ndarray, labels: np.ndarray, confidence: np.ndarray, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels (n,) and confidence (n,) of all rows of x (n, d), given those of `sample` (m,), which stay.
+    """Return labels and confidence (n,) of all rows of x (n, d), given those of `sample` (m,).
 
-    Each other row takes the most frequent label, and the mean confidence, of the nearest of up to
-    1,000 small clusters of the sample.
+    The sample keeps its own. Each other row takes the most frequent label, and the mean confidence,
+    of the nearest of up to 1,000 small clusters of the sample.
     """
     if len(sample) == len(x):
         return labels, confidence

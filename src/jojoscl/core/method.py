@@ -1,4 +1,4 @@
-"""The default method: shrinkage contrast with neighbors as positives, in closed form, and a consensus of partitions."""
+"""The default method: shrinkage contrast of neighbors in closed form, then a consensus."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class JojoSCL(MethodSettings):
     )
     contrast: str = setting(
         "neighbors",
-        "A cell's positives: its neighbors, or none, which leaves principal components (an ablation).",
+        "A cell's positives: its neighbors; or none, which leaves principal components.",
         values=("neighbors", "none"),
     )
     n_components: int = setting(100, "Principal components that the encoder starts from.", low=1)
@@ -196,7 +196,7 @@ class JojoSCL(MethodSettings):
     def positives(
         self, x: Expression, z: np.ndarray, some: np.ndarray, *, seed: int
     ) -> sp.csr_matrix:
-        """Return the graph (m, m) of positives of some cells with z-scores z (m, g): the sum of two views'."""
+        """Return the graph (m, m) of positives of some cells, z-scores z (m, g), in two views."""
         k = min(self._n_positives(len(some)), len(some))
         graph = sp.csr_matrix((len(some), len(some)), dtype=np.float32)
         for view in (lambda: z * x.sd.astype(np.float32), lambda: x.residuals(some, THETA)):
@@ -212,7 +212,7 @@ class JojoSCL(MethodSettings):
     def encode(
         self, z: np.ndarray, positives: sp.csr_matrix, *, seed: int
     ) -> tuple[Contrast, np.ndarray]:
-        """Return the contrast of cells with z-scores z (m, g), and the encoder as loadings (g, d), for z-scores."""
+        """Return the contrast of cells, z-scores z (m, g), and the encoder's loadings (g, d)."""
         axes = leading_axes(z, self.n_components, seed=seed)  # (g, 100)
         scores = z @ axes  # (m, 100)
         scale = unit_scale(scores)
@@ -226,13 +226,13 @@ class JojoSCL(MethodSettings):
         return contrast, axes @ contrast.encoder(shrink=self.shrink) / scale
 
     def estimate(self, neighbors: np.ndarray, *, seed: int) -> int:
-        """Return K of cells with these neighbors (m, k): the communities of `min_cells` or more, at least 2."""
+        """Return K of cells with neighbors (m, k): how many communities are not small."""
         graph = jaccard(neighbors[:, : self._n_positives(len(neighbors))], PRUNE)
         sizes = np.bincount(communities(graph, K_RESOLUTION, seed=seed))
         return max(2, int((sizes >= self.min_cells).sum()))
 
     def cluster(self, h: np.ndarray, neighbors: np.ndarray, k: int, *, seed: int) -> Consensus:
-        """Return the consensus of `n_draws` times four partitions of h (m, d), given neighbors (m, 20)."""
+        """Return the consensus of 4 `n_draws` partitions of h (m, d), given neighbors (m, 20)."""
         draws = (self._partitions(h, neighbors, k, [seed, draw]) for draw in range(self.n_draws))
         found = consensus(
             list(chain.from_iterable(draws)),
@@ -250,7 +250,7 @@ class JojoSCL(MethodSettings):
     def _partitions(
         self, h: np.ndarray, neighbors: np.ndarray, n_clusters: int, seeds: list[int]
     ) -> Iterator[np.ndarray]:
-        """Yield K-means and linkage (m,) of h (m, d), by distance and by angle, after random smoothing."""
+        """Yield K-means and linkage (m,) of h (m, d), by distance and by angle, after smoothing."""
         rng = np.random.default_rng(seeds)
         n_dims = int(rng.integers(min(MIN_DIMS, h.shape[1]), h.shape[1] + 1))
         k = adaptive(len(h), rng.uniform(*SMOOTHING_FACTORS), *SMOOTHING)

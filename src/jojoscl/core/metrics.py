@@ -1,4 +1,4 @@
-"""Agreement of labels with annotated types, and properties of embeddings: pure functions of arrays."""
+"""Agreement of labels with annotated types, and properties of embeddings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sklearn.metrics.cluster import contingency_matrix
 
 
 def accuracy(truth: np.ndarray, labels: np.ndarray) -> float:
-    """Share of cells whose cluster is matched to their type by the best one-to-one matching (Hungarian).
+    """Return the share of cells whose cluster is their type's by the best one-to-one matching.
 
     >>> accuracy(np.array(["a", "a", "b"]), np.array([1, 1, 0]))
     1.0
@@ -19,7 +19,7 @@ def accuracy(truth: np.ndarray, labels: np.ndarray) -> float:
 
 
 def macro_f1(truth: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over types of the F1 of type and cluster, by the one-to-one matching that makes it largest.
+    """Return the mean F1 of types and clusters, by the one-to-one matching that makes it largest.
 
     Each type counts the same, however few its cells are; one without a cluster counts 0.
 
@@ -32,7 +32,7 @@ def macro_f1(truth: np.ndarray, labels: np.ndarray) -> float:
 
 
 def scores(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """ARI (Hubert & Arabie 1985), NMI (arithmetic mean), ACC, macro F1 of labels (n,) against annotated types (n,)."""
+    """Return ARI (Hubert & Arabie 1985), NMI (arithmetic mean), ACC, macro F1 of labels (n,)."""
     return {
         "ari": float(adjusted_rand_score(truth, labels)),
         "nmi": float(normalized_mutual_info_score(truth, labels)),
@@ -44,11 +44,10 @@ def scores(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def silhouette(
     embedding: np.ndarray, labels: np.ndarray, *, max_cells: int = 5000, seed: int = 0
 ) -> float | None:
-    """Mean silhouette (Rousseeuw 1987) of `embedding` (n, d) under `labels` (n,): label-free, in [-1, 1].
+    """Return the mean silhouette (Rousseeuw 1987) of `embedding` (n, d) under `labels` (n,).
 
-    Of more than `max_cells` cells so many are drawn. None where it is not defined: one cluster, or
-    one for every cell. It compares partitions in the space of each: a method that contracts its
-    clusters is praised for it.
+    Above `max_cells` cells a random subset is used. Returns None if there is one cluster, or one
+    for each cell. A method that pulls its clusters together gets a high score for that alone.
     """
     chosen = np.random.default_rng(seed).permutation(len(labels))[:max_cells]
     if not 1 < len(np.unique(labels[chosen])) < len(chosen):
@@ -57,7 +56,7 @@ def silhouette(
 
 
 def cosine_gap(z_a: np.ndarray, z_b: np.ndarray) -> float:
-    """Mean cosine of the same cell in two views minus that of different cells; z_a, z_b (n, d) with unit rows."""
+    """Return the mean cosine of a cell's two views less that of others; unit rows (n, d)."""
     n = len(z_a)
     positive = float(np.einsum("ij,ij->", z_a, z_b)) / n
     everything = float(z_a.sum(0) @ z_b.sum(0))

@@ -70,8 +70,8 @@ def _check(model: Fitted) -> None:
         x = getattr(model, name)
         if x.dtype.kind != "i" or x.min() < 0 or x.max() >= limit:
             raise ValueError(f"{name} holds values out of range")
-    told = (model.unit, model.confidence_.min(), 1 - model.confidence_.max(), model.limit or 1)
-    if not all(isinstance(value, int | float | np.floating) and value >= 0 for value in told):
+    numbers = (model.unit, model.confidence_.min(), 1 - model.confidence_.max(), model.limit or 1)
+    if not all(isinstance(value, int | float | np.floating) and value >= 0 for value in numbers):
         raise ValueError("unit, limit and confidence_ do not fit")
     if (np.diff(model.genes) <= 0).any() or model.sd.min() < 1e-12 or model.unit <= 0:
         raise ValueError("genes, sd and unit do not fit")

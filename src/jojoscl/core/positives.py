@@ -1,4 +1,4 @@
-"""Which cells are positives of each other: nearest neighbors, the graph of those that share them, and its communities."""
+"""Which cells are positives: nearest neighbors, the graph of shared ones, its communities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 
 def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
-    """Return the indices (n, n_neighbors) of the exact nearest rows of each row of x (n, d), itself first."""
+    """Return the indices (n, k) of the exact nearest rows of each row of x (n, d), itself first."""
     found = NearestNeighbors(n_neighbors=n_neighbors).fit(x).kneighbors(x, return_distance=False)
     return np.asarray(found)
 
@@ -45,7 +45,7 @@ def jaccard(neighbors: np.ndarray, prune: float) -> sp.csr_matrix:
 
 
 def adaptive(n_cells: int, factor: float, low: int, high: int) -> int:
-    """Return how many neighbors a cell has: factor * sqrt(n_cells), at least `low` and at most `high`.
+    """Return how many neighbors a cell has: factor * sqrt(n_cells), from `low` to `high`.
 
     Few cells have small types, and many neighbors would reach beyond these.
 
@@ -56,7 +56,7 @@ def adaptive(n_cells: int, factor: float, low: int, high: int) -> int:
 
 
 def strongest(graph: sp.csr_matrix, n_edges: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the pairs i, j and weights of the `n_edges` strongest edges of each cell, each (m,)."""
+    """Return pairs i, j and weights (m,) of the `n_edges` strongest edges of each cell."""
     cells = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
     order = np.lexsort((graph.indices, -graph.data, cells))
     rank = np.arange(len(order)) - graph.indptr[cells[order]]
@@ -74,7 +74,7 @@ def smooth(x: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
 
 
 def communities(graph: sp.csr_matrix, resolution: float, *, seed: int) -> np.ndarray:
-    """Return Leiden communities (n,) of a weighted graph, by modularity (Traag et al., Sci Rep 2019)."""
+    """Return Leiden communities (n,) of a graph, by modularity (Traag et al., Sci Rep 2019)."""
     g = to_igraph(graph)
     with igraph_seed(seed):
         found = g.community_leiden(
@@ -92,7 +92,7 @@ def to_igraph(graph: sp.csr_matrix) -> igraph.Graph:
 
 @contextmanager
 def igraph_seed(seed: int) -> Iterator[None]:
-    """Seed igraph, which draws from Python's `random`, the user's: it gets a generator of our own."""
+    """Give igraph a generator of its own: it draws from Python's `random`, the user's."""
     igraph.set_random_number_generator(random.Random(seed))
     try:
         yield

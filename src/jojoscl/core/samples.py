@@ -20,7 +20,7 @@ def without_samples(x: np.ndarray, samples: np.ndarray, *, seed: int) -> np.ndar
         ) from error
     n_clusters = min(max(2, round(len(x) / 30)), 100)
     columns = {"sample": np.unique(samples, return_inverse=True)[1].astype(str)}
-    told = {"nclust": n_clusters, "random_state": seed % 2**31, "ncores": 1, "verbose": False}
+    settings = {"nclust": n_clusters, "random_state": seed % 2**31, "ncores": 1, "verbose": False}
     return np.ascontiguousarray(
-        run_harmony(x.T.astype(np.float64), columns, "sample", **told).Z_corr, np.float32
+        run_harmony(x.T.astype(np.float64), columns, "sample", **settings).Z_corr, np.float32
     )

@@ -1,11 +1,11 @@
 """Each cell shrunk toward its cluster's centroid by Stein's unbiased risk estimate (SURE).
 
-===========  =========================================================================================
+===========  ======================================================================================
 x_i          embedding of cell i in cluster k, one of N cells, in P dimensions
 sigma2_k     noise variance, per coordinate: given
 tau2_k       prior variance: how far the true positions spread within the cluster, per coordinate
 b_k          sigma2_k / (sigma2_k + tau2_k), the weight on the centroid
-===========  =========================================================================================
+===========  ======================================================================================
 
 The weight is the minimiser of form (B) of the risk, see :mod:`jojoscl.networks.sure`.
 """
@@ -30,7 +30,7 @@ class Shrinkage(NamedTuple):
 def shrink_embedding(
     x: np.ndarray, labels: np.ndarray, sigma2: float
 ) -> tuple[np.ndarray, Shrinkage]:
-    """Return x (n, P) at its posterior means given its clusters (n,), if the noise variance is known.
+    """Return x (n, P) at its posterior means given clusters (n,), and what SURE makes of them.
 
     >>> shrink_embedding(np.array([[0.0], [2.0]]), np.array([0, 0]), 1.0)[0].ravel()
     array([0.5, 1.5])
