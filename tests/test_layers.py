@@ -27,6 +27,7 @@ LOWER = {  # what a room may import besides itself
     "networks": {"utils", "cells", "core"},
     "pl": {"utils", "cells", "core", "tools"},
     "api": {"utils", "cells", "core", "tools", "networks"},
+    "__main__": {"runner"},
     "runner": {
         *("utils", "cells", "core", "datasets", "tools", "baselines", "networks", "pl", "api"),
     },

@@ -1,4 +1,4 @@
-"""Arguments before Hydra sees them: file names of every kind, settings of earlier versions, empty sweeps."""
+"""Arguments before Hydra sees them: file names of every kind, choices, sweeps over nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from anndata import AnnData
 from omegaconf import OmegaConf
 
-from jojoscl.runner.arguments import check_arguments, parse, quoted
-from jojoscl.runner.config import compose
+from jojoscl.runner.arguments import check_arguments, known_keys, quoted
+from jojoscl.runner.config import compose, parse
 from jojoscl.runner.sweep import SweepSummary, collect
 from jojoscl.utils.errors import UserError
 
@@ -18,17 +18,14 @@ if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
 
 NAMES = ("größe.h5ad", "k=1.h5ad", "a b.h5ad", "a,b.h5ad", "[1] (copy).h5ad", "it's {x}.h5ad", "12",
-         'back\\"slash.h5ad',
-         "細胞.h5ad", "a:b.h5ad", "50%.h5ad", "null.h5ad", "#1&2.h5ad")  # fmt: skip
+         'back\\"slash.h5ad', "細胞.h5ad", "a:b.h5ad", "50%.h5ad", "null.h5ad", "#1&2.h5ad")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "key", ["data.path", "+data.metadata", "paths.runs", "hydra.run.dir", "++data.root"]
-)
-def test_hydra_reads_a_path_as_it_was_given(name: str, key: str) -> None:
-    (override,) = parse([quoted(f"{key}={name}", several=False)])
-    assert override.value() == name
+def test_hydra_reads_a_path_as_it_was_given(name: str) -> None:
+    for key in ("data.path", "+data.metadata", "hydra.run.dir", "++data.root"):
+        (override,) = parse([quoted(f"{key}={name}", several=False)])
+        assert override.value() == name
 
 
 def test_home_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,8 +35,8 @@ def test_home_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    ["data.path=null", "data.path='a b'", 'paths.runs="x"', "data.path=${paths.runs}/x", "name=a,b", "seed=1", "~data",
-     "data.path=glob(*)", "data.path=", "--cfg"],
+    ["data.path=null", "data.path='a b'", "data.path=${paths.runs}/x", "name=a,b", "seed=1",
+     "~data", "data.path=glob(*)", "data.path=", "--cfg"],
 )  # fmt: skip
 def test_what_is_written_for_hydra_stays(argument: str) -> None:
     assert quoted(argument, several=True) == argument
@@ -56,40 +53,52 @@ def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(
     assert override.value() == "a,b.h5ad"
 
 
-@pytest.mark.parametrize("name", ["größe k=1, (2).h5ad", "it's.h5ad"])
-def test_a_run_reads_a_file_with_any_name(
-    in_process: InProcess, tmp_path: Path, cells: AnnData, name: str
+def test_a_run_reads_a_file_with_any_name_and_is_called_by_it(
+    in_process: InProcess, tmp_path: Path, cells: AnnData
 ) -> None:
+    name = "it's größe k=1, (2).h5ad"
     cells.write_h5ad(tmp_path / name)
-    done = in_process(
-        "data=h5ad", f"data.path={name}", "n_clusters=3", "method=random", "pictures=false"
-    )
+    own = ("data=h5ad", f"data.path={name}", "n_clusters=3", "method=random", "pictures=false")
+    done = in_process(*own)
     assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("it's größe k=1, (2) random seed 0: ")
     assert list(collect(tmp_path / "runs")["path"]) == [name]
 
 
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("data=glob(zzz*)", "'data=glob(zzz*)' matches no choice, so there is nothing to run"),
-        ("seed=range(3,3)", "'seed=range(3,3)' matches no value, so there is nothing to run"),
-        ("data.path=a\udcff.h5ad", "holds bytes that are no text"),
+        ("data=glob(zzz*)", "'data=glob(zzz*)' matches nothing, so there is nothing to run"),
+        ("seed=range(3,3)", "'seed=range(3,3)' matches nothing, so there is nothing to run"),
+        ("data=yan,blader", "data has no choice 'blader' (did you mean 'bladder'?)"),
+        ("data=3", "data has no choice '3'"),
+        ("=3", "'=3' is no setting: settings are given as key=value"),
+        ("--sweep", "Unrecognized arguments: --sweep: see jojoscl --help"),
+        ("--experimental-rerun=x", "--experimental-rerun is not offered"),
     ],
-)  # fmt: skip
+)
 def test_refused_in_a_sentence(argument: str, words: str) -> None:
     with pytest.raises(UserError) as error:
         check_arguments(["-m", argument])
     assert words in str(error.value)
 
 
-def test_a_glob_that_matches_is_a_sweep() -> None:
-    assert check_arguments(["-m", "method=glob(leiden*)"]).overrides == ["method=glob(leiden*)"]
+@pytest.mark.parametrize("argument", ["method=glob(leiden*)", "experiment=null", "~vary", "seed=1"])
+def test_what_is_right_passes(argument: str) -> None:
+    assert check_arguments(["-m", argument]).overrides == [argument]
 
 
 def test_an_empty_sweep_of_an_experiment_is_refused() -> None:
     config = compose().copy()
     OmegaConf.set_struct(config, False)
     OmegaConf.update(config, "hydra.sweeper.params", {"seed": "range(3,3)"}, force_add=True)
+    OmegaConf.update(config, "hydra.launcher._target_", "BasicLauncher", force_add=True)
     with pytest.raises(SystemExit) as stop:
         SweepSummary().on_multirun_start(config)
     assert stop.value.code == 2
+
+
+def test_known_keys_are_those_of_the_chosen_group() -> None:
+    assert "data.path" in known_keys(["data=h5ad"])
+    assert "data.path" not in known_keys(["data=yan"])
+    assert "method.n_draws" in known_keys(["data=nowhere"])

@@ -23,8 +23,8 @@ from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.networks.checkpoint import LastCheckpoint
 from jojoscl.runner.arguments import known_keys
 from jojoscl.runner.cli import EXAMPLES, help_text
-from jojoscl.runner.config import conf_dir
 from jojoscl.runner.sweep import collect
+from jojoscl.utils.conf import choices, conf_dir
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
@@ -32,10 +32,6 @@ if TYPE_CHECKING:  # several folders have a conftest
 TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "trainer.max_epochs=1",
         "trainer.progress_bar=false", "pictures=false",
         "method=jojoscl_paper", "method.encoder_dims=[8,4]")  # fmt: skip
-
-
-def choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
 # ---- help ----------------------------------------------------------------------------------------
@@ -83,6 +79,17 @@ def test_help_and_unknown_choices_wait_for_no_slow_import(argument: str) -> None
         assert "did you mean" in done.stderr
 
 
+def test_python_m_jojoscl_is_the_command_and_a_reader_may_leave() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "jojoscl", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == help_text() + "\n"
+
+
 def test_the_version_is_that_of_jojoscl(in_process: InProcess) -> None:
     assert in_process("--version") == (0, f"jojoscl {jojoscl.__version__}\n", "")
 
@@ -97,14 +104,6 @@ def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: 
         done = in_process(f"{group}={typo}")
         assert done.code == 2
         assert done.err == f"jojoscl: {group} has no choice '{typo}' (did you mean '{name}'?).\n"
-
-
-def test_known_keys_are_those_of_the_chosen_group() -> None:
-    assert "data.path" in known_keys(["data=h5ad"])
-    assert "data.path" not in known_keys(["data=yan"])
-    assert "method.n_draws" in known_keys(["data=nowhere"]), (
-        "of the defaults, where the choice is wrong too"
-    )
 
 
 # ---- one run -------------------------------------------------------------------------------------
@@ -130,7 +129,7 @@ def test_a_run_without_types_says_how_many_clusters(
         "data=h5ad", "data.path=mine.h5ad", "n_clusters=4", "method=random", "pictures=false"
     )
     assert (done.code, done.err) == (0, "")
-    assert "h5ad random seed 0: 4 clusters  (values: counts, by whole numbers)\n" in done.out
+    assert "mine random seed 0: 4 clusters  (values: counts, by whole numbers)\n" in done.out
 
 
 def test_a_refused_run_takes_away_its_own_folders_only(
@@ -141,6 +140,13 @@ def test_a_refused_run_takes_away_its_own_folders_only(
     kept.write_text("")
     assert in_process(*TINY, "n_clusters=61").code == 2
     assert list((tmp_path / "runs").rglob("*")) == [kept.parents[1], kept.parent, kept]
+
+
+def test_a_finished_run_says_that_nothing_is_logged(in_process: InProcess) -> None:
+    arguments = (*TINY[:-2], "method=random", "hydra.run.dir=run")
+    assert "nothing is logged" not in in_process(*arguments).out
+    done = in_process(*arguments, "logger=wandb")
+    assert "run is finished: nothing is logged; force=true runs it again" in done.out
 
 
 def test_a_defect_is_shown_as_it_is(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,10 +316,10 @@ def test_a_failed_job_that_succeeds_is_no_failure_any_more(
 def test_a_defect_in_a_sweep_is_kept_with_its_traceback(
     in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(cfg: Any, folder: Path) -> dict[str, Any]:
-        if cfg.seed == 0:
+    def broken(job: Any, folder: Path) -> dict[str, Any]:
+        if job.settings.seed == 0:
             raise RuntimeError("a defect of ours")
-        return {"dataset": "simulated", "method": "jojoscl", "seed": cfg.seed, "n_clusters": 3}
+        return {"dataset": "simulated", "method": "jojoscl", "seed": 1, "n_clusters": 3}
 
     monkeypatch.setattr(jojoscl.runner.run, "run", broken)
     done = sweep(in_process, "seed=0,1")
@@ -324,20 +330,34 @@ def test_a_defect_in_a_sweep_is_kept_with_its_traceback(
     assert failed.read_text().endswith("RuntimeError: a defect of ours\n")
 
 
+def test_a_sweep_with_an_unknown_choice_does_not_begin(
+    in_process: InProcess, tmp_path: Path
+) -> None:
+    done = in_process("-m", "data=yan,blader")
+    assert done.code == 2
+    assert done.err == "jojoscl: data has no choice 'blader' (did you mean 'bladder'?).\n"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
-    ("choices", "sentence"),
+    ("launcher", "words"),
     [
-        ("yan,blader", "data has no choice 'blader' (did you mean 'bladder'?)."),
-        ("yan,3", "'data=yan,3' names no choice: jojoscl --help lists those of each group."),
+        (("launcher=slurm",), "launcher=slurm needs Slurm's sbatch, and this machine has none"),
+        (
+            ("launcher=joblib", "hydra.launcher.pre_dispatch=foo"),
+            "The jobs could not be started (ValueError: 'foo' is not a valid",
+        ),
     ],
 )
-def test_a_sweep_with_an_unknown_choice_does_not_begin(
-    in_process: InProcess, tmp_path: Path, choices: str, sentence: str
+def test_a_launcher_that_cannot_start_is_one_sentence(
+    in_process: InProcess, monkeypatch: pytest.MonkeyPatch, launcher: tuple[str, ...], words: str
 ) -> None:
-    done = in_process("-m", f"data={choices}")
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    done = in_process("-m", *launcher, *TINY, "seed=0,1")
     assert done.code == 2
-    assert done.err == f"jojoscl: {sentence}\n"
-    assert not list(tmp_path.rglob("failed.txt"))
+    assert done.err.startswith(f"jojoscl: {words}")
+    assert done.err.count("\n") == 1
 
 
 def test_a_sweep_over_methods(in_process: InProcess, tmp_path: Path) -> None:

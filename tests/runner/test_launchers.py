@@ -61,8 +61,6 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
     pytest.importorskip("joblib")
     pytest.importorskip("wandb")
     (tmp_path / "spy.py").write_text(SPY)
-    known = "import jojoscl.runner.registry\njojoscl.runner.registry.SETTINGS['Spy'] = 'spy'\n"
-    (tmp_path / "sitecustomize.py").write_text(known)  # of every process
     path = {
         "PYTHONPATH": os.pathsep.join(
             [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -71,8 +69,8 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
     path["OMP_NUM_THREADS"] = (
         "1"  # as joblib's own processes have: other sums of floats, other labels
     )
-    arguments = (*TRAINED, "method._target_=Spy", "logger=wandb")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{known}\n{children.MAIN}"
+    arguments = (*TRAINED, "method._target_=spy.Spy", "logger=wandb")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{children.MAIN}"
     sweep = ("-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "n_clusters=2,61,3,4", *arguments)
     command = [sys.executable, "-c", children.MAIN, *sweep]
     done = subprocess.run(
@@ -108,15 +106,10 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
 @pytest.mark.parametrize(
     ("arguments", "number", "code"),
     [
-        (
-            ("-m", "launcher=joblib", "hydra.launcher.n_jobs=3", "seed=0,1"),
-            signal.SIGKILL,
-            -signal.SIGKILL,
-        ),
         (("trainer.devices=2", "trainer.accelerator=cpu"), signal.SIGKILL, -signal.SIGKILL),
         (("trainer.devices=2", "trainer.accelerator=cpu"), signal.SIGTERM, 143),
     ],
-    ids=["joblib killed", "ddp killed", "ddp ended"],
+    ids=["killed", "ended"],
 )
 def test_no_process_is_left_when_only_the_parent_is_ended(
     tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals, code: int

@@ -17,7 +17,7 @@ import pytest
 from anndata import AnnData
 
 from jojoscl.runner import output
-from jojoscl.runner.output import git_commit, h5ad_bytes, owned
+from jojoscl.runner.output import git_commit, h5ad_bytes, owned, point_of, title
 
 
 def test_a_second_owner_waits_for_the_first(
@@ -42,13 +42,11 @@ def test_a_second_owner_waits_for_the_first(
     assert not list(folder.iterdir()), "nothing is left"
 
 
-def test_what_killed_owners_left_is_swept_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    swept: list[Path] = []
-    monkeypatch.setattr(output, "sweep_temporaries", swept.append)
+def test_what_killed_owners_left_is_deleted_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".jojoscl-0123-labels.csv").write_text("half")
+    (tmp_path / "labels.csv").write_text("whole")
     with owned(tmp_path):
-        assert swept == [tmp_path]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "labels.csv"]
 
 
 def test_an_error_lets_go_of_the_folder(tmp_path: Path) -> None:
@@ -98,3 +96,24 @@ def test_without_git_on_the_path_or_a_checkout_there_is_no_commit(
         output, "__file__", str(tmp_path / "site-packages" / "jojoscl" / "runner" / "output.py")
     )
     assert git_commit() is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting", "strength"),
+    [
+        ({}, None, None),
+        ({"corrupt.dropout": 0.3}, "dropout", 0.3),
+        ({"method.preprocess.n_top_genes": 500}, "preprocess.n_top_genes", 500),
+        ({"method.shrink": False, "method.n_draws": 1}, "shrink=False, n_draws", 1),
+        ({"method.smoothing": [1, 1]}, "smoothing", "[1, 1]"),
+    ],
+)
+def test_metrics_say_what_a_study_changed(
+    changes: dict[str, Any], setting: str | None, strength: object
+) -> None:
+    assert point_of(changes) == {"setting": setting, "strength": strength}
+
+
+def test_a_file_of_the_users_is_called_by_its_name() -> None:
+    assert title({"dataset": "h5ad", "path": "cells/my sample.h5ad"}) == "my sample"
+    assert title({"dataset": "yan", "path": None}) == "yan"

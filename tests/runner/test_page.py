@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jojoscl.runner.config import compose
+from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 
 if TYPE_CHECKING:  # several folders have a conftest
@@ -25,7 +26,7 @@ SMALL = [
 
 
 def page(folder: Path, *overrides: str) -> str:
-    run(compose([*SMALL, f"paths.cache={folder}/cache", *overrides]), folder / "run")
+    run(Resolved.of(compose([*SMALL, *overrides])), folder / "run")
     return (folder / "run" / "page.html").read_text(encoding="utf-8")
 
 
@@ -42,7 +43,8 @@ def test_the_page_has_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
     assert not re.search(r"<script|<link|@import|url\(", text)
     assert "120 cells, 150 genes, values: counts" in text
     assert re.search(
-        r"<td>0</td><td>\d+</td><td>[\d.]+%</td><td>[\d.]+</td><td>type\d \(\d+%\)</td>", text
+        r"<td>0</td>\s*<td>\d+</td>\s*<td>[\d.]+%</td>\s*<td>[\d.]+</td>\s*<td>type\d \(\d+%\)</td>",
+        text,
     )
     assert "gene" in text.partition("<h2>Markers</h2>")[2]
     assert "n_draws: 1" in text
@@ -59,10 +61,7 @@ def test_names_are_escaped_and_no_page_without_the_setting(tmp_path: Path) -> No
     text = page(tmp_path, "data.name='simulated<b>'", "method=pca_kmeans")
     assert "simulated&lt;b&gt;" in text
     assert "<b>" not in text
-    run(
-        compose([*SMALL, "page=false", "method=pca_kmeans", f"paths.cache={tmp_path}/cache"]),
-        tmp_path / "other",
-    )
+    run(Resolved.of(compose([*SMALL, "page=false", "method=pca_kmeans"])), tmp_path / "other")
     assert not (tmp_path / "other" / "page.html").exists()
 
 

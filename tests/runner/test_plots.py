@@ -38,3 +38,16 @@ def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
         plots.umap(embedding, labels, truth, seed=0) for truth in (None, labels.astype(str))
     )
     assert size(two)[0] > size(one)[0]
+
+
+def test_dollar_signs_are_no_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots.pl, "umap_coordinates", lambda embedding, seed: embedding[:, :2])
+    embedding, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
+    names = np.array([r"$\frac{x$", "$", "$a$ b $c$"])[labels]
+    assert size(plots.umap(embedding, labels, names, seed=0))
+
+
+def test_a_picture_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert plots.tried("umap.png", lambda: b"png") == b"png"
+    assert plots.tried("umap.png", lambda: bytes(-1)) is None
+    assert caplog.messages == ["umap.png could not be drawn (ValueError: negative count)"]

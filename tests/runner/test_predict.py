@@ -96,7 +96,10 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
             "model=model.npz data.path=new.h5ad output=new.h5ad",
             "new.h5ad is there already: give overwrite=true",
         ),
-        ("model=model.npz data.path=new.h5ad data.kind=rpkm", "The values are rpkm"),
+        (
+            "model=model.npz data.path=new.h5ad data.kind=rpkm",
+            "on counts: give these, or say what they are by data.kind=.",
+        ),
         ("model=model.npz data.path=new.h5ad data.pth=x", "There is no setting 'data.pth'"),
         (
             "model=model.npz data.path=new.h5ad ouput=x.csv",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,13 @@ import pytest
 import yaml
 from anndata import AnnData
 
+import jojoscl.runner.plots
 import jojoscl.runner.run
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
 from jojoscl.networks.paper.method import PaperJojoSCL
 from jojoscl.runner.config import compose
-from jojoscl.runner.registry import SETTINGS
+from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES, collect
 from jojoscl.utils.errors import UserError
@@ -34,13 +36,12 @@ PAPER = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=
 RELEASED = (*PAPER[:-1], "method=jojoscl_released")
 
 
+def ran(folder: Path, *overrides: str) -> dict[str, Any]:
+    return run(Resolved.of(compose(overrides)), folder)
+
+
 def do(folder: Path, *overrides: str) -> dict[str, Any]:
-    return run(
-        compose(
-            [*PAPER, "trainer.max_epochs=3", f"paths.cache={folder.parent / 'cache'}", *overrides]
-        ),
-        folder,
-    )
+    return ran(folder, *PAPER, "trainer.max_epochs=3", *overrides)
 
 
 def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
@@ -87,6 +88,45 @@ def test_a_finished_run_is_read_and_done_again_only_by_force(tmp_path: Path) -> 
     assert again["seconds"] != first["seconds"]
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "result.h5ad", "umap.png"])
+def test_a_file_that_was_deleted_is_written_again(tmp_path: Path, name: str) -> None:
+    small = ("data=simulated", "data.n_cells=60", "method=random")
+    ran(tmp_path / "run", *small)
+    before = (tmp_path / "run" / "labels.csv").read_text()
+    (tmp_path / "run" / name).unlink()
+    ran(tmp_path / "run", *small)
+    assert (tmp_path / "run" / name).exists()
+    assert (tmp_path / "run" / "labels.csv").read_text() == before
+
+
+def test_a_finished_run_without_pictures_stays_finished(tmp_path: Path) -> None:
+    small = ("data=simulated", "data.n_cells=60", "method=random")
+    first = ran(tmp_path / "run", *small, "pictures=false")
+    assert ran(tmp_path / "run", *small) == first
+
+
+def test_names_with_dollar_signs_and_a_failing_picture_end_no_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    cells: AnnData,
+) -> None:
+    cells = cells.copy()
+    cells.obs["cell_type"] = cells.obs["cell_type"].cat.rename_categories(
+        {"type1": r"$\frac{x$", "type2": "$"}
+    )
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    own = ("data=h5ad", f"data.path='{tmp_path}/x.h5ad'", "data.label_key=cell_type")
+    ran(tmp_path / "run", *own, "method=random")
+    assert not caplog.records
+    assert (tmp_path / "run" / "umap.png").exists()
+    monkeypatch.setattr(jojoscl.runner.plots, "umap", lambda *_, **__: 1 / 0)
+    metrics = ran(tmp_path / "other", *own, "method=random", "page=true")
+    assert metrics["files"] == ["config.yaml", "labels.csv", "page.html", "result.h5ad"]
+    assert "umap.png could not be drawn (ZeroDivisionError" in caplog.text
+    assert ran(tmp_path / "other", *own, "method=random", "page=true") == metrics
+
+
 def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells: AnnData) -> None:
     unlabelled = AnnData(
         cells.X, obs=pd.DataFrame(index=cells.obs_names), var=pd.DataFrame(index=cells.var_names)
@@ -98,8 +138,7 @@ def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells
         "n_clusters=4",
         "trainer.max_epochs=2",
     ]
-    cfg = compose([*overrides, "trainer.progress_bar=false", f"paths.cache={tmp_path / 'cache'}"])
-    metrics = run(cfg, tmp_path / "run")
+    metrics = ran(tmp_path / "run", *overrides, "trainer.progress_bar=false")
     assert not set(SCORES) & set(metrics)
     assert metrics["n_clusters"] == 4
     assert list(pd.read_csv(tmp_path / "run" / "labels.csv")) == ["cell", "cluster"]
@@ -139,10 +178,9 @@ class Spy(PaperJojoSCL):
 def test_labels_are_not_in_what_a_method_gets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selection: str
 ) -> None:
-    monkeypatch.setitem(SETTINGS, "Spy", __name__)
-    cfg = compose([*PAPER, "trainer.max_epochs=2", f"paths.cache={tmp_path / 'cache'}", f"selection={selection}",
-                   "method._target_=Spy"])  # fmt: skip
-    run(cfg, tmp_path / "run")
+    target = f"method._target_={__name__}.Spy"
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Spy.__module__])
+    ran(tmp_path / "run", *PAPER, "trainer.max_epochs=2", f"selection={selection}", target)
     seen = Spy.seen["adata"]
     assert seen.obs.shape[1] == seen.var.shape[1] == 0
     assert list(seen.uns) == ["kind"]
@@ -155,7 +193,7 @@ def test_a_control_that_takes_the_truth_gets_it_and_is_marked(
     tmp_path: Path, cells: AnnData
 ) -> None:
     overrides = [*PAPER[:4], "pictures=false", "method=truth"]
-    metrics = run(compose(overrides), tmp_path / "run")
+    metrics = ran(tmp_path / "run", *overrides)
     assert (metrics["ari"], metrics["selection"]) == (1.0, "truth")
     assert list(collect(tmp_path)["selection"]) == ["truth"]
     without_labels(cells).write_h5ad(tmp_path / "bare.h5ad")
@@ -163,7 +201,7 @@ def test_a_control_that_takes_the_truth_gets_it_and_is_marked(
     with pytest.raises(
         UserError, match="method=truth needs annotated types, and these cells have none"
     ):
-        run(compose(bare), tmp_path / "bare")
+        ran(tmp_path / "bare", *bare)
 
 
 def test_without_labels_keeps_the_matrix_and_names_only(cells: AnnData) -> None:
@@ -208,7 +246,7 @@ def test_no_source_file_of_a_method_names_the_column_of_types() -> None:
 
 def start(folder: Path, *overrides: str) -> children.Child:
     arguments = ["trainer.max_epochs=40", "trainer.checkpoint_seconds=0", f"hydra.run.dir={folder}",
-                 f"paths.cache={folder.parent / 'cache'}", *overrides]  # fmt: skip
+                 *overrides]  # fmt: skip
     return children.start(children.MAIN, *arguments, folder=folder.parent)
 
 
@@ -292,8 +330,8 @@ def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_p
 
 def test_a_model_of_counts_refuses_noise_on_logarithms(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="scdeepcluster models counts"):
-        run(compose(["data=simulated", "data.n_cells=60", "data.n_genes=50", "method=scdeepcluster",
-                     "corrupt.gaussian=0.5"]), tmp_path / "run")  # fmt: skip
+        ran(tmp_path / "run", "data=simulated", "data.n_cells=60", "data.n_genes=50",
+            "method=scdeepcluster", "corrupt.gaussian=0.5")  # fmt: skip
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")

@@ -1,28 +1,24 @@
-"""The command `jojoscl`: a Hydra application whose errors are one sentence."""
+"""The command `jojoscl`: a Hydra application whose errors are one sentence.
+
+Hydra and what a run needs take seconds to import: they are imported once they are used.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
-from argparse import Namespace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+import yaml
 
-import jojoscl
-from jojoscl.runner.arguments import check_arguments, choices, quoted
-from jojoscl.runner.config import Plain, check_hydra, conf_dir, parse, register_resolvers
-from jojoscl.runner.sentences import lost_process, sentence
-from jojoscl.runner.streams import tolerant_streams
-from jojoscl.runner.sweep import FAILED, SCORES
+from jojoscl.utils.conf import choices, conf_dir
 from jojoscl.utils.errors import UserError, stop
 from jojoscl.utils.processes import interrupted, interruptible
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 EXAMPLES = """\
   jojoscl                                            the embedded example, pbmc68k_reduced
@@ -39,24 +35,20 @@ def main() -> None:
     Exit codes: 0 done, 1 a run failed or a defect of ours, 2 something the user can mend, 130
     Ctrl-C, 143 SIGTERM.
     """
-    logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may lack some letters
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv
-    with tolerant_streams() as stdout:
-        try:
-            with interruptible():
-                command(arguments[1:])
-        except BaseException as error:
-            _end(error)
-        finally:
-            sys.argv = arguments
-        stdout.flush()
-        if stdout.error and not isinstance(
-            stdout.error, BrokenPipeError
-        ):  # a reader that left has seen enough
-            stop(
-                f"The output cannot be written ({stdout.error.strerror}): write it elsewhere.",
-                "jojoscl",
-            )
+    try:
+        with interruptible():
+            command(arguments[1:])
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BaseException as error:
+        _end(error)
+    finally:
+        sys.argv = arguments
 
 
 def command(arguments: list[str]) -> None:
@@ -65,8 +57,12 @@ def command(arguments: list[str]) -> None:
         print(help_text())
         return
     if "--version" in arguments:
+        import jojoscl
+
         print(f"jojoscl {jojoscl.__version__}")
         return
+    from jojoscl.runner.arguments import check_arguments, quoted
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: the words are ours
     # OpenMP threads that wait by spinning make training ten times slower where another process has
     # a core.
@@ -80,10 +76,9 @@ def command(arguments: list[str]) -> None:
         predict(arguments[1:])
         return
     found = check_arguments(arguments)
-    register_resolvers()  # which imports every method
-    if found.config_dir or any("hydra" in override for override in found.overrides):
-        check_hydra(found.overrides, multirun=found.multirun, config_dir=found.config_dir)
-    if is_search(found):
+    if not found.cfg and any(o.startswith("search=") for o in found.overrides):
+        if found.multirun:
+            raise UserError("A search is no sweep: leave out -m and give each setting one value.")
         try:
             from jojoscl.runner.search import search
         except ModuleNotFoundError as error:  # Optuna is an extra
@@ -92,27 +87,59 @@ def command(arguments: list[str]) -> None:
             ) from error
         search(found.overrides)
         return
-    hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
+    _hydra(several)
+
+
+def _hydra(several: bool) -> None:
+    """Hand over to Hydra, which reads ``sys.argv`` and calls :func:`job` for each run."""
+    import hydra
+
+    from jojoscl.runner.config import register_resolvers
+    from jojoscl.runner.sentences import sentence
+
+    register_resolvers()
+    try:
+        hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
+    except Exception as error:
+        if not several or sentence(error):
+            raise
+        # A job keeps its own errors: this one is of what starts the jobs.
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise UserError(
+            f"The jobs could not be started ({type(error).__name__}: {reason}): check launcher= "
+            "and hydra.launcher."
+        ) from error
 
 
 def _end(error: BaseException) -> NoReturn:
     code = interrupted() or (130 if isinstance(error, KeyboardInterrupt) else None)
     if code:
         stop("interrupted; the same command goes on.", "jojoscl", code)
-    if not isinstance(error, SystemExit) and (words := sentence(error)):
-        stop(words, "jojoscl", 1 if lost_process(error) else 2)
+    if isinstance(error, UserError):
+        stop(str(error), "jojoscl")
+    if not isinstance(error, SystemExit):
+        from jojoscl.runner.sentences import killed, sentence
+
+        if words := sentence(error):
+            stop(words, "jojoscl", 1 if killed(error) else 2)
     raise error
 
 
 def job(cfg: DictConfig) -> None:
     """Do one run; in a sweep a failure is written to the run's folder and the sweep goes on."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from jojoscl.runner.resolved import Resolved
+    from jojoscl.runner.run import run
+    from jojoscl.runner.sentences import sentence
+    from jojoscl.runner.sweep import FAILED
+
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     failed = folder / FAILED
     try:
-        from jojoscl.runner.run import run
-
-        metrics = run(cfg, folder)
+        metrics = run(Resolved.kept(cfg), folder)
     except Exception as error:
         if interrupted():
             raise KeyboardInterrupt from error
@@ -130,8 +157,11 @@ def job(cfg: DictConfig) -> None:
     print(result_line(metrics), f"  {page if page.exists() else folder}", sep="\n")
 
 
-def result_line(metrics: Plain) -> str:
+def result_line(metrics: dict[str, object]) -> str:
     """Return a run and its scores in one line."""
+    from jojoscl.runner.output import title
+    from jojoscl.runner.sweep import SCORES
+
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in SCORES if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:
         scores = f"{metrics['n_clusters']} clusters  {scores}".rstrip()
@@ -140,19 +170,7 @@ def result_line(metrics: Plain) -> str:
         if "kind" in metrics
         else ""
     )
-    return f"{metrics['dataset']} {metrics['method']} seed {metrics['seed']}: {scores}{values}"
-
-
-def is_search(arguments: Namespace) -> bool:
-    """Return whether to search for settings, not to run with those given; a sweep of searches is refused."""
-    overrides = parse(arguments.overrides)
-    if arguments.cfg or not any(
-        o.key_or_group == "search" and o.value() is not None for o in overrides
-    ):
-        return False
-    if arguments.multirun or any(o.is_sweep_override() for o in overrides):
-        raise UserError("A search is no sweep: leave out -m and give each setting one value.")
-    return True
+    return f"{title(metrics)} {metrics['method']} seed {metrics['seed']}: {scores}{values}"
 
 
 def help_text() -> str:
@@ -166,34 +184,36 @@ def help_text() -> str:
     for group in ("data", "method", "experiment", "search"):
         lines += ["", f"{group}="]
         lines += [
-            f"  {name:<21} {_describe(conf_dir() / group / f'{name}.yaml')}"
+            f"  {name:<21} {_described(conf_dir() / group / f'{name}.yaml')}"
             for name in choices(group)
         ]
-    lines += ["", "New cells, by a model that a run with save_model=true kept:", f"  {PREDICT}"]
-    lines += [
-        "",
-        "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/.",
-    ]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "New cells, by a model that a run with save_model=true kept:",
+            f"  {PREDICT}",
+            "",
+            "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. "
+            "Runs go to runs/.",
+        ]
+    )
 
 
-def _describe(path: Path) -> str:
-    text = path.read_text()
-    settings = OmegaConf.create(text)
-    about = OmegaConf.select(settings, "method.about") or OmegaConf.select(settings, "about")
-    if about and "given_k" in about:
-        told = "given K" if about.given_k else "finds K"
-        return f"{about.summary} ({about.citation}; {told}; about {about.minutes} min)"
-    comments = [
-        line[1:].strip()
-        for line in text.splitlines()
-        if line.startswith("#") and "@package" not in line
-    ]
+def _described(path: Path) -> str:
+    """Return what a YAML file says of itself: its `about`, or its first comment."""
+    text = path.read_text(encoding="utf-8")
+    if path.parent.name == "method":
+        about = yaml.safe_load(text)["about"]
+        known = "given K" if about["given_k"] else "finds K"
+        return f"{about['summary']} ({about['citation']}; {known}; about {about['minutes']} min)"
+    comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
+    comments = [comment for comment in comments if "@package" not in comment]
     return comments[0].rstrip(".") if comments else ""
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Remove the run folder, and those around it below the working folder, as far as nothing is in them."""
+    """Remove an empty run folder, and the empty folders around it below the working folder."""
     for path in (folder, *(path for path in folder.parents if Path.cwd() in path.parents)):
         try:
             path.rmdir()

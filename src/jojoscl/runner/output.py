@@ -9,7 +9,7 @@ import json
 import logging
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -18,15 +18,15 @@ import pandas as pd
 from anndata import AnnData
 from anndata.io import write_elem
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from jojoscl.core.interface import Result
-from jojoscl.runner import page, plots
-from jojoscl.runner.config import Plain, config_hash, decisive, plain
+from jojoscl.runner.config import Plain, plain
 from jojoscl.runner.machine import machine, peak_memory_mb
+from jojoscl.runner.resolved import Resolved
 from jojoscl.tools.annotate import annotate
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import sweep_temporaries, whole_file
+from jojoscl.utils.files import delete, temporaries, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ _VERSIONS = [
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Own a run's folder in this block; another command that wants it waits, and may then find the run finished.
+    """Own a run's folder in this block; another command that wants it waits.
 
     The system lets go of the lock when the process dies. What killed owners left half-written is
     deleted.
@@ -59,36 +59,42 @@ def owned(folder: Path) -> Iterator[None]:
         log.info("%s is being run by another process: waiting for it", folder)
         lock.acquire()
     try:
-        sweep_temporaries(folder)
+        for path in temporaries(folder):
+            delete(path)
         yield
     finally:
-        with contextlib.suppress(OSError):
-            (
-                folder / ".lock"
-            ).unlink()  # while it is held: those who wait see that it is gone, and make it anew
+        # Deleted while it is held: those who wait see that it is gone, and make it anew.
+        delete(folder / ".lock")
         lock.release()
 
 
-def read_metrics(folder: Path, wanted_hash: str) -> Plain | None:
-    """Return the metrics of a finished run, None if there is none.
+def finished(folder: Path, job: Resolved) -> Plain | None:
+    """Return the metrics of a finished run.
+
+    None if there is none, if one of its files is missing, or if `job` asks for a file that it did
+    not write.
 
     Raises
     ------
     UserError
         The folder holds a run with other settings.
     """
-    path = folder / "metrics.json"
-    if not path.exists():
+    path, settings = folder / "metrics.json", job.settings
+    if settings.force or not path.exists():
         return None
     try:
         metrics: Plain = dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
-    if metrics.get("config_hash") != wanted_hash:
+    if metrics.get("config_hash") != job.config_hash:
         raise UserError(
-            f"{folder} holds a run with other settings: choose another hydra.run.dir, or force=true."
+            f"{folder} holds a run with other settings: choose another hydra.run.dir, or "
+            "force=true."
         )
-    return metrics
+    files = set(metrics.get("files", ["config.yaml", "labels.csv", "result.h5ad"]))
+    files |= {MODEL} if settings.save_model else set()
+    files |= {PAGE} if settings.page else set()
+    return metrics if all((folder / name).exists() for name in files) else None
 
 
 def clear(folder: Path) -> None:
@@ -97,17 +103,26 @@ def clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def describe(cfg: DictConfig, cells: AnnData, result: Result) -> Plain:
-    """Return what was run, on what, and with which versions."""
+def describe(
+    job: Resolved,
+    cells: AnnData,
+    result: Result,
+    truth: np.ndarray | None,
+    scores: dict[str, float | None],
+    seconds: dict[str, float],
+) -> Plain:
+    """Return what was run, on what, with which versions, and what came out."""
+    settings = job.settings
     return {
-        "experiment": cfg.name,
-        "dataset": cfg.data.name,
-        "path": OmegaConf.select(cfg, "data.path"),
+        "experiment": settings.name,
+        "dataset": job.data.name,
+        "path": OmegaConf.select(job.cfg, "data.path"),
         "variant": cells.uns.get("variant"),
-        "method": cfg.method.name,
-        "seed": cfg.seed,
-        "selection": cfg.selection,
-        "n_clusters_asked": cfg.n_clusters,
+        "method": job.method.name,
+        "seed": settings.seed,
+        # The ceiling is marked: labels reached it.
+        "selection": "truth" if job.method.takes_truth else settings.selection,
+        "n_clusters_asked": settings.n_clusters,
         "n_cells": cells.n_obs,
         "n_genes": cells.n_vars,
         "kind": cells.uns["kind"],
@@ -119,16 +134,44 @@ def describe(cfg: DictConfig, cells: AnnData, result: Result) -> Plain:
         "python": platform.python_version(),
         "machine": machine(),
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
-        "settings": decisive(cfg),
-        "config_hash": config_hash(cfg),
+        "settings": job.decisive,
+        "config_hash": job.config_hash,
         "git_commit": git_commit(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "n_types": None if truth is None else len(np.unique(truth)),
+        **point_of(job.changes),
+        **scores,
+        "seconds": seconds,
     }
+
+
+def point_of(changes: Plain) -> Plain:
+    """Return two columns of a study's table: the `setting` that it changes, and its `strength`.
+
+    Of several settings the last one is the setting, and the others stand before it:
+    "mask_rate=0.5, noise_sd" at 0.1.
+
+    >>> point_of({"method.mask_rate": 0.5, "method.noise_sd": 0.1})
+    {'setting': 'mask_rate=0.5, noise_sd', 'strength': 0.1}
+    """
+    if not changes:
+        return {"setting": None, "strength": None}
+    *others, (name, value) = [(key.partition(".")[2] or key, v) for key, v in changes.items()]
+    return {
+        "setting": ", ".join([*(f"{key}={other}" for key, other in others), name]),
+        "strength": value if isinstance(value, int | float | str) else str(value),
+    }
+
+
+def title(metrics: Plain) -> str:
+    """Return what a reader calls the cells: the dataset, or the name of the user's file."""
+    path = metrics.get("path")
+    return Path(path).stem if path and metrics["dataset"] == "h5ad" else str(metrics["dataset"])
 
 
 def write(
     folder: Path,
-    cfg: DictConfig,
+    job: Resolved,
     cells: AnnData,
     truth: np.ndarray | None,
     result: Result,
@@ -137,22 +180,39 @@ def write(
     """Write everything else first, metrics.json last: where it stands, the run is finished."""
     known = {} if truth is None else {"cell_type": truth}
     labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
-    write_whole(folder / "labels.csv", labels.to_csv(index=False))
+    files: dict[str, str | bytes] = {
+        "labels.csv": labels.to_csv(index=False),
+        "config.yaml": OmegaConf.to_yaml(plain(job.cfg)),
+        "result.h5ad": h5ad_bytes(result_anndata(cells, result, metrics)),
+    }
     if result.shrinkage:
-        write_whole(folder / "shrinkage.csv", pd.DataFrame(result.shrinkage).to_csv(index=False))
-    write_whole(folder / "config.yaml", OmegaConf.to_yaml(plain(cfg)))
-    write_whole(folder / "result.h5ad", h5ad_bytes(result_anndata(cells, result, metrics)))
-    if cfg.pictures:
-        if result.history:
-            write_whole(folder / "losses.png", plots.loss_curves(result.history))
-        write_whole(
-            folder / "umap.png", plots.umap(result.embedding, result.labels, truth, seed=cfg.seed)
-        )
-    if cfg.save_model and result.model:
+        files["shrinkage.csv"] = pd.DataFrame(result.shrinkage).to_csv(index=False)
+    if job.settings.pictures:
+        files |= pictures(job, truth, result)
+    if job.settings.page:
+        from jojoscl.runner import page
+
+        files[PAGE] = page.html(job, cells, truth, result, metrics)
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    if job.settings.save_model and result.model:
         result.model.save(folder / MODEL, overwrite=True)
-    if cfg.page:
-        write_whole(folder / PAGE, page.html(cfg, cells, truth, result, metrics))
+    metrics["files"] = sorted([*files, *([MODEL] if job.settings.save_model else [])])
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def pictures(job: Resolved, truth: np.ndarray | None, result: Result) -> dict[str, bytes]:
+    """Return the pictures of a run by their names; one that fails is left out with a warning."""
+    from jojoscl.runner import plots
+
+    draw: dict[str, Callable[[], bytes]] = {
+        "umap.png": lambda: plots.umap(
+            result.embedding, result.labels, truth, seed=job.settings.seed
+        )
+    }
+    if result.history:
+        draw["losses.png"] = lambda: plots.loss_curves(result.history)
+    return {name: png for name, drawn in draw.items() if (png := plots.tried(name, drawn))}
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -162,7 +222,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def h5ad_bytes(adata: AnnData) -> bytes:
-    """Return an h5ad's content: a full disk in the middle of HDF5's own writing would end in a crash."""
+    """Return an h5ad's content: HDF5 crashes where it meets a full disk itself."""
     with h5py.File("result.h5ad", "w", driver="core", backing_store=False) as file:
         write_elem(file, "/", adata)
         file.flush()

@@ -12,14 +12,15 @@ from anndata import AnnData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from jojoscl import pl
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
 from jojoscl.runner import plots
 from jojoscl.runner.config import Plain
-from jojoscl.runner.registry import build
+from jojoscl.runner.output import title
+from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.sweep import SCORES
 from jojoscl.tools.annotate import annotate
 from jojoscl.tools.markers import markers
@@ -31,38 +32,26 @@ N_MARKERS = 8  # of each cluster
 
 
 def html(
-    cfg: DictConfig, cells: AnnData, truth: np.ndarray | None, result: Result, metrics: Plain
+    job: Resolved, cells: AnnData, truth: np.ndarray | None, result: Result, metrics: Plain
 ) -> str:
-    """Return sizes, pictures, tree, markers, settings, seconds and versions of a run as one HTML text.
+    """Return sizes, pictures, tree, markers, settings, seconds and versions as one HTML text.
 
     For tree and markers the run's method clusters one half of the counts. Where that cannot be, a
     sentence says why.
     """
-    adata = without_labels(cells)
+    adata, seed = without_labels(cells), job.settings.seed
     annotate(adata, KEY, result, metrics["settings"], cells)
-    n = len(np.unique(result.labels))
-    pictures = {
-        "UMAP of the embedding": _embedded(
-            plots.umap(result.embedding, result.labels, truth, seed=cfg.seed)
-        )
-    }
-    if "confidence" in result.obs:
-        pictures["Confidence of the cells"] = _drawn(
-            lambda ax: pl.confidence(adata, KEY, ax=ax), 1 + 0.28 * n
-        )
-    if "shrinkage" in result.uns:
-        pictures["What SURE leaves of each component"] = _drawn(
-            lambda ax: pl.shrinkage(adata, KEY, ax=ax), 3
-        )
     try:
-        how = {"method": build(cfg.method), "seed": cfg.seed, "kind": cells.uns["kind"]}
+        how = {"method": job.method, "seed": seed, "kind": cells.uns["kind"]}
         splits, found, problem = split_tests(adata, KEY, **how), markers(adata, KEY, **how), ""
-        if len(splits):
-            pictures["Tree of the clusters"] = _drawn(
-                lambda ax: pl.tree(adata, KEY, ax=ax), 1 + 0.35 * n
-            )
     except UserError as error:
         splits, found, problem = pd.DataFrame(), pd.DataFrame(), str(error)
+    scores = [name for name in (*SCORES, "silhouette") if metrics.get(name) is not None]
+    drawn = {
+        "UMAP of the embedding": lambda: plots.umap(
+            result.embedding, result.labels, truth, seed=seed
+        )
+    } | _pictures(adata, result, splits)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -70,54 +59,91 @@ def html(
         trim_blocks=True,
     )
     return environment.get_template("page.html.j2").render(
+        title=title(metrics),
         metrics=metrics,
-        scores={
-            name: metrics[name] for name in (*SCORES, "silhouette") if metrics.get(name) is not None
+        scores=", ".join(f"{name.upper()} {metrics[name]:.3f}" for name in scores),
+        clusters=_table(_clusters(result, truth)),
+        pictures={
+            name: f"data:image/png;base64,{base64.b64encode(png).decode()}"
+            for name, draw in drawn.items()
+            if (png := plots.tried(name, draw))
         },
-        clusters=_clusters(result, truth),
-        pictures=pictures,
-        splits=splits.to_dict("records"),
-        markers=_first(found),
+        splits=_table(_splits(splits)),
+        markers=_table(_markers(found)),
         problem=problem,
+        seconds=_table(pd.DataFrame([metrics["seconds"]]).round(2)),
         settings=OmegaConf.to_yaml(OmegaConf.create(metrics["settings"])),
     )
 
 
-def _clusters(result: Result, truth: np.ndarray | None) -> list[Plain]:
-    """Return size, share and median confidence of each cluster, and its most frequent type where types are known."""
-    rows = []
-    for name in np.unique(result.labels):
-        inside = result.labels == name
-        row: Plain = {
-            "cluster": str(name),
-            "cells": int(inside.sum()),
-            "share": f"{inside.mean():.1%}",
-        }
-        if "confidence" in result.obs:
-            row["confidence"] = f"{np.median(result.obs['confidence'][inside]):.2f}"
-        if truth is not None:
-            types, counts = np.unique(truth[inside], return_counts=True)
-            row["mostly"] = f"{types[counts.argmax()]} ({counts.max() / counts.sum():.0%})"
-        rows.append(row)
-    return rows
+def _table(table: pd.DataFrame) -> str:
+    return table.to_html(index=False, border=0, justify="left", na_rep="") if len(table) else ""
 
 
-def _first(table: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the first markers of each cluster that are significant at 5 %."""
-    if table.empty:
-        return {}
-    good = table[(table["pvals_adj"] <= 0.05) & (table["scores"] > 0)]
-    names = dict.fromkeys(table["group"].astype(str))
+def _pictures(
+    adata: AnnData, result: Result, splits: pd.DataFrame
+) -> dict[str, Callable[[], bytes]]:
+    """Return what draws each picture that there is, by its title."""
+    n = len(np.unique(result.labels))
+    wanted = {
+        "Confidence of the cells": (pl.confidence, 1 + 0.28 * n, "confidence" in result.obs),
+        "What SURE leaves of each component": (pl.shrinkage, 3.0, "shrinkage" in result.uns),
+        "Tree of the clusters": (pl.tree, 1 + 0.35 * n, len(splits) > 0),
+    }
+
+    def drawn(draw: Callable[..., Axes], height: float) -> bytes:
+        figure = Figure(figsize=(7, height), layout="constrained")
+        draw(adata, KEY, ax=figure.subplots())
+        return plots.png(figure)
+
     return {
-        name: list(good["names"][good["group"].astype(str) == name][:N_MARKERS]) for name in names
+        name: lambda draw=draw, height=height: drawn(draw, height)  # type: ignore[misc]
+        for name, (draw, height, there) in wanted.items()
+        if there
     }
 
 
-def _drawn(draw: Callable[[Axes], Axes], height: float) -> str:
-    figure = Figure(figsize=(7, height), layout="constrained")
-    draw(figure.subplots())
-    return _embedded(plots.png(figure))
+def _clusters(result: Result, truth: np.ndarray | None) -> pd.DataFrame:
+    """Return size, share and median confidence of each cluster, and its most frequent type."""
+    cells = pd.DataFrame({"cluster": result.labels, **result.obs})
+    if truth is not None:
+        cells["type"] = truth
+    groups = cells.groupby("cluster")
+    table = groups.size().to_frame("cells")
+    table["share"] = [f"{share:.1%}" for share in table["cells"] / len(cells)]
+    if "confidence" in cells:
+        table["confidence"] = groups["confidence"].median().map("{:.2f}".format)
+    if truth is not None:
+        counts = groups["type"].value_counts(normalize=True).groupby("cluster").head(1)
+        table["mostly"] = [f"{name} ({share:.0%})" for (_, name), share in counts.items()]
+    return table.reset_index()
 
 
-def _embedded(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _splits(splits: pd.DataFrame) -> pd.DataFrame:
+    if splits.empty:
+        return splits
+    return pd.DataFrame(
+        {
+            "left": splits["left"],
+            "right": splits["right"],
+            "cells": [
+                f"{a} | {b}" for a, b in zip(splits["n_left"], splits["n_right"], strict=True)
+            ],
+            "AUC": splits["auc"].map("{:.2f}".format),
+            "p": splits["p"].map("{:.1g}".format),
+            "adjusted p": splits["p_adjusted"].map("{:.1g}".format),
+            "kept": splits["kept"].map({True: "yes", False: "no"}),
+        }
+    )
+
+
+def _markers(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the first markers of each cluster that are significant at 5 %."""
+    if found.empty:
+        return found
+    good = found[(found["pvals_adj"] <= 0.05) & (found["scores"] > 0)]
+    names = {
+        name: ", ".join(good["names"][good["group"].astype(str) == name][:N_MARKERS]) or "none"
+        for name in dict.fromkeys(found["group"].astype(str))
+    }
+    return pd.DataFrame({"cluster": list(names), "genes": list(names.values())})

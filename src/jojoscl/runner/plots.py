@@ -1,8 +1,10 @@
-"""Pictures of a run."""
+"""Pictures of a run, as PNG."""
 
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -12,11 +14,27 @@ from matplotlib.figure import Figure
 from jojoscl import pl
 from jojoscl.utils.seeding import at_most
 
+log = logging.getLogger(__name__)
 MOST_CELLS = 50_000
 
 
+def tried(name: str, draw: Callable[[], bytes]) -> bytes | None:
+    """Return a picture; one that fails is a warning: the run matters more."""
+    try:
+        return draw()
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[-1]
+        log.warning("%s could not be drawn (%s: %s)", name, type(error).__name__, reason)
+        return None
+
+
+def literal(name: str) -> str:
+    """Return a name as matplotlib shows it letter by letter: dollar signs would be formulas."""
+    return name.replace("$", r"\$")
+
+
 def loss_curves(history: list[dict[str, float]]) -> bytes:
-    """Return every loss against the epoch as a PNG."""
+    """Return every loss against the epoch."""
     table = pd.DataFrame(history)
     names = table.columns.drop("epoch")
     figure = Figure(figsize=(3 * len(names), 2.6), layout="constrained")
@@ -29,7 +47,7 @@ def loss_curves(history: list[dict[str, float]]) -> bytes:
 def umap(
     embedding: np.ndarray, labels: np.ndarray, truth: np.ndarray | None, *, seed: int
 ) -> bytes:
-    """Return the UMAP of an embedding (n, d) as a PNG, coloured by cluster and, where it is known, by annotated type.
+    """Return the UMAP of an embedding (n, d), colored by cluster and, if known, by type.
 
     Above 50,000 cells a random subset is drawn.
     """
@@ -37,18 +55,12 @@ def umap(
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
     adata = AnnData(obs=pd.DataFrame(index=shown.astype(str)), obsm={"X_run": embedding[shown]})
     figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")
+    size = max(1.0, 4000 / len(shown))
     for axis, (title, group) in zip(_axes(figure, len(groups)), groups.items(), strict=True):
+        group = np.array([literal(name) for name in group], object)
         names = sorted(set(group), key=lambda name: (int(name) if name.isdigit() else -1, name))
         adata.obs[title] = pd.Categorical(group[shown], pd.Index(names, dtype=object))
-        pl.umap(
-            adata,
-            "run",
-            title,
-            seed=seed,
-            ax=axis,
-            legend_fontsize=7,
-            size=max(1.0, 4000 / len(shown)),
-        )
+        pl.umap(adata, "run", title, seed=seed, ax=axis, legend_fontsize=7, size=size)
     return png(figure)
 
 

@@ -6,20 +6,19 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-from anndata import AnnData
-
-from jojoscl.core.fitted import Fitted
-from jojoscl.core.interface import Result
-from jojoscl.core.model_file import load
 from jojoscl.runner.arguments import check_arguments
 from jojoscl.runner.config import compose, parse
-from jojoscl.runner.output import h5ad_bytes, result_anndata, write_whole
 from jojoscl.runner.registry import build
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from jojoscl.core.fitted import Fitted
+    from jojoscl.core.interface import Result
 
 
 @dataclass(kw_only=True)
@@ -40,8 +39,10 @@ class PredictSettings(Settings):
         super().__post_init__()
         if self.model is None:
             raise UserError(
-                "No model is given: name one by model=, such as one that a run with save_model=true kept."
+                "No model is given: name one by model=, such as that of a run with save_model=true."
             )
+        if not Path(self.model).exists():
+            raise UserError(f"{self.model} does not exist: give the path of a model.")
         if Path(self.output).suffix not in (".h5ad", ".csv"):
             raise UserError(f"output={self.output} has no known suffix: give one in .h5ad or .csv.")
         if Path(self.output).exists() and not self.overwrite:
@@ -51,7 +52,7 @@ class PredictSettings(Settings):
 
 
 def predict(arguments: Sequence[str]) -> None:
-    """Predict by ``model=``, for the cells of ``data.path=`` or another ``data=``, and write to ``output=``."""
+    """Predict by ``model=`` for the cells of ``data.path=`` or ``data=``, and write ``output=``."""
     for argument in arguments:
         if argument.startswith("-"):
             raise UserError(
@@ -64,20 +65,27 @@ def predict(arguments: Sequence[str]) -> None:
     )
     chosen = [] if any(o.key_or_group == "data" for o in of_data) else ["data=h5ad"]
     dataset = build(compose([*chosen, *(str(o.input_line) for o in of_data)]).data)
+    from jojoscl.core.model_file import load  # slow to import, as are those of the functions below
+
     model = load(str(settings.model))
     logging.basicConfig(format="%(message)s")
     cells = dataset.load()
+    kind = cells.uns["kind"]
+    if kind != model.kind:
+        raise UserError(
+            f"The values are {kind} (by {cells.uns['kind_decided_by']}), and the model was fitted "
+            f"on {model.kind}: give these, or say what they are by data.kind=."
+        )
     result = model.predict(
-        cells,
-        kind=cells.uns["kind"],
-        n_neighbors=settings.n_neighbors,
-        max_missing=settings.max_missing,
+        cells, kind=kind, n_neighbors=settings.n_neighbors, max_missing=settings.max_missing
     )
+    from jojoscl.runner.output import write_whole
+
     write_whole(Path(settings.output), _content(settings, model, cells, result))
-    confidence = result.obs["confidence"].mean()
-    n_clusters = len(np.unique(result.labels))
+    confidence, n_clusters = result.obs["confidence"].mean(), len(set(result.labels))
     print(
-        f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters, mean confidence {confidence:.2f}"
+        f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters, "
+        f"mean confidence {confidence:.2f}"
     )
     print(f"  {settings.output}")
 
@@ -85,11 +93,13 @@ def predict(arguments: Sequence[str]) -> None:
 def _content(
     settings: PredictSettings, model: Fitted, cells: AnnData, result: Result
 ) -> str | bytes:
-    """Return the file: a table with a row for each cell, or the cells' annotation with clusters and embedding."""
+    """Return the file's content: a table of the cells, or an h5ad with clusters and embedding."""
+    import pandas as pd
+
+    from jojoscl.runner.output import h5ad_bytes, result_anndata
+
     if settings.output.endswith(".csv"):
         columns = {"cell": cells.obs_names, "cluster": result.labels, **result.obs}
         return pd.DataFrame(columns).to_csv(index=False)
-    told = settings.plain() | {
-        "fit": {"seed": model.seed, "versions": model.versions, "settings": model.settings}
-    }
-    return h5ad_bytes(result_anndata(cells, result, {"settings": told}))
+    fit = {"seed": model.seed, "versions": model.versions, "settings": model.settings}
+    return h5ad_bytes(result_anndata(cells, result, {"settings": settings.plain() | {"fit": fit}}))

@@ -1,80 +1,46 @@
-"""What a configuration may build: the classes of a fixed table, and nothing else."""
+"""From a node of the configuration to an object: `_target_` is the dotted path of its class.
+
+A YAML file names a class once, in its defaults, and only the classes that a command chooses are
+imported.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings
 
-SETTINGS = {
-    "JojoSCL": "jojoscl.core.method",
-    "PaperJojoSCL": "jojoscl.networks.paper.method",
-    "ReleasedJojoSCL": "jojoscl.networks.paper.method",
-    "ScCCL": "jojoscl.networks.sccl",
-    "ContrastiveSC": "jojoscl.networks.contrastive_sc",
-    "ScDeepCluster": "jojoscl.networks.scdeepcluster",
-    "ScziDesk": "jojoscl.networks.sczidesk",
-    "Seurat": "jojoscl.baselines.seurat",
-    "Leiden": "jojoscl.baselines.leiden",
-    "PCAKMeans": "jojoscl.baselines.controls",
-    "RandomLabels": "jojoscl.baselines.controls",
-    "TrueLabels": "jojoscl.baselines.controls",
-    "CatalogDataset": "jojoscl.datasets.load",
-    "FileDataset": "jojoscl.datasets.load",
-    "FolderDataset": "jojoscl.datasets.load",
-    "SimulatedDataset": "jojoscl.datasets.simulate",
-    "Corrupt": "jojoscl.datasets.corrupt",
-    "TrainerSettings": "jojoscl.networks.settings",
-    "Search": "jojoscl.runner.search",
-}
-"""The `_target_` of a group of settings, and the module of the class of that name."""
 
-_LOGGERS = {"Wandb": "jojoscl.runner.wandb"}
-
-_OF_HYDRA = (
-    "jojoscl.runner.sweep.SweepSummary",
-    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-    "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
-    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
-    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
-)
-_OF_LOGGING = {  # what `logging.config` would call
-    "()": ("colorlog.ColoredFormatter",),
-    "class": (
-        "logging.StreamHandler",
-        "logging.FileHandler",
-        "logging.NullHandler",
-        "logging.Formatter",
-    ),
-}
-_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
-
-
-def class_of(name: object) -> Any:
-    """Return the class that `_target_` names; a :class:`UserError` for any other than those of the table."""
-    table = SETTINGS | _LOGGERS
-    if not isinstance(name, str) or name not in table:
-        raise UserError(
-            f"A configuration cannot run {name!r}: _target_ is one of {', '.join(sorted(table))}."
-        )
-    return getattr(importlib.import_module(table[name]), name)
-
-
-def build(node: DictConfig) -> Any:
-    """Build the object that `node` describes by `_target_`, the only one that is looked at; its `about` is for readers.
+def class_of(target: object) -> type[Settings]:
+    """Return the class of settings that a dotted path names: ``jojoscl.core.method.JojoSCL``.
 
     Raises
     ------
     UserError
-        A class that is not in the table, a setting that it does not have, or a value out of its
-        range.
+        There is no such class, or it is no class of settings.
+    """
+    module, _, name = str(target).rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"_target_={target} cannot be imported: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, Settings)):
+        raise UserError(f"_target_={target} is no class of settings.")
+    return found
+
+
+def build(node: DictConfig) -> Any:
+    """Build the object that `node` describes by `_target_`. `about` is for readers and left out.
+
+    Raises
+    ------
+    UserError
+        There is no such class or setting, or a value is out of its range.
     """
     given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
     if not isinstance(given, dict) or "_target_" not in given:
@@ -83,44 +49,25 @@ def build(node: DictConfig) -> Any:
         )
     kind = class_of(given.pop("_target_"))
     given.pop("about", None)
-    names = {str(name): value for name, value in given.items()}
-    if issubclass(kind, Settings):
-        return kind.of(names)
-    try:
-        return kind(**names)
-    except (TypeError, ImportError) as error:
-        raise UserError(
-            f"{kind.__name__} cannot be made: {str(error).splitlines()[0].rstrip('.')}."
-        ) from error
+    return kind.of({str(name): value for name, value in given.items()})
 
 
-def refuse_calls(node: object) -> None:
-    """Refuse whatever Hydra would call for its own node, plain values, unless it is on the list.
+class _SettingsGroup(dict[str, ConfigNode]):
+    """Hydra's group ``settings``: a class's settings and defaults, read when a YAML file asks."""
 
-    Raises
-    ------
-    UserError
-        A `_target_`, or a factory, class or stream in a configuration of logging.
-    """
-    for key, value in _entries(node):
-        allowed = _OF_HYDRA if key == "_target_" else _OF_LOGGING.get(key)
-        if isinstance(value, str) and value.startswith("ext://"):
-            allowed = _STREAMS
-        if allowed is not None and value not in allowed:
-            raise UserError(f"A configuration cannot run {value!r} ({key}=): leave it out.")
+    def __contains__(self, file: object) -> bool:
+        return str(file).endswith(".yaml") and str(file).count(".") > 1
 
-
-def _entries(node: object) -> Iterator[tuple[str, object]]:
-    """Yield every key and value at any depth; entries of a list have the key ''."""
-    of_list = [("", item) for item in node] if isinstance(node, list) else []
-    for key, value in node.items() if isinstance(node, Mapping) else of_list:
-        yield str(key), value
-        yield from _entries(value)
+    def __missing__(self, file: str) -> ConfigNode:
+        target = file.removesuffix(".yaml")
+        kind = class_of(target)
+        values = kind.defaults() if kind.outermost else {"_target_": target, **kind.defaults()}
+        self[file] = ConfigNode(file, OmegaConf.create(values), "settings", None, None)
+        return self[file]
 
 
 def register_settings() -> None:
-    """Tell Hydra the settings and defaults of each class, as the choices of its group ``settings``."""
-    store = ConfigStore.instance()
-    for name in SETTINGS.keys() - {"Search"}:  # whose Optuna is an extra
-        kind = class_of(name)
-        store.store(group="settings", name=name, node={"_target_": name, **kind.defaults()})
+    """Give Hydra the group ``settings``."""
+    repo = ConfigStore.instance().repo
+    if "settings" not in repo:
+        repo["settings"] = _SettingsGroup()

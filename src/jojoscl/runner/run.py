@@ -1,104 +1,80 @@
-"""One run: compose -> load -> fit -> evaluate -> write."""
+"""One run: load -> cluster -> evaluate -> write."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import functools
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
-from jojoscl.core.metrics import scores, silhouette
 from jojoscl.networks.logs import EpochLog, csv_log
 from jojoscl.networks.settings import Run
 from jojoscl.runner import output
-from jojoscl.runner.config import (
-    Plain,
-    check_together,
-    config_hash,
-    plain,
-    run_settings,
-    study_point,
-    varied,
-    with_settings,
-)  # fmt: skip
+from jojoscl.runner.config import Plain, plain
 from jojoscl.runner.registry import build
+from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.wandb import Wandb
 from jojoscl.utils.errors import UserError
 
+log = logging.getLogger(__name__)
 
-def run(cfg: DictConfig, folder: Path) -> Plain:
-    """Do the run that `cfg` describes in `folder` and return its metrics; a finished run is read, not done again."""
-    cfg = varied(cfg)
-    if finished := _finished(cfg, folder):
+
+def run(job: Resolved, folder: Path) -> Plain:
+    """Do a run in `folder` and return its metrics; a finished run is read, not done again."""
+    if finished := output.finished(folder, job):
+        if job.cfg.get("logger"):
+            log.warning("%s is finished: nothing is logged; force=true runs it again", folder)
         return finished
-    run_settings(cfg)
-    with output.owned(folder):
-        return _finished(cfg, folder) or _run(
-            cfg, folder
-        )  # another command may have finished it meanwhile
+    job.check()
+    with output.owned(folder):  # another command may have finished it meanwhile
+        return output.finished(folder, job) or _run(job, folder)
 
 
-def _finished(cfg: DictConfig, folder: Path) -> Plain | None:
-    if cfg.force is True or (cfg.save_model and not (folder / output.MODEL).exists()):
-        return None
-    return output.read_metrics(folder, config_hash(cfg))
-
-
-def _run(cfg: DictConfig, folder: Path) -> Plain:
-    method, dataset, trainer, corrupt = (
-        build(cfg[node]) for node in ("method", "data", "trainer", "corrupt")
-    )
-    check_together(cfg, method)
+def _run(job: Resolved, folder: Path) -> Plain:
+    settings = job.settings
     forget_peak_memory()
     started = time.perf_counter()
-    cells = corrupt(dataset.load(), seed=cfg.seed)
+    cells = job.corrupt(job.data.load(), seed=settings.seed)
     loaded = time.perf_counter()
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
-    n_clusters = number_of_clusters(cfg.n_clusters, truth)
-    handed = handed_labels(method, cfg.selection, truth)
-    if cfg.force:
+    n_clusters = number_of_clusters(settings.n_clusters, truth)
+    handed = handed_labels(job.method, settings.selection, truth)
+    if settings.force:
         output.clear(folder)
-    with loggers_of(cfg, folder) as loggers:
-        if method.takes_run:
-            handed["run"] = Run(folder, trainer, loggers, config_hash(cfg))
-        result = method.fit_predict(without_labels(cells), n_clusters, seed=cfg.seed, **handed)
-        wall = time.perf_counter() - started
-        stages = {"load": loaded - started, **result.seconds}
-        metrics = {
-            **output.describe(cfg, cells, result),
-            "n_types": None if truth is None else len(np.unique(truth)),
-            **study_point(cfg),
-            **evaluate(truth, result),
-            "silhouette": silhouette(result.embedding, result.labels),
-            # The stages of a resumed run hold the seconds from before it was cut off too.
-            "seconds": stages
-            | {"method": sum(result.seconds.values()), "total": max(wall, sum(stages.values()))},
-        }
-        if "truth" in handed:
-            metrics["selection"] = "truth"  # a ceiling, told apart from what no label touched
-        output.write(folder, cfg, cells, truth, result, metrics)
-        for logger in loggers:
-            if isinstance(logger, Wandb):
-                logger.log_results(folder, metrics)
+    with logs_of(job, folder) as logs:
+        if job.method.takes_run:
+            handed["run"] = Run(
+                folder=folder, trainer=job.trainer, loggers=logs, config_hash=job.config_hash
+            )
+        result = job.method.fit_predict(
+            without_labels(cells), n_clusters, seed=settings.seed, **handed
+        )
+        seconds = seconds_of(loaded - started, result, time.perf_counter() - started)
+        scores = evaluate(truth, result)
+        metrics = output.describe(job, cells, result, truth, scores, seconds)
+        output.write(folder, job, cells, truth, result, metrics)
+        for mirror in logs:
+            if isinstance(mirror, Wandb):
+                mirror.log_results(folder, metrics)
     return metrics
 
 
 def forget_peak_memory() -> None:
-    """Let the peak that is reported be this run's, not that of an earlier one of the sweep; possible on Linux only."""
+    """Forget the peak of earlier runs of a sweep, so that this run's is reported; on Linux only."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # gives back what earlier runs freed
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> int | None:
-    """Return K: "annotated" is how many types there are, the one thing a method is told of the labels."""
+    """Return K; for "annotated" the number of types, all that a method learns of the labels."""
     if not isinstance(wanted, str):
         return wanted
     if truth is None:
@@ -109,52 +85,68 @@ def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> in
 
 
 def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> Plain:
-    """Return what `method` is handed of the true labels: nothing, but for two kinds of runs that are marked.
+    """Return what `method` gets of the true labels: nothing, but for two kinds of marked runs.
 
-    With selection=oracle it is a scorer, ARI + NMI, as in the released code. The ceiling, which
-    says so by `takes_truth`, is handed the labels (n_cells,) themselves.
+    With selection=oracle it gets a scorer, ARI + NMI, as in the released code. The ceiling, which
+    has `takes_truth`, gets the labels (n_cells,) themselves.
     """
     if selection != "oracle" and not method.takes_truth:
         return {}
-    if truth is None and method.takes_truth:
-        raise UserError(
-            f"method={method.name} needs annotated types, and these cells have none: choose another."
-        )
     if truth is None:
-        raise UserError(
-            "selection=oracle needs annotated types, and these cells have none: use selection=last."
+        what, instead = (
+            (f"method={method.name}", "choose another")
+            if method.takes_truth
+            else ("selection=oracle", "use selection=last")
         )
-    return (
-        {"truth": truth}
-        if method.takes_truth
-        else {"oracle": functools.partial(_ari_and_nmi, truth)}
-    )
+        raise UserError(f"{what} needs annotated types, and these cells have none: {instead}.")
+    if method.takes_truth:
+        return {"truth": truth}
+    return {"oracle": functools.partial(_ari_and_nmi, truth)}
 
 
 def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
+    from jojoscl.core.metrics import scores
+
     found = scores(truth, labels)
     return found["ari"] + found["nmi"]
 
 
-def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float]:
-    """Return the scores; where an oracle chose the epoch, also those of the last one (`last_ari` ...)."""
-    if truth is None:
-        return {}
-    last = {} if result.last_labels is None else scores(truth, result.last_labels)
-    return scores(truth, result.labels) | {f"last_{name}": value for name, value in last.items()}
+def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float | None]:
+    """Return the scores.
+
+    Where an oracle chose the epoch, those of the last epoch stand beside them (`last_ari` ...).
+    """
+    from jojoscl.core.metrics import scores, silhouette
+
+    found: dict[str, float | None] = {}
+    if truth is not None:
+        found |= scores(truth, result.labels)
+        if result.last_labels is not None:
+            last = scores(truth, result.last_labels)
+            found |= {f"last_{name}": value for name, value in last.items()}
+    return found | {"silhouette": silhouette(result.embedding, result.labels)}
+
+
+def seconds_of(load: float, result: Result, wall: float) -> dict[str, float]:
+    """Return the seconds of each stage, of the method and in total.
+
+    The stages of a resumed run hold the seconds from before it was cut off too.
+    """
+    stages = {"load": load, **result.seconds}
+    total = max(wall, sum(stages.values()))
+    return stages | {"method": sum(result.seconds.values()), "total": total}
 
 
 @contextlib.contextmanager
-def loggers_of(cfg: DictConfig, folder: Path) -> Iterator[tuple[EpochLog, ...]]:
-    """Yield the CSV log, and the one that `logger` names; W&B's run ends after the block."""
-    loggers: list[EpochLog] = [csv_log(folder)]
-    if cfg.get("logger"):
-        loggers.append(build(with_settings(cfg.logger, {"save_dir": str(folder)})))
+def logs_of(job: Resolved, folder: Path) -> Iterator[tuple[EpochLog, ...]]:
+    """Yield the CSV log, and the one that `logger` names, which ends after the block."""
+    logs: tuple[EpochLog, ...] = (csv_log(folder),)
+    if not job.cfg.get("logger"):
+        yield logs
+        return
+    mirror: Wandb = build(job.cfg.logger)
+    mirror.start(folder, plain(job.cfg), job.folder, job.config_hash)
     try:
-        if isinstance(loggers[-1], Wandb):
-            loggers[-1].start(plain(cfg))
-        yield tuple(loggers)
+        yield (*logs, mirror)
     finally:
-        for logger in loggers:
-            if isinstance(logger, Wandb):
-                logger.close()
+        mirror.close()

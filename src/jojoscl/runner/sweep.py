@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.runner.arguments import refuse_empty_sweeps
+from jojoscl.runner.arguments import check_values
 from jojoscl.runner.config import Plain, parse
-from jojoscl.runner.paired import paired, reference_of
 from jojoscl.runner.sentences import sentence
-from jojoscl.runner.streams import Tolerant
 from jojoscl.utils.errors import UserError, stop
-from jojoscl.utils.processes import live_with_parent
+
+if TYPE_CHECKING:
+    import pandas as pd  # Hydra imports this module before the first argument is checked
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,13 @@ _KEYS = (
 
 
 def collect(folder: Path) -> pd.DataFrame:
-    """Return all finished runs below `folder`, one row each; a run by selection=oracle adds that of its last epoch.
+    """Return all finished runs below `folder`, one row each.
 
-    The column `settings` holds what decides a run's result, {dotted name: value}.
+    A run by selection=oracle adds a row of its last epoch. The column `settings` holds what decides
+    a run's result, {dotted name: value}.
     """
+    import pandas as pd
+
     rows = []
     for path in sorted(folder.rglob("metrics.json")):
         try:
@@ -57,7 +60,7 @@ def collect(folder: Path) -> pd.DataFrame:
 
 
 def _row(metrics: Plain) -> Plain:
-    """Return the scalars of a metrics.json; a ValueError, TypeError or LookupError where it is not one of ours."""
+    """Return the scalars of a metrics.json; an error where it is foreign."""
     seconds = metrics["seconds"]
     numbers = [
         seconds["total"],
@@ -89,7 +92,9 @@ def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean scores and seconds over seeds: whatever else tells two runs apart is a column."""
+    """Return mean scores and seconds over seeds; each other difference of two runs is a column."""
+    import pandas as pd
+
     by = [name for name in _KEYS if name in runs and runs[name].notna().any()]
     settings = pd.DataFrame(list(runs["settings"]), index=runs.index).drop(
         columns="seed", errors="ignore"
@@ -106,20 +111,26 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison(runs: pd.DataFrame, wanted: str) -> str:
-    """Return in words how `wanted`, or else the best method, compares with the others by ARI; no labels chose a run."""
+    """Return in words how `wanted`, or else the best method, compares with the others by ARI.
+
+    Only runs that no label chose are compared.
+    """
+    from jojoscl.runner.paired import paired, reference_of
+
     scored = runs[runs["selection"] == "last"].dropna(subset="ari")
     means = scored.astype({"ari": float}).pivot_table("ari", "dataset", "method")
     if len(means.columns) < 2:
         return "One method was scored: nothing to compare."
     reference = reference_of(means, wanted)
     table = paired(means, reference).to_string(float_format=lambda x: f"{x:.3f}")
-    return f"ARI of {reference} minus that of each method, means over seeds, each set one pair:\n{table}"
+    head = f"ARI of {reference} minus that of each method, means over seeds, each set one pair:"
+    return f"{head}\n{table}"
 
 
 class SweepSummary(Callback):
-    """At the end of a sweep: the table, where the pictures are, what failed and why; exit code 1 if a job failed.
+    """Print the table, the pictures and what failed after a sweep; exit code 1 if a job failed.
 
-    With a `reference` it is compared with each other method over the sets.
+    A `reference` is compared with each other method over the sets.
     """
 
     def __init__(self, reference: str | None = None) -> None:
@@ -133,12 +144,16 @@ class SweepSummary(Callback):
                 raise UserError(
                     "A sweep trains each run on one device: leave out -m, or trainer.devices."
                 )
-            OmegaConf.resolve(params)  # once: what a folder holds is looked up, and told, here
-            refuse_empty_sweeps(parse([f"{key!s}={value}" for key, value in params.items()]))
+            if "SlurmLauncher" in config.hydra.launcher._target_ and not shutil.which("sbatch"):
+                raise UserError(
+                    "launcher=slurm needs Slurm's sbatch, and this machine has none: start the "
+                    "command on a login node of a cluster, or use launcher=joblib."
+                )
+            OmegaConf.resolve(params)  # once: what a folder holds is looked up here
+            for override in parse([f"{key!s}={value}" for key, value in params.items()]):
+                check_values(override)
         except (UserError, OmegaConfBaseException) as error:  # which Hydra would swallow
             stop(str(sentence(error)), "jojoscl")
-        if "joblib" in config.hydra.launcher._target_:
-            _tie_workers()
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
@@ -178,19 +193,3 @@ def _print_table(runs: pd.DataFrame) -> None:
 def _failures(folder: Path) -> dict[Path, int]:
     """Return when each job below `folder` failed, in ns."""
     return {path: path.stat().st_mtime_ns for path in folder.rglob(FAILED) if path.is_file()}
-
-
-def _tie_workers() -> None:
-    """Let joblib's processes end with this one."""
-    import joblib
-    from joblib._parallel_backends import LokyBackend
-
-    joblib.register_parallel_backend(
-        "loky", functools.partial(LokyBackend, initializer=_begin_worker)
-    )
-
-
-def _begin_worker() -> None:
-    live_with_parent()
-    logging.raiseExceptions = False
-    sys.stdout, sys.stderr = (stream and Tolerant(stream) for stream in (sys.stdout, sys.stderr))  # type: ignore

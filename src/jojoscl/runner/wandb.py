@@ -1,102 +1,101 @@
-"""Weights & Biases beside the run folder: it mirrors what `metrics.json` holds, and can neither stop nor slow a run."""
+"""Weights & Biases beside the run folder: it shows what `metrics.json` holds."""
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from jojoscl.runner.config import Plain
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings, setting
 
 log = logging.getLogger(__name__)
-Action = TypeVar("Action", bound=Callable[..., None])
 
 
-def _guarded(action: Action) -> Action:
-    """Make an error of W&B one warning, after which nothing more is sent."""
+@dataclass(kw_only=True)
+class Wandb(Settings):
+    """One W&B run for one job. If W&B fails, the run continues with a warning."""
 
-    @functools.wraps(action)
-    def wrapped(self: Wandb, *args: object, **kwargs: object) -> None:
-        if self._dead:
-            return
-        try:
-            action(self, *args, **kwargs)
-        except Exception as error:  # a mirror is worth no run
-            self._dead = True
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            log.warning("W&B has nothing more of this run (%s); metrics.json has it all.", reason)
+    project: str = setting("jojoscl", "The project of W&B.")
+    entity: str | None = setting(None, "Your team; None: your own account.")
+    group: str | None = setting(None, "The group of the run.")
+    name: str | None = setting(None, "The run's name; None: its folder.")
+    id: str | None = setting(None, "The run's id; None: its experiment and hash.")
+    tags: list[str] = setting([], "Tags of the run.")
+    offline: bool = setting(True, "Whether to write to the run's folder only, for `wandb sync`.")
+    timeout: float = setting(20.0, "Seconds to wait for the server.", low=0)
 
-    return wrapped  # type: ignore[return-value]
-
-
-class Wandb:
-    """One W&B run for one job. Whatever fails in W&B is said in one warning, and nothing more is sent.
-
-    `timeout` bounds, in seconds, the wait for a server at the start and at the end; between them
-    W&B sends from a process of its own. `names` is what else `wandb.init` takes: project, group,
-    name, tags ...
-    """
-
-    def __init__(
-        self, *, id: str, save_dir: str, offline: bool, timeout: float, **names: Any
-    ) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if find_spec("wandb") is None:
             raise UserError("logger=wandb needs wandb: pip install 'jojoscl[wandb]'.")
-        self.id = re.sub(r"[^\w-]", "-", id)
-        self.folder, self.offline, self.timeout, self.names = save_dir, offline, timeout, names
         self._run: Any = None
-        self._dead = self._done = False
+        self._done = False
 
-    @_guarded
-    def start(self, config: Mapping[str, object]) -> None:
-        """Begin the W&B run of a job with this configuration."""
-        import wandb
+    def start(self, folder: Path, config: Plain, name: str, digits: str) -> None:
+        """Begin the W&B run of a job. A resumed job goes on in its own run."""
+        with self._warned():
+            import wandb
 
-        Path(self.folder).mkdir(parents=True, exist_ok=True)
-        self._run = wandb.init(
-            id=self.id,
-            dir=self.folder,
-            config=dict(config),
-            mode="offline"
-            if self.offline
-            else "online",  # not by WANDB_MODE, which would outlive the job
-            resume="allow",
-            reinit="create_new",  # another job's run in this process is left alone
-            settings=wandb.Settings(
-                console="off",
-                silent=True,
-                **dict.fromkeys(("init_timeout", "login_timeout", "finish_timeout"), self.timeout),
-            ),
-            **self.names,
-        )
-        self._run.define_metric("epoch")
-        self._run.define_metric("*", step_metric="epoch")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._run = wandb.init(
+                id=self.id or re.sub(r"[^\w-]", "-", f"{config['name']}-{digits}"),
+                name=self.name or name,
+                **{key: getattr(self, key) for key in ("project", "entity", "group", "tags")},
+                dir=folder,
+                config=config,
+                # Not by WANDB_MODE, which would outlive the job.
+                mode="offline" if self.offline else "online",
+                resume="allow",
+                reinit="create_new",  # another job's run in this process is left alone
+                settings=wandb.Settings(
+                    console="off",
+                    silent=True,
+                    init_timeout=self.timeout,
+                    login_timeout=self.timeout,
+                    finish_timeout=self.timeout,
+                ),
+            )
+            self._run.define_metric("epoch")
+            self._run.define_metric("*", step_metric="epoch")
 
-    @_guarded
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         """Send the losses of an epoch."""
-        self._run.log({"epoch": step, **metrics})
+        with self._warned():
+            self._run.log({"epoch": step, **metrics})
 
-    @_guarded
     def log_results(self, folder: Path, metrics: Plain) -> None:
-        """Send all of `metrics` as the summary, its scalars as a table of one row, and the pictures in `folder`."""
-        import wandb
+        """Send `metrics` as the summary, the scalars as a table, and the pictures in `folder`."""
+        with self._warned():
+            import wandb
 
-        row = {name: value for name, value in metrics.items() if not isinstance(value, dict | list)}
-        images = {path.stem: wandb.Image(str(path)) for path in folder.glob("*.png")}
-        self._run.log(
-            {"results": wandb.Table(columns=list(row), data=[list(row.values())]), **images}
-        )
-        self._run.summary.update(metrics)
-        self._done = True
+            row = {
+                key: value for key, value in metrics.items() if not isinstance(value, dict | list)
+            }
+            table = wandb.Table(columns=list(row), data=[list(row.values())])
+            images = {path.stem: wandb.Image(str(path)) for path in folder.glob("*.png")}
+            self._run.log({"results": table, **images})
+            self._run.summary.update(metrics)
+            self._done = True
 
-    @_guarded
     def close(self) -> None:
-        """End the W&B run; as failed, if it has no results. Not in `finalize`, which ends each stage of a training."""
-        self._run.finish(exit_code=0 if self._done else 1)
-        self._dead = True
+        """End the W&B run; as failed, if it has no results."""
+        with self._warned():
+            self._run.finish(exit_code=0 if self._done else 1)
+
+    @contextlib.contextmanager
+    def _warned(self) -> Iterator[None]:
+        """Make the first error of W&B a warning; those that follow from it are silent."""
+        try:
+            yield
+        except Exception as error:
+            if self._run is not False:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                log.warning("W&B has no more of this run (%s); metrics.json has all.", reason)
+            self._run = False

@@ -6,7 +6,7 @@ import time
 
 
 class Stopwatch:
-    """Wall time of each stage, in laps without a gap: a stage ends where :meth:`lap` names it, and the next begins.
+    """Wall time of each stage, without a gap: a stage ends where :meth:`lap` names it.
 
     >>> watch = Stopwatch()
     >>> watch.lap("preprocess")

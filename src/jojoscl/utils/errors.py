@@ -1,4 +1,4 @@
-"""What a user can mend is a :class:`UserError`: one sentence, shown without a traceback, exit code 2."""
+"""What a user can mend is a :class:`UserError`: one sentence, no traceback, exit code 2."""
 
 from __future__ import annotations
 

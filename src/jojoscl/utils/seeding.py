@@ -1,4 +1,4 @@
-"""Random numbers by seed and epoch alone, so that a resumed run draws what an unbroken one would."""
+"""Random numbers by seed and epoch alone: a resumed run draws what an unbroken one would."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ class Rows(Protocol):
 
 
 def derived_seed(*parts: int) -> int:
-    """Return one 63-bit seed from several integers, such as (seed, epoch, rank); any change gives another stream."""
+    """Return one 63-bit seed from several integers, such as (seed, epoch, rank)."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def at_most(x: Rows, limit: int, *, seed: int) -> np.ndarray:
-    """Return all rows of x or, where they are more than `limit`, a random sample of that many, in their order."""
-    some = len(x) > limit
-    return x[
-        np.sort(np.random.default_rng(seed).choice(len(x), limit, replace=False))
-        if some
-        else slice(None)
-    ]
+    """Return x, or above `limit` rows a random subset of `limit` rows in their order."""
+    if len(x) <= limit:
+        return x[:]
+    return x[np.sort(np.random.default_rng(seed).choice(len(x), limit, replace=False))]

@@ -1,4 +1,4 @@
-"""Settings that explain and check themselves: every method, dataset and trainer is a dataclass of them.
+"""Settings that explain and check themselves: methods, datasets, trainers are such dataclasses.
 
 Each field is declared once, by :func:`setting`, with its default, its meaning and the values that
 make sense. From that come the help text, the configuration that the command shows, and what is said
@@ -61,9 +61,8 @@ def setting(
     values
         The only ones that are taken.
     neutral
-        The value at which everything is as it was before there was this setting: a run at it is
-        known by the same name as an older one without it. :data:`IRRELEVANT`: no result depends on
-        the setting.
+        Value that leaves results unchanged. It is left out of the run's hash, so runs from before
+        this setting keep their names. :data:`IRRELEVANT`: no result depends on the setting.
     """
     about = {
         "meaning": meaning,
@@ -80,7 +79,7 @@ def setting(
 
 @dataclasses.dataclass(kw_only=True)
 class Settings:
-    """Base class: checks types and ranges of all fields when built, and lists them in the class's docstring.
+    """Check types and ranges of all fields when built; list them in the class's docstring.
 
     A subclass that only has other defaults names them behind its base: ``class Released(Paper,
     lr=0.2)``.
@@ -112,7 +111,7 @@ class Settings:
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Self:
-        """Build from `given` names and values; a name that is no setting is a :class:`UserError`."""
+        """Build from `given` names and values; an unknown name is a :class:`UserError`."""
         cls.check_names(given)
         return cls(**given)
 
@@ -142,7 +141,7 @@ class Settings:
         }
 
     def decisive(self) -> dict[str, object]:
-        """Return the settings that may change a result, as plain values: those not at their neutral value."""
+        """Return the settings that are not at their neutral value, as plain values."""
         neutral = {f.name: f.metadata["neutral"] for f in dataclasses.fields(self)}
         return {
             name: value.decisive()
@@ -158,7 +157,7 @@ class Settings:
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
 
     def _converted(self, field: Field, value: object, hint: object) -> object:
-        """Return `value` as Python's own type that the hint asks for, numpy's numbers and lists too."""
+        """Return `value` as the Python type of the hint; numpy's are converted."""
         allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         for kind in allowed:
             within = typing.get_args(kind)
@@ -183,7 +182,8 @@ class Settings:
         options, low, high = (field.metadata[key] for key in ("values", "low", "high"))
         if options and value not in options:
             raise UserError(
-                f"{self._label(field)} has no value {value!r}{nearest(str(value), map(str, options))}."
+                f"{self._label(field)} has no value {value!r}"
+                f"{nearest(str(value), map(str, options))}."
             )
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int | float) and not (

@@ -1,0 +1,201 @@
+"""What a command means: built once, known by what decides its result."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anndata import AnnData
+
+from jojoscl.core.method import JojoSCL
+from jojoscl.runner import registry
+from jojoscl.runner.config import compose, varied
+from jojoscl.runner.resolved import Resolved, folder_of
+from jojoscl.runner.run import run
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import setting
+
+if TYPE_CHECKING:  # several folders have a conftest
+    from conftest import InProcess
+
+
+def resolved(*overrides: str) -> Resolved:
+    return Resolved.of(compose(overrides))
+
+
+def test_a_command_builds_four_objects(
+    in_process: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: Counter[str] = Counter()
+    build = registry.build
+
+    def counted(node: Any) -> Any:
+        built[str(node._target_).rpartition(".")[2]] += 1
+        return build(node)
+
+    monkeypatch.setattr("jojoscl.runner.resolved.build", counted)
+    arguments = ("data=simulated", "data.n_cells=60", "method=random", "pictures=false")
+    four = {"SimulatedDataset": 1, "RandomLabels": 1, "Corrupt": 1, "TrainerSettings": 1}
+    for _ in range(2):  # a finished run too
+        built.clear()
+        assert in_process(*arguments).code == 0
+        assert built == four
+
+
+# ---- a run's name --------------------------------------------------------------------------------
+
+FINISHED = json.loads((Path(__file__).parent / "finished_run.json").read_text())
+"""Runs that were finished once: their command, what decided their result, and their name."""
+
+
+@pytest.mark.parametrize("finished", FINISHED, ids=lambda run: run["overrides"][0])
+def test_a_finished_run_is_known_again(finished: dict[str, Any]) -> None:
+    found = resolved(*finished["overrides"])
+    assert found.decisive == finished["decisive"]
+    assert found.config_hash == finished["hash"]
+
+
+@dataclass(kw_only=True)
+class Moved(JojoSCL):
+    """The default method in another module, with a setting that came later."""
+
+    warmth: float = setting(0.0, "Added later.", neutral=0.0)
+
+
+def test_a_moved_class_and_a_new_setting_leave_finished_runs_finished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finished = FINISHED[0]
+    class_of = registry.class_of
+    monkeypatch.setattr(
+        registry, "class_of", lambda name: Moved if "JojoSCL" in str(name) else class_of(name)
+    )
+    registry._SettingsGroup.clear(registry.ConfigStore.instance().repo["settings"])
+    try:
+        assert resolved(*finished["overrides"]).config_hash == finished["hash"]
+        new = resolved(*finished["overrides"], "method.warmth=0.5")
+        assert new.config_hash != finished["hash"]
+    finally:
+        registry._SettingsGroup.clear(registry.ConfigStore.instance().repo["settings"])
+
+
+@pytest.mark.parametrize(
+    ("override", "same"),
+    [
+        ("seed=1", False),
+        ("method.ridge=0.3", False),
+        ("trainer.max_epochs=3", False),
+        ("data=yan", False),
+        ("data.root=/elsewhere", True),
+        ("trainer.accelerator=cpu", True),
+        ("trainer=ddp", False),
+        ("pictures=false", True),
+        ("corrupt.dropout=0.3", False),
+        ("corrupt.dropout=0", True),
+        ("vary={method.exponent:0}", False),
+        ("vary={method.exponent:0.5}", True),
+        ("method=jojoscl_paper", False),
+        ("method.preprocess.n_top_genes=500", False),
+        ("method.ridge=1e-1", True),
+        ("n_clusters=3", False),
+        ("trainer.threads=1", True),
+        ("trainer.threads=2", False),
+        ("trainer.checkpoint_seconds=7", True),
+        ("force=true", True),
+        ("name=other", True),
+        ("paths.runs=elsewhere", True),
+    ],
+)
+def test_runs_are_told_apart_by_what_decides_their_result(override: str, same: bool) -> None:
+    assert (resolved(override).config_hash == resolved("seed=0").config_hash) is same
+
+
+def test_the_folder_says_dataset_method_selection_and_seed() -> None:
+    found = resolved("data=bladder_2100", "method=jojoscl_released", "selection=oracle", "seed=0")
+    assert found.folder == (
+        f"bladder-select_2100/jojoscl_released-oracle/seed0-{found.config_hash}"
+    )
+
+
+def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
+    cfg = compose(["vary={method.exponent:0,corrupt.thin:0.5}"])
+    alone = resolved("method.exponent=0", "corrupt.thin=0.5").config_hash
+    assert Resolved.of(cfg).config_hash == Resolved.of(varied(cfg)).config_hash == alone
+    assert (cfg.method.exponent, varied(cfg).method.exponent) == (0.5, 0)
+
+
+def test_what_is_kept_goes_with_a_copy_and_not_with_another_configuration() -> None:
+    cfg = compose(["seed=3"])
+    kept = Resolved.kept(cfg)
+    assert Resolved.kept(cfg) is kept
+    assert Resolved.kept(cfg.copy()).config_hash == kept.config_hash
+    assert Resolved.kept(compose(["seed=4"])).config_hash != kept.config_hash
+
+
+def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(
+    tmp_path: Path, cells: AnnData
+) -> None:
+    first, moved = tmp_path / "x.h5ad", tmp_path / "folder" / "y.h5ad"
+    moved.parent.mkdir()
+    cells.write_h5ad(first)
+    moved.write_bytes(first.read_bytes())
+    names = [
+        resolved("data=h5ad", f"data.path={path}", "n_clusters=3").folder for path in (first, moved)
+    ]
+    assert names[0] == names[1]
+    cells[:60].copy().write_h5ad(first)  # the same name, other cells
+    assert resolved("data=h5ad", f"data.path={first}", "n_clusters=3").folder != names[0]
+    table = tmp_path / "types.csv"
+    for text in ("cell,type\n", "cell,kind\n"):
+        table.write_text(text)
+        own = ("data=h5ad", f"data.path={moved}", "n_clusters=3", f"data.metadata={table}")
+        names.append(resolved(*own).folder)
+    assert len(set(names)) == 3
+
+
+def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: AnnData) -> None:
+    """Not even in one folder: the checkpoint holds the run's name."""
+    own = ("data=h5ad", f"data.path={tmp_path / 'x.h5ad'}", "n_clusters=3", "method=jojoscl_paper",
+           "method.epochs=1", "pictures=false", "trainer.progress_bar=false")  # fmt: skip
+    cells.write_h5ad(tmp_path / "x.h5ad")
+    run(resolved(*own), tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()  # as if it had been killed before the end
+    cells[:100].copy().write_h5ad(tmp_path / "x.h5ad")
+    with pytest.raises(UserError, match="was made with other settings"):
+        run(resolved(*own), tmp_path / "run")
+
+
+def test_a_wrong_setting_has_a_folder_too() -> None:
+    """Hydra asks for it before the run can say what is wrong."""
+    assert "/seed0-wrong-" in folder_of(compose(["method.n_draws=0"]))
+
+
+# ---- what goes together --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("method=leiden", "n_clusters=5"), "leiden finds the number of clusters itself"),
+        (("selection=oracle",), "jojoscl has no epochs to choose from"),
+        (("method=random", "save_model=true"), "random makes no model that could be kept"),
+        (
+            ("method=leiden", "data=h5ad", "data.batch_key=mouse"),
+            "leiden does not tell samples apart",
+        ),
+    ],
+)
+def test_settings_that_contradict_the_method_are_refused(
+    overrides: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        resolved(*overrides).check()
+
+
+def test_settings_that_go_together_pass() -> None:
+    for overrides in (("method=leiden",), ("method=leiden_matched", "n_clusters=5")):
+        assert resolved(*overrides).check() is None
