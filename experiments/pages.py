@@ -18,7 +18,7 @@ from experiments.runs import settings
 from experiments.studies import PAGES, studies
 from experiments.tables import GIVEN, number
 from experiments.text import HERE, RESULTS, grid
-from jojoscl.runner.config import conf_dir
+from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
 
 ROOT = HERE.parent

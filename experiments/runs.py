@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.runner.config import build, compose, conf_dir
+from jojoscl.runner.config import compose
+from jojoscl.runner.registry import build
+from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
 
 OURS = "jojoscl"

@@ -23,7 +23,7 @@ from experiments.compare import Comparison, compare
 from experiments.failures import failures_by_reason
 from experiments.runs import FLOOR, OURS, given_k, has_epochs, read, reference, settings, with_sets
 from experiments.text import markdown, save, write
-from jojoscl.runner.config import conf_dir
+from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
 
 OPTIONS = {

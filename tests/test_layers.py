@@ -11,8 +11,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "jojoscl"
 MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))

@@ -22,8 +22,9 @@ from experiments.pages import filled, pages
 from experiments.studies import Study
 from experiments.text import parser
 from jojoscl.cells.checks import as_cells
-from jojoscl.runner.config import compose, conf_dir, parse, varied
+from jojoscl.runner.config import compose, parse, varied
 from jojoscl.runner.predict import PredictSettings
+from jojoscl.utils.conf import conf_dir
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

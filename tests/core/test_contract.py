@@ -20,9 +20,10 @@ from jojoscl.core.interface import MethodSettings, Result
 from jojoscl.core.metrics import scores
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.settings import Run, TrainerSettings
-from jojoscl.runner.config import compose, conf_dir
+from jojoscl.runner.config import compose
 from jojoscl.runner.registry import build
 from jojoscl.runner.sweep import SCORES
+from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
 
 NAMES = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))

@@ -14,7 +14,7 @@ from experiments import studies
 from experiments.__main__ import main
 from experiments.spread import SPREAD
 from experiments.text import markdown
-from jojoscl.runner.config import conf_dir
+from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
 
 POINTS = {

@@ -31,8 +31,9 @@ from jojoscl.networks.paper.module import PaperModule
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.shrinkage_log import ShrinkageRecord
-from jojoscl.runner.config import compose, config_hash
-from jojoscl.runner.run import run as run_configured
+from jojoscl.runner.config import compose
+from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -220,14 +221,12 @@ def test_two_processes_find_the_types_that_one_finds(tmp_path: Path) -> None:
 def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:
     tiny = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false",
             "method=jojoscl_paper", "method.encoder_dims=[8,4]", "trainer.max_epochs=2",
-            "trainer=ddp", "trainer.accelerator=cpu",
-            f"paths.cache={tmp_path / 'cache'}")  # fmt: skip
-    metrics = run_configured(compose([*tiny, "selection=oracle"]), tmp_path / "run")
+            "trainer=ddp", "trainer.accelerator=cpu")  # fmt: skip
+    metrics = run(Resolved.of(compose([*tiny, "selection=oracle"])), tmp_path / "run")
     assert metrics["selected_epoch"] in (0, 1)
     assert (tmp_path / "run" / "csv" / "metrics.csv").read_text().count("\n") == 3
-    assert metrics["config_hash"] != config_hash(
-        compose([*tiny, "selection=oracle", "trainer.devices=1"])
-    )
+    alone = compose([*tiny, "selection=oracle", "trainer.devices=1"])
+    assert metrics["config_hash"] != Resolved.of(alone).config_hash
 
 
 @pytest.mark.slow

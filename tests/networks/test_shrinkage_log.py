@@ -21,7 +21,8 @@ from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.shrinkage_log import ShrinkageRecord
 from jojoscl.networks.sure import shrink_to_clusters
 from jojoscl.runner.config import compose
-from jojoscl.runner.run import run as run_configured
+from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.run import run
 
 PAPER: dict[str, Any] = {
     "encoder_dims": [16, 8],
@@ -182,9 +183,8 @@ def test_a_resumed_record_is_unbroken(
 @pytest.mark.parametrize("sure", ["two_view", "none"])
 def test_a_run_leaves_the_record(sure: str, tmp_path: Path) -> None:
     own = ["data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "method=jojoscl_paper",
-           "method.encoder_dims=[8,4]", f"method.sure={sure}", "trainer.max_epochs=12", "trainer.progress_bar=false",
-           f"paths.cache={tmp_path / 'cache'}"]  # fmt: skip
-    run_configured(compose(own), tmp_path / "run")
+           "method.encoder_dims=[8,4]", f"method.sure={sure}", "trainer.max_epochs=12", "trainer.progress_bar=false"]  # fmt: skip
+    run(Resolved.of(compose(own)), tmp_path / "run")
     table = pd.read_csv(tmp_path / "run" / "shrinkage.csv")
     assert list(table) == ["epoch", "quantity", "cluster", "other", "value"]
     distances = table.query("quantity == 'distance'")

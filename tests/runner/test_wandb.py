@@ -27,9 +27,12 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from experiments.text import HERE
 from jojoscl.runner.arguments import check_arguments
-from jojoscl.runner.config import build, check_together, compose, conf_dir, run_settings, varied
+from jojoscl.runner.config import compose
+from jojoscl.runner.registry import build
+from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES
+from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -62,10 +65,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 def do(folder: Path, *overrides: str) -> dict[str, Any]:
     before = wandb_environment()
     try:
-        return run(
-            compose([*TINY, "logger=wandb", f"paths.cache={folder.parent / 'cache'}", *overrides]),
-            folder,
-        )
+        return run(Resolved.of(compose([*TINY, "logger=wandb", *overrides])), folder)
     finally:
         assert wandb_environment() == before, "nothing is left in the environment for the next job"
 
@@ -185,7 +185,7 @@ def same_but_for_time(metrics: dict[str, Any]) -> dict[str, Any]:
 def plain_metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("plain")
     return same_but_for_time(
-        run(compose([*TINY, f"paths.cache={folder / 'cache'}"]), folder / "run")
+        run(Resolved.of(compose(TINY)), folder / "run")
     )
 
 
@@ -217,7 +217,7 @@ def test_whatever_raises_in_wandb_is_one_warning(
     assert same_but_for_time(do(tmp_path / "run")) == plain_metrics
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert said == [
-        f"W&B has nothing more of this run ({part} is refused); metrics.json has it all."
+        f"W&B has no more of this run ({part} is refused); metrics.json has all."
     ]
 
 
@@ -240,7 +240,7 @@ def test_no_server_is_one_warning_and_a_short_wait(
         if r.levelno >= logging.WARNING and r.name.startswith("jojoscl")
     ]
     assert len(said) == 1
-    assert said[0].startswith("W&B has nothing more of this run (")
+    assert said[0].startswith("W&B has no more of this run (")
 
 
 # ---- sweeps --------------------------------------------------------------------------------------
@@ -274,12 +274,10 @@ def arguments(sweep: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
 def check(overrides: list[str]) -> Any:
     """Refuse what the command would refuse before it loads cells."""
     check_arguments(overrides)
-    cfg = varied(compose(overrides))
-    run_settings(cfg)
-    for node in ("data", "trainer", "corrupt", "logger"):
-        build(cfg[node])
-    check_together(cfg, build(cfg.method))
-    return cfg
+    job = Resolved.of(compose(overrides))
+    job.check()
+    build(job.cfg.logger)
+    return job.cfg
 
 
 def sweep_of(name: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.runner.registry import build as build
 from jojoscl.runner.registry import class_of, register_settings
 from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError, nearest
@@ -72,10 +71,13 @@ def parse(overrides: Iterable[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
-def compose(overrides: Sequence[str] = ()) -> DictConfig:
-    """Return `conf/train.yaml` with overrides. A Hydra application around it is left alone."""
+def compose(overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
+    """Return `conf/train.yaml` with overrides, and Hydra's own node if asked.
+
+    A Hydra application around it is left alone.
+    """
     with _own_hydra():
-        return hydra.compose("train", overrides=list(overrides))
+        return hydra.compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 @contextmanager
