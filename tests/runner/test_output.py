@@ -17,7 +17,7 @@ import pytest
 from anndata import AnnData
 
 from jojoscl.runner import output
-from jojoscl.runner.output import git_commit, h5ad_bytes, owned, point_of, title
+from jojoscl.runner.output import git_commit, h5ad_bytes, owned, point_of
 
 
 def test_a_second_owner_waits_for_the_first(
@@ -112,8 +112,3 @@ def test_metrics_say_what_a_study_changed(
     changes: dict[str, Any], setting: str | None, strength: object
 ) -> None:
     assert point_of(changes) == {"setting": setting, "strength": strength}
-
-
-def test_a_file_of_the_users_is_called_by_its_name() -> None:
-    assert title({"dataset": "h5ad", "path": "cells/my sample.h5ad"}) == "my sample"
-    assert title({"dataset": "yan", "path": None}) == "yan"

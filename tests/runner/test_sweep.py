@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anndata import AnnData
 
-from jojoscl.runner.sweep import collect, summary
+from jojoscl.runner.sweep import collect, summary, title
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
@@ -149,3 +149,8 @@ def test_two_files_and_two_numbers_of_clusters_are_four_rows(
     assert sorted(zip(table["path"], table["n_clusters_asked"], table["runs"], strict=True)) == [
         ("easy.h5ad", 2, 2), ("easy.h5ad", 4, 2), ("hard.h5ad", 2, 2), ("hard.h5ad", 4, 2)
     ]  # fmt: skip
+
+
+def test_a_file_of_the_users_is_called_by_its_name() -> None:
+    assert title({"dataset": "h5ad", "path": "cells/my sample.h5ad"}) == "my sample"
+    assert title({"dataset": "yan", "path": None}) == "yan"

@@ -184,9 +184,7 @@ def same_but_for_time(metrics: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def plain_metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("plain")
-    return same_but_for_time(
-        run(Resolved.of(compose(TINY)), folder / "run")
-    )
+    return same_but_for_time(run(Resolved.of(compose(TINY)), folder / "run"))
 
 
 class Broken:
@@ -216,9 +214,7 @@ def test_whatever_raises_in_wandb_is_one_warning(
     )
     assert same_but_for_time(do(tmp_path / "run")) == plain_metrics
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert said == [
-        f"W&B has no more of this run ({part} is refused); metrics.json has all."
-    ]
+    assert said == [f"W&B has no more of this run ({part} is refused); metrics.json has all."]
 
 
 @pytest.mark.parametrize("key", ["", "0" * 40], ids=["no_key", "wrong_key"])

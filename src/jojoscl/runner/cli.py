@@ -94,6 +94,7 @@ def _hydra(several: bool) -> None:
     """Hand over to Hydra, which reads ``sys.argv`` and calls :func:`job` for each run."""
     import hydra
 
+    import jojoscl.runner.resolved  # noqa: F401  ${run_folder:}
     from jojoscl.runner.config import register_resolvers
     from jojoscl.runner.sentences import sentence
 
@@ -159,8 +160,7 @@ def job(cfg: DictConfig) -> None:
 
 def result_line(metrics: dict[str, object]) -> str:
     """Return a run and its scores in one line."""
-    from jojoscl.runner.output import title
-    from jojoscl.runner.sweep import SCORES
+    from jojoscl.runner.sweep import SCORES, title
 
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in SCORES if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:

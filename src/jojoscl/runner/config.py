@@ -166,19 +166,11 @@ def files_to_run(cfg: DictConfig) -> str:
     return ",".join(QuotedString(str(path), Quote.single).with_quotes() for path in files)
 
 
-def run_folder(cfg: DictConfig) -> str:
-    """Return the folder of the run that `cfg` describes, below ``paths.runs/name``."""
-    from jojoscl.runner.resolved import folder_of
-
-    return folder_of(cfg)
-
-
 def register_resolvers() -> None:
-    """Give Hydra the settings of the classes, and OmegaConf ``${run_folder:}`` and others."""
+    """Give Hydra the settings of the classes, and OmegaConf what `conf/` computes."""
     register_settings()
     for name, resolver in (
         ("oracle_if_possible", lambda *, _root_: oracle_if_possible(_root_)),
-        ("run_folder", lambda *, _root_: run_folder(_root_)),
         ("labelled_files", lambda *, _root_: files_to_run(_root_)),
         ("file_name", lambda path: Path(path or "folder").stem),
     ):

@@ -163,12 +163,6 @@ def point_of(changes: Plain) -> Plain:
     }
 
 
-def title(metrics: Plain) -> str:
-    """Return what a reader calls the cells: the dataset, or the name of the user's file."""
-    path = metrics.get("path")
-    return Path(path).stem if path and metrics["dataset"] == "h5ad" else str(metrics["dataset"])
-
-
 def write(
     folder: Path,
     job: Resolved,

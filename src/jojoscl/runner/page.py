@@ -19,9 +19,8 @@ from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
 from jojoscl.runner import plots
 from jojoscl.runner.config import Plain
-from jojoscl.runner.output import title
 from jojoscl.runner.resolved import Resolved
-from jojoscl.runner.sweep import SCORES
+from jojoscl.runner.sweep import SCORES, title
 from jojoscl.tools.annotate import annotate
 from jojoscl.tools.markers import markers
 from jojoscl.tools.splits import split_tests
@@ -114,8 +113,9 @@ def _clusters(result: Result, truth: np.ndarray | None) -> pd.DataFrame:
     if "confidence" in cells:
         table["confidence"] = groups["confidence"].median().map("{:.2f}".format)
     if truth is not None:
-        counts = groups["type"].value_counts(normalize=True).groupby("cluster").head(1)
-        table["mostly"] = [f"{name} ({share:.0%})" for (_, name), share in counts.items()]
+        shares = groups["type"].value_counts(normalize=True).groupby("cluster").head(1)
+        names = shares.index.get_level_values("type")
+        table["mostly"] = [f"{n} ({s:.0%})" for n, s in zip(names, shares, strict=True)]
     return table.reset_index()
 
 

@@ -99,11 +99,6 @@ class Resolved:
         """The run's folder, such as ``bladder/jojoscl-last/seed0-1a2b3c4d``."""
         return _folder(self.cfg, self.config_hash)
 
-    @property
-    def name(self) -> str:
-        """What a reader calls the cells: the file's name, for a file of the user's."""
-        return self.data.name
-
     def check(self) -> None:
         """Refuse settings of the run that the method would ignore."""
         method, settings = self.method, self.settings
@@ -138,3 +133,8 @@ def _folder(cfg: DictConfig, digits: str) -> str:
 
 def _digits(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+OmegaConf.register_new_resolver(
+    "run_folder", lambda *, _root_: folder_of(_root_), replace=True
+)  # Hydra's `run.dir` ends with it

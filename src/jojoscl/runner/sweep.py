@@ -34,6 +34,12 @@ _KEYS = (
 )  # fmt: skip
 
 
+def title(metrics: Plain) -> str:
+    """Return what a reader calls the cells: the dataset, or the name of the user's file."""
+    path = metrics.get("path")
+    return Path(path).stem if path and metrics["dataset"] == "h5ad" else str(metrics["dataset"])
+
+
 def collect(folder: Path) -> pd.DataFrame:
     """Return all finished runs below `folder`, one row each.
 
