@@ -114,7 +114,9 @@ def measure(cells: str) -> pd.DataFrame:
         for seed in range(SEEDS):
             model = jojoscl.JojoSCL().fit(adata, len(set(types)), seed=seed, batch_key=key)
             scores.append(adjusted_rand_score(types, model.labels_))
-        h = model.embedding if key is None else without_samples(model.embedding, samples, seed=seed)
+        h = model.positions  # of all cells in their order, before Harmony
+        if key is not None:
+            h = without_samples(h, samples, seed=seed)
         perplexity = min(30, len(samples) // 10)
         lisi = compute_lisi(h.astype(float), labels, ["sample"], perplexity=perplexity).mean()
         row |= {f"ari{name}": np.mean(scores), f"ilisi{name}": (lisi - 1) / (n_samples - 1)}
