@@ -41,8 +41,6 @@ class PredictSettings(Settings):
             raise UserError(
                 "No model is given: name one by model=, such as that of a run with save_model=true."
             )
-        if not Path(self.model).exists():
-            raise UserError(f"{self.model} does not exist: give the path of a model.")
         if Path(self.output).suffix not in (".h5ad", ".csv"):
             raise UserError(f"output={self.output} has no known suffix: give one in .h5ad or .csv.")
         if Path(self.output).exists() and not self.overwrite:
@@ -63,6 +61,8 @@ def predict(arguments: Sequence[str]) -> None:
     settings = PredictSettings.of(
         {str(o.key_or_group): o.value() for o in overrides if o not in of_data}
     )
+    if not Path(str(settings.model)).exists():  # before seconds of imports
+        raise UserError(f"{settings.model} does not exist: give the path of a model.")
     chosen = [] if any(o.key_or_group == "data" for o in of_data) else ["data=h5ad"]
     dataset = build(compose([*chosen, *(str(o.input_line) for o in of_data)]).data)
     from jojoscl.core.model_file import load  # slow to import, as are those of the functions below
