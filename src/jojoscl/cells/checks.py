@@ -72,6 +72,11 @@ def as_cells(
     if label_key is not None:
         obs[LABELS] = types_of(adata, label_key)
     if batch_key is not None:
+        if not isinstance(batch_key, str):
+            raise UserError(
+                f"batch_key is the name of one column of obs, not {batch_key!r}: join several into "
+                "one, for instance by adata.obs['a'].astype(str) + adata.obs['b'].astype(str)."
+            )
         if batch_key == label_key:
             raise UserError(
                 f"{batch_key!r} cannot hold both the types and the samples: change label_key or "
