@@ -1,7 +1,9 @@
 """Each format, on a small file written here; a damaged file gives one sentence that names it."""
 
 import gzip
+import json
 import os
+import pickle
 import warnings
 import zipfile
 
@@ -430,3 +432,32 @@ def test_mudata_names_its_genes():
 
     with pytest.raises(UserError, match=r"not MuData: give that of its genes, mdata\['rna'\]"):
         as_cells(MuData())
+
+
+class Evil:
+    """Its pickle makes a folder when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("array", ["X/data", "obs/type/codes", "obs/_index"])
+def test_a_zarr_of_a_stranger_runs_no_code(tmp_path, array, backed):
+    """The one format whose second version knows pickle as a way to pack arrays."""
+    adata = anndata.AnnData(sp.csr_matrix(COUNTS, dtype="f4"), obs={"type": TYPES})
+    with anndata.settings.override(zarr_write_format=2):
+        adata.write_zarr(path := tmp_path / "a.zarr")
+    (path / ".zmetadata").unlink()
+    about = json.loads((path / array / ".zarray").read_text())
+    pickled = {"filters": None, "compressor": {"id": "pickle", "protocol": 5}}
+    (path / array / ".zarray").write_text(json.dumps(about | pickled))
+    for chunk in (path / array).glob("[0-9]*"):
+        chunk.write_bytes(pickle.dumps(Evil(tmp_path / "run")))
+    with pytest.raises(UserError, match="cannot be read"):
+        FileDataset(path=path, backed=backed).load()
+    assert not (tmp_path / "run").exists()
