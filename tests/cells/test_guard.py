@@ -68,7 +68,9 @@ MALFORMED = {
     "indices as fractions": to("indices", lambda part: part.astype(float)),
     "data in words": to("data", lambda part: part.astype("S3")),
 }
-IN_FILES = ["index just outside", "indptr that falls", "indptr short", "short data"]
+IN_FILES = [
+    "index just outside", "indptr that falls", "indptr that starts late", "indptr short", "short data",
+]  # fmt: skip
 
 
 def in_memory(parts: dict[str, np.ndarray], by_genes: bool = False) -> Any:

@@ -16,7 +16,7 @@ from anndata import AnnData
 from anndata.abc import CSRDataset
 from anndata.io import sparse_dataset
 
-from jojoscl.cells.guard import check_declared, check_room, reading, sparse_of
+from jojoscl.cells.guard import check_declared, check_room, checked, reading, sparse_of
 from jojoscl.utils.errors import UserError, nearest
 
 Stored: TypeAlias = CSRDataset | h5py.Dataset  # in its file; zarr is used as h5py is
@@ -42,10 +42,8 @@ def matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:
         )
     if layer not in names:
         there = [name for name in names if name is not None]
-        raise UserError(
-            f"{path} has no layer {layer!r}"
-            f"{nearest(layer or '', there) if there else ': it has none'}."
-        )
+        near = nearest(layer or "", there) if there else ": it has none"
+        raise UserError(f"{path} has no layer {layer!r}{near}.")
     node = group[names[layer]]
     x = sparse_dataset(node) if hasattr(node, "keys") else node
     check_stored(path, x)
@@ -53,7 +51,7 @@ def matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:
 
 
 def is_backed(x: object) -> bool:
-    """Return whether x stays in its file: anndata's sparse dataset, or one of h5py or zarr."""
+    """Return whether the matrix x, sparse or dense, stays in its file."""
     return hasattr(x, "group") or isinstance(x, h5py.Dataset | zarr.Array)
 
 
@@ -64,7 +62,7 @@ def file_of(x: Stored) -> Path:
 
 
 def check_stored(path: Path, x: Stored) -> None:
-    """Refuse a matrix in a file that declares more than is there, before anything of it is read."""
+    """Refuse a matrix in a file that declares more than is there, before it is read."""
     if len(x.shape) != 2 or min(x.shape) < 0 or x.dtype.kind not in "biuf":
         raise UserError(
             f"{path} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, cells x "
@@ -72,7 +70,8 @@ def check_stored(path: Path, x: Stored) -> None:
         )
     if group := getattr(x, "group", None):
         lengths = [group[name].shape for name in ("data", "indices", "indptr")]
-        if lengths[0] != lengths[1] or lengths[2] != (x.shape[x.format == "csc"] + 1,):
+        fits = lengths[0] == lengths[1] and lengths[2] == (x.shape[x.format == "csc"] + 1,)
+        if not fits or group["indptr"][0] != 0:
             raise UserError(
                 f"{path}: the sparse matrix is malformed (lengths {lengths}): write it again."
             )
@@ -92,32 +91,20 @@ def loaded(x: Stored) -> sp.csr_matrix:
 
 
 def row_chunks(x: Matrix) -> Iterator[sp.csr_matrix]:
-    """Yield bands of rows, about BAND_BYTES each, in memory or from a file, as float32 CSR."""
-    entry = (
-        1 if hasattr(x, "format") else 4
-    )  # bytes: of a sparse matrix an eighth is there, at 8 bytes each
+    """Yield bands of rows, about BAND_BYTES each, as float32 CSR."""
+    # bytes of an entry; of a sparse matrix about an eighth is there, at 8 bytes each
+    entry = 1 if hasattr(x, "format") else 4
     step = max(1, BAND_BYTES // (entry * max(1, x.shape[1])))
     for start in range(0, x.shape[0], step):
         with reading(file_of(x)) if is_backed(x) else contextlib.nullcontext():
-            band = canonical(
-                sp.csr_matrix(_rows(x, start, min(start + step, x.shape[0])), dtype=np.float32)
-            )
+            rows = _rows(x, start, min(start + step, x.shape[0]))
+            band = canonical(sp.csr_matrix(rows, dtype=np.float32))
         yield band
 
 
 def _rows(x: Matrix, start: int, stop: int) -> np.ndarray | sp.csr_matrix:
-    group = getattr(x, "group", None)
-    if group is None:
-        return x[start:stop]
-    indptr = group["indptr"][start : stop + 1].astype(np.int64)
-    first, last = indptr[[0, -1]]
-    if not 0 <= first <= last <= group["indices"].shape[0] or first > 0 == start:
-        raise UserError(
-            f"{file_of(x)}: the sparse matrix is malformed (indptr): write it again from its "
-            "source."
-        )
-    parts = group["data"][first:last], group["indices"][first:last], indptr - first
-    return sparse_of(parts, (stop - start, x.shape[1]))
+    rows = x[start:stop]
+    return checked(rows) if is_backed(x) and sp.issparse(rows) else rows
 
 
 def canonical(values: Matrix) -> sp.csr_matrix:
@@ -136,7 +123,7 @@ def to_cells(
     obs_names: Column | None = None,
     var_names: Column | None = None,
 ) -> AnnData:
-    """Put cells x genes and their annotation together, if they fit; number missing names."""
+    """Put cells x genes and their annotation together; missing names are numbered."""
     cells, genes = (
         pd.Index(
             [f"{word}{i}" for i in range(size)] if given is None else np.asarray(given).astype(str)

@@ -78,14 +78,9 @@ def read_rda(
         elif rows is None:
             rows = _row_names(objects[matrix.partition("/")[0]], x.shape[1])
         if cells is None:
-            frames = [
-                part
-                for name, part in objects.items()
-                if name != matrix and "row.names" in _slots(part)
-            ]
-            held = next(
-                (_elements(frame) for frame in frames if _shape(frame)[0] == x.shape[0]), {}
-            )
+            others = (part for name, part in objects.items() if name != matrix)
+            fitting = (part for part in others if _shape(part)[:1] == x.shape[:1])
+            held = next((found for part in fitting if (found := _elements(part))), {})
         else:
             held = _elements(_found(path, objects, cells)) if cells else objects
         obs = {name: values for name, part in held.items() if len(values := _values(part))}

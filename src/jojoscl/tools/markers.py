@@ -64,16 +64,7 @@ def markers(
     >>> jojoscl.cluster(adata)  # doctest: +SKIP
     >>> jojoscl.markers(adata).groupby("group").head(5)  # doctest: +SKIP
     """
-    half = half_clusters(
-        adata,
-        key,
-        n_clusters=n_clusters,
-        method=method,
-        batch_key=batch_key,
-        layer=layer,
-        kind=kind,
-        seed=seed,
-    )
+    half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
     groups = [str(half.names[k]) for k in np.flatnonzero(np.bincount(half.labels) > 1)]
     if len(half.names) < 2 or not groups:
         raise UserError(

@@ -128,16 +128,7 @@ def split_tests(
     """
     if not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise UserError(f"alpha must be a number between 0 and 1, not {alpha!r}.")
-    half = half_clusters(
-        adata,
-        key,
-        n_clusters=n_clusters,
-        method=method,
-        batch_key=batch_key,
-        layer=layer,
-        kind=kind,
-        seed=seed,
-    )
+    half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
     table, groups = tested(half, float(alpha))
     table.attrs["ari"] = agreement(half, adata, key)
     merged_names = [_joined(half.names[groups == group]) for group in range(groups.max() + 1)]
@@ -149,7 +140,6 @@ def split_tests(
 def half_clusters(
     adata: AnnData,
     key: str,
-    *,
     n_clusters: int | None = None,
     method: Method | None = None,
     batch_key: str | None = None,
@@ -248,12 +238,8 @@ def agreement(half: HalfClusters, adata: AnnData, key: str) -> float:
     """Return the ARI of the clusters of the half with ``obs[key]``, and say it in the log."""
     own = adata.obs[key][half.inside].astype(str)
     ari = float(adjusted_rand_score(own, half.labels))
-    log.log(
-        logging.INFO if ari >= SIMILAR else logging.WARNING,
-        "the tested clusters, of half of the counts, agree with obs[%r] by %.2f (ARI)",
-        key,
-        ari,
-    )
+    say = log.info if ari >= SIMILAR else log.warning
+    say("the tested clusters, of half of the counts, agree with obs[%r] by %.2f (ARI)", key, ari)
     return ari
 
 
