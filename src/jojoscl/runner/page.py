@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from jojoscl import pl
-from jojoscl.cells.checks import without_labels
+from jojoscl.cells.checks import BATCH, without_labels
 from jojoscl.core.interface import Result
 from jojoscl.runner import plots
 from jojoscl.runner.config import Plain
@@ -42,6 +42,7 @@ def html(
     annotate(adata, KEY, result, metrics["settings"], cells)
     try:
         how = {"method": job.method, "seed": seed, "kind": cells.uns["kind"]}
+        how |= {"batch_key": BATCH} if BATCH in adata.obs else {}
         splits, found, problem = split_tests(adata, KEY, **how), markers(adata, KEY, **how), ""
     except UserError as error:
         splits, found, problem = pd.DataFrame(), pd.DataFrame(), str(error)
