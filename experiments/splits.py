@@ -27,7 +27,8 @@ from experiments.tables import Section, number, page
 from experiments.text import write
 from jojoscl.cells.checks import as_cells
 from jojoscl.runner.output import git_commit
-from jojoscl.tools.splits import half_clusters, tested
+from jojoscl.tools.half_clusters import half_clusters
+from jojoscl.tools.splits import tested
 
 NULLS = {
     "Poisson": {"dispersion": 0, "dropout": 0},

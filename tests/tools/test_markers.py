@@ -115,5 +115,7 @@ def test_uns_holds_no_none_and_scanpy_draws_it(adata: AnnData) -> None:
     jojoscl.markers(adata, method=QUICK)
     assert None not in adata.uns["jojoscl_markers"]["params"].values()
     sc.pl.rank_genes_groups(adata, key="jojoscl_markers", show=False)
-    sc.pl.rank_genes_groups_dotplot(adata, key="jojoscl_markers", n_genes=2, dendrogram=False, show=False)
+    sc.pl.rank_genes_groups_dotplot(
+        adata, key="jojoscl_markers", n_genes=2, dendrogram=False, show=False
+    )
     plt.close("all")

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method
 from jojoscl.tools.annotate import put, writable_settings
-from jojoscl.tools.splits import agreement, half_clusters
+from jojoscl.tools.half_clusters import agreement, half_clusters
 from jojoscl.utils.errors import UserError
 
 

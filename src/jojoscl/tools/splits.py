@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Real
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from scipy.optimize import linear_sum_assignment
 from scipy.stats import ttest_ind
-from sklearn.metrics import adjusted_rand_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
-from jojoscl.cells.checks import as_cells, without_labels
-from jojoscl.cells.matrix import canonical, is_backed
 from jojoscl.core.consensus import one_hot
-from jojoscl.core.interface import Method, check_n_clusters, check_seed
-from jojoscl.tools.annotate import check_key, put, settings_from
-from jojoscl.tools.halves import halves
+from jojoscl.core.interface import Method
+from jojoscl.tools.annotate import put
+from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, totals_of
 from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged
 from jojoscl.utils.errors import UserError
-
-log = logging.getLogger(__name__)
-
-LARGEST_COUNT = 2**31
-SIMILAR = 0.8  # ARI below which the clusters of the half are said to be others
-
-
-class HalfClusters(NamedTuple):
-    """The clusters of one half of the counts.
-
-    Attributes
-    ----------
-    cells
-        The checked cells (n, n_genes) that are in a cluster.
-    first, second
-        The halves of their counts, CSR.
-    labels, names
-        The clusters (n,) of the first half, numbered, and their names (K,).
-    embedding
-        (n, d), in which they were found.
-    inside
-        Which cells of the user's AnnData these are, bool.
-    """
-
-    cells: AnnData
-    first: sp.csr_matrix
-    second: sp.csr_matrix
-    labels: np.ndarray
-    names: np.ndarray
-    embedding: np.ndarray
-    inside: np.ndarray
-
-    def column(self, groups: np.ndarray, names: np.ndarray) -> pd.Categorical:
-        """Return the group of each cell's cluster (K,), by name; NaN outside."""
-        codes = np.full(len(self.inside), -1)
-        codes[self.inside] = groups[self.labels]
-        return pd.Categorical.from_codes(codes.tolist(), pd.Index(names.tolist(), dtype=object))
 
 
 def split_tests(
@@ -137,127 +95,6 @@ def split_tests(
     return table
 
 
-def half_clusters(
-    adata: AnnData,
-    key: str,
-    n_clusters: int | None = None,
-    method: Method | None = None,
-    batch_key: str | None = None,
-    layer: str | None = None,
-    kind: str = "auto",
-    seed: int = 0,
-) -> HalfClusters:
-    """Return the halves of the counts, and the clusters of the first (see :func:`split_tests`)."""
-    if not isinstance(adata, AnnData):
-        raise UserError(
-            f"adata must be an AnnData, not {type(adata).__name__}: make one by "
-            "anndata.AnnData(counts)."
-        )
-    if check_key(key) not in adata.obs:
-        raise UserError(
-            f"There are no clusters in adata.obs[{key!r}]: call jojoscl.cluster first, or name "
-            "others."
-        )
-    seed, asked = check_seed(seed), _asked(adata, key)
-    method = _method(method, asked)
-    batch_key = batch_key or (asked.get("batch_key") if method.takes_batch else None)
-    if batch_key is not None and not method.takes_batch:
-        raise UserError(
-            f"{method.name} does not tell samples apart: leave out batch_key, or method."
-        )
-    inside = adata.obs[key].notna().to_numpy()
-    cells = as_cells(
-        adata if inside.all() else adata[inside].copy(),
-        layer=layer or asked.get("layer"),
-        kind=asked.get("kind", kind) if kind == "auto" else kind,
-        batch_key=batch_key,
-    )
-    own = adata.obs[key][inside].astype(str).to_numpy()
-    _check_counts(cells)
-    k = check_n_clusters(len(set(own)) if n_clusters is None else n_clusters, cells.n_obs)
-    first, second = halves(canonical(cells.X), seed=seed)
-    few = np.flatnonzero((_totals(first) == 0) | (_totals(second) == 0))
-    if len(few):
-        least = int(_totals(cells.X)[few].max()) + 1
-        raise UserError(
-            f"{len(few)} cells have too few counts to be split into halves: drop them, "
-            f"for instance by scanpy.pp.filter_cells(adata, min_counts={least})."
-        )
-    half = without_labels(cells)
-    half.X = first
-    result = method.fit_predict(half, None if method.finds_k else k, seed=seed)
-    labels = np.unique(result.labels, return_inverse=True)[1]
-    names = matching_names(labels, own)
-    order = np.array(sorted(range(len(names)), key=lambda k: str(names[k]).zfill(9)))
-    return HalfClusters(
-        cells, first, second, np.argsort(order)[labels], names[order], result.embedding, inside
-    )
-
-
-def _asked(adata: AnnData, key: str) -> dict[str, Any]:
-    """Return what the call that made the clusters was asked for; nothing if that is not known."""
-    made = adata.uns.get(key)
-    params = made.get("params") if isinstance(made, Mapping) else None
-    return settings_from(params) if isinstance(params, Mapping) else {}
-
-
-def _method(method: Method | None, asked: Mapping[str, object]) -> Method:
-    """Return `method`, or the default one with the settings that made the clusters."""
-    if method is None:
-        from jojoscl.core.method import JojoSCL  # which nothing above needs
-
-        name, settings = asked.get("method", JojoSCL.name), asked.get("settings")
-        if name == JojoSCL.name:
-            return JojoSCL.of(settings if isinstance(settings, Mapping) else {})
-        log.warning("the clusters are by %s, those of the half are by jojoscl: give method=", name)
-        return JojoSCL()
-    if isinstance(method, type) or not hasattr(method, "fit_predict") or method.takes_truth:
-        raise UserError(f"method must be a method such as jojoscl.JojoSCL(), not {method!r}.")
-    return method
-
-
-def _check_counts(cells: AnnData) -> None:
-    if cells.uns["kind"] != "counts":
-        raise UserError(
-            f"Only counts can be split into halves, and these are {cells.uns['kind']}: give the "
-            "counts."
-        )
-    if is_backed(cells.X):
-        raise UserError(
-            "These cells stay in their file, and halves are made in memory: read the file without "
-            "backed."
-        )
-    if (largest := cells.X.data.max(initial=0)) > LARGEST_COUNT:
-        raise UserError(
-            f"The largest count is {largest:.3g}, which no cell can have: give the counts as they "
-            "were measured."
-        )
-
-
-def agreement(half: HalfClusters, adata: AnnData, key: str) -> float:
-    """Return the ARI of the clusters of the half with ``obs[key]``, and say it in the log."""
-    own = adata.obs[key][half.inside].astype(str)
-    ari = float(adjusted_rand_score(own, half.labels))
-    say = log.info if ari >= SIMILAR else log.warning
-    say("the tested clusters, of half of the counts, agree with obs[%r] by %.2f (ARI)", key, ari)
-    return ari
-
-
-def matching_names(labels: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Return names (K,) of the clusters `labels` (n,): those of `own` (n,), one to one.
-
-    Together the pairs share as many cells as possible. A cluster without a partner is called by
-    the first whole number that is no name yet.
-    """
-    words, codes = np.unique(own, return_inverse=True)
-    shared = (one_hot(labels).T @ one_hot(codes)).toarray()
-    names = dict(zip(*linear_sum_assignment(-shared), strict=True))
-    free = (str(i) for i in range(len(words) + len(shared)) if str(i) not in words)
-    return np.array(
-        [words[names[k]] if k in names else next(free) for k in range(len(shared))], dtype=object
-    )
-
-
 def tested(half: HalfClusters, alpha: float) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the table of splits (see :func:`split_tests`) and the group of each cluster (K,)."""
     splits = cluster_tree(half.embedding, half.labels)
@@ -300,7 +137,7 @@ def scores(half: HalfClusters, splits: Sequence[Split]) -> np.ndarray:
     not change it. A weight is the difference of the sides in the first half over the variance
     within them, shrunk by 1 - 1 / z^2, as SURE does.
     """
-    share = sp.diags(1 / _totals(half.first)) @ half.first.astype(np.float64)
+    share = sp.diags(1 / totals_of(half.first)) @ half.first.astype(np.float64)
     of_cluster = one_hot(half.labels).T
     sums, squares = ((of_cluster @ x).toarray() for x in (share, share.multiply(share)))
     sizes = np.bincount(half.labels)
@@ -315,7 +152,7 @@ def scores(half: HalfClusters, splits: Sequence[Split]) -> np.ndarray:
         difference = (left - right)[seen]
         z2 = np.square(difference) / (variance * (1 / n).sum())
         of_gene[seen] = difference / variance * np.maximum(1 - 1 / np.maximum(z2, 1), 0)
-    return (half.second @ weights) / _totals(half.second)[:, None]
+    return (half.second @ weights) / totals_of(half.second)[:, None]
 
 
 def welch(scores: np.ndarray, labels: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
@@ -331,7 +168,3 @@ def welch(scores: np.ndarray, labels: np.ndarray, splits: Sequence[Split]) -> np
         if min(len(left), len(right)) > 1 and np.ptp(left) + np.ptp(right) > 0:
             found[1:, j] = ttest_ind(left, right, equal_var=False, alternative="greater")
     return found
-
-
-def _totals(counts: sp.csr_matrix) -> np.ndarray:
-    return np.asarray(counts.sum(1), dtype=np.float64).ravel()
