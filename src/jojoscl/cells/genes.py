@@ -19,9 +19,11 @@ from jojoscl.utils.errors import UserError
 def mean_variance(bands: Iterable[sp.csr_matrix]) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance (g,), with n - 1, of each gene over cells that come in bands.
 
-    Sums go cell by cell and squares keep the precision of the values: so the bits are scanpy's,
-    whatever the bands.
+    Sums go cell by cell: the bits do not depend on the bands.
     """
+    # A float32 value is squared in float32 and then added in float64. A square in float64 would
+    # move an sd by 1e-7, which changes the labels of a network: the committed results would not
+    # repeat.
     n, total, square = 0, np.zeros(0), np.zeros(0)
     for band in bands:
         if n == 0:
@@ -152,33 +154,5 @@ def seurat_v3_genes(x: sp.csr_matrix, n_top_genes: int) -> np.ndarray:
             return np.asarray(common[seurat_v3_genes(x[:, common], n_top_genes)])
         raise UserError(
             "hvg_flavor=seurat_v3 fails on these cells, too few or too sparse for it: take another."
-        ) from error
-    return np.flatnonzero(cells.var["highly_variable"].to_numpy())
-
-
-def scanpy_genes(x: sp.csr_matrix, n_top_genes: int, flavor: str) -> np.ndarray:
-    """Return the indices of the genes that scanpy chooses by another flavor, from all of a matrix.
-
-    Where rare genes stop the loess of ``seurat_v3`` those in fewer than 3 cells are left out, as in
-    Seurat's tutorials.
-    """
-    import scanpy as sc  # slow to import: not before it is needed
-
-    if (
-        flavor == "seurat_v3" and (mean_variance_axis(x, axis=0)[1] > 0).sum() < 4
-    ):  # its regression would crash
-        raise UserError(f"hvg_flavor={flavor} fails on fewer than 4 genes that vary: take another.")
-    cells = AnnData(X=x)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scanpy's advice is of no use here
-            sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, flavor=flavor)
-    except ValueError as error:  # too few genes for its bins, or for its regression
-        common = np.flatnonzero(x.getnnz(axis=0) >= 3)
-        if flavor == "seurat_v3" and len(common) < x.shape[1]:
-            return np.asarray(common[scanpy_genes(x[:, common], n_top_genes, flavor)])
-        why = "too few or too sparse for it"
-        raise UserError(
-            f"hvg_flavor={flavor} fails on these cells, {why}: take another."
         ) from error
     return np.flatnonzero(cells.var["highly_variable"].to_numpy())
