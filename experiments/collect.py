@@ -50,7 +50,8 @@ def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
     def key(table: pd.DataFrame) -> pd.MultiIndex:
         return pd.MultiIndex.from_frame(
-            table[RUN].map(lambda value: "" if pd.isna(value) else str(value))
+            # A setting's null is the word None in a row of a run, and a gap in a CSV.
+            table[RUN].map(lambda value: "" if pd.isna(value) or value == "None" else str(value))
         )
 
     kept = old[~key(old).isin(key(new))]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from jojoscl.core.metrics import accuracy, cosine_gap, macro_f1, scores, silhouette
+from jojoscl.core.metrics import accuracy, best_clusters, cosine_gap, macro_f1, scores, silhouette
 from jojoscl.runner.sweep import SCORES
 
 
@@ -43,6 +43,28 @@ def test_macro_f1_is_the_best_over_all_matchings_of_scikit_learns(n_labels: int)
         for names in itertools.permutations(range(3), n_labels)
     )
     assert macro_f1(truth, labels) == pytest.approx(best)
+
+
+def test_best_clusters_against_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    truth, labels = (
+        rng.choice(list("abcde"), 200, p=[0.6, 0.2, 0.1, 0.07, 0.03]),
+        rng.integers(5, 9, 200),
+    )
+    expected = []
+    for kind in "abcde":
+        pairs = [(truth == kind, labels == cluster) for cluster in range(5, 9)]
+        best = max(range(4), key=lambda i: f1_score(*pairs[i]))
+        of_type, of_cluster = pairs[best]
+        both = (of_type & of_cluster).sum()
+        expected.append([of_type.sum(), both / of_type.sum(), both / of_cluster.sum()])
+    np.testing.assert_allclose(best_clusters(truth, labels), expected)
+
+
+def test_types_in_one_cluster_share_it_and_a_split_type_has_its_largest_part() -> None:
+    truth = np.array(["a"] * 6 + ["b"] * 2 + ["c"] * 2)
+    found = best_clusters(truth, np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2]))
+    np.testing.assert_allclose(found, [[6, 4 / 6, 1], [2, 1, 0.5], [2, 1, 0.5]])
 
 
 def test_cosine_gap_against_all_pairs() -> None:

@@ -20,6 +20,7 @@ import jojoscl.runner.plots
 import jojoscl.runner.run
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
+from jojoscl.core.metrics import best_clusters
 from jojoscl.networks.paper.method import PaperJojoSCL
 from jojoscl.runner.config import compose
 from jojoscl.runner.resolved import Resolved
@@ -56,6 +57,8 @@ def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
     assert {"load", "preprocess", "train", "assign", "total"} <= set(metrics["seconds"])
 
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
+    types = best_clusters(labels["cell_type"], labels["cluster"].astype(int))
+    np.testing.assert_allclose(metrics["types"], types, atol=1e-4)
     result = ad.read_h5ad(folder / "result.h5ad")
     assert list(labels) == ["cell", "cluster", "cell_type"]
     assert list(result.obs["jojoscl"]) == list(labels["cluster"])

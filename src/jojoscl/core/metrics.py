@@ -31,6 +31,34 @@ def macro_f1(truth: np.ndarray, labels: np.ndarray) -> float:
     return float(f1[linear_sum_assignment(-f1)].sum() / len(table))
 
 
+def best_clusters(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the number of cells of each type, and recall and precision of its best cluster.
+
+    The best cluster of a type is the one with the largest F1; of equal ones the first. Several
+    types may have the same best cluster.
+
+    Parameters
+    ----------
+    truth, labels
+        The type and the cluster of each cell, (n,).
+
+    Returns
+    -------
+    A row a type, in sorted order: number of cells, recall, precision, (n_types, 3).
+
+    Examples
+    --------
+    >>> best_clusters(np.array(["a", "a", "a", "a", "b"]), np.array([0, 0, 0, 1, 1]))
+    array([[4.  , 0.75, 1.  ],
+           [1.  , 1.  , 0.5 ]])
+    """
+    table = contingency_matrix(truth, labels)
+    in_type, in_cluster = table.sum(axis=1), table.sum(axis=0)
+    best = np.argmax(2 * table / np.add.outer(in_type, in_cluster), axis=1)
+    shared = table[np.arange(len(table)), best]
+    return np.column_stack([in_type, shared / in_type, shared / in_cluster[best]])
+
+
 def scores(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return ARI (Hubert & Arabie 1985), NMI (arithmetic mean), ACC, macro F1 of labels (n,)."""
     return {

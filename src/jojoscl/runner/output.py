@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from jojoscl.core.interface import Result
+from jojoscl.core.metrics import best_clusters
 from jojoscl.runner.config import Plain, plain
 from jojoscl.runner.machine import machine, peak_memory_mb
 from jojoscl.runner.resolved import Resolved
@@ -141,8 +142,19 @@ def describe(
         "n_types": None if truth is None else len(np.unique(truth)),
         **point_of(job.changes),
         **scores,
+        **({} if truth is None else {"types": types_of(truth, result.labels)}),
         "seconds": seconds,
     }
+
+
+def types_of(truth: np.ndarray, labels: np.ndarray) -> list[list[float]]:
+    """Return :func:`~jojoscl.core.metrics.best_clusters` as JSON has it, with four decimals.
+
+    >>> types_of(np.array(["a", "a", "a", "b"]), np.array([0, 0, 1, 1]))
+    [[3, 0.6667, 1.0], [1, 1.0, 0.5]]
+    """
+    rows = best_clusters(truth, labels).tolist()
+    return [[int(n), round(recall, 4), round(precision, 4)] for n, recall, precision in rows]
 
 
 def point_of(changes: Plain) -> Plain:
