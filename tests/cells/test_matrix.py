@@ -1,15 +1,25 @@
-"""Bands of rows, and parts that fit or do not."""
+"""Bands of rows, in memory and from files, and matrices whose indices point outside."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import zarr
+from anndata import AnnData
 
+import jojoscl
 from jojoscl.cells import matrix
-from jojoscl.cells.matrix import canonical, is_backed, row_chunks, stack_rows, to_cells
+from jojoscl.cells.checks import as_cells
+from jojoscl.cells.matrix import canonical, checked, is_backed, row_chunks, stack_rows
+from jojoscl.datasets.load import FileDataset
+from jojoscl.datasets.readers import read_file
 from jojoscl.utils.errors import UserError
 
 
@@ -40,10 +50,179 @@ def test_what_is_in_memory_is_not_backed() -> None:
     assert not is_backed(sp.csr_matrix((2, 2)))
 
 
-def test_annotation_of_another_length_is_one_sentence() -> None:
-    x = sp.csr_matrix((3, 2), dtype=np.float32)
-    assert list(to_cells(Path("f"), x, {"a": [1, 2, 3]}).obs_names) == ["cell0", "cell1", "cell2"]
-    with pytest.raises(UserError, match="looks transposed"):
-        to_cells(Path("f"), x, {"a": [1, 2]})
-    with pytest.raises(UserError, match="4 entries for 3 rows"):
-        to_cells(Path("f"), x, {"a": [1, 2, 3, 4]})
+# ---- indices that point outside -----------------------------------------------------------------
+
+COUNTS = np.random.default_rng(0).poisson(0.7, (12, 7)) + np.eye(12, 7, dtype=int)
+N = int((COUNTS > 0).sum())
+V2 = pytest.mark.filterwarnings("ignore:Writing zarr v2")  # what anndata says before 0.13
+
+
+def arrays() -> dict[str, np.ndarray]:
+    x = sp.csr_matrix(COUNTS, dtype=np.float32)
+    return {
+        "data": x.data,
+        "indices": x.indices.astype(np.int64),
+        "indptr": x.indptr.astype(np.int64),
+    }
+
+
+def at(name: str, place: int, value: int) -> Callable[[dict[str, np.ndarray]], None]:
+    def change(parts: dict[str, np.ndarray]) -> None:
+        parts[name][place] = value
+
+    return change
+
+
+def to(
+    name: str, turned: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[dict[str, np.ndarray]], None]:
+    def change(parts: dict[str, np.ndarray]) -> None:
+        parts[name] = turned(parts[name])
+
+    return change
+
+
+MALFORMED = {
+    "index just outside": at("indices", -1, 7),
+    "negative index": at("indices", 5, -1),
+    "indptr that falls": at("indptr", 3, 0),
+    "indptr huge": at("indptr", 4, 2**62),
+    "indptr that returns to 0": at("indptr", -1, 0),
+    "indptr that starts late": at("indptr", 0, 1),
+    "indptr short": to("indptr", lambda part: part[:-1]),
+    "short data": to("data", lambda part: part[:-3]),
+}
+IN_FILES = [
+    "index just outside", "indptr that falls", "indptr that starts late", "indptr short", "short data",
+]  # fmt: skip
+
+
+def in_memory(parts: dict[str, np.ndarray], by_genes: bool = False) -> Any:
+    x = (
+        sp.csc_matrix((7, 12), dtype=np.float32)
+        if by_genes
+        else sp.csr_matrix((12, 7), dtype=np.float32)
+    )
+    x.data, x.indices, x.indptr = parts["data"], parts["indices"], parts["indptr"]
+    return x
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_in_memory(case: str) -> None:
+    parts = arrays()
+    MALFORMED[case](parts)
+    for by_genes in (False, True):
+        with pytest.raises(UserError, match="sparse matrix is malformed"):
+            checked(in_memory(parts, by_genes))
+
+
+def test_malformed_in_an_anndata() -> None:
+    parts = arrays()
+    adata = AnnData(in_memory(parts))
+    MALFORMED["negative index"](parts)
+    with pytest.raises(UserError, match="sparse matrix is malformed"):
+        jojoscl.cluster(adata, 2)
+
+
+def write_h5ad(path: Path, parts: dict[str, np.ndarray], key: str = "X") -> None:
+    adata = AnnData(sp.csr_matrix(COUNTS, dtype=np.float32))
+    adata.layers["counts"] = adata.X.copy()
+    adata.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        for name, part in parts.items():
+            del file[key][name]
+            file[key].create_dataset(name, data=part)
+
+
+def write_zarr(path: Path, parts: dict[str, np.ndarray]) -> None:
+    AnnData(sp.csr_matrix(COUNTS, dtype=np.float32)).write_zarr(path)
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    for name, part in parts.items():
+        group["X"].create_array(name, data=part, overwrite=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that not every reader knows consolidated metadata
+        zarr.consolidate_metadata(path)
+
+
+def write_exprs(path: Path, parts: dict[str, np.ndarray]) -> None:
+    with h5py.File(path, "w") as file:
+        for name, part in parts.items():
+            file[f"exprs/{name}"] = part
+        file["exprs/shape"] = COUNTS.shape
+
+
+def write_tenx(path: Path, parts: dict[str, np.ndarray]) -> None:
+    with h5py.File(path, "w") as file:
+        for name, part in parts.items():
+            file[f"matrix/{name}"] = part
+        file["matrix/shape"] = COUNTS.shape[::-1]
+        file["matrix/barcodes"] = np.array([f"AAACCTGA{i}-1" for i in range(12)], "S")
+        file["matrix/features/name"] = np.array([f"Gene{i}" for i in range(7)], "S")
+        file["matrix/features/feature_type"] = np.array(
+            ["Gene Expression"] * 6 + ["Antibody Capture"], "S"
+        )
+
+
+WRITERS = {
+    "a.h5ad": write_h5ad,
+    "a.zarr": write_zarr,
+    "exprs.h5": write_exprs,
+    "10x.h5": write_tenx,
+}
+
+
+@V2
+@pytest.mark.parametrize("case", IN_FILES)
+@pytest.mark.parametrize("name", WRITERS)
+def test_malformed_in_a_file(tmp_path: Path, case: str, name: str) -> None:
+    parts = arrays()
+    MALFORMED[case](parts)
+    WRITERS[name](tmp_path / name, parts)
+    with pytest.raises(UserError) as error:
+        as_cells(read_file(tmp_path / name))
+    assert "\n" not in str(error.value)
+
+
+@V2
+@pytest.mark.parametrize("case", IN_FILES)
+@pytest.mark.parametrize("name", ["a.h5ad", "a.zarr"])
+def test_malformed_in_a_file_that_is_read_in_bands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, case: str
+) -> None:
+    monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 7 * 3)  # three rows
+    parts = arrays()
+    MALFORMED[case](parts)
+    WRITERS[name](tmp_path / name, parts)
+    with pytest.raises(UserError) as error:  # at once, or at its band
+        stack_rows(row_chunks(FileDataset(path=tmp_path / name, backed=True).load().X))
+    assert "\n" not in str(error.value)
+
+
+@V2
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("name", ["a.h5ad", "a.zarr"])
+def test_well_formed_files_give_the_same_in_memory_and_in_bands(
+    tmp_path: Path, name: str, backed: bool
+) -> None:
+    (write_h5ad if name == "a.h5ad" else write_zarr)(tmp_path / name, arrays())
+    x = FileDataset(path=tmp_path / name, backed=backed).load().X
+    np.testing.assert_array_equal(stack_rows(row_chunks(x)).toarray(), COUNTS)
+
+
+def test_only_the_layer_that_is_asked_for_is_looked_at(tmp_path: Path) -> None:
+    parts = arrays()
+    MALFORMED["index just outside"](parts)
+    write_h5ad(tmp_path / "a.h5ad", parts)
+    cells = FileDataset(path=tmp_path / "a.h5ad", layer="counts").load()
+    np.testing.assert_array_equal(cells.X.toarray(), COUNTS)
+
+
+def test_entries_that_stand_twice_in_a_file_are_added(tmp_path: Path) -> None:
+    parts = arrays()
+    parts["indices"][1] = parts["indices"][0]
+    write_h5ad(tmp_path / "a.h5ad", parts)
+    expected = sp.csr_matrix(
+        (parts["data"], parts["indices"], parts["indptr"]), shape=(12, 7)
+    ).toarray()
+    cells = FileDataset(path=tmp_path / "a.h5ad").load()
+    np.testing.assert_array_equal(cells.X.toarray(), expected)

@@ -167,13 +167,6 @@ def test_packed_in_any_way(tmp_path, compression):
     holds(adata, CELLS)
 
 
-def test_what_unpacks_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("jojoscl.cells.guard.ALWAYS_FINE", 1 << 20)
-    (tmp_path / "a.rda").write_bytes(gzip.compress(b"RDX3\nX\n" + bytes(1 << 22)))
-    with pytest.raises(UserError, match="made to fill the memory"):
-        read_rda(tmp_path / "a.rda")
-
-
 def test_logarithms_that_are_not_those_of_counts(tmp_path):
     write_rda(tmp_path / "a.rda", {"x": np.log2(TABLE.replace(2, 2.3) + 1)})
     with pytest.raises(UserError, match=r"its logarithms are not those of counts \(off by 0\.3\)"):

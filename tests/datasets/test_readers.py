@@ -6,6 +6,7 @@ import os
 import pickle
 import warnings
 import zipfile
+from types import SimpleNamespace
 
 import anndata
 import h5py
@@ -17,12 +18,12 @@ from rdata import write_rda
 
 from jojoscl.cells import matrix
 from jojoscl.cells.checks import as_cells
-from jojoscl.cells.guard import reading
 from jojoscl.cells.matrix import stack_rows
 from jojoscl.datasets import readers
 from jojoscl.datasets.load import FileDataset
 from jojoscl.datasets.readers import read_file, read_h5
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import reading
 
 COUNTS = np.random.default_rng(0).poisson(0.7, (12, 7))
 CELLS = [f"AAACCTGA-{i}" for i in range(12)]
@@ -67,13 +68,13 @@ def test_h5_dense_data_are_read_in_bands(tmp_path, monkeypatch, chunks):
     x = np.arange(50_000).reshape(1000, 50) % 7
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("X", data=x.astype("i4"), chunks=chunks, compression="gzip")
-    seen, rows = [], matrix._rows
+    seen, rows = [], matrix._from_file
 
     def spy(dataset, start, stop):
         seen.append((stop - start, dataset.id.get_access_plist().get_chunk_cache()[1]))
         return rows(dataset, start, stop)
 
-    monkeypatch.setattr(matrix, "_rows", spy)
+    monkeypatch.setattr(matrix, "_from_file", spy)
     np.testing.assert_array_equal(read_h5(tmp_path / "a.h5").X.toarray(), x)
     assert seen == [(200, readers._CHUNK_CACHE)] * 5
 
@@ -243,7 +244,7 @@ BAD = {
     "cut gz": ("a.csv.gz", gz_cut, "cannot be read"),
     "no gz": ("a.csv.gz", lambda path: path.write_text("words"), "get it again"),
     "no zip": ("a.zip", lambda path: path.write_text("words"), "cannot be read"),
-    "zip of two": ("a.zip", lambda path: zip_of(path, 2), "holds 2 files"),
+    "zip of two": ("a.zip", lambda path: zip_of(path, 2), "Multiple files found in ZIP"),
 }
 
 
@@ -461,3 +462,10 @@ def test_a_zarr_of_a_stranger_runs_no_code(tmp_path, array, backed):
     with pytest.raises(UserError, match="cannot be read"):
         FileDataset(path=path, backed=backed).load()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_matrix_that_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
+    anndata.AnnData(sp.csr_matrix(COUNTS, dtype="f4")).write_h5ad(tmp_path / "a.h5ad")
+    monkeypatch.setattr(readers.psutil, "virtual_memory", lambda: SimpleNamespace(available=60))
+    with pytest.raises(UserError, match=r"its matrix needs .* give data\.backed=true"):
+        read_file(tmp_path / "a.h5ad")

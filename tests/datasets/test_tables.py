@@ -1,13 +1,15 @@
 """Tables of text: separators, turned tables, annotation, several files, names that look like numbers."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from jojoscl.datasets.readers import read_file
-from jojoscl.datasets.tables import read_table
+from jojoscl.datasets.tables import read_table, to_cells
 from jojoscl.utils.errors import UserError
 from tests.datasets.test_readers import CELLS, CODES, COUNTS, GENES, TABLE, TYPES, holds, is_named
 
@@ -141,3 +143,12 @@ def test_numbers_are_read_exactly(tmp_path):
         float(np.float32(0.1)),
         float(np.float32(16777217.000001)),
     ]
+
+
+def test_annotation_of_another_length_is_one_sentence() -> None:
+    x = sp.csr_matrix((3, 2), dtype=np.float32)
+    assert list(to_cells(Path("f"), x, {"a": [1, 2, 3]}).obs_names) == ["cell0", "cell1", "cell2"]
+    with pytest.raises(UserError, match="looks transposed"):
+        to_cells(Path("f"), x, {"a": [1, 2]})
+    with pytest.raises(UserError, match="4 entries for 3 rows"):
+        to_cells(Path("f"), x, {"a": [1, 2, 3, 4]})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from jojoscl.utils.errors import UserError
+from jojoscl.utils.errors import UserError, nearest
 
 KINDS = ("counts", "rpkm", "log1p")
 
@@ -18,49 +17,67 @@ _SAMPLE = 500  # cells that are looked at
 _FEWEST = 20  # genes that must be common before their variance says anything
 
 
-class Kind(NamedTuple):
-    """A kind of :data:`KINDS`, and what decided it."""
+def kind_of(x: sp.csr_matrix, kind: str, said: Mapping[str, object]) -> tuple[str, str]:
+    """Return what the checked values of x (n, genes) are, and what decided it.
 
-    name: str
-    decided_by: str
-
-
-def whole(values: np.ndarray) -> np.ndarray:
-    """Return which values are 0, or whole up to rounding, as ``expm1(log1p(counts))`` are."""
-    nearest = np.rint(values)
-    return (np.abs(values - nearest) <= WHOLE) & ((nearest >= 1) | (values == 0))
-
-
-def kind_of(x: sp.csr_matrix, said: Mapping[str, object]) -> Kind:
-    """Return what the values of x (n, genes) are; a doubt is a :class:`UserError`.
-
-    Whole numbers are counts, unless they vary less than counts can. Values are logarithms if what
-    they are natural logarithms of has the same sum in each cell. Otherwise what
-    :func:`~jojoscl.cells.checks.as_cells` noted in ``uns``, `said`, holds if the values do not
-    contradict it.
+    A `kind` other than "auto" holds if the values allow it. Otherwise whole numbers are counts,
+    unless they vary less than counts can; values are logarithms if what they are natural logarithms
+    of has the same sum in each cell; and what :func:`~jojoscl.cells.checks.as_cells` noted in
+    ``uns``, `said`, holds if the values do not contradict it. A doubt is a :class:`UserError`.
     """
-    values = x.data
-    if not np.isfinite(values).all() or (values < 0).any():
-        return Kind("counts", "whole numbers")  # values that no kind allows: the checks say so
-    largest = float(values.max(initial=0))
-    if whole(values).all():
-        if _steadier_than_counts(x):
+    if kind not in ("auto", *KINDS):
+        raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
+    check_values(x.data, kind)
+    if kind != "auto":
+        return kind, "setting"
+    largest = float(x.data.max(initial=0))
+    if whole(x.data).all():
+        if largest < LARGEST_LOG and _steadier_than_counts(x):
             raise UserError(
                 "The values are whole numbers, but vary less than counts do, as rounded logarithms "
                 "would: give data.kind=counts if they are counts, or point data.layer at these."
             )
-        return Kind("counts", "whole numbers")
-    name = said.get("kind")
-    ours = "kind_decided_by" in said and (name == "log1p") == (largest < LARGEST_LOG)
-    if ours and name in ("rpkm", "log1p"):
-        return Kind(str(name), str(said["kind_decided_by"]))
+        return "counts", "whole numbers"
+    noted, by = said.get("kind"), said.get("kind_decided_by")
+    if by and noted in ("rpkm", "log1p") and (noted == "log1p") == (largest < LARGEST_LOG):
+        return str(noted), str(by)
     if largest < LARGEST_LOG and _equal_sums(x):
-        return Kind("log1p", "equal sums of cells (log1p undone)")
+        return "log1p", "equal sums of cells (log1p undone)"
     raise UserError(
         "The values are neither whole numbers nor log-normalised beyond doubt (the largest is "
         f"{largest:.4g}): say what they are by data.kind=rpkm or log1p (in Python kind=...; rpkm "
         "is right for corrected counts), or point data.layer at the counts."
     )
+
+
+def check_values(x: np.ndarray, kind: str) -> None:
+    """Refuse values that are missing, infinite, negative, or not what `kind` says."""
+    if not np.isfinite(x).all():
+        raise UserError(
+            f"{(~np.isfinite(x)).sum()} values are NaN or infinite: replace them, or drop those "
+            "cells."
+        )
+    if (x < 0).any():
+        raise UserError(
+            f"{(x < 0).sum()} values are negative, as in scaled data: point data.layer at the "
+            "counts, or at log-normalised values (data.layer=raw if they are in adata.raw)."
+        )
+    if kind == "log1p" and x.max(initial=0) > LARGEST_LOG:
+        raise UserError(
+            f"The values are no logarithms, as the largest is {x.max():.4g}: give "
+            "data.kind=counts or rpkm, or point data.layer at the logarithms."
+        )
+    if kind == "counts" and not (fits := whole(x)).all():
+        raise UserError(
+            f"The values are no counts, as they are not whole (such as {x[~fits][0]:.4g}): give "
+            "data.kind=log1p or data.kind=rpkm if they are that, or point data.layer at the counts."
+        )
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """Return which values are 0, or whole up to rounding, as ``expm1(log1p(counts))`` are."""
+    near = np.rint(values)
+    return (np.abs(values - near) <= WHOLE) & ((near >= 1) | (values == 0))
 
 
 def _some(x: sp.csr_matrix) -> sp.csr_matrix:
@@ -84,6 +101,5 @@ def _steadier_than_counts(x: sp.csr_matrix) -> bool:
     mean = np.asarray(cells.mean(0)).ravel()
     variance = np.asarray(cells.multiply(cells).mean(0)).ravel() - mean**2
     common = mean >= 1
-    if cells.shape[0] < _FEWEST or common.sum() < _FEWEST or x.data.max() >= LARGEST_LOG:
-        return False
-    return bool(np.median(variance[common] / mean[common]) < 0.4)
+    enough = cells.shape[0] >= _FEWEST and common.sum() >= _FEWEST
+    return bool(enough and np.median(variance[common] / mean[common]) < 0.4)

@@ -1,27 +1,22 @@
-"""Matrices in memory and in their files: bands of rows to CSR, and parts to an AnnData."""
+"""Matrices of cells x genes, in memory or in their file, as float32 CSR in bands of rows."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import h5py
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 import zarr
-from anndata import AnnData
 from anndata.abc import CSRDataset
-from anndata.io import sparse_dataset
 
-from jojoscl.cells.guard import check_declared, check_room, checked, reading, sparse_of
-from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import reading
 
 Stored: TypeAlias = CSRDataset | h5py.Dataset  # in its file; zarr is used as h5py is
 Matrix: TypeAlias = Stored | sp.csr_matrix
-Column: TypeAlias = np.ndarray | pd.Index | pd.Series
 
 BAND_BYTES = 1 << 26  # dense matrices are read in bands of about 64 MiB
 
@@ -30,24 +25,6 @@ def stack_rows(bands: Iterable[np.ndarray | sp.csr_matrix]) -> sp.csr_matrix:
     """Put bands of rows, dense or sparse, one below the other as float32 CSR."""
     parts = [sp.csr_matrix(band, dtype=np.float32) for band in bands]
     return sp.vstack(parts, format="csr") if parts else sp.csr_matrix((0, 0), dtype=np.float32)
-
-
-def matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:
-    """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer."""
-    layers = {name: f"layers/{name}" for name in group.get("layers", ())}
-    names = {None: "X"} | ({"raw": "raw/X"} if "raw/X" in group else {}) | layers
-    if names[None] not in group and layer is None:
-        raise UserError(
-            f"{path} has no matrix X: name the layer that holds the values by data.layer."
-        )
-    if layer not in names:
-        there = [name for name in names if name is not None]
-        near = nearest(layer or "", there) if there else ": it has none"
-        raise UserError(f"{path} has no layer {layer!r}{near}.")
-    node = group[names[layer]]
-    x = sparse_dataset(node) if hasattr(node, "keys") else node
-    check_stored(path, x)
-    return x
 
 
 def is_backed(x: object) -> bool:
@@ -61,33 +38,38 @@ def file_of(x: Stored) -> Path:
     return Path(node.file.filename if hasattr(node, "file") else node.store.root)
 
 
-def check_stored(path: Path, x: Stored) -> None:
-    """Refuse a matrix in a file that declares more than is there, before it is read."""
-    if len(x.shape) != 2 or min(x.shape) < 0 or x.dtype.kind not in "biuf":
+def check_stored(x: Stored) -> None:
+    """Refuse a matrix in a file that holds no numbers, or whose arrays do not fit together."""
+    if len(x.shape) != 2 or x.dtype.kind not in "biuf":
         raise UserError(
-            f"{path} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, cells x "
-            "genes."
+            f"{file_of(x)} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, "
+            "cells x genes."
         )
     if group := getattr(x, "group", None):
         lengths = [group[name].shape for name in ("data", "indices", "indptr")]
         fits = lengths[0] == lengths[1] and lengths[2] == (x.shape[x.format == "csc"] + 1,)
         if not fits or group["indptr"][0] != 0:
             raise UserError(
-                f"{path}: the sparse matrix is malformed (lengths {lengths}): write it again."
+                f"{file_of(x)}: the sparse matrix is malformed (lengths {lengths}): write it again."
             )
-    check_declared(path, group or x)
-    check_room(path, 8 * x.shape[1], "one row")
 
 
-def loaded(x: Stored) -> sp.csr_matrix:
-    """Read a matrix that is in its file into memory, as float32 CSR."""
-    path, group = file_of(x), getattr(x, "group", None)
-    if group is None:
-        return stack_rows(row_chunks(x))
-    check_room(path, check_declared(path, group), "its matrix")
-    by_genes = x.format == "csc"
-    parts = (group[name][:] for name in ("data", "indices", "indptr"))
-    return sparse_of(parts, x.shape, by_genes=by_genes).astype(np.float32)
+def checked(x: sp.csr_matrix) -> sp.csr_matrix:
+    """Return a CSR or CSC matrix as CSR after checking its indices, which compiled code trusts.
+
+    It is not copied if that is possible.
+    """
+    build = sp.csc_matrix if x.format == "csc" else sp.csr_matrix
+    try:
+        if (np.diff(x.indptr) < 0).any():  # scipy looks only where there are values
+            raise ValueError("indptr must not decrease")
+        matrix = build((x.data, x.indices, x.indptr), shape=x.shape)
+        matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise UserError(
+            f"The sparse matrix is malformed ({error}): write it again from its source."
+        ) from error
+    return matrix.tocsr()
 
 
 def row_chunks(x: Matrix) -> Iterator[sp.csr_matrix]:
@@ -96,15 +78,14 @@ def row_chunks(x: Matrix) -> Iterator[sp.csr_matrix]:
     entry = 1 if hasattr(x, "format") else 4
     step = max(1, BAND_BYTES // (entry * max(1, x.shape[1])))
     for start in range(0, x.shape[0], step):
-        with reading(file_of(x)) if is_backed(x) else contextlib.nullcontext():
-            rows = _rows(x, start, min(start + step, x.shape[0]))
-            band = canonical(sp.csr_matrix(rows, dtype=np.float32))
-        yield band
+        rows = _from_file(x, start, start + step) if is_backed(x) else x[start : start + step]
+        yield canonical(sp.csr_matrix(rows, dtype=np.float32))
 
 
-def _rows(x: Matrix, start: int, stop: int) -> np.ndarray | sp.csr_matrix:
-    rows = x[start:stop]
-    return checked(rows) if is_backed(x) and sp.issparse(rows) else rows
+def _from_file(x: Stored, start: int, stop: int) -> np.ndarray | sp.csr_matrix:
+    with reading(file_of(x)):
+        rows = x[start : min(stop, x.shape[0])]
+        return checked(rows) if sp.issparse(rows) else rows
 
 
 def canonical(values: Matrix) -> sp.csr_matrix:
@@ -114,34 +95,3 @@ def canonical(values: Matrix) -> sp.csr_matrix:
         x = x.copy()
         x.sum_duplicates()
     return x
-
-
-def to_cells(
-    path: Path,
-    x: sp.csr_matrix,
-    obs: Mapping[str, Column],
-    obs_names: Column | None = None,
-    var_names: Column | None = None,
-) -> AnnData:
-    """Put cells x genes and their annotation together; missing names are numbered."""
-    cells, genes = (
-        pd.Index(
-            [f"{word}{i}" for i in range(size)] if given is None else np.asarray(given).astype(str)
-        )
-        for word, size, given in (("cell", x.shape[0], obs_names), ("gene", x.shape[1], var_names))
-    )
-    for name, values in [*obs.items(), ("names of cells", cells)]:
-        if len(values) != x.shape[0]:
-            turned = len(values) == x.shape[1]
-            way_out = (
-                "it looks transposed, change data.transpose"
-                if turned
-                else "give a file whose parts fit"
-            )
-            raise UserError(
-                f"{path}: {name} has {len(values)} entries for {x.shape[0]} rows: {way_out}."
-            )
-    annotation = pd.DataFrame(
-        {name: np.asarray(values) for name, values in obs.items()}, index=cells
-    )
-    return AnnData(X=x, obs=annotation, var=pd.DataFrame(index=genes))

@@ -5,8 +5,7 @@ Cells in memory and in a file go the same way, in bands: no pass needs all of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.checks import check_totals, check_values, samples_of
+from jojoscl.cells.checks import check_totals, samples_of
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.genes import (
     mean_variance,
@@ -23,12 +22,11 @@ from jojoscl.cells.genes import (
     seurat_v3_genes,
     varying,
 )
+from jojoscl.cells.kind import check_values
 from jojoscl.cells.matrix import is_backed, row_chunks, stack_rows
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
-
-Reader = Callable[[np.ndarray | None], Iterator[sp.csr_matrix]]
 
 
 @dataclass(kw_only=True)
@@ -71,23 +69,28 @@ class Preprocess(Settings):
 
         A :class:`UserError` says that no gene is left, or that there is not enough memory.
         """
-        with enough_memory():
+        try:
             return self._expression(cells)
+        except MemoryError as error:
+            raise UserError(
+                "There is not enough memory to preprocess these cells: leave them in their file "
+                "(data.backed=true), or lower dense_gib or n_top_genes of preprocess."
+            ) from error
 
     def _expression(self, cells: AnnData) -> Expression:
         kind, samples = str(cells.uns["kind"]), samples_of(cells)
         rounded = self.round_counts and rounds_up(cells)
-        read = reader(cells, rounded)
-        counted, seen, totals = self._counted(read, cells)
-        sizes, mean, variance = of_shares(read(counted), undo=kind == "log1p")
+        counted, seen, totals = self._counted(cells, rounded)
+        sizes, mean, variance = of_shares(bands(cells, counted, rounded), undo=kind == "log1p")
         unit = 1.0 if kind == "log1p" else float(self.target_sum or np.median(sizes))
         mean, variance = unit * mean, unit**2 * variance
         varies = varying(mean, variance)
-        chosen = self._chosen(cells, read, counted, mean, variance, samples)
+        chosen = self._chosen(cells, rounded, counted, mean, variance)
         chosen = chosen[varies[chosen]]
         genes = counted[chosen]
+        n_entries, largest = int(seen[chosen].sum()), self.dense_gib * 2**30
         return Expression(
-            gathered(read(genes), int(seen[chosen].sum()), self.dense_gib * 2**30),
+            gathered(bands(cells, genes, rounded), n_entries, largest),
             kind,
             totals,
             sizes,
@@ -101,15 +104,16 @@ class Preprocess(Settings):
             rounded=rounded,
         )
 
-    def _counted(self, read: Reader, cells: AnnData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _counted(self, cells: AnnData, rounded: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the genes that are not too rare and in how many cells each is, (c,); totals (n,).
 
-        In this pass the values of a file are checked.
+        In this pass over a file its cells are checked.
         """
-        seen, totals, logged = np.zeros(cells.n_vars, np.int64), [], cells.uns["kind"] == "log1p"
-        for band in read(None):
+        seen, totals = np.zeros(cells.n_vars, np.int64), []
+        for band in bands(cells, None, rounded):
             seen += np.bincount(band.indices, minlength=cells.n_vars)
-            totals.append(np.asarray((band.expm1() if logged else band).sum(1)).ravel())
+            counts = band.expm1() if cells.uns["kind"] == "log1p" else band
+            totals.append(np.asarray(counts.sum(1)).ravel())
         check_totals(np.concatenate(totals), cells.obs_names)
         counted = np.flatnonzero(seen >= self.min_cells)
         if len(counted) == 0:
@@ -119,17 +123,18 @@ class Preprocess(Settings):
     def _chosen(
         self,
         cells: AnnData,
-        read: Reader,
+        rounded: bool,
         counted: np.ndarray,
         mean: np.ndarray,
         variance: np.ndarray,
-        samples: np.ndarray | None,
     ) -> np.ndarray:
-        """Return indices in `counted` of the highly variable genes.
+        """Return indices in `counted` (c,) of the highly variable genes.
 
         `mean` and `variance` (c,) are those of normalised counts.
         """
         n_top, logged = self.n_top_genes or cells.n_vars, cells.uns["kind"] == "log1p"
+        read = partial(bands, cells, counted, rounded)
+        samples = samples_of(cells)
         if self.hvg_flavor != "robust_v3" and samples is not None:
             raise UserError(
                 "batch_key goes with genes by hvg_flavor=robust_v3: leave out hvg_flavor."
@@ -139,8 +144,8 @@ class Preprocess(Settings):
         if self.hvg_flavor == "seurat":
             return seurat_genes(mean, variance, n_top)
         if self.hvg_flavor == "robust_v3":
-            bands = partial(_undone, read, counted) if logged else partial(read, counted)
-            return robust_v3_genes(bands, len(counted), n_top, samples)
+            counts = (lambda: (band.expm1() for band in read())) if logged else read
+            return robust_v3_genes(counts, len(counted), n_top, samples)
         if is_backed(cells.X):
             raise UserError("hvg_flavor=seurat_v3 needs all cells in memory: take robust_v3.")
         if logged:
@@ -148,36 +153,28 @@ class Preprocess(Settings):
                 "hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take "
                 "seurat."
             )
-        return seurat_v3_genes(stack_rows(read(counted)), n_top)
+        return seurat_v3_genes(stack_rows(read()), n_top)
 
 
 SCANPY = Preprocess(min_cells=3, target_sum=1e4, max_value=10.0)
 """As scanpy's tutorials do it."""
 
 
-def reader(cells: AnnData, rounded: bool) -> Reader:
-    """Return what reads the values of some genes, or of all (None), in bands of cells.
+def bands(cells: AnnData, genes: np.ndarray | None, rounded: bool) -> Iterator[sp.csr_matrix]:
+    """Yield the values of some genes, or of all (None), in bands of cells.
 
-    Values in a file are checked when all genes are read.
+    Values in a file are checked here. With `rounded` values are rounded up.
     """
-
-    def read(genes: np.ndarray | None) -> Iterator[sp.csr_matrix]:
-        for band in row_chunks(cells.X):
-            if genes is None and is_backed(cells.X):
-                check_values(band.data, cells.uns["kind"])
-            band = band if genes is None else band[:, genes]
-            if rounded:
-                band.data = rounded_up(band.data)
-            elif cells.uns["kind"] == "counts":
-                band.data = np.rint(band.data)
-            band.eliminate_zeros()
-            yield band
-
-    return read
-
-
-def _undone(read: Reader, genes: np.ndarray) -> Iterator[sp.csr_matrix]:
-    return (band.expm1() for band in read(genes))
+    for x in row_chunks(cells.X):
+        if is_backed(cells.X):
+            check_values(x.data, cells.uns["kind"])
+            if cells.uns["kind"] == "counts":
+                x.data = np.rint(x.data)  # which are whole up to rounding
+        band = x if genes is None else x[:, genes]
+        if rounded:
+            band.data = rounded_up(band.data)
+        band.eliminate_zeros()
+        yield band
 
 
 def rounds_up(cells: AnnData) -> bool:
@@ -197,7 +194,7 @@ def rounded_up(x: np.ndarray) -> np.ndarray:
 
 
 def of_shares(
-    bands: Iterable[sp.csr_matrix], *, undo: bool
+    parts: Iterable[sp.csr_matrix], *, undo: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the sums (n,) float32 of cells; by gene mean and variance of the shares of a sum.
 
@@ -206,7 +203,7 @@ def of_shares(
     totals = []
 
     def shares() -> Iterator[sp.csr_matrix]:
-        for band in bands:
+        for band in parts:
             x = band.astype(np.float64)
             x = x.expm1() if undo else x
             total = np.asarray(x.sum(1)).ravel()
@@ -218,32 +215,18 @@ def of_shares(
     return np.concatenate(totals), mean, variance
 
 
-def gathered(bands: Iterable[sp.csr_matrix], n_entries: int, largest: float) -> sp.csr_matrix:
+def gathered(parts: Iterable[sp.csr_matrix], n_entries: int, largest: float) -> sp.csr_matrix:
     """Return bands of cells as one matrix, mapped from a file above `largest` bytes."""
     if 8 * n_entries <= largest:
-        return sp.vstack(list(bands), format="csr")
+        return sp.vstack(list(parts), format="csr")
     index_type, lengths = np.int32 if n_entries < 2**31 else np.int64, [np.zeros(1, np.int64)]
     with temporary_folder() as folder:  # deleted here; the system keeps what is mapped
         with (folder / "x").open("wb") as values, (folder / "genes").open("wb") as genes:
-            for band in bands:
+            for band in parts:
                 lengths.append(np.diff(band.indptr))
                 values.write(band.data)
                 genes.write(band.indices.astype(index_type))
-        x, of_entry = (
-            np.memmap(folder / "x", np.float32, "r"),
-            np.memmap(folder / "genes", index_type, "r"),
-        )
+        x = np.memmap(folder / "x", np.float32, "r")
+        of_entry = np.memmap(folder / "genes", index_type, "r")
     indptr = np.cumsum(np.concatenate(lengths)).astype(index_type)
     return sp.csr_matrix((x, of_entry, indptr), (len(indptr) - 1, band.shape[1]))
-
-
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Turn a lack of memory into one sentence."""
-    try:
-        yield
-    except MemoryError as error:
-        raise UserError(
-            "There is not enough memory to preprocess these cells: leave them in their file "
-            "(data.backed=true), or lower dense_gib or n_top_genes of preprocess."
-        ) from error

@@ -17,9 +17,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.neighbors import NearestNeighbors
 
-from jojoscl.cells.checks import as_cells, check_names
+from jojoscl.cells.checks import as_cells
 from jojoscl.cells.expression import Expression
-from jojoscl.cells.preprocess import reader
+from jojoscl.cells.preprocess import bands
 from jojoscl.core.interface import Result, alone, whole
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
@@ -192,7 +192,7 @@ class Fitted:
         number = isinstance(max_missing, int | float | np.number) and max_missing is not True
         if not number or not 0 <= max_missing <= 1:
             raise UserError(f"max_missing must be a number between 0 and 1, not {max_missing!r}.")
-        cells = check_names(as_cells(adata, layer=layer, kind=kind, fewest=1))
+        cells = as_cells(adata, layer=layer, kind=kind, fewest=1)
         if cells.uns["kind"] != self.kind:
             raise UserError(
                 f"The values are {cells.uns['kind']} (by {cells.uns['kind_decided_by']}), and the "
@@ -210,11 +210,6 @@ class Fitted:
 
     def _expression(self, cells: AnnData) -> Expression:
         """Return new cells with the genes (g,), -1 if they lack one, and moments of the fit."""
-        if len(set(self.names)) < len(self.names):
-            raise UserError(
-                "The model was fitted on genes with repeated names, and the genes of new cells are "
-                "found by name: make the names unique, and fit again."
-            )
         found = cells.var_names.get_indexer(self.names)
         genes, counted = found[self.genes], np.unique(found[found >= 0])
         there = np.flatnonzero(genes >= 0)
@@ -222,7 +217,7 @@ class Fitted:
         ones = np.ones(len(there), np.float32)
         place = sp.csr_matrix((ones, (columns, there)), (len(counted), len(genes)))
         values, totals = [], []
-        for band in reader(cells, self.rounded)(counted):
+        for band in bands(cells, counted, self.rounded):
             counts = band.expm1() if self.kind == "log1p" else band
             totals.append(np.asarray(counts.sum(1), np.float32).ravel())
             values.append(band @ place)

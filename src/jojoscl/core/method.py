@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.checks import as_cells, check_names
+from jojoscl.cells.checks import as_cells
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.consensus import Consensus, consensus, micro_linkage, unit_rows
@@ -129,7 +129,7 @@ class JojoSCL(MethodSettings):
         with alone():
             if not isinstance(cells, Expression):
                 checked = as_cells(cells, layer=layer, kind=kind, batch_key=batch_key)
-                cells = self.preprocess(check_names(checked))
+                cells = self.preprocess(checked)
             x, n = cells, len(cells)
             k = None if n_clusters is None else self._given_k(n_clusters, n)
             watch.lap("preprocess")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jojoscl.cells.guard import reading
 from jojoscl.cells.kind import KINDS
 from jojoscl.core.fitted import FORMAT, HEADER, Fitted, model_path
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import reading
 
 
 def load(path: str | os.PathLike[str]) -> Fitted:

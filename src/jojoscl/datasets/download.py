@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pooch
 
-from jojoscl.cells.guard import reading
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import digest, unwritable
+from jojoscl.utils.files import digest, reading, unwritable
 
 log = logging.getLogger(__name__)
 

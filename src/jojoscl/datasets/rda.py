@@ -8,24 +8,21 @@ an environment. If a step is missing, the part of that name that is the least fa
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from rdata.parser import RObject, RObjectType, parse_data
+from rdata.parser import RObject, RObjectType, parse_file
 
-from jojoscl.cells.guard import check_room, reading, sparse_of, unpacked
-from jojoscl.cells.matrix import to_cells
+from jojoscl.cells.matrix import checked
+from jojoscl.datasets.tables import to_cells
 from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.files import reading
 
-_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _DEEPEST = 8  # levels at which a part is looked for
 _WHOLE = 0.02  # largest distance from a whole number of a count that comes out of logarithms
 _NUMBERS = (RObjectType.INT, RObjectType.REAL, RObjectType.LGL)
@@ -94,10 +91,7 @@ def read_rda(
 
 def _objects(path: Path) -> Parts:
     with reading(path):
-        with path.open("rb") as file:
-            opener = _PACKED.get(file.read(2), open)
-        with opener(path, "rb") as source:
-            return dict(_pairs(parse_data(unpacked(path, source)).object))
+        return dict(_pairs(parse_file(path).object))
 
 
 def _behind(o: RObject) -> RObject:
@@ -216,8 +210,8 @@ def _table(
     slots, shape = _slots(o), _shape(o)
     names: list[RObject] = []
     if {"Dim", "i", "p", "x"} <= slots.keys():
-        check_room(path, 8 * sum(shape), where)
-        x = sparse_of((slots[name].value for name in "xip"), shape[::-1])
+        parts = tuple(slots[name].value for name in "xip")
+        x = checked(sp.csr_matrix(parts, shape=shape[::-1]))
         names = slots["Dimnames"].value
     elif "row.names" in slots:
         x = sp.csr_matrix(np.vstack([_values(_behind(column)).astype(float) for column in o.value]))
@@ -229,11 +223,9 @@ def _table(
         raise UserError(
             f"{path}: {where} is no matrix of numbers, dense or a dgCMatrix: give one that is."
         )
-    rows, columns = (
-        (_names(name, size) for name, size in zip(names, shape, strict=True))
-        if names
-        else (None, None)
-    )
+    if not names:
+        return x, None, None
+    rows, columns = (_names(name, size) for name, size in zip(names, shape, strict=True))
     return x, columns, rows
 
 

@@ -9,22 +9,24 @@ Of an h5ad only the matrix that is asked for is read, not its other layers and g
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
+import psutil
 import scipy.sparse as sp
 import zarr
 from anndata import AnnData
-from anndata.io import read_elem
+from anndata.io import read_elem, sparse_dataset
 
-from jojoscl.cells.guard import check_declared, is_there, reading, sparse_of
-from jojoscl.cells.matrix import check_stored, loaded, matrix_in, to_cells
+from jojoscl.cells.matrix import Stored, check_stored, checked, file_of, row_chunks, stack_rows
 from jojoscl.datasets.rda import read_rda
-from jojoscl.datasets.tables import annotated, read_table
-from jojoscl.utils.errors import UserError
+from jojoscl.datasets.tables import annotated, read_table, to_cells
+from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.files import reading
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +83,9 @@ def read_file(
 def _known_suffix(path: Path) -> str:
     """Return the suffix without that of gzip; of a format that is not read, name the way out."""
     name = path.name.lower()
-    if is_there(path) and path.is_dir():
-        return ".zarr"
     suffix = Path(name.removesuffix(".gz")).suffix
-    if not suffix and path.is_dir() and any(path.glob("*matrix.mtx*")):
-        suffix = ".mtx"
+    if os.path.isdir(path):
+        suffix = ".mtx" if any(path.glob("*matrix.mtx*")) else suffix or ".zarr"
     if suffix in _ELSEWHERE:
         raise UserError(
             f"{path} is of a format that is not read here: write it as h5ad, in Python by "
@@ -110,21 +110,51 @@ def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
                 f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr."
             )
         root = _root(path)
-        return _annotated(path, root, matrix_in(root, layer, path), layer)
+        return _annotated(path, root, _matrix_in(root, layer, path), layer)
 
 
 def _in_memory(path: Path, layer: str | None) -> AnnData:
     with reading(path):
         root = _root(path)
-        try:
-            return _annotated(path, root, loaded(matrix_in(root, layer, path)), layer)
-        finally:
-            if isinstance(root, h5py.File):
-                root.close()
+        adata = _annotated(path, root, _loaded(_matrix_in(root, layer, path)), layer)
+        if isinstance(root, h5py.File):
+            root.close()
+        return adata
 
 
 def _root(path: Path) -> h5py.Group:
     return zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
+
+
+def _matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:
+    """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer."""
+    names = {name: f"layers/{name}" for name in group.get("layers", ())}
+    if "raw/X" in group:
+        names.setdefault("raw", "raw/X")
+    if layer is None and "X" not in group:
+        raise UserError(
+            f"{path} has no matrix X: name the layer that holds the values by data.layer."
+        )
+    if layer is not None and layer not in names:
+        near = nearest(layer, names) if names else " (it has none)"
+        raise UserError(f"{path} has no layer {layer!r}{near}.")
+    node = group["X" if layer is None else names[layer]]
+    x = sparse_dataset(node) if hasattr(node, "keys") else node
+    check_stored(x)
+    return x
+
+
+def _loaded(x: Stored) -> sp.csr_matrix:
+    """Read a matrix that is in its file into memory, as float32 CSR."""
+    if not hasattr(x, "group"):
+        return stack_rows(row_chunks(x))
+    n_bytes = sum(x.group[name].size * x.group[name].dtype.itemsize for name in ("data", "indices"))
+    if n_bytes > (free := psutil.virtual_memory().available):
+        raise UserError(
+            f"{file_of(x)}: its matrix needs {n_bytes / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free: give data.backed=true, or take a larger machine."
+        )
+    return checked(x.to_memory()).astype(np.float32)
 
 
 def _annotated(path: Path, root: h5py.Group, x: sp.csr_matrix, layer: str | None) -> AnnData:
@@ -146,7 +176,6 @@ def _table(path: Path, root: h5py.Group, key: str, size: int) -> pd.DataFrame | 
             f"{path} was written by anndata before 0.7: write it anew, in Python by "
             "anndata.read_h5ad(path).write_h5ad(path)."
         )
-    check_declared(path, node)
     names = node[node.attrs["_index"]]
     if not hasattr(names, "keys") and names.shape != (size,):
         raise UserError(
@@ -163,7 +192,6 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
     Genomics, by scanpy.
     """
     with reading(path), h5py.File(path, rdcc_nbytes=_CHUNK_CACHE) as file:
-        check_declared(path, file)
         if any(isinstance(node, h5py.Group) and "barcodes" in node for node in file.values()):
             import scanpy as sc  # slow to import, and needed only here
 
@@ -175,7 +203,7 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
                 f"{path} holds {', '.join(file)}, but neither X nor exprs: give a file with the "
                 "cells."
             )
-        x = _matrix(path, file, key)
+        x = _matrix(file, key)
         x = x.T.tocsr() if transpose else x
         if x.shape[0] == x.shape[1]:
             log.warning(
@@ -192,7 +220,7 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
 
 
 def _turned(adata: AnnData) -> AnnData:
-    return AnnData(X=sp.csr_matrix(adata.X.T), obs=adata.var, var=adata.obs)
+    return AnnData(X=checked(adata.X.T), obs=adata.var, var=adata.obs)
 
 
 def _names(
@@ -217,15 +245,16 @@ def _called(texts: Mapping[str, np.ndarray], words: Collection[str]) -> str | No
     return next((key for key in named if len(set(texts[key])) == len(texts[key])), None)
 
 
-def _matrix(path: Path, parent: h5py.Group, key: str) -> sp.csr_matrix:
+def _matrix(parent: h5py.Group, key: str) -> sp.csr_matrix:
     """Read the matrix under `key`: a dense dataset, or data, indices, indptr and shape."""
-    if parent.get(key, getclass=True) is h5py.Dataset:
-        check_stored(path, parent[key])
-        return loaded(parent[key])
     node = parent[key]
+    if isinstance(node, h5py.Dataset):
+        check_stored(node)
+        return _loaded(node)
     shape = tuple(map(int, node["shape"][()] if "shape" in node else node.attrs["shape"]))
-    parts = [node[name][()] for name in ("data", "indices", "indptr")]
-    return sparse_of(parts, shape, by_genes=len(parts[2]) != shape[0] + 1).astype(np.float32)
+    parts = tuple(node[name][()] for name in ("data", "indices", "indptr"))
+    build = sp.csr_matrix if len(parts[2]) == shape[0] + 1 else sp.csc_matrix
+    return checked(build(parts, shape=shape)).astype(np.float32)
 
 
 def _is_text(node: object) -> bool:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import csv
-import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.guard import check_ratio, reading
-from jojoscl.cells.matrix import BAND_BYTES, stack_rows, to_cells
+from jojoscl.cells.matrix import BAND_BYTES, stack_rows
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import reading
 
 # summary rows that HTSeq appends to its table of genes; some versions put ``__`` before the names
 HTSEQ_ROWS = ("no_feature", "ambiguous", "too_low_aQual", "not_aligned", "alignment_not_unique")
 PEEKED = 100  # rows that decide which columns are annotation
+
+Column: TypeAlias = np.ndarray | pd.Index | pd.Series
 
 
 def read_table(
@@ -144,7 +145,6 @@ class _Layout(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> _Layout:
         """Look at the first two lines; R writes no name for the column of row names."""
-        _check_packed(path)
         lines = _read_csv(path, sep="\1", nrows=2, dtype=str, quoting=csv.QUOTE_NONE)[0]
         separator = max("\t,; ", key=lines[0].count)
         names, *rows = csv.reader(lines, delimiter=separator)
@@ -172,24 +172,31 @@ class _Layout(NamedTuple):
 
 
 def _read_csv(path: Path, **more: Any) -> Any:
-    packed: Literal["zip", "infer"] = "zip" if path.suffix.lower() == ".zip" else "infer"
     if pd.__version__ < "3":  # pandas 3 is exact, and deprecates the argument
         more["float_precision"] = "round_trip"
-    return pd.read_csv(
-        path, header=None, index_col=None, compression=packed, low_memory=False, **more
+    return pd.read_csv(path, header=None, index_col=None, low_memory=False, **more)
+
+
+def to_cells(
+    path: Path,
+    x: sp.csr_matrix,
+    obs: Mapping[str, Column],
+    obs_names: Column | None = None,
+    var_names: Column | None = None,
+) -> AnnData:
+    """Put cells x genes and their annotation together; missing names are numbered."""
+    cells, genes = (
+        pd.Index(
+            [f"{word}{i}" for i in range(size)] if given is None else np.asarray(given).astype(str)
+        )
+        for word, size, given in (("cell", x.shape[0], obs_names), ("gene", x.shape[1], var_names))
     )
-
-
-def _check_packed(path: Path) -> None:
-    """Refuse a packed table that declares to be far larger than its file, or several in one."""
-    size, suffix = path.stat().st_size, path.suffix.lower()
-    if suffix == ".gz":
-        with path.open("rb") as file:
-            file.seek(max(0, size - 4))
-            check_ratio(path, int.from_bytes(file.read(), "little"), size)  # modulo 4 GiB
-    elif suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            inside = [item for item in archive.infolist() if not item.is_dir()]
-        if len(inside) != 1:
-            raise UserError(f"{path} holds {len(inside)} files: give an archive with one table.")
-        check_ratio(path, inside[0].file_size, size)
+    for name, values in {**obs, "names of cells": cells}.items():
+        if len(values) != x.shape[0]:
+            turned = "it looks transposed, change data.transpose"
+            way_out = turned if len(values) == x.shape[1] else "give a file whose parts fit"
+            raise UserError(
+                f"{path}: {name} has {len(values)} entries for {x.shape[0]} rows: {way_out}."
+            )
+    columns = {name: np.asarray(values) for name, values in obs.items()}
+    return AnnData(x, obs=pd.DataFrame(columns, index=cells), var=pd.DataFrame(index=genes))

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: written under a temporary name, then renamed."""
+"""Files that are written appear whole or not at all; one that cannot be read costs a sentence."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -97,3 +98,38 @@ def unwritable(path: str | os.PathLike[str], error: OSError) -> UserError | None
         return None  # of a network, or of a library
     reason = "its folder is gone" if error.errno == errno.ENOENT else error.strerror
     return UserError(f"{path} cannot be written ({reason}): choose another folder.")
+
+
+def is_there(path: Path) -> bool:
+    """Return whether `path` is a file or the folder of a zarr store."""
+    return any(os.path.isfile(p) for p in (path, path / "zarr.json", path / ".zgroup"))
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what a parser raises on a missing or damaged file into one sentence."""
+    try:
+        if not is_there(path):
+            raise UserError(
+                f"{path} does not exist, or is not a file: give the path of an existing one."
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (UserError, MemoryError):
+        raise
+    except PermissionError as error:
+        raise UserError(
+            f"{path} cannot be read (no permission): make it readable, for instance by chmod u+r, "
+            "or copy it."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} cannot be read, as its text is not UTF-8: save it as UTF-8, for instance by "
+            "iconv -f latin1 -t utf-8."
+        ) from error
+    except Exception as error:  # a damaged file can make a parser raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(
+            f"{path} cannot be read ({reason}): it may be damaged, get it again."
+        ) from error
