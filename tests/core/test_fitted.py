@@ -17,7 +17,7 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
-from jojoscl.cells.checks import as_cells, without_labels
+from jojoscl.cells.checks import without_labels
 from jojoscl.core.fitted import Fitted
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError

@@ -140,8 +140,11 @@ def test_the_same_seed_gives_the_same_table(adata: AnnData) -> None:
         ({"method": "leiden"}, "method must be a method"),
         ({"method": jojoscl.JojoSCL}, "method must be a method such as jojoscl.JojoSCL"),
         ({"batch_key": "donor"}, "no column 'donor'"),
-        ({"batch_key": ["cell_type"]}, r"name of one column of obs, not \['cell_type'\]: join"),
-        ({"batch_key": 3}, "name of one column of obs, not 3"),
+        (
+            {"batch_key": ["cell_type"]},
+            r"\[.cell_type.\] is not the name of one column of obs: join",
+        ),
+        ({"batch_key": 3}, "3 is not the name of one column of obs"),
         ({"batch_key": "cell_type", "method": PCAKMeans()}, "does not tell samples apart"),
         ({"seed": -1}, "seed must be"),
         ({"layer": "raw_counts"}, "There is no layer 'raw_counts'"),

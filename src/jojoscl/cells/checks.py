@@ -166,8 +166,8 @@ def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
     """Return the types as words; numbers keep their order."""
     if not isinstance(key, str):
         raise UserError(
-            f"A column of obs is named by one word, not by {key!r}: join several columns into one, "
-            "for instance by adata.obs['a'].astype(str) + adata.obs['b'].astype(str)."
+            f"{key!r} is not the name of one column of obs: join several into one, for instance by "
+            "adata.obs['a'].astype(str) + adata.obs['b'].astype(str)."
         )
     if key in adata.var and key not in adata.obs:
         raise UserError(
