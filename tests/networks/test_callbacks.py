@@ -9,24 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from jojoscl.networks import callbacks
-from jojoscl.networks.callbacks import History, OracleSelection, TemporalClusters
+from jojoscl.networks.callbacks import History, OracleSelection, Plateau
 
 
 def trainer(epoch: int, **more: Any) -> Any:
     return SimpleNamespace(current_epoch=epoch, **more)
-
-
-def test_temporal_clusters_are_renewed_every_so_many_epochs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    renewed: list[int] = []
-    monkeypatch.setattr(
-        callbacks, "renewed_clusters", lambda trainer, module: renewed.append(trainer.current_epoch)
-    )
-    for epoch in range(7):
-        TemporalClusters(every=3).on_train_epoch_start(trainer(epoch), None)
-    assert renewed == [0, 3, 6]
 
 
 def test_a_history_goes_on_where_it_was() -> None:
@@ -60,3 +47,30 @@ def test_the_oracle_keeps_the_first_of_the_best_epochs() -> None:
     assert selection.best["epoch"] == 1
     torch.testing.assert_close(selection.best["outputs"]["h"], torch.from_numpy(h + 1))
     assert len(selection.best["labels"].unique()) == 3
+
+
+def stops_after(losses: list[float], **settings: Any) -> int | None:
+    """The number of epochs after which a Plateau ends a training with these losses."""
+    plateau, trainer = Plateau(**settings), SimpleNamespace(should_stop=False, callback_metrics={})
+    for epoch, loss in enumerate(losses, start=1):
+        trainer.global_step = 10 * epoch
+        trainer.callback_metrics["loss"] = loss
+        plateau.on_train_epoch_end(trainer, None)
+        if trainer.should_stop:
+            return epoch
+    return None
+
+
+@pytest.mark.parametrize(
+    ("losses", "gain", "end"),
+    [
+        ([3.0, 2.0, 2.1, 2.2], 0.0, 4),  # two epochs that are not below 2
+        ([3.0, 2.0, 1.99, 1.98], 0.0, None),
+        ([3.0, 2.0, 1.99, 1.98, 1.97], 0.02, 4),  # 1.98 is not yet 2 % below 2
+        ([3.0, 2.0, 1.99, 1.95, 1.94, 1.93], 0.02, 6),  # 1.95 is
+        ([-1.0, -1.01, -1.02], 0.05, 3),  # a log-likelihood above 0
+        ([-1.0, -1.1, -1.2, -1.3], 0.05, None),
+    ],
+)
+def test_plateau(losses: list[float], gain: float, end: int | None) -> None:
+    assert stops_after(losses, patience=20, gain=gain) == end

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from jojoscl.networks.checkpoint import load_checkpoint, load_fitting
+from jojoscl.networks.checkpoint import load_checkpoint
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
 from jojoscl.networks.paper.method import PaperJojoSCL
@@ -42,13 +42,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_a_flipped_byte_is_refused_or_changes_nothing(checkpoint: bytes, tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     path.write_bytes(checkpoint)
-    whole, refused = load_checkpoint(path)["state_dict"], 0
+    module = METHOD.module(6, 2, 20, seed=0, epochs=2)
+    module.hparams["config_hash"] = "abc"
+    whole, refused = load_checkpoint(path, module)["state_dict"], 0
     for where in np.random.default_rng(0).choice(len(checkpoint), 100, replace=False):
         content = bytearray(checkpoint)
         content[where] ^= 1 << 3
         path.write_bytes(content)
         try:
-            found = load_checkpoint(path)["state_dict"]
+            found = load_checkpoint(path, module)["state_dict"]
         except UserError as error:
             assert re.search(SENTENCE, str(error))  # noqa: PT017
             refused += 1
@@ -71,9 +73,11 @@ def test_a_good_one_is_read_by_torch_alone_and_holds_plain_settings(
     state: dict[str, Any] = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert state["hyper_parameters"]["encoder_dims"] == [8, 4]
     assert state["hyper_parameters"]["preprocess"]["n_top_genes"] == METHOD.preprocess.n_top_genes
-    module = METHOD.module(6, 2, 20, seed=0, epochs=2)
-    assert load_fitting(tmp_path / "last.ckpt", module, "abc")["epoch"] == 0
-    with pytest.raises(UserError, match="other settings of the data"):
-        load_fitting(tmp_path / "last.ckpt", module, "abd")
-    with pytest.raises(UserError, match=r"\(seed: 0 there, 1 here\)"):
-        load_fitting(tmp_path / "last.ckpt", METHOD.module(6, 2, 20, seed=1, epochs=2), "abc")
+    for seed, config_hash, words in (
+        (0, "abd", "other settings of the data or the training"),
+        (1, "abd", r"\(seed: 0 there, 1 here\)"),
+    ):
+        module = METHOD.module(6, 2, 20, seed=seed, epochs=2)
+        module.hparams["config_hash"] = config_hash
+        with pytest.raises(UserError, match=words):
+            load_checkpoint(tmp_path / "last.ckpt", module)

@@ -105,9 +105,6 @@ def test_state_is_restored_after_errors_too(cells: AnnData) -> None:
 
 @isolated(3)
 def moves_all_and_fails() -> None:
-    np.random.seed(0)  # noqa: NPY002
-    random.seed(0)
-    torch.rand(3)
     torch.set_num_threads(2)
     torch.set_default_dtype(torch.float16)
     warnings.simplefilter("ignore")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from jojoscl.networks.logs import csv_log
+from jojoscl.networks.logs import CsvLog
 
 
 def test_each_row_is_in_the_file_at_once(tmp_path: Path) -> None:
-    log = csv_log(tmp_path)
+    log = CsvLog(tmp_path)
     rows = [{"epoch": 0, "loss": 2.0}, {"epoch": 1, "loss": 1.0, "cluster": 0.5}]
     for epoch, row in enumerate(rows):
         log.log_metrics(row, step=epoch)

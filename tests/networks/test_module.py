@@ -1,4 +1,4 @@
-"""What all modules share: generators by seed and epoch, the momentum update, losses that are not finite."""
+"""What all modules share: generators by seed and epoch, losses that are not finite."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 
-from jojoscl.networks.module import MomentumModule, SeededModule
+from jojoscl.networks.module import SeededModule
 from jojoscl.utils.errors import UserError
 
 
-class Small(MomentumModule):
-    """One layer, and its running mean."""
+class Small(SeededModule):
+    """A module without layers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seed, self.momentum = 3, 0.75
-        self.query, self.key = nn.Linear(2, 1), nn.Linear(2, 1)
+        self.seed = 3
         self.save_hyperparameters({"lr": 0.5})
 
 
@@ -31,17 +29,6 @@ def test_noise_depends_on_seed_and_epoch_alone(monkeypatch: pytest.MonkeyPatch) 
         drawn.append(torch.rand(3, generator=module.generator))
     assert torch.equal(drawn[0], drawn[2])
     assert not torch.equal(drawn[0], drawn[1])
-
-
-def test_a_resumed_module_does_not_update_the_key_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Small, "global_step", 1)
-    module, resumed, checkpoint = Small(), Small(), dict[str, int]()
-    module.on_train_batch_end()
-    module.on_save_checkpoint(checkpoint)
-    resumed.on_load_checkpoint(checkpoint)
-    before = resumed.key.weight.clone()
-    resumed.on_train_batch_end()
-    assert torch.equal(resumed.key.weight, before)
 
 
 def test_a_loss_that_is_not_finite_names_the_learning_rate() -> None:

@@ -1,7 +1,8 @@
-"""What happens between epochs: temporal clusters, history, progress, choice of an epoch."""
+"""What happens between epochs: clusters, history, progress, choice of an epoch, the end."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -26,14 +27,10 @@ def renewed_clusters(trainer: Hooked, module: Hooked) -> Tensor:
 
 
 class TemporalClusters(L.Callback):
-    """Renew the module's temporal clusters at the start of every `every`-th epoch."""
-
-    def __init__(self, every: int = 1) -> None:
-        self.every = every
+    """Renew the module's temporal clusters at the start of each epoch."""
 
     def on_train_epoch_start(self, trainer: Hooked, module: Hooked) -> None:
-        if trainer.current_epoch % self.every == 0:
-            renewed_clusters(trainer, module)
+        renewed_clusters(trainer, module)
 
 
 class Kept(L.Callback):
@@ -103,10 +100,8 @@ class Progress(L.Callback):
         self.bar = tqdm(total=total, initial=done, unit="epoch", desc="Training", disable=quiet)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.bar.set_postfix(
-            {name: f"{value:.3f}" for name, value in trainer.callback_metrics.items()},
-            refresh=False,
-        )
+        losses = {name: f"{value:.3f}" for name, value in trainer.callback_metrics.items()}
+        self.bar.set_postfix(losses, refresh=False)
         self.bar.update()
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
@@ -133,3 +128,59 @@ class OracleSelection(Kept):
             tensors = {name: torch.from_numpy(x) for name, x in outputs.items()}
             found = {"labels": torch.from_numpy(labels), "outputs": tensors}
             self.best = {"score": score, "epoch": trainer.current_epoch, **found}
+
+
+class _Stop(Kept):
+    """What ends a stage. A stage that had stopped stays stopped in a resumed run."""
+
+    stopped = False
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        trainer.should_stop = self.stopped
+
+    def stop_if(self, trainer: L.Trainer, stopped: bool) -> None:
+        self.stopped = stopped
+        trainer.should_stop = trainer.should_stop or stopped
+
+
+class Plateau(_Stop):
+    """Stop if the best loss has not fallen by the share `gain` within `patience` steps.
+
+    It counts steps, not epochs: an epoch of a small set has only one or two of them.
+    """
+
+    kept = ("best", "best_step", "stopped")
+
+    def __init__(self, patience: int, gain: float) -> None:
+        self.patience, self.gain = patience, gain
+        self.best, self.best_step = float("inf"), 0
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        loss = float(trainer.callback_metrics["loss"])
+        if math.isinf(self.best) or loss < self.best - self.gain * abs(self.best):
+            self.best, self.best_step = loss, trainer.global_step
+        self.stop_if(trainer, trainer.global_step - self.best_step >= self.patience)
+
+
+class SettledLabels(_Stop):
+    """Renew the module's clusters every `every` epochs; stop if few cells change theirs.
+
+    `tolerance` is the share of the cells below which training stops.
+    """
+
+    kept = ("labels", "stopped")
+
+    def __init__(self, every: int, tolerance: float) -> None:
+        self.every, self.tolerance = every, tolerance
+        self.labels: Tensor | None = None
+
+    def on_train_start(self, trainer: Hooked, module: Hooked) -> None:
+        labels = renewed_clusters(trainer, module)
+        self.labels = labels if self.labels is None else self.labels
+
+    def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
+        if (trainer.current_epoch + 1) % self.every:
+            return
+        before, self.labels = self.labels, renewed_clusters(trainer, module)
+        changed = 1.0 if before is None else float(torch.ne(self.labels, before).float().mean())
+        self.stop_if(trainer, changed < self.tolerance)

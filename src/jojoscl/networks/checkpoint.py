@@ -20,15 +20,11 @@ from jojoscl.utils.files import whole_file
 class LastCheckpoint(Checkpoint):
     """Write the state after an epoch to `path`, at most once in `seconds`, and after the last.
 
-    The file is never half-written. It also holds `config_hash`.
+    The file is never half-written.
     """
 
-    def __init__(self, path: Path, seconds: float, config_hash: str) -> None:
-        self.path, self.seconds, self.config_hash = path, seconds, config_hash
-        self._saved = time.monotonic()
-
-    def state_dict(self) -> State:
-        return {"config_hash": self.config_hash}
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path, self.seconds, self._saved = path, seconds, time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
@@ -40,38 +36,31 @@ class LastCheckpoint(Checkpoint):
             self._saved = time.monotonic()
 
 
-def load_checkpoint(path: Path) -> State:
-    """Return what a checkpoint holds, tensors on the CPU; a damaged one is a :class:`UserError`."""
+def load_checkpoint(path: Path, module: L.LightningModule) -> State:
+    """Return what a checkpoint holds, tensors on the CPU.
+
+    A :class:`UserError` says that it is damaged, or which hyper-parameter differs from `module`'s.
+    """
     try:
         with zipfile.ZipFile(path) as parts:
             if parts.testzip() is not None:  # torch writes checksums, but does not check them
                 raise zipfile.BadZipFile
         state: State = torch.load(path, "cpu", weights_only=True)
-        _config_hash(state), state["hyper_parameters"]
-        return state
+        found, wanted = dict(state["hyper_parameters"]), dict(module.hparams)
     except Exception as error:  # a damaged file can make a reader raise anything
         raise UserError(
             f"{path} is not a checkpoint that can be read, or is damaged: "
             "delete it, or start anew by force=true."
         ) from error
-
-
-def _config_hash(state: State) -> str:
-    return str(state["callbacks"][LastCheckpoint.__qualname__]["config_hash"])
-
-
-def load_fitting(path: Path, module: L.LightningModule, config_hash: str) -> State:
-    """Return a checkpoint of the same module and run; a :class:`UserError` names what differs."""
-    state = load_checkpoint(path)
-    found, wanted = dict(state["hyper_parameters"]), dict(module.hparams)
-    keys = found.keys() | wanted.keys()
-    if differing := sorted(key for key in keys if found.get(key) != wanted.get(key)):
-        key = differing[0]
-        what = f"other settings ({key}: {found.get(key)} there, {wanted.get(key)} here)"
-    elif _config_hash(state) != config_hash:
-        what = "other settings of the data or the training"
-    else:
-        return state
-    raise UserError(
-        f"{path} was made with {what}: choose another run folder, or start anew by force=true."
-    )
+    for key in sorted(found.keys() | wanted.keys(), key=lambda key: (key == "config_hash", key)):
+        there, here = found.get(key), wanted.get(key)
+        if there != here:
+            hashed = key == "config_hash"
+            what = (
+                "of the data or the training" if hashed else f"({key}: {there} there, {here} here)"
+            )
+            raise UserError(
+                f"{path} was made with other settings {what}: "
+                "choose another run folder, or start anew by force=true."
+            )
+    return state

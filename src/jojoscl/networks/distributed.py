@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
-from torch import Tensor, nn
+from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
 from jojoscl.utils.errors import UserError
@@ -74,19 +74,6 @@ def from_first(make: Callable[[], T]) -> T:
     return box[0]  # type: ignore[return-value]
 
 
-class SharedBatchNorm(L.Callback):
-    """Average BatchNorm's running statistics over the processes after each epoch.
-
-    SyncBatchNorm does it in each step, but on GPUs only.
-    """
-
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        for layer in module.modules():
-            if isinstance(layer, nn.BatchNorm1d):
-                for statistic in (layer.running_mean, layer.running_var):
-                    statistic.copy_(trainer.strategy.reduce(statistic, reduce_op="mean"))  # type: ignore[union-attr]
-
-
 def launch(
     work: Callable[..., None], n_processes: int, module: L.LightningModule, *args: object
 ) -> None:
@@ -100,19 +87,13 @@ def launch(
     # Each process is a fork of a server that has imported all and run nothing: the slow imports
     # are done once, and CUDA and OpenMP do not survive the fork of a process that has used them.
     mp.get_context("forkserver").set_forkserver_preload(["jojoscl.networks.fit"])
-    started = start_processes(
-        _on_rank,
-        (find_free_network_port(), work, module, *args),
-        n_processes,
-        join=False,
-        start_method="forkserver",
-    )
+    given = find_free_network_port(), work, module, *args
+    started = start_processes(_on_rank, given, n_processes, False, start_method="forkserver")
     try:
         while not started.join():
             pass
     except ProcessRaisedException as error:  # its text ends with the other process's traceback
-        name = f"{UserError.__module__}.{UserError.__name__}: "
-        _, found, sentence = str(error).strip().rpartition(name)
+        _, found, sentence = str(error).strip().rpartition(f"{UserError.__module__}.UserError: ")
         if not found or "\n" in sentence:
             raise
         raise UserError(sentence) from None
@@ -125,11 +106,6 @@ def _on_rank(
     rank: int, port: int, work: Callable[..., None], module: L.LightningModule, *args: object
 ) -> None:
     live_with_parent()
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "LOCAL_RANK": str(rank),
-        "NODE_RANK": "0",
-    }
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
     work(copy.deepcopy(module), *args)  # pickled weights are in memory that all processes share
     dist.destroy_process_group()

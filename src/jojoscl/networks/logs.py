@@ -38,8 +38,3 @@ class CsvLog:
             if new:  # the rows before have no such columns: all are written again
                 writer.writeheader()
             writer.writerows(self.rows if new else self.rows[-1:])
-
-
-def csv_log(folder: Path) -> EpochLog:
-    """Return a log that writes to `folder`."""
-    return CsvLog(folder)

@@ -1,16 +1,13 @@
-"""What all LightningModules here share: seeded generators, mean losses, the momentum update."""
+"""What all LightningModules here share: seeded generators and mean losses."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from jojoscl.networks.layers import momentum_update
-from jojoscl.networks.settings import State
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
 from jojoscl.utils.settings import Settings
@@ -61,30 +58,3 @@ class SeededModule(L.LightningModule):
                 f"The training diverged, its numbers are no longer finite: lower {self.rate}, "
                 f"which is {self.hparams[self.rate]:g}, or the weights of the losses."
             )
-
-
-class MomentumModule(SeededModule):
-    """A module with `query` and `key`, whose weights are a running mean of the query's.
-
-    They are updated once per step of the optimiser: He et al., CVPR 2020.
-    """
-
-    query: nn.Module
-    key: nn.Module
-    momentum: float
-    max_epochs: int
-    splits_batches = True
-    updates = 0
-    two_views: Callable[[Tensor], dict[str, Tensor]]
-    views: tuple[Tensor, Tensor, Tensor] | None = None  # last batch: two embeddings (B, P), index
-
-    def on_train_batch_end(self, *args: object) -> None:
-        if self.global_step > self.updates:  # not after batches that only accumulate gradients
-            momentum_update(self.key, self.query, self.momentum)
-            self.updates = self.global_step
-
-    def on_save_checkpoint(self, checkpoint: State) -> None:
-        checkpoint["momentum_updates"] = self.updates
-
-    def on_load_checkpoint(self, checkpoint: State) -> None:
-        self.updates = checkpoint["momentum_updates"]

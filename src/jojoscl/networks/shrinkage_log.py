@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import combinations
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -11,14 +14,13 @@ from torch.nn.functional import normalize
 from jojoscl.core.metrics import cosine_gap
 from jojoscl.networks.callbacks import Kept
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.module import MomentumModule
 from jojoscl.networks.settings import Hooked
 from jojoscl.networks.sure import estimate_shrinkage, shrink_to_clusters
 from jojoscl.utils.seeding import at_most, derived_seed
 
 _MOST_CELLS = 100_000
-_DISTANCES_AFTER = (10, 50, 100)  # epochs, and after the last
 _BATCH = 4096  # cells
+_KEYS = ("epoch", "quantity", "cluster", "other", "value")
 
 
 class ShrinkageRecord(Kept):
@@ -35,7 +37,7 @@ class ShrinkageRecord(Kept):
         - cosine_gap: mean cosine of the two views of a cell minus that of views of different cells,
         - n, sigma2, tau2, b of each temporal cluster,
         - movement: how far its centroid moved since the epoch before,
-        - distance between two centroids, after some epochs.
+        - distance between two centroids, after the last epoch.
 
         A cluster keeps its number from epoch to epoch, by the nearest centroids.
     """
@@ -46,66 +48,48 @@ class ShrinkageRecord(Kept):
         self.clusters = clusters
         self.rows: list[dict[str, float | str | None]] = []
         self.centroids: Tensor | None = None
-        self.views: list[Tensor] = []
 
     def on_train_epoch_start(self, trainer: object, module: object) -> None:
-        self.n_seen = 0
+        self.batches: deque[tuple[Tensor, Tensor, Tensor]] = deque()
 
-    def on_train_batch_end(self, trainer: Hooked, module: Hooked, *args: object) -> None:
-        most = min(len(module.labels), _MOST_CELLS)
-        if not self.views:  # one array for all batches: many small ones would fragment the memory
-            self.views = [view.new_empty(most, *view.shape[1:]) for view in module.views]
-        x1, *_ = module.views
-        slots = torch.arange(self.n_seen, self.n_seen + len(x1), device=x1.device) % most
-        for kept, view in zip(self.views, module.views, strict=True):
-            kept[slots.to(kept.device)] = view
-        self.n_seen += len(slots)
+    def on_train_batch_end(self, trainer: object, module: Hooked, *args: object) -> None:
+        self.batches.append(module.views)
+        if len(self.batches) > max(1, _MOST_CELLS // len(module.views[0])):
+            self.batches.popleft()
 
     def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
-        x1, x2, index = (kept[: self.n_seen] for kept in self.views)  # (N, P), (N, P), (N,)
-        epoch = trainer.current_epoch
+        x1, x2, index = map(torch.cat, zip(*self.batches, strict=True))  # (N, P), (N, P), (N,)
+        self.batches.clear()
         gap = cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2)))
-        self.add(epoch, "cosine_gap", gap)
+        self.add(trainer, "cosine_gap", (None, None, gap))
         if not self.clusters:
             return
         found = estimate_shrinkage(x1, x2, module.labels[index], len(module.centroids))
-        mean, order = self.follow(found.mean)
-        for name in ("n", "sigma2", "tau2", "b"):
-            self.add_each(epoch, name, getattr(found, name)[order])
-        if self.centroids is not None:
-            self.add_each(epoch, "movement", (mean - self.centroids).norm(dim=1))
-        self.centroids = mean
-        if epoch + 1 in (*_DISTANCES_AFTER, trainer.max_epochs):
-            for cluster, row in enumerate(torch.cdist(mean, mean).tolist()):
-                for other in range(cluster + 1, len(row)):
-                    self.add(epoch, "distance", row[other], cluster, other)
-
-    def follow(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """Return centroids (K, P) in the order of the nearest ones before, and that order (K,)."""
-        order = torch.arange(len(mean))
-        if self.centroids is not None:
-            order = torch.from_numpy(linear_sum_assignment(torch.cdist(self.centroids, mean))[1])
-        return mean[order], order
-
-    def add_each(self, epoch: int, quantity: str, values: Tensor) -> None:
-        for cluster, value in enumerate(values.tolist()):
-            self.add(epoch, quantity, value, cluster)
+        order, before = torch.arange(len(found.n)), self.centroids
+        if before is not None:
+            order = torch.from_numpy(linear_sum_assignment(torch.cdist(before, found.mean))[1])
+        mean = self.centroids = found.mean[order]
+        quantities = {name: getattr(found, name)[order] for name in ("n", "sigma2", "tau2", "b")}
+        if before is not None:
+            quantities["movement"] = (mean - before).norm(dim=1)
+        for name, values in quantities.items():
+            self.add(trainer, name, *((k, None, x) for k, x in enumerate(values.tolist())))
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            far = torch.cdist(mean, mean).tolist()
+            pairs = combinations(range(len(far)), 2)
+            self.add(trainer, "distance", *((k, other, far[k][other]) for k, other in pairs))
 
     def add(
-        self,
-        epoch: int,
-        quantity: str,
-        value: float,
-        cluster: int | None = None,
-        other: int | None = None,
+        self, trainer: Hooked, quantity: str, *rows: tuple[int | None, int | None, float]
     ) -> None:
-        keys = ("epoch", "quantity", "cluster", "other", "value")
-        self.rows.append(dict(zip(keys, (epoch, quantity, cluster, other, value), strict=True)))
+        """Add rows of cluster, other and value."""
+        epoch = trainer.current_epoch
+        self.rows += [dict(zip(_KEYS, (epoch, quantity, *row), strict=True)) for row in rows]
 
 
 @torch.no_grad()
 def map_embedding(
-    module: MomentumModule, data: CellDataModule, h: np.ndarray, labels: np.ndarray
+    module: Hooked, data: CellDataModule, h: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
     """Return the embedding h (n, P) with each cell shrunk toward its cluster's centroid by b_k.
 

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
+from jojoscl.networks.callbacks import Plateau, SettledLabels
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.isolation import weights_from
 from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule
-from jojoscl.networks.stopping import Plateau, SettledLabels
 from jojoscl.networks.views import random_view
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed

@@ -14,7 +14,7 @@ import numpy as np
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
-from jojoscl.networks.logs import EpochLog, csv_log
+from jojoscl.networks.logs import CsvLog, EpochLog
 from jojoscl.networks.settings import Run
 from jojoscl.runner import output
 from jojoscl.runner.config import Plain, plain
@@ -140,7 +140,7 @@ def seconds_of(load: float, result: Result, wall: float) -> dict[str, float]:
 @contextlib.contextmanager
 def logs_of(job: Resolved, folder: Path) -> Iterator[tuple[EpochLog, ...]]:
     """Yield the CSV log, and the one that `logger` names, which ends after the block."""
-    logs: tuple[EpochLog, ...] = (csv_log(folder),)
+    logs: tuple[EpochLog, ...] = (CsvLog(folder),)
     if not job.cfg.get("logger"):
         yield logs
         return

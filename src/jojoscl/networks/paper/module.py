@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.distributed import from_first, gather
 from jojoscl.networks.isolation import weights_from
-from jojoscl.networks.layers import Encoder, Head
+from jojoscl.networks.layers import Encoder, Head, momentum_update
 from jojoscl.networks.losses import cluster_contrast, entropy_regulariser, nt_xent
-from jojoscl.networks.module import MomentumModule
+from jojoscl.networks.module import SeededModule
 from jojoscl.networks.paper.settings import PaperSettings
 from jojoscl.networks.sure import (
     cluster_stats,
@@ -28,7 +29,7 @@ from jojoscl.networks.sure import (
 from jojoscl.networks.views import random_view
 
 
-class PaperModule(MomentumModule):
+class PaperModule(SeededModule):
     """Shrinkage contrastive learning (Wang, BIBM 2024, section III).
 
     `labels` (n_cells,) and `centroids` (K, P) are the temporal clusters; with
@@ -36,8 +37,10 @@ class PaperModule(MomentumModule):
     own cells. SURE shrinks `clusters_on`, h or z: z where clusters are made on z.
     """
 
+    splits_batches = True
     labels: Tensor
     centroids: Tensor
+    views: tuple[Tensor, Tensor, Tensor]  # of the last batch: two embeddings (B, P), index (B,)
 
     def __init__(
         self,
@@ -52,8 +55,8 @@ class PaperModule(MomentumModule):
         super().__init__()
         size = {"n_genes": n_genes, "n_clusters": n_clusters, "n_cells": n_cells}
         self.keep(settings, **size, seed=seed, max_epochs=max_epochs)
-        self.settings, self.momentum = settings, settings.momentum
-        self.n_clusters, self.seed, self.max_epochs = n_clusters, seed, max_epochs
+        self.settings, self.n_clusters = settings, n_clusters
+        self.seed, self.max_epochs = seed, max_epochs
         encoder = [n_genes, *settings.encoder_dims]
         with weights_from(seed):
             self.query = Encoder(encoder)
@@ -89,6 +92,11 @@ class PaperModule(MomentumModule):
         self.views = a[self.clusters_on].detach(), b[self.clusters_on], index
         self.record(batch_idx, loss=loss, instance=instance, cluster=cluster, sure=sure)
         return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Let the key follow the query after each step of the optimiser."""
+        super().optimizer_step(*args, **kwargs)
+        momentum_update(self.key, self.query, self.settings.momentum)
 
     def view(self, x: Tensor) -> Tensor:
         """Return a random view of cells x (B, G)."""
