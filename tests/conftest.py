@@ -35,8 +35,6 @@ class Done(NamedTuple):
 InProcess = Callable[..., Done]
 
 
-
-
 @pytest.fixture(scope="session")
 def cells() -> AnnData:
     """120 simulated cells of 3 types that are easy to tell apart, with their types."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jojoscl.datasets.load import load_dataset
     from jojoscl.datasets.simulate import simulate
     from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
+    from jojoscl.tools.cut import cut
     from jojoscl.tools.markers import markers
     from jojoscl.tools.splits import split_tests
     from jojoscl.utils.errors import UserError
@@ -26,6 +27,7 @@ __all__ = [
     "UserError",
     "__version__",
     "cluster",
+    "cut",
     "load",
     "load_dataset",
     "markers",
@@ -40,6 +42,7 @@ _HOMES = {
     "ReleasedJojoSCL": "networks.paper.method",
     "UserError": "utils.errors",
     "cluster": "api",
+    "cut": "tools.cut",
     "load": "core.model_file",
     "load_dataset": "datasets.load",
     "markers": "tools.markers",

@@ -15,6 +15,7 @@ import jojoscl
 from jojoscl.cells.checks import as_cells, without_labels
 from jojoscl.core.interface import Result
 from jojoscl.core.method import JojoSCL
+from jojoscl.core.metrics import macro_f1
 from jojoscl.core.positives import nearest
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
@@ -51,9 +52,10 @@ def test_easy_types_are_found_and_confidence_is_high(cells: AnnData) -> None:
     assert confidence.mean() > 0.8
     assert result.embedding.shape == result.obsm["map"].shape == (120, 40)
     assert result.embedding.dtype == np.float32
-    assert {name: values.shape for name, values in result.uns.items()} == {
-        "ratio": (40,), "shrinkage": (40,), "sigma2": (3,), "tau2": (3,), "b": (3,),
-    }  # fmt: skip
+    shapes = {"ratio": 40, "shrinkage": 40, "sigma2": 3, "tau2": 3, "b": 3, "stability": 3}
+    assert {name: result.uns[name].shape for name in shapes} == {n: (d,) for n, d in shapes.items()}
+    assert result.uns["stability"].min() > 0.9
+    assert set(result.uns) == {*shapes, "tree"}
 
 
 def test_the_same_seed_gives_the_same_result_and_another_seed_another(cells: AnnData) -> None:
@@ -229,3 +231,29 @@ def test_samples_are_refused_where_they_would_be_ignored(sampled: AnnData) -> No
         jojoscl.cluster(sampled, 4, batch_key="mouse", method=jojoscl.PaperJojoSCL())
     with pytest.raises(UserError, match="batch_key goes with genes by hvg_flavor=robust_v3"):
         JojoSCL.of({"preprocess": {"hvg_flavor": "seurat"}}).fit(sampled, 4, batch_key="mouse")
+
+
+def uneven() -> AnnData:
+    """A large type of 600 cells, one of 200, and four of 20 to 60."""
+    return simulate(
+        n_cells=1000,
+        n_genes=800,
+        n_types=6,
+        type_sizes=[0.6, 0.2, 0.06, 0.06, 0.06, 0.02],
+        library_size=800.0,
+        seed=4,
+    )
+
+
+def test_large_and_small_types_are_found_together() -> None:
+    cells = uneven()
+    result, even = fitted(cells, 6), fitted(cells, 6, exponents=[1.0])
+    assert ari(cells, result) > 0.95
+    assert macro_f1(cells.obs["cell_type"].astype(str).to_numpy(), result.labels) > 0.9
+    assert ari(cells, result) >= ari(cells, even)
+
+
+def test_the_least_cluster_grows_with_the_number_of_cells() -> None:
+    model = JojoSCL().fit(uneven(), 4)
+    assert model.least_ == pytest.approx(0.15 * 1000**0.5)
+    assert JojoSCL(min_cells=30).fit(uneven(), 4).least_ == 30

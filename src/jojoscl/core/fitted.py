@@ -27,7 +27,7 @@ from jojoscl.utils.files import whole_file
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 HEADER = "header"
 _PACKAGES = ("jojoscl", "numpy", "scipy", "scikit-learn")
 _EXPECTED = 10  # a gene is missing if this many new cells should have it and none has
@@ -50,6 +50,11 @@ class Fitted:
     ----------
     labels_, confidence_
         Cluster (n,) and confidence (n,) of the cells of the fit.
+    groups_, merges_, group_sizes_, least_
+        Group (n,) of each cell, and the tree that joins the groups, see :meth:`tree`; fewer than
+        `least_` cells make no cluster if there are larger ones.
+    stability_
+        How well each cluster (K,) comes back over the draws, 0 to 1 (mean Jaccard index).
     embedding_, map_
         h (n, d), and the same with each cell shrunk toward its cluster's centroid by b_k.
     ratio_, shrinkage_
@@ -98,6 +103,11 @@ class Fitted:
     positions: np.ndarray
     labels_: np.ndarray
     confidence_: np.ndarray
+    groups_: np.ndarray
+    merges_: np.ndarray
+    group_sizes_: np.ndarray
+    least_: float
+    stability_: np.ndarray
     embedding_: np.ndarray
     map_: np.ndarray
     ratio_: np.ndarray
@@ -143,15 +153,16 @@ class Fitted:
     def result(self, seconds: dict[str, float]) -> Result:
         """Return it as every method's result; `seconds` are those before the fit."""
         estimate = self.n_clusters_estimated
-        names = ("ratio", "shrinkage", "sigma2", "tau2", "b")
+        names = ("ratio", "shrinkage", "sigma2", "tau2", "b", "stability")
+        tree = {"merges": self.merges_, "sizes": self.group_sizes_, "least": self.least_}
         return Result(
             self.labels_,
             self.embedding_,
             self.seconds_ | seconds,
             {} if estimate is None else {"n_clusters_estimated": estimate},
-            obs={"confidence": self.confidence_},
+            obs={"confidence": self.confidence_, "group": self.groups_},
             obsm={"map": self.map_},
-            uns={name: getattr(self, f"{name}_") for name in names},
+            uns={name: getattr(self, f"{name}_") for name in names} | {"tree": tree},
             model=self,
         )
 

@@ -67,7 +67,7 @@ class Result:
     obs: dict[str, np.ndarray] = field(default_factory=dict)
     obsm: dict[str, np.ndarray] = field(default_factory=dict)
     shrinkage: Sequence[Mapping[str, object]] = field(default_factory=list)
-    uns: dict[str, np.ndarray] = field(default_factory=dict)
+    uns: dict[str, object] = field(default_factory=dict)
     model: Model | None = None
 
 

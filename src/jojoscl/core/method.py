@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +14,7 @@ from anndata import AnnData
 from jojoscl.cells.checks import as_cells
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.consensus import Consensus, consensus, micro_linkage, unit_rows
+from jojoscl.core.consensus import agreement, consensus, stability
 from jojoscl.core.contrast import (
     Contrast,
     leading_axes,
@@ -32,8 +32,17 @@ from jojoscl.core.interface import (
     check_seed,
     timed,
 )
-from jojoscl.core.kmeans import kmeans, spread
-from jojoscl.core.positives import adaptive, communities, jaccard, nearest, smooth, strongest
+from jojoscl.core.kmeans import spread
+from jojoscl.core.linkage import Tree, size_linkage, small_clusters
+from jojoscl.core.positives import (
+    adaptive,
+    communities,
+    jaccard,
+    nearest,
+    smooth,
+    strongest,
+    unit_rows,
+)
 from jojoscl.core.samples import without_samples
 from jojoscl.core.shrinkage import shrink_embedding
 from jojoscl.utils.clock import Stopwatch
@@ -44,14 +53,24 @@ from jojoscl.utils.settings import setting
 log = logging.getLogger(__name__)
 
 POSITIVES = 8, 20  # fewest and most of a cell
-SMOOTHING = 6, 20  # fewest and most neighbors that a draw smooths over; between these
-SMOOTHING_FACTORS = 0.5, 0.9  # sqrt(n) times a number from this range
+SMOOTHING = 4, 9  # fewest and most neighbors that a draw smooths over: more drown small types
 PRUNE = 1 / 15  # a smaller Jaccard index of two cells' neighbors counts as none, as in Seurat
 THETA = 100.0  # the variance of a count is mu + mu^2 / theta (Lause et al. 2021)
 MIN_DIMS = 20  # a draw sees this many of the first components, or more
-KMEANS_STARTS = 3
-CONSENSUS_GROUPS = 250  # of cells, from which the consensus starts
-K_RESOLUTION = 0.35  # Leiden's, if K is not given
+GROUPS = 250  # of cells, from which the consensus starts
+LEAST = 0.15  # a cluster has at least this many times sqrt(n) cells, or it counts as outliers
+BESIDE_K = ((1, 1.0), (1 / 2, 0.3), (2, 0.3))  # each tree is cut at so many times K, with a weight
+BY_ANGLE = 0.0, 0.2  # exponents of the linkages by angle
+K_NEIGHBORS, K_RESOLUTION = 8, 0.2  # of the communities that are counted if K is not given
+
+
+class Clusters(NamedTuple):
+    """Groups (m,) and confidence (m,) of cells, the tree of groups, stability (K,) of clusters."""
+
+    groups: np.ndarray
+    confidence: np.ndarray
+    tree: Tree
+    stability: np.ndarray
 
 
 @dataclass(kw_only=True)
@@ -62,8 +81,9 @@ class JojoSCL(MethodSettings):
        residuals; of several samples after Harmony, so that positives cross samples.
     2. Contrast: the linear encoder that spreads cells and keeps positives together, each component
        shrunk by SURE (:mod:`jojoscl.core.contrast`). It has a closed form: nothing is trained.
-    3. Clusters: the consensus of K-means and of linkages of the embedding (of several samples after
-       Harmony), smoothed over its own neighbors.
+    3. Clusters: linkages of the embedding (of several samples after Harmony), smoothed over its own
+       neighbors, which differ in how much sizes count. Their consensus is a tree; its cut at K
+       gives the clusters, and large and small types may stand side by side.
 
     Examples
     --------
@@ -94,14 +114,17 @@ class JojoSCL(MethodSettings):
     )
     shrink: bool = setting(True, "Whether SURE shrinks the components of h.")
     n_draws: int = setting(
-        4, "Random choices of components and neighbors, four partitions each.", low=1
+        4,
+        "Random choices of components and neighbors; each makes linkages by distance and angle.",
+        low=1,
     )
-    n_micro: int = setting(150, "K-means clusters that linkage starts from.", low=1)
-    exponent: float = setting(
-        0.5, "Weight of sizes in linkage: 0 splits off outliers, 1 makes like sizes.", low=0
+    n_small: int = setting(150, "K-means clusters that a linkage starts from.", low=1)
+    exponents: list[float] = setting(
+        [0.0, 0.2, 0.5, 1.0],
+        "What sizes count in the linkages by distance: 0 nothing, 1 makes like sizes.",
+        low=0,
     )
-    consensus_exponent: float = setting(0.2, "The weight of sizes in the consensus.", low=0)
-    min_cells: int = setting(3, "A cluster of fewer cells joins another.", low=1)
+    min_cells: int = setting(3, "Fewer cells count as outliers, and make no cluster.", low=1)
     sample: int = setting(
         15_000, "Above this many cells a random subset is clustered and the others join it.", low=2
     )
@@ -144,10 +167,12 @@ class JojoSCL(MethodSettings):
             h = linear if x.samples is None else without_samples(linear, x.samples, seed=seed)
             watch.lap("contrast")
 
-            neighbors = nearest(h[some], min(max(*POSITIVES, *SMOOTHING), len(some)))  # (m, 20)
+            neighbors = nearest(h[some], min(SMOOTHING[1], len(some)))  # (m, 9)
             k = k or self.estimate(neighbors, seed=seed)
-            found = self.cluster(h[some], neighbors, k, seed=seed)  # (m,)
-            labels, confidence = spread(h, some, *found, seed=seed)  # (n,)
+            found = self.cluster(h[some], neighbors, k, seed=seed)
+            groups, confidence = spread(h, some, found.groups, found.confidence, seed=seed)  # (n,)
+            least = self._least(len(some))
+            labels = found.tree.cut(k, least)[groups]  # (n,)
 
             # The noise of u_k is 1, so that of h_k is b'_k^2: sigma2 is the mean over k.
             sigma2 = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
@@ -162,6 +187,11 @@ class JojoSCL(MethodSettings):
             positions=linear[some],
             labels_=labels,
             confidence_=confidence,
+            groups_=groups,
+            merges_=found.tree.merges,
+            group_sizes_=found.tree.sizes,
+            least_=least,
+            stability_=found.stability,
             embedding_=h,
             map_=map_,
             ratio_=contrast.ratio,
@@ -191,7 +221,7 @@ class JojoSCL(MethodSettings):
         z = x.zscores(some)
         _, loadings = self.encode(z, self.positives(x, z, some, seed=seed), seed=seed)
         h = (x @ loadings)[some]
-        return self.estimate(nearest(h, min(POSITIVES[1], len(h))), seed=seed)
+        return self.estimate(nearest(h, min(K_NEIGHBORS, len(h))), seed=seed)
 
     def positives(
         self, x: Expression, z: np.ndarray, some: np.ndarray, *, seed: int
@@ -226,41 +256,48 @@ class JojoSCL(MethodSettings):
         return contrast, axes @ contrast.encoder(shrink=self.shrink) / scale
 
     def estimate(self, neighbors: np.ndarray, *, seed: int) -> int:
-        """Return K of cells with neighbors (m, k): how many communities are not small."""
-        graph = jaccard(neighbors[:, : self._n_positives(len(neighbors))], PRUNE)
+        """Return K of cells with neighbors (m, k): their communities of `min_cells` or more."""
+        graph = jaccard(neighbors[:, :K_NEIGHBORS], PRUNE)
         sizes = np.bincount(communities(graph, K_RESOLUTION, seed=seed))
         return max(2, int((sizes >= self.min_cells).sum()))
 
-    def cluster(self, h: np.ndarray, neighbors: np.ndarray, k: int, *, seed: int) -> Consensus:
-        """Return the consensus of 4 `n_draws` partitions of h (m, d), given neighbors (m, 20)."""
-        draws = (self._partitions(h, neighbors, k, [seed, draw]) for draw in range(self.n_draws))
-        found = consensus(
-            list(chain.from_iterable(draws)),
-            k,
-            exponent=self.consensus_exponent,
-            n_micro=max(CONSENSUS_GROUPS, k),
-            min_cells=self.min_cells,
-            seed=seed,
-        )
-        if (made := int(found.labels.max()) + 1) < k:
+    def cluster(self, h: np.ndarray, neighbors: np.ndarray, k: int, *, seed: int) -> Clusters:
+        """Return the consensus of the trees of h (m, d), given its neighbors (m, 9), and K."""
+        cuts: dict[float, list[np.ndarray]] = {times: [] for times, _ in BESIDE_K}
+        least = self._least(len(h))
+        for draw in range(self.n_draws):
+            for small, tree in self._trees(h, neighbors, k, [seed, draw]):
+                for times, of in cuts.items():
+                    of.append(tree.cut(max(2, round(times * k)), least)[small])  # (m,)
+        partitions = [partition for of in cuts.values() for partition in of]
+        weights = np.repeat([weight for _, weight in BESIDE_K], len(cuts[1]))
+        groups, tree = consensus(partitions, weights, max(GROUPS, 2 * k), seed=seed)
+        labels = tree.cut(k, least)[groups]  # (m,)
+        if (made := int(labels.max()) + 1) < k:
             words = "%d clusters were asked for, and %d are found: other cells are too much alike."
             log.warning(words, k, made)
-        return found
+        return Clusters(groups, agreement(cuts[1], labels), tree, stability(cuts[1], labels))
 
-    def _partitions(
-        self, h: np.ndarray, neighbors: np.ndarray, n_clusters: int, seeds: list[int]
-    ) -> Iterator[np.ndarray]:
-        """Yield K-means and linkage (m,) of h (m, d), by distance and by angle, after smoothing."""
-        rng = np.random.default_rng(seeds)
+    def _trees(
+        self, h: np.ndarray, neighbors: np.ndarray, k: int, seeds: list[int]
+    ) -> Iterator[tuple[np.ndarray, Tree]]:
+        """Yield small clusters (m,) of h (m, d) and their trees, by distance and by angle."""
+        rng, m = np.random.default_rng(seeds), len(h)
         n_dims = int(rng.integers(min(MIN_DIMS, h.shape[1]), h.shape[1] + 1))
-        k = adaptive(len(h), rng.uniform(*SMOOTHING_FACTORS), *SMOOTHING)
-        k = min(k, len(h) // n_clusters)  # more would mix the clusters of a few cells
+        n_neighbors = int(rng.integers(SMOOTHING[0], SMOOTHING[1] + 1))
+        n_neighbors = min(n_neighbors, m // k)  # more would mix clusters of a few cells
         seed = int(rng.integers(2**20))
         points = np.ascontiguousarray(h[:, :n_dims])
-        graph = jaccard(neighbors[:, :k], PRUNE)
-        for x in (smooth(points, graph), unit_rows(smooth(unit_rows(points), graph))):
-            yield kmeans(x, n_clusters, seed=seed, n_init=KMEANS_STARTS)[0]
-            yield micro_linkage(x, n_clusters, self.n_micro, exponent=self.exponent, seed=seed)
+        graph = jaccard(neighbors[:, :n_neighbors], PRUNE)
+        n_small = min(m, max(2 * k, min(max(4 * k, self.n_small), m // 3)))
+        by_angle = unit_rows(smooth(unit_rows(points), graph))
+        for x, exponents in ((smooth(points, graph), self.exponents), (by_angle, BY_ANGLE)):
+            small, distance = small_clusters(x, n_small, seed=seed)  # (m,), (n_small, n_small)
+            for exponent in exponents:
+                yield small, size_linkage(distance, np.bincount(small), exponent)
+
+    def _least(self, n_cells: int) -> float:
+        return float(max(self.min_cells, LEAST * n_cells**0.5))
 
     def _n_positives(self, n_cells: int) -> int:
         return adaptive(n_cells, self.positives_factor, *POSITIVES)

@@ -49,7 +49,9 @@ def _check(model: Fitted) -> None:
     n, m, g, c = len(model.labels_), len(model.voters), len(model.genes), len(model.names)
     d, k = model.loadings.shape[-1], len(model.b_)
     shapes = {
-        "labels_ confidence_": (n,),
+        "labels_ confidence_ groups_": (n,),
+        "merges_": (len(model.group_sizes_) - 1, 2),
+        "group_sizes_": (len(model.group_sizes_),),
         "embedding_ map_": (n, d),
         "voters": (m,),
         "positions": (m, d),
@@ -57,7 +59,7 @@ def _check(model: Fitted) -> None:
         "profile": (c,),
         "loadings": (g, d),
         "ratio_ shrinkage_": (d,),
-        "sigma2_ tau2_ b_": (k,),
+        "sigma2_ tau2_ b_ stability_": (k,),
     }
     for names, shape in shapes.items():
         for name in names.split():
@@ -66,7 +68,9 @@ def _check(model: Fitted) -> None:
                 raise ValueError(f"{name} is {x.dtype} of shape {x.shape}, not of {shape}")
             if name != "ratio_" and not (np.abs(x) < 1e15).all():  # also NaN
                 raise ValueError(f"{name} holds values out of range")
-    for name, limit in (("labels_", k), ("voters", n), ("genes", c)):
+    groups = len(model.group_sizes_)
+    limits = {"labels_": k, "groups_": groups, "merges_": groups, "voters": n, "genes": c}
+    for name, limit in limits.items():
         x = getattr(model, name)
         if x.dtype.kind != "i" or x.min() < 0 or x.max() >= limit:
             raise ValueError(f"{name} holds values out of range")

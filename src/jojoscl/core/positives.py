@@ -98,3 +98,8 @@ def igraph_seed(seed: int) -> Iterator[None]:
         yield
     finally:
         igraph.set_random_number_generator(random)
+
+
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    """Return the rows of x (n, d) on the unit sphere; a row of zeros stays."""
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

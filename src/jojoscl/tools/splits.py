@@ -12,8 +12,8 @@ from anndata import AnnData
 from scipy.stats import ttest_ind
 from sklearn.metrics import roc_auc_score
 
-from jojoscl.core.consensus import one_hot
 from jojoscl.core.interface import Method
+from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put
 from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, totals_of
 from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jojoscl.core.consensus import one_hot, size_linkage
+from jojoscl.core.linkage import one_hot, size_linkage
 
 
 class Split(NamedTuple):
@@ -29,7 +29,7 @@ def cluster_tree(x: np.ndarray, labels: np.ndarray) -> list[Split]:
     distance = np.square(centroids[:, None] - centroids).sum(2)
     below: list[tuple[int, ...]] = [(k,) for k in range(len(sizes))]
     sides = []
-    for i, j in size_linkage(distance, sizes, 1.0):
+    for i, j in size_linkage(distance, sizes, 1.0).merges:
         sides.append((below[i], below[j]))
         below[i] = tuple(sorted(below[i] + below[j]))
     splits: list[Split] = []

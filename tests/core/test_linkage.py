@@ -1,0 +1,159 @@
+"""Linkage and its cuts against scipy, brute force and cases done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import cdist, pdist
+from sklearn.metrics import adjusted_rand_score
+
+from jojoscl.core.linkage import (
+    Tree,
+    mean_square_distances,
+    one_hot,
+    size_linkage,
+    small_clusters,
+)
+
+RNG = np.random.default_rng(0)
+POINTS = RNG.normal(size=(60, 3))
+SQUARES = cdist(POINTS, POINTS, "sqeuclidean")
+
+
+def blobs(sizes: tuple[int, ...], spread: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussian blobs around far corners, and which cell is in which."""
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    return 5 * np.eye(len(sizes))[truth] + np.random.default_rng(1).normal(
+        0, spread, (len(truth), len(sizes))
+    ), truth
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    return adjusted_rand_score(a, b) == 1
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 17, 60])
+def test_exponent_zero_is_average_linkage(k: int) -> None:
+    ours = size_linkage(SQUARES, np.ones(60), 0).cut(k)
+    assert same(ours, fcluster(linkage(pdist(POINTS, "sqeuclidean"), "average"), k, "maxclust"))
+    assert sorted(set(ours)) == list(range(k))
+
+
+@pytest.mark.parametrize("k", [2, 6, 20])
+def test_an_item_of_several_cells_counts_as_often(k: int) -> None:
+    sizes = np.random.default_rng(0).integers(1, 6, 60)
+    cells = np.repeat(np.arange(60), sizes)
+    weighted = size_linkage(SQUARES, sizes, 0).cut(k)[cells]
+    assert same(
+        weighted, fcluster(linkage(pdist(POINTS[cells], "sqeuclidean"), "average"), k, "maxclust")
+    )
+
+
+def greedy(pairs: np.ndarray, sizes: np.ndarray, exponent: float, k: int) -> np.ndarray:
+    """Labels of items (m,) by merges of the two clusters of least cost, each cost from all pairs of cells anew."""
+    of_item = np.arange(len(sizes))
+    while len(names := np.unique(of_item)) > k:
+        costs = {}
+        for a in names:
+            for b in names[names < a]:
+                n, m = sizes[of_item == a], sizes[of_item == b]
+                mean = n @ pairs[of_item == a][:, of_item == b] @ m / n.sum() / m.sum()
+                costs[a, b] = mean * (n.sum() * m.sum() / (n.sum() + m.sum())) ** exponent
+        a, b = min(costs, key=costs.__getitem__)
+        of_item[of_item == a] = b
+    return of_item
+
+
+@pytest.mark.parametrize("exponent", [0.2, 0.5, 1.0])
+def test_linkage_by_brute_force(exponent: float) -> None:
+    sizes = np.random.default_rng(1).integers(1, 6, 25)
+    tree = size_linkage(SQUARES[:25, :25], sizes, exponent)
+    for k in (2, 5, 12):
+        assert same(tree.cut(k), greedy(SQUARES[:25, :25], sizes, exponent, k))
+
+
+def test_exponent_one_makes_clusters_of_like_sizes_as_wards_linkage_does() -> None:
+    x = np.vstack([blobs((40, 40))[0], [[14.0, 0.0]]])  # an outlier beyond the first
+    apart, alike = (size_linkage(cdist(x, x, "sqeuclidean"), np.ones(81), e).cut(2) for e in (0, 1))
+    assert sorted(np.bincount(apart)) == [1, 80]
+    assert same(alike, fcluster(linkage(x, "ward"), 2, "maxclust"))
+    assert sorted(np.bincount(alike)) == [40, 41]
+
+
+def test_linkage_leaves_its_arguments_alone() -> None:
+    distance, sizes = SQUARES.copy(), np.ones(60)
+    size_linkage(distance, sizes, 0.5)
+    np.testing.assert_array_equal(distance, SQUARES)
+    np.testing.assert_array_equal(sizes, 1)
+
+
+def test_mean_square_distances_are_means_over_pairs() -> None:
+    labels = np.arange(60) % 4
+    found = mean_square_distances(POINTS, labels)
+    expected = [[SQUARES[labels == i][:, labels == j].mean() for j in range(4)] for i in range(4)]
+    np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5])
+@pytest.mark.parametrize("sizes", [(300, 40, 8), (4, 3, 2), (1, 1)])
+def test_linkage_of_small_clusters_finds_blobs_of_uneven_size(
+    sizes: tuple[int, ...], exponent: float
+) -> None:
+    x, truth = blobs(sizes)
+    small, distance = small_clusters(x, min(60, len(x)), seed=0)
+    labels = size_linkage(distance, np.bincount(small), exponent).cut(len(sizes))[small]
+    assert same(labels, truth)
+
+
+def test_cells_that_are_alike_make_fewer_small_clusters() -> None:
+    small, distance = small_clusters(np.repeat(np.eye(2), 6, axis=0), 3, seed=1)
+    assert same(small, np.repeat([0, 1], 6))
+    np.testing.assert_allclose(distance, [[0, 2], [2, 0]], atol=1e-12)
+
+
+# ---- the cut of a tree ---------------------------------------------------------------------------
+
+# Groups of 5, 4, 1, 6 and 6 cells: 2 joins 1, then 0; 3 and 4 join; last both sides.
+BY_HAND = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6, 6]))
+
+
+@pytest.mark.parametrize(
+    ("k", "min_cells", "expected"),
+    [
+        (1, 1, [0, 0, 0, 0, 0]),
+        (2, 1, [0, 0, 0, 1, 1]),
+        (3, 1, [0, 0, 0, 1, 2]),
+        (4, 1, [0, 1, 1, 2, 3]),
+        (5, 1, [0, 1, 2, 3, 4]),
+        (4, 2, [0, 1, 1, 2, 3]),
+        (3, 6, [0, 0, 0, 1, 2]),
+        (4, 6, [0, 1, 1, 2, 3]),  # no more large ones: the others follow
+        (9, 1, [0, 1, 2, 3, 4]),  # more than there are
+    ],
+)
+def test_a_cut_by_hand(k: int, min_cells: int, expected: list[int]) -> None:
+    assert BY_HAND.cut(k, min_cells).tolist() == expected
+
+
+def test_few_outliers_use_up_no_cluster() -> None:
+    """An outlier that leaves first makes a cluster only after all others have been made."""
+    tree = Tree(np.array([[0, 1], [2, 3], [0, 2], [0, 4]]), np.array([50, 40, 30, 20, 1]))
+    assert tree.cut(2).tolist() == [0, 0, 0, 0, 1]
+    assert tree.cut(2, min_cells=3).tolist() == [0, 0, 1, 1, 0]
+    assert tree.cut(5, min_cells=3).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("min_cells", [1, 4])
+def test_cuts_are_nested(min_cells: int) -> None:
+    tree = size_linkage(SQUARES, np.random.default_rng(2).integers(1, 6, 60), 0.2)
+    for k in range(1, 60):
+        coarse, fine = tree.cut(k, min_cells), tree.cut(k + 1, min_cells)
+        assert len(set(coarse)) == k
+        assert len(set(zip(coarse, fine, strict=True))) == k + 1
+
+
+def test_one_hot() -> None:
+    np.testing.assert_array_equal(
+        one_hot(np.array([0, 2, 2])).toarray(), [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    )
