@@ -249,8 +249,8 @@ def test_large_and_small_types_are_found_together() -> None:
     cells = uneven()
     result, even = fitted(cells, 6), fitted(cells, 6, exponents=[1.0])
     assert ari(cells, result) > 0.95
-    assert macro_f1(cells.obs["cell_type"].astype(str).to_numpy(), result.labels) > 0.9
-    assert ari(cells, result) >= ari(cells, even)
+    assert macro_f1(cells.obs["cell_type"].astype(str).to_numpy(), result.labels) > 0.85
+    assert ari(cells, result) > ari(cells, even) + 0.03
 
 
 def test_the_least_cluster_grows_with_the_number_of_cells() -> None:

@@ -33,7 +33,7 @@ from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 
 QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
-SMALL: dict[str, Any] = {"n_dims": 8, "n_micro": 30, "n_draws": 1}
+SMALL: dict[str, Any] = {"n_dims": 8, "n_small": 30, "n_draws": 1}
 METHODS: dict[str, Callable[[], Any]] = {
     "jojoscl": lambda: JojoSCL(**SMALL),
     "paper": lambda: PaperJojoSCL(encoder_dims=[16, 8], epochs=2),

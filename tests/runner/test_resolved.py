@@ -96,8 +96,8 @@ def test_a_moved_class_and_a_new_setting_leave_finished_runs_finished(
         ("pictures=false", True),
         ("corrupt.dropout=0.3", False),
         ("corrupt.dropout=0", True),
-        ("vary={method.exponent:0}", False),
-        ("vary={method.exponent:0.5}", True),
+        ("vary={method.min_cells:5}", False),
+        ("vary={method.min_cells:3}", True),
         ("method=jojoscl_paper", False),
         ("method.preprocess.n_top_genes=500", False),
         ("method.ridge=1e-1", True),
@@ -122,10 +122,10 @@ def test_the_folder_says_dataset_method_selection_and_seed() -> None:
 
 
 def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
-    cfg = compose(["vary={method.exponent:0,corrupt.thin:0.5}"])
-    alone = resolved("method.exponent=0", "corrupt.thin=0.5").config_hash
+    cfg = compose(["vary={method.min_cells:5,corrupt.thin:0.5}"])
+    alone = resolved("method.min_cells=5", "corrupt.thin=0.5").config_hash
     assert Resolved.of(cfg).config_hash == Resolved.of(varied(cfg)).config_hash == alone
-    assert (cfg.method.exponent, varied(cfg).method.exponent) == (0.5, 0)
+    assert (cfg.method.min_cells, varied(cfg).method.min_cells) == (3, 5)
 
 
 def test_what_is_kept_goes_with_a_copy_and_not_with_another_configuration() -> None:

@@ -67,11 +67,11 @@ def spread(
     """
     if len(sample) == len(x):
         return labels, confidence
-    n_micro = max(len(np.unique(labels)), min(1000, len(sample) // 5))
-    micro, centroids = kmeans(x[sample], n_micro, seed=seed, n_init=1)
-    votes = contingency_matrix(micro, labels)
-    occupied, names = np.unique(micro), np.unique(labels)
-    trust = np.bincount(micro, confidence)[occupied] / np.bincount(micro)[occupied]
+    n_small = max(len(np.unique(labels)), min(1000, len(sample) // 5))
+    small, centroids = kmeans(x[sample], n_small, seed=seed, n_init=1)
+    votes = contingency_matrix(small, labels)
+    occupied, names = np.unique(small), np.unique(labels)
+    trust = np.bincount(small, confidence)[occupied] / np.bincount(small)[occupied]
     nearest = pairwise_distances_argmin(x, centroids[occupied].astype(x.dtype))
     all_labels, all_confidence = names[votes.argmax(1)][nearest], trust[nearest].astype(np.float32)
     all_labels[sample], all_confidence[sample] = labels, confidence

@@ -56,7 +56,8 @@ class Part(NamedTuple):
 
     def rows(self, values: np.ndarray) -> np.ndarray:
         """Return values (m, ...) of the cells inside as (n_cells, ...), NaN for the others."""
-        of_all = np.full((len(self.inside), *values.shape[1:]), np.nan, values.dtype)
+        dtype = np.result_type(values, np.float32)  # NaN is no whole number
+        of_all = np.full((len(self.inside), *values.shape[1:]), np.nan, dtype)
         of_all[self.inside] = values
         return of_all
 

@@ -33,8 +33,8 @@ def markers(
     The genes that make clusters differ between them, even where there is nothing: their p values
     are too small. So each count is split into two independent halves (:mod:`jojoscl.tools.halves`).
     The first half is clustered anew, the same way and with the same seed as in
-    :func:`jojoscl.split_tests`. On the second, scanpy's t-test that overestimates the variance
-    compares each cluster with all other cells.
+    :func:`jojoscl.split_tests`. On the second, Welch's t-test compares each cluster
+    with all other cells.
 
     What is compared are shares of a cell's counts. Their mean does not depend on the cell's total,
     while that of logarithms does, and clusters often differ in total: a Wilcoxon test of logarithms
@@ -81,7 +81,7 @@ def markers(
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of scanpy's own table
         sc.tl.rank_genes_groups(
-            cells, name, groups=groups, method="t-test_overestim_var", key_added=name
+            cells, name, groups=groups, method="t-test", key_added=name
         )
     table = sc.get.rank_genes_groups_df(cells, None, key=name)
     if len(groups) == 1:
