@@ -270,7 +270,7 @@ class JojoSCL(MethodSettings):
                 for times, of in cuts.items():
                     of.append(tree.cut(max(2, round(times * k)), least)[small])  # (m,)
         partitions = [partition for of in cuts.values() for partition in of]
-        weights = np.repeat([weight for _, weight in BESIDE_K], len(cuts[1]))
+        weights = [weight for _, weight in BESIDE_K for _ in cuts[1]]
         groups, tree = consensus(partitions, weights, max(GROUPS, 2 * k), seed=seed)
         labels = tree.cut(k, least)[groups]  # (m,)
         if (made := int(labels.max()) + 1) < k:

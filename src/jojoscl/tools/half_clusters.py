@@ -15,8 +15,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from jojoscl.cells.checks import as_cells, without_labels
 from jojoscl.cells.matrix import canonical, is_backed
-from jojoscl.core.linkage import one_hot
 from jojoscl.core.interface import Method, check_n_clusters, check_seed
+from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import check_key, settings_from
 from jojoscl.tools.halves import halves
 from jojoscl.utils.errors import UserError
