@@ -24,6 +24,7 @@ COMMANDS = {
     "new_cells": "how well a fitted model predicts new cells",
     "samples": "what batch_key does on cells of several samples",
     "splits": "whether split_tests and markers are calibrated, and what they keep",
+    "uneven": "scores where types are of uneven size, and which types are found",
     "rebuild": "all tables, figures and pages again, from the committed CSV files",
 }
 

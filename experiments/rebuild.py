@@ -20,6 +20,7 @@ from experiments import (
     splits,
     studies,
     tables,
+    uneven,
 )
 from experiments.pages import filled, pages
 from experiments.text import RESULTS, write
@@ -28,6 +29,7 @@ MODULES = {  # by the table that each is made from
     "table1": (tables, figures), "fidelity": (fidelity,), "confidence": (confidence,),
     "cosine_gap": (cosine_gap,), collection.BENCHMARK: (collection,), "new_cells": (new_cells,),
     "samples": (samples,), "splits/null": (splits,),
+    uneven.STUDY: (uneven,),
 }  # fmt: skip
 
 
