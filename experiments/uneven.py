@@ -25,7 +25,7 @@ from experiments.collection import over_sets
 from experiments.failures import keep_failures
 from experiments.figures import OTHER, STYLE
 from experiments.runs import KEYS, OURS
-from experiments.tables import METRICS, Section, failed_runs, number, page
+from experiments.tables import METRICS, Section, check_scored, failed_runs, number, page
 from experiments.text import by_set, save, write
 from jojoscl.runner.paired import reference_of
 from jojoscl.runner.sweep import collect
@@ -162,12 +162,15 @@ def at_a_glance(runs: pd.DataFrame) -> Section:
 def by_share(runs: pd.DataFrame, types: pd.DataFrame) -> list[Section]:
     """Return recall, precision and share found, a table each, by the share of the cells that a type has."""
     means = over_orders(types, ["k", "method", "bin"], ["recall", "precision", "found"])
-    sizes = types.groupby("bin", observed=False)["dataset"].nunique()
-    listed = ", ".join(f"{name}: {sizes[name]}" for name in SHARES)
+    sets = types.groupby("bin", observed=False)["dataset"].nunique()
+    each = (
+        types.groupby(["bin", "k", "method"], observed=False).size().groupby("bin", observed=False)
+    )
+    listed = ", ".join(f"{name}: {each.max()[name]} ({sets[name]} sets)" for name in SHARES)
     note = (
         f"Of the types with at least {FEWEST} cells, by their share of the cells. The best cluster of a type is the "
         f"one with the largest F1; the type is found where this F1 is above {number(FOUND).rstrip('0')}. Means over "
-        f"sets of means over orders. Sets that have such types: {listed}."
+        f"sets of means over orders. Number of such types in all orders: {listed}."
     )
     titles = {
         "recall": "Recall of the best cluster",
@@ -246,7 +249,7 @@ def draw(types: pd.DataFrame) -> sns.FacetGrid:
                          errorbar=("ci", 95), seed=0, err_style="bars", height=4, aspect=1.1)  # fmt: skip
     facets.set(xscale="log", ylim=(0, 1.02))
     for panel in facets.axes.flat:
-        ticks = [0.003, 0.01, 0.03, 0.1, 0.3, 1]
+        ticks = [0.01, 0.03, 0.1, 0.3, 1]
         panel.set_xticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
         panel.set_xticks([], minor=True)
     facets.set_titles("{col_name}")
@@ -257,7 +260,7 @@ def make(results: Path, figures: Path, source: Path | None = None, merge: bool =
     """Write table, page and picture."""
     table = results / f"{STUDY}.csv"
     if source is not None:
-        rows = gather(source)
+        rows = check_scored(gather(source), table)
         if merge and table.exists():
             rows = merged(pd.read_csv(table, dtype={"git_commit": str}), rows).sort_values(KEYS)
         with whole_file(table) as temporary:

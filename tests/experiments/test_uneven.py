@@ -65,6 +65,7 @@ def test_the_page_by_hand(tmp_path: Path) -> None:
     assert "| `jojoscl` | given | 2 | – | – | .750 | 1.000 |" in precision
     assert "| `jojoscl` | given | 2 | – | – | .500 | 1.000 |" in found
     assert "| `pca_kmeans` | given | 2 | – | – | .000 | 1.000 |" in found
+    assert "3 to 10 %: 3 (3 sets), above 10 %: 3 (3 sets)." in text
     assert "| `jojoscl` | given | 2 | .800 | .200 | .800 | .200 |" in text  # half A is bladder
     assert "## ARI of jojoscl against each method, K given" in text
     assert "| pca_kmeans | 2 | +.050 | 1 / 0 / 1 |" in text
@@ -85,6 +86,13 @@ def test_runs_of_a_second_session_replace_those_of_the_first(tmp_path: Path) -> 
         ("only_first", "jojoscl"): 0.5,
         ("only_second", "jojoscl"): 0.7,
     }
+
+
+def test_runs_of_two_defaults_in_one_folder_are_refused(tmp_path: Path) -> None:
+    finished(tmp_path / "a", "pollen", "jojoscl", 0, 0.5)
+    finished(tmp_path / "b", "pollen", "jojoscl", 0, 0.6)
+    with pytest.raises(UserError, match="has jojoscl on pollen, seed 0, twice"):
+        uneven.make(tmp_path, tmp_path, tmp_path)
 
 
 def test_the_bins_of_shares_begin_at_their_lower_end() -> None:
