@@ -90,10 +90,9 @@ def cluster(
     >>> adata = jojoscl.load_dataset("pbmc_10x")  # doctest: +SKIP
     >>> jojoscl.cluster(adata, n_clusters=8)  # doctest: +SKIP
     """
-    # What takes seconds to import is imported when it is used.
+    # What takes seconds to import is imported when it is used: a network only if one is trained.
     from jojoscl.cells.checks import as_cells
     from jojoscl.core.interface import check_n_clusters, check_seed
-    from jojoscl.networks.settings import Run, TrainerSettings
     from jojoscl.tools.annotate import annotate, check_key, restricted
 
     if copy and getattr(adata, "isbacked", False):
@@ -104,12 +103,18 @@ def cluster(
         raise UserError(
             f"{chosen.name} does not tell samples apart: leave out batch_key, or method."
         )
-    trainer = TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=progress_bar)
+    more: dict[str, object] = {}
+    if getattr(chosen, "takes_run", False):
+        from jojoscl.networks.settings import Run, TrainerSettings
+
+        trainer = TrainerSettings(
+            accelerator=accelerator, devices=devices, progress_bar=progress_bar
+        )
+        more = {"run": Run(trainer=trainer)}
     part = None if restrict_to is None else restricted(adata, restrict_to)
     some = adata if part is None else _of(adata, part.inside)
     cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
     k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
-    more = {"run": Run(trainer=trainer)} if getattr(chosen, "takes_run", False) else {}
     result = chosen.fit_predict(cells, k, seed=seed, **more)
     params: dict[str, object] = {  # None: not asked for
         "method": chosen.name,
