@@ -24,7 +24,7 @@ from anndata.io import read_elem, sparse_dataset
 
 from jojoscl.cells.matrix import Stored, check_stored, checked, file_of, row_chunks, stack_rows
 from jojoscl.datasets.rda import read_rda
-from jojoscl.datasets.tables import annotated, read_table, to_cells
+from jojoscl.datasets.tables import annotated, read_table, to_cells, turned
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import reading
 
@@ -67,8 +67,8 @@ def read_file(
     suffix = _known_suffix(path)
     text = [label_key] if label_key else []
     if suffix in (".h5ad", ".zarr"):
-        adata = _in_memory(path, layer)
-        adata = _turned(adata) if transpose else adata
+        adata = _stored(path, layer)
+        adata = turned(adata) if transpose else adata
     elif layer is not None:
         raise UserError(
             f"{path} has no layer {layer!r}: leave out data.layer, which is for h5ad and zarr."
@@ -103,42 +103,40 @@ def _known_suffix(path: Path) -> str:
 
 def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
     """Open an h5ad, h5 or zarr; its matrix stays in the file, obs and var are read."""
-    with reading(path):
-        if not path.is_dir() and not h5py.is_hdf5(path):
-            path.open("rb").close()  # says so if the file may not be read at all
-            raise UserError(
-                f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr."
-            )
-        root = _root(path)
-        return _annotated(path, root, _matrix_in(root, layer, path), layer)
+    if _known_suffix(path) not in (".h5ad", ".h5", ".hdf5", ".zarr"):
+        raise UserError(
+            f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr."
+        )
+    return _stored(path, layer, backed=True)
 
 
-def _in_memory(path: Path, layer: str | None) -> AnnData:
+def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:
+    """Read what anndata wrote: one matrix, or a reference to it with `backed`, obs and var."""
     with reading(path):
-        root = _root(path)
-        adata = _annotated(path, root, _loaded(_matrix_in(root, layer, path)), layer)
-        if isinstance(root, h5py.File):
+        root: h5py.Group = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
+        x = _matrix_in(root, layer, path)
+        obs = _table(path, root, "obs")
+        var = _table(path, root, "raw/var" if layer == "raw" else "var")
+        if obs is None and "Y" in root:  # an h5 without annotation but types
+            obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
+        adata = AnnData(x if backed else _loaded(x), obs=obs, var=var)
+        if not backed and isinstance(root, h5py.File):
             root.close()
         return adata
 
 
-def _root(path: Path) -> h5py.Group:
-    return zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
-
-
-def _matrix_in(group: h5py.Group, layer: str | None, path: Path) -> Stored:
+def _matrix_in(root: h5py.Group, layer: str | None, path: Path) -> Stored:
     """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer."""
-    names = {name: f"layers/{name}" for name in group.get("layers", ())}
-    if "raw/X" in group:
-        names.setdefault("raw", "raw/X")
-    if layer is None and "X" not in group:
+    places = {"raw": "raw/X"} if "raw/X" in root else {}
+    places |= {name: f"layers/{name}" for name in root.get("layers", ())}
+    if layer is None and "X" not in root:
         raise UserError(
             f"{path} has no matrix X: name the layer that holds the values by data.layer."
         )
-    if layer is not None and layer not in names:
-        near = nearest(layer, names) if names else " (it has none)"
+    if layer is not None and layer not in places:
+        near = nearest(layer, places) if places else " (it has none)"
         raise UserError(f"{path} has no layer {layer!r}{near}.")
-    node = group["X" if layer is None else names[layer]]
+    node = root["X" if layer is None else places[layer]]
     x = sparse_dataset(node) if hasattr(node, "keys") else node
     check_stored(x)
     return x
@@ -157,15 +155,7 @@ def _loaded(x: Stored) -> sp.csr_matrix:
     return checked(x.to_memory()).astype(np.float32)
 
 
-def _annotated(path: Path, root: h5py.Group, x: sp.csr_matrix, layer: str | None) -> AnnData:
-    obs = _table(path, root, "obs", x.shape[0])
-    var = _table(path, root, "raw/var" if layer == "raw" else "var", x.shape[1])
-    if obs is None and "Y" in root:  # an h5 without annotation but types
-        obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
-    return AnnData(X=x, obs=obs, var=var)
-
-
-def _table(path: Path, root: h5py.Group, key: str, size: int) -> pd.DataFrame | None:
+def _table(path: Path, root: h5py.Group, key: str) -> pd.DataFrame | None:
     """Read the annotation of cells or genes; None if there is none."""
     node = root.get(key)
     if node is None or (hasattr(node, "keys") and not len(node)):
@@ -175,12 +165,6 @@ def _table(path: Path, root: h5py.Group, key: str, size: int) -> pd.DataFrame | 
         raise UserError(
             f"{path} was written by anndata before 0.7: write it anew, in Python by "
             "anndata.read_h5ad(path).write_h5ad(path)."
-        )
-    names = node[node.attrs["_index"]]
-    if not hasattr(names, "keys") and names.shape != (size,):
-        raise UserError(
-            f"{path}: {names.name} has names of shape {names.shape} for {size} rows of {key}: "
-            "write the file again from its source."
         )
     return read_elem(node)
 
@@ -196,14 +180,14 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
             import scanpy as sc  # slow to import, and needed only here
 
             adata = sc.read_10x_h5(path, gex_only=False)
-            return _turned(adata) if transpose else adata
+            return turned(adata) if transpose else adata
         key = "exprs" if "exprs" in file else "X"
         if key not in file:
             raise UserError(
                 f"{path} holds {', '.join(file)}, but neither X nor exprs: give a file with the "
                 "cells."
             )
-        x = _matrix(file, key)
+        x = _matrix(file[key])
         x = x.T.tocsr() if transpose else x
         if x.shape[0] == x.shape[1]:
             log.warning(
@@ -217,10 +201,6 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
             obs = {"Y": _values(file["Y"])} if "Y" in file else {}
         texts = {k: _values(node) for k, node in file.items() if k != "Y" and _is_text(node)}
         return to_cells(path, x, obs, *_names(texts, x.shape))
-
-
-def _turned(adata: AnnData) -> AnnData:
-    return AnnData(X=checked(adata.X.T), obs=adata.var, var=adata.obs)
 
 
 def _names(
@@ -245,9 +225,8 @@ def _called(texts: Mapping[str, np.ndarray], words: Collection[str]) -> str | No
     return next((key for key in named if len(set(texts[key])) == len(texts[key])), None)
 
 
-def _matrix(parent: h5py.Group, key: str) -> sp.csr_matrix:
-    """Read the matrix under `key`: a dense dataset, or data, indices, indptr and shape."""
-    node = parent[key]
+def _matrix(node: h5py.Group | h5py.Dataset) -> sp.csr_matrix:
+    """Read a matrix: a dense dataset, or data, indices, indptr and shape."""
     if isinstance(node, h5py.Dataset):
         check_stored(node)
         return _loaded(node)

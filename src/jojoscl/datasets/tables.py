@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.matrix import BAND_BYTES, stack_rows
+from jojoscl.cells.matrix import BAND_BYTES, checked, stack_rows
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import reading
 
@@ -46,25 +46,26 @@ def read_table(
     """
     parts = [_read_one(path, text) for path in paths]
     for path, part in zip(paths, parts, strict=True):
-        if not part.names.equals(parts[0].names):
+        if not part.var_names.equals(parts[0].var_names):
             raise UserError(
                 f"{path} has other columns than {paths[0]}: give tables with the same genes."
             )
-    x = sp.vstack([part.values for part in parts], format="csr")
-    notes = pd.concat([part.notes for part in parts])
-    rows, columns = notes.index, parts[0].names
-    if transpose:
-        if notes.shape[1]:
-            raise UserError(
-                f"{paths[0]}: column {notes.columns[0]!r} holds no numbers: give a table of "
-                "numbers."
-            )
-        x, rows, columns = x.T.tocsr(), columns, rows
-    genes = ~columns.str.removeprefix("__").isin(HTSEQ_ROWS)
     with reading(paths[0]):
-        obs = {str(name): notes[name] for name in notes}
-        adata = to_cells(paths[0], x[:, genes], obs, rows, columns[genes])
+        x = sp.vstack([part.X for part in parts], format="csr")
+        adata = AnnData(x, obs=pd.concat([part.obs for part in parts]), var=parts[0].var)
+        if transpose:
+            for column in adata.obs:
+                raise UserError(
+                    f"{paths[0]}: column {column!r} holds no numbers: give a table of numbers."
+                )
+            adata = turned(adata)
+        adata = adata[:, ~adata.var_names.str.removeprefix("__").isin(HTSEQ_ROWS)].copy()
     return adata if metadata is None else annotated(paths[0], adata, metadata, text)
+
+
+def turned(adata: AnnData) -> AnnData:
+    """Return cells as genes, and genes as cells."""
+    return AnnData(checked(adata.X.T), obs=adata.var, var=adata.obs)
 
 
 def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] = ()) -> AnnData:
@@ -74,19 +75,16 @@ def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] 
     gets missing values. The columns of `text` stay as they are written.
     """
     with reading(metadata):
-        layout = _Layout.of(metadata)
-        words = next(layout.read(range(len(layout.names)), na_filter=False))
-        table = next(layout.read([i for i, name in enumerate(layout.names) if name in text]))
-        words.columns = table.columns = pd.Index(layout.names)
+        names, layout = _layout(metadata)
+        words = _read_csv(metadata, **layout, words=range(len(names)), na_filter=False)
+        table = _read_csv(metadata, **layout, words=np.flatnonzero(names.isin(list(text))))
+        words.columns = table.columns = names
     found = {name: int(words[name].isin(adata.obs_names).sum()) for name in words}
     key = max(found, key=lambda name: found[name])
     if not found[key]:
         turned = any(words[name].isin(adata.var_names).any() for name in words)
-        way_out = (
-            "it looks transposed, change data.transpose"
-            if turned
-            else "give a table that names them"
-        )
+        hint = "it looks transposed, change data.transpose"
+        way_out = hint if turned else "give a table that names them"
         raise UserError(f"{metadata} names none of the cells of {path}: {way_out}.")
     table.index = pd.Index(words[key])
     table = table.loc[~table.index.duplicated()].drop(columns=key).reindex(adata.obs_names)
@@ -95,35 +93,29 @@ def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] 
     return adata
 
 
-class _Part(NamedTuple):
-    """One table: its numbers, its annotation (by the names of the rows), its columns' names."""
-
-    values: sp.csr_matrix
-    notes: pd.DataFrame
-    names: pd.Index
-
-
-def _read_one(path: Path, text: Collection[str]) -> _Part:
+def _read_one(path: Path, text: Collection[str]) -> AnnData:
+    """Read a table whose first column names the rows; columns without numbers go to obs."""
     with reading(path):
-        layout = _Layout.of(path)
-        names = pd.Index(layout.names)
-        first = next(layout.read([0], nrows=PEEKED))
+        names, layout = _layout(path)
+        first = _read_csv(path, **layout, words=[0], nrows=PEEKED)
         is_note = names.isin(list(text))
         is_note[[i for i in _words(first) if _has_no_number(first[i])]] = True
         is_note[0] = False
         noted, numbered = np.flatnonzero(is_note), np.flatnonzero(~is_note)[1:]
-        values: list[sp.csr_matrix] = []
-        notes: list[pd.DataFrame] = []
-        for band in layout.read([0, *noted], chunksize=BAND_BYTES // 8 // len(names) + 1):
-            notes.append(band[noted].set_axis(band[0], axis=0).set_axis(names[noted], axis=1))
-            numbers = band[numbered]
-            for i in _words(numbers):
+        values, notes = [], []
+        step = BAND_BYTES // 8 // len(names) + 1
+        for band in _read_csv(path, **layout, words=[0, *noted], chunksize=step):
+            notes.append(
+                band[noted].set_axis(band[0].to_numpy(), axis=0).set_axis(names[noted], axis=1)
+            )
+            for i in _words(band[numbered]):
                 raise UserError(
                     f"{path}: column {names[i]!r} holds words among numbers: give a table of "
                     "numbers."
                 )
-            values.append(sp.csr_matrix(numbers.to_numpy(np.float32)))
-        return _Part(stack_rows(values), pd.concat(notes), names[numbered])
+            values.append(sp.csr_matrix(band[numbered].to_numpy(np.float32)))
+        var = pd.DataFrame(index=names[numbered])
+        return AnnData(stack_rows(values), obs=pd.concat(notes), var=var)
 
 
 def _words(table: pd.DataFrame) -> list[int]:
@@ -135,46 +127,28 @@ def _has_no_number(column: pd.Series) -> bool:
     return column.dtype == bool or bool(pd.to_numeric(column, errors="coerce").isna().all())
 
 
-class _Layout(NamedTuple):
-    """What separates the columns of a table, and what they are called."""
+def _layout(path: Path) -> tuple[pd.Index, dict[str, Any]]:
+    """Return the names of a table's columns, and how pandas reads it, by its first two lines.
 
-    path: Path
-    separator: str
-    names: list[str]
-
-    @classmethod
-    def of(cls, path: Path) -> _Layout:
-        """Look at the first two lines; R writes no name for the column of row names."""
-        lines = _read_csv(path, sep="\1", nrows=2, dtype=str, quoting=csv.QUOTE_NONE)[0]
-        separator = max("\t,; ", key=lines[0].count)
-        names, *rows = csv.reader(lines, delimiter=separator)
-        if rows and len(rows[0]) == len(names) + 1:
-            names = ["row names", *names]
-        return cls(path, separator, [name.strip() for name in names])
-
-    def read(
-        self, words: Collection[int], *, chunksize: int | None = None, **more: Any
-    ) -> Iterator[pd.DataFrame]:
-        """Return bands of rows, all in one by default; columns are called by their places.
-
-        The columns at the places `words` stay as they are written.
-        """
-        read = _read_csv(
-            self.path,
-            sep=self.separator,
-            skiprows=1,
-            names=range(len(self.names)),
-            converters=dict.fromkeys(words, str),
-            chunksize=chunksize,
-            **more,
-        )
-        return iter([read] if chunksize is None else read)
+    R writes no name for the column of row names. Columns are read under their places.
+    """
+    lines = _read_csv(path, sep="\1", nrows=2, dtype=str, quoting=csv.QUOTE_NONE)[0]
+    separator = max("\t,; ", key=lines[0].count)
+    names, *rows = csv.reader(lines, delimiter=separator)
+    if rows and len(rows[0]) == len(names) + 1:
+        names = ["row names", *names]
+    layout = {"sep": separator, "skiprows": 1, "names": range(len(names))}
+    return pd.Index([name.strip() for name in names]), layout
 
 
-def _read_csv(path: Path, **more: Any) -> Any:
+def _read_csv(path: Path, words: Collection[int] = (), **more: Any) -> Any:
+    """Read a table by pandas; the columns at the places `words` stay as they are written."""
     if pd.__version__ < "3":  # pandas 3 is exact, and deprecates the argument
         more["float_precision"] = "round_trip"
-    return pd.read_csv(path, header=None, index_col=None, low_memory=False, **more)
+    as_written = dict.fromkeys(words, str)
+    return pd.read_csv(
+        path, header=None, index_col=None, low_memory=False, converters=as_written, **more
+    )
 
 
 def to_cells(
