@@ -58,24 +58,24 @@ class Variant:
         """Read what remains; obs has the types alone. Cells without any count are dropped."""
         adata = self.read(*paths)
         adata.obs_names_make_unique()
+        adata.var_names_make_unique()
         keys = [self.label_key] if isinstance(self.label_key, str) else list(self.label_key)
         for key in (*keys, *self.only):
             if key not in adata.obs:
-                raise UserError(
-                    f"{paths[0]}: its cells have no column {key!r}"
-                    f"{nearest(key, map(str, adata.obs))}."
-                )
+                near = nearest(key, map(str, adata.obs))
+                raise UserError(f"{paths[0]}: its cells have no column {key!r}{near}.")
         keep = adata.obs[keys].notna().all(axis=1)
         for key, value in self.only.items():
             keep &= adata.obs[key].eq(value)
         labels = adata.obs[keys[0]]
         for key in keys[1:]:
-            labels = labels.astype(str).str.cat(adata.obs[key].astype(str), sep="_")
+            labels = labels.astype(str) + "_" + adata.obs[key].astype(str)
         if self.label_end is not None:
             labels = labels.str.partition(self.label_end)[0]
-        adata.obs = labels.to_frame(LABELS)
-        adata = adata[:, ~adata.var_names.str.startswith(self.without_genes or "\0")]
         keep &= labels.ne(self.without or "")
+        adata.obs = labels.to_frame(LABELS)
+        if self.without_genes is not None:
+            adata = adata[:, ~adata.var_names.str.startswith(self.without_genes)]
         counted = np.asarray(adata.X.sum(axis=1)).ravel() > 0
         return adata[keep.to_numpy() & counted].copy()
 

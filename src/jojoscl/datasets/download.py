@@ -75,9 +75,8 @@ def stamp(path: Path) -> dict[str, object]:
     try:
         if path.is_dir():
             files = sorted(item for item in path.rglob("*") if item.is_file())
-            parts = [
-                (str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files
-            ]
+            stats = [(str(f.relative_to(path)), f.stat()) for f in files]
+            parts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
             return {"files": len(files), "sha256": hashlib.sha256(repr(parts).encode()).hexdigest()}
         size, time = path.stat().st_size, path.stat().st_mtime_ns
         if size > HUGE or not path.is_file():

@@ -103,28 +103,24 @@ class FileDataset(Settings):
         if self.path is None:
             raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
         path = Path(self.path).expanduser()
-        metadata = None if self.metadata is None else Path(self.metadata).expanduser()
         if self.backed:
             adata = open_backed(path, layer=self.layer)
         else:
-            key, turn = self.label_key, self.transpose
+            metadata = None if self.metadata is None else Path(self.metadata).expanduser()
             adata = read_file(
-                path, layer=self.layer, metadata=metadata, label_key=key, transpose=turn
+                path,
+                layer=self.layer,
+                metadata=metadata,
+                label_key=self.label_key,
+                transpose=self.transpose,
             )
-        return as_cells(
-            adata,
-            label_key=self.label_key,
-            batch_key=self.batch_key,
-            kind=self.kind,
-            name=self.name,
-        )
+        types, samples = self.label_key, self.batch_key
+        return as_cells(adata, label_key=types, batch_key=samples, kind=self.kind, name=self.name)
 
     def fingerprint(self) -> dict[str, object]:
         """Return the :func:`~jojoscl.datasets.download.stamp` of each file that is there."""
         paths = {"path": self.path, "metadata": self.metadata}
-        stamps = {
-            name: stamp(Path(path).expanduser()) for name, path in paths.items() if path is not None
-        }
+        stamps = {name: stamp(Path(path).expanduser()) for name, path in paths.items() if path}
         return {name: value for name, value in stamps.items() if value}
 
 
@@ -182,17 +178,16 @@ def labelled_files(folder: Path, label_key: str) -> list[Path]:
             f"No h5ad of {folder} has types in obs[{label_key!r}]: name their column by "
             "data.label_key=."
         )
-    for path in files:
-        if path not in labelled:
-            log.warning("%s has no types in obs[%r]: it is left out", path, label_key)
+    for path in sorted({*files} - {*labelled}):
+        log.warning("%s has no types in obs[%r]: it is left out", path, label_key)
     return labelled
 
 
 def _may_have_types(path: Path, label_key: str) -> bool:
     try:
         with h5py.File(path) as file:
-            return isinstance(file["obs"], h5py.Dataset) or label_key in file["obs"]
-    except (OSError, KeyError):
+            return label_key in file["obs"]
+    except (OSError, KeyError, TypeError):  # damaged, or of an old anndata
         return True
 
 
@@ -207,6 +202,5 @@ def load_dataset(
     >>> adata.shape
     (700, 765)
     """
-    return CatalogDataset(
-        name=name, variant=variant, root=None if root is None else str(root)
-    ).load()
+    folder = None if root is None else Path(root)
+    return CatalogDataset(name=name, variant=variant, root=folder).load()

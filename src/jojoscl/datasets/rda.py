@@ -183,8 +183,10 @@ def _row_names(o: RObject, size: int) -> np.ndarray | None:
     """Return the names of a Bioconductor object's rows: its own, else those of its ranges."""
     slots = _slots(o)
     ranges = _nearest(_parts(slots["rowRanges"]), "NAMES") if "rowRanges" in slots else None
-    found = [_names(part, size) for part in (slots.get("NAMES"), ranges) if part is not None]
-    return next((names for names in found if names is not None), None)
+    for part in (slots.get("NAMES"), ranges):
+        if part is not None and (names := _names(part, size)) is not None:
+            return names
+    return None
 
 
 def _shape(o: RObject) -> tuple[int, ...]:

@@ -65,26 +65,21 @@ class SimulatedDataset(Settings):
         profile.
         """
         rng = np.random.default_rng(self.seed)
-        types = self._types(rng)
-        profiles = self._profiles(rng)
+        types, profiles = self._types(rng), self._profiles(rng)
         library = self.library_size * np.exp(self.library_sd * rng.standard_normal(self.n_cells))
-        words = pd.Index([f"type{k + 1}" for k in range(self.n_types)])
-        notes = {
-            "cell_type": pd.Categorical.from_codes(types, categories=words),
-            "library_size": library,
-        }
-        obs = pd.DataFrame(notes, index=[f"cell{i}" for i in range(self.n_cells)])
-        var = pd.DataFrame(index=[f"gene{j}" for j in range(self.n_genes)])
-        truth = {"profiles": profiles, "dispersion": self.dispersion, "dropout": self.dropout}
-        uns = {
-            "kind": "counts",
-            "kind_decided_by": "simulation",
-            "name": self.name,
-            "variant": "default",
-        }
-        return AnnData(
-            self._counts(types, library, profiles), obs=obs, var=var, uns=uns | {"simulated": truth}
+        names = pd.Index([f"type{k + 1}" for k in range(self.n_types)])
+        obs = pd.DataFrame(
+            {"cell_type": pd.Categorical.from_codes(types, names), "library_size": library},
+            index=[f"cell{i}" for i in range(self.n_cells)],
         )
+        var = pd.DataFrame(index=[f"gene{j}" for j in range(self.n_genes)])
+        cells = AnnData(self._counts(types, library, profiles), obs=obs, var=var)
+        cells.uns.update(
+            kind="counts", kind_decided_by="simulation", name=self.name, variant="default"
+        )
+        truth = {"profiles": profiles, "dispersion": self.dispersion, "dropout": self.dropout}
+        cells.uns["simulated"] = truth
+        return cells
 
     def fingerprint(self) -> dict[str, object]:
         """Return nothing: the settings say all."""
@@ -107,14 +102,10 @@ class SimulatedDataset(Settings):
             )
         ideal = np.maximum(sizes / sizes.sum() * self.n_cells, 1.0)
         counts = np.floor(ideal).astype(int)
-        # small types were raised to 1, or fractions are left
-        while (excess := counts.sum() - self.n_cells) != 0:
-            index = (
-                np.argmax(counts - ideal + (counts > 1) * self.n_cells)
-                if excess > 0
-                else np.argmax(ideal - counts)
-            )
-            counts[index] -= np.sign(excess)
+        while missing := self.n_cells - counts.sum():  # fractions are left, or types were raised
+            gap = ideal - counts
+            change = np.argmax(gap if missing > 0 else np.where(counts > 1, -gap, -np.inf))
+            counts[change] += np.sign(missing)
         return rng.permutation(np.repeat(np.arange(self.n_types), counts))
 
     def _profiles(self, rng: np.random.Generator) -> np.ndarray:
