@@ -77,6 +77,7 @@ def test_embedded_dataset_needs_no_settings() -> None:
         ({"method": jojoscl.PaperJojoSCL(), "n_draws": 2}, "method= and n_draws= are given"),
         ({"method": "paper"}, "method must be a method such as jojoscl.PaperJojoSCL"),
         ({"preprocess": {"n_top": 3}}, "Preprocess has no setting 'n_top'"),
+        ({"method": jojoscl.PaperJojoSCL(), "accelerator": "gpuu"}, "did you mean 'gpu'"),
         ({"seed": 1.5}, "seed must be a whole number"),
     ],
     ids=str,
@@ -103,14 +104,15 @@ def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
 
 
 def test_the_call_needs_nothing_of_the_command() -> None:
-    """Neither Hydra nor OmegaConf, nor what only Unix has."""
+    """Neither Hydra nor OmegaConf, nor what only Unix has, nor a network."""
     code = (
         "import sys\n"
         "sys.modules |= dict.fromkeys(('hydra', 'omegaconf', 'fcntl'))\n"
         "import jojoscl\n"
         "cells = jojoscl.simulate(40, 50, 2)\n"
         "jojoscl.cluster(cells, 2)\n"
-        "assert not [name for name in sys.modules if name.startswith('jojoscl.runner')]"
+        "rooms = ('jojoscl.runner', 'jojoscl.networks', 'torch')\n"
+        "assert not [name for name in sys.modules if name.startswith(rooms)]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -380,7 +380,7 @@ def index_changed(path, change):
 )
 def test_names_of_an_h5ad_are_not_lost_without_a_word(tmp_path, change, backed):
     index_changed(tmp_path / "a.h5ad", change)
-    with pytest.raises(UserError, match="must have as many rows|the name of another"):
+    with pytest.raises(UserError, match=r"must have as many rows|the name of another"):
         FileDataset(path=tmp_path / "a.h5ad", backed=backed).load()
 
 

@@ -325,7 +325,6 @@ FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
     "unknown setting": (user_cells(), {"n_drws": 2}, "did you mean 'n_draws'"),
     "out of range": (user_cells(), {"view_dims": 0}, "view_dims must be at least 1, not 0"),
     "wrong type": (user_cells(), {"n_draws": "few"}, "n_draws must be int, not 'few'"),
-    "unknown accelerator": (user_cells(), {"accelerator": "gpuu"}, "did you mean 'gpu'"),
 }
 
 
