@@ -38,9 +38,9 @@ def louvain(graph: sp.csr_matrix, resolution: float, *, seed: int, n_starts: int
 
 
 def merge_singletons(labels: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
-    """Labels 0 .. K-1 in which each cluster of one cell has joined the one it is best connected to.
+    """Return labels 0 .. K-1; a cluster of one cell joins the one it is best connected to.
 
-    That is by mean weight; a cell without any edge stays alone.
+    That is by mean weight. A cell without any edge stays alone.
     """
     labels = labels.copy()
     sizes = np.bincount(labels)
@@ -56,7 +56,7 @@ def merge_singletons(labels: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
 def match_resolution(
     cluster_at: ClusterAt, n_clusters: int, *, start: float, n_steps: int = 40
 ) -> tuple[np.ndarray, float]:
-    """Labels of `n_clusters` clusters and their resolution, by bisection on its logarithm.
+    """Return labels of `n_clusters` clusters and their resolution, by bisection on its logarithm.
 
     The number of clusters hardly ever falls as the resolution rises, and may skip a value: then the
     labels are those whose number came nearest.
@@ -82,12 +82,10 @@ def match_resolution(
 
 
 def neighbor_graph(x: np.ndarray, n_neighbors: int, *, seed: int) -> AnnData:
-    """Scanpy's graph of the nearest neighbors of x (n, d), weighted as in UMAP."""
+    """Return scanpy's graph of the nearest neighbors of x (n, d), weighted as in UMAP."""
     graph = AnnData(x.astype(np.float32))
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # umap's and numba's words about threads and versions are not for the user
+        warnings.simplefilter("ignore")  # what umap and numba say of threads and versions
         sc.pp.neighbors(
             graph, n_neighbors=min(n_neighbors, len(x) - 1), use_rep="X", random_state=seed
         )
@@ -95,7 +93,7 @@ def neighbor_graph(x: np.ndarray, n_neighbors: int, *, seed: int) -> AnnData:
 
 
 def leiden(graph: AnnData, resolution: float, *, seed: int) -> np.ndarray:
-    """Leiden communities (n,) of a :func:`neighbor_graph` (Traag et al., Sci Rep 2019)."""
+    """Return Leiden communities (n,) of a :func:`neighbor_graph` (Traag et al., Sci Rep 2019)."""
     sc.tl.leiden(
         graph, resolution, random_state=seed, flavor="igraph", n_iterations=2, directed=False
     )

@@ -5,7 +5,7 @@ Cells in memory and in a file go the same way, in bands: no pass needs all of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -79,18 +79,24 @@ class Preprocess(Settings):
 
     def _expression(self, cells: AnnData) -> Expression:
         kind, samples = str(cells.uns["kind"]), samples_of(cells)
-        rounded = self.round_counts and rounds_up(cells)
+        if self.hvg_flavor != "robust_v3" and samples is not None:
+            raise UserError(
+                "batch_key goes with genes by hvg_flavor=robust_v3: leave out hvg_flavor."
+            )
+        rounded = self.round_counts and kind == "rpkm" and half_reach_one(cells)
         counted, seen, totals = self._counted(cells, rounded)
         sizes, mean, variance = of_shares(bands(cells, counted, rounded), undo=kind == "log1p")
         unit = 1.0 if kind == "log1p" else float(self.target_sum or np.median(sizes))
         mean, variance = unit * mean, unit**2 * variance
         varies = varying(mean, variance)
-        chosen = self._chosen(cells, rounded, counted, mean, variance)
+        chosen = np.arange(len(counted))
+        if self.n_top_genes is not None and self.n_top_genes < len(counted):
+            read = partial(bands, cells, counted, rounded)
+            chosen = self._chosen(read, cells, mean, variance, self.n_top_genes)
         chosen = chosen[varies[chosen]]
-        genes = counted[chosen]
-        n_entries, largest = int(seen[chosen].sum()), self.dense_gib * 2**30
+        genes, n_entries = counted[chosen], int(seen[chosen].sum())
         return Expression(
-            gathered(bands(cells, genes, rounded), n_entries, largest),
+            gathered(bands(cells, genes, rounded), n_entries, self.dense_gib * 2**30),
             kind,
             totals,
             sizes,
@@ -122,30 +128,22 @@ class Preprocess(Settings):
 
     def _chosen(
         self,
+        read: Callable[[], Iterator[sp.csr_matrix]],
         cells: AnnData,
-        rounded: bool,
-        counted: np.ndarray,
         mean: np.ndarray,
         variance: np.ndarray,
+        n_top: int,
     ) -> np.ndarray:
-        """Return indices in `counted` (c,) of the highly variable genes.
+        """Return the indices of the `n_top` highly variable genes among those that `read` gives.
 
         `mean` and `variance` (c,) are those of normalised counts.
         """
-        n_top, logged = self.n_top_genes or cells.n_vars, cells.uns["kind"] == "log1p"
-        read = partial(bands, cells, counted, rounded)
-        samples = samples_of(cells)
-        if self.hvg_flavor != "robust_v3" and samples is not None:
-            raise UserError(
-                "batch_key goes with genes by hvg_flavor=robust_v3: leave out hvg_flavor."
-            )
-        if n_top >= len(counted):
-            return np.arange(len(counted))
+        logged = cells.uns["kind"] == "log1p"
         if self.hvg_flavor == "seurat":
             return seurat_genes(mean, variance, n_top)
         if self.hvg_flavor == "robust_v3":
             counts = (lambda: (band.expm1() for band in read())) if logged else read
-            return robust_v3_genes(counts, len(counted), n_top, samples)
+            return robust_v3_genes(counts, len(mean), n_top, samples_of(cells))
         if is_backed(cells.X):
             raise UserError("hvg_flavor=seurat_v3 needs all cells in memory: take robust_v3.")
         if logged:
@@ -177,14 +175,13 @@ def bands(cells: AnnData, genes: np.ndarray | None, rounded: bool) -> Iterator[s
         yield band
 
 
-def rounds_up(cells: AnnData) -> bool:
-    """Return whether the values are rounded up: RPKM of which half are at least 1.
+def half_reach_one(cells: AnnData) -> bool:
+    """Return whether half of the values above 0 are at least 1.
 
-    Proportions, or counts by volume, would all become 1.
+    If not, such as proportions and counts by volume, rounded up they would all become 1.
     """
-    first = next(row_chunks(cells.X)).data
-    values = first[first > 0]
-    return bool(cells.uns["kind"] == "rpkm" and len(values) and np.median(values) >= 1)
+    values = next(row_chunks(cells.X)).data
+    return bool(np.median(values[values > 0]) >= 1)
 
 
 def rounded_up(x: np.ndarray) -> np.ndarray:
