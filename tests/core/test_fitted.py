@@ -258,3 +258,8 @@ def test_a_file_is_predicted_from_where_it_is(
     new.write_h5ad(tmp_path / "new.h5ad")
     found = model.predict(ad.read_h5ad(tmp_path / "new.h5ad", backed="r"))
     np.testing.assert_allclose(found.embedding, model.predict(new).embedding, atol=1e-6)
+    bad = new.copy()
+    bad.X.data[-1] = np.nan
+    bad.write_h5ad(tmp_path / "bad.h5ad")
+    with pytest.raises(UserError, match="1 values are NaN"):
+        model.predict(ad.read_h5ad(tmp_path / "bad.h5ad", backed="r"))

@@ -2,37 +2,172 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from pathlib import Path
+from typing import Any
 
+import anndata
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 from anndata import AnnData
 
+from jojoscl.cells.checks import as_cells
+from jojoscl.datasets.catalog import CATALOG, Entry, Variant
+from jojoscl.datasets.download import RemoteFile
 from jojoscl.datasets.load import CatalogDataset, FileDataset, load_dataset
+from jojoscl.datasets.readers import read_h5
+from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.utils.errors import UserError
 
-
-def test_a_set_of_the_catalogue_comes_with_its_types() -> None:
-    adata = load_dataset("pbmc68k_reduced")
-    assert adata.shape == (700, 765)
-    assert adata.obs["cell_type"].nunique() == 10
-    assert list(adata.obs) == ["cell_type"]
+COUNTS = np.random.default_rng(0).poisson(1.0, (20, 15)) + np.eye(20, 15, dtype=int)
 
 
-def test_a_wrong_name_is_reported_at_once_with_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"blader.*bladder"):
-        CatalogDataset(name="blader")
+def cells(x: np.ndarray = COUNTS, **obs: Any) -> AnnData:
+    adata = AnnData(sp.csr_matrix(np.asarray(x, dtype=np.float64)))
+    for key, values in obs.items():
+        adata.obs[key] = values
+    return adata
 
 
-def test_a_file_is_read_with_its_types_only_if_asked(cells: AnnData, tmp_path: Path) -> None:
-    cells.write_h5ad(tmp_path / "mine.h5ad")
-    with_types = FileDataset(path=tmp_path / "mine.h5ad", label_key="cell_type").load()
-    assert (with_types.obs["cell_type"].astype(str) == cells.obs["cell_type"].astype(str)).all()
+def test_a_file_of_the_users(tmp_path: Path) -> None:
+    adata = cells(group=["a", "b"] * 10, depth=1.5)
+    adata.write_h5ad(tmp_path / "mine.h5ad")
+    result = FileDataset(path=str(tmp_path / "mine.h5ad"), label_key="group", name="mine").load()
+    np.testing.assert_array_equal(result.X.toarray(), COUNTS)
+    assert list(result.obs["cell_type"]) == ["a", "b"] * 10
+    assert list(result.obs) == ["cell_type"], "the rest of the annotation is the user's"
+    assert result.uns["name"] == "mine"
     without = FileDataset(path=tmp_path / "mine.h5ad").load()
     assert "cell_type" not in without.obs
-    np.testing.assert_array_equal(without.X.toarray(), cells.X.toarray())
 
 
-def test_a_file_must_be_given() -> None:
-    with pytest.raises(UserError, match=r"data\.path"):
-        FileDataset().load()
+def test_a_table_with_metadata(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        COUNTS, index=[f"c{i}" for i in range(20)], columns=[f"g{j}" for j in range(15)]
+    )
+    table.T.to_csv(tmp_path / "a.csv")
+    pd.DataFrame({"type": ["a", "b"] * 10}, index=table.index).to_csv(tmp_path / "m.csv")
+    settings = {"path": tmp_path / "a.csv", "metadata": tmp_path / "m.csv", "label_key": "type"}
+    assert list(FileDataset(**settings, transpose=True).load().obs["cell_type"]) == ["a", "b"] * 10
+    with pytest.raises(UserError, match=r"looks transposed, change data\.transpose"):
+        FileDataset(**settings).load()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, r"data\.path="),
+        ({"path": "/no/such/file.h5ad"}, "does not exist"),
+        ({"path": 3}, "FileDataset.path must be"),
+        ({"kind": "count"}, "did you mean 'counts'"),
+        ({"transpose": "yes"}, "FileDataset.transpose must be bool"),
+    ],
+)
+def test_wrong_settings(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        FileDataset(**settings).load()
+
+
+@pytest.fixture
+def small_catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A dataset in the format of the public files: with an empty cell, and cells of a type to leave out."""
+    x = np.vstack([COUNTS, np.zeros((1, 15), int)])
+    with h5py.File(tmp_path / "tiny.h5", "w") as file:
+        file["X"], file["Y"] = x, np.arange(21.0) % 3 + 1
+    file = RemoteFile("tiny.h5", "http://127.0.0.1:9/tiny.h5")
+    variants = {
+        "all": Variant((file,), read_h5, "Y", 20, 15, 3),
+        "some": Variant((file,), read_h5, "Y", 13, 15, 2, without=2.0),
+    }
+    monkeypatch.setitem(CATALOG, "tiny", Entry("", "", variants, kind="rpkm"))
+    return tmp_path
+
+
+def test_a_catalogue_set_is_found_and_cleaned(small_catalogue: Path) -> None:
+    adata = load_dataset("tiny", root=small_catalogue)
+    np.testing.assert_array_equal(adata.X.toarray(), COUNTS)
+    assert adata.uns == {
+        "kind": "rpkm",
+        "kind_decided_by": "catalogue",
+        "name": "tiny",
+        "variant": "all",
+    }
+    assert list(adata.obs["cell_type"].cat.categories) == ["1", "2", "3"]
+    some = CatalogDataset(name="tiny", variant="some", root=str(small_catalogue)).load()
+    assert some.shape == (13, 15)
+    assert list(some.obs["cell_type"].cat.categories) == ["1", "3"]
+    assert some.uns["variant"] == "some"
+
+
+def test_the_variable_names_the_folder(
+    small_catalogue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOJOSCL_DATA_ROOT", str(small_catalogue))
+    assert load_dataset("tiny").shape == (20, 15)
+
+
+def test_chen_from_files_of_its_format(tmp_path: Path) -> None:
+    """GSE87544: genes x cells in tabs, types in a csv whose second column names the cells; no checksum."""
+    names = [f"B1_{i}_Normal" for i in range(20)]
+    table = pd.DataFrame(
+        COUNTS.T, index=pd.Index([f"g{j}" for j in range(15)], name="Gene"), columns=names
+    )
+    types = pd.DataFrame(
+        {"Cell_ID_temp": names, "SVM_clusterID": ["Astro", "GABA1", "zothers", "OPC"] * 5}
+    )
+    files = CATALOG["chen"].variants["annotated"].files
+    with gzip.open(tmp_path / files[0].name, "wt") as handle:
+        table.to_csv(handle, sep="\t")
+    types[::-1].to_csv(tmp_path / files[1].name)
+    adata = load_dataset("chen", root=tmp_path)
+    assert adata.shape == (15, 15)
+    assert list(adata.obs["cell_type"]) == ["Astro", "GABA1", "OPC"] * 5
+    np.testing.assert_array_equal(adata.X.toarray(), np.delete(COUNTS, slice(2, None, 4), axis=0))
+    assert load_dataset("chen", root=tmp_path, variant="all_cells").n_obs == 20
+
+
+def test_a_file_without_x(tmp_path: Path) -> None:
+    AnnData(
+        obs=pd.DataFrame(index=[f"c{i}" for i in range(20)]), layers={"counts": COUNTS}
+    ).write_h5ad(tmp_path / "a.h5ad")
+    for backed in (False, True):
+        with pytest.raises(UserError, match=r"no matrix X: name the layer .* data\.layer"):
+            FileDataset(path=tmp_path / "a.h5ad", backed=backed).load()
+        assert (
+            FileDataset(path=tmp_path / "a.h5ad", backed=backed, layer="counts").load().n_obs == 20
+        )
+    with pytest.raises(UserError, match="no matrix X"):
+        as_cells(anndata.read_h5ad(tmp_path / "a.h5ad", backed="r"))
+
+
+def test_fingerprints(tmp_path: Path, small_catalogue: Path) -> None:
+    cells(group=["a", "b"] * 10).write_h5ad(tmp_path / "mine.h5ad")
+    mine = FileDataset(path=str(tmp_path / "mine.h5ad"))
+    first = mine.fingerprint()
+    assert set(first["path"]) == {"size", "sha256"}
+    assert FileDataset(path=tmp_path / "mine.h5ad", kind="counts").fingerprint() == first
+    cells(COUNTS + 1).write_h5ad(tmp_path / "mine.h5ad")
+    assert mine.fingerprint() != first
+    assert (
+        FileDataset(path=tmp_path / "none.h5ad").fingerprint() == FileDataset().fingerprint() == {}
+    )
+    (tmp_path / "m.csv").write_text("a")
+    both = FileDataset(path=tmp_path / "mine.h5ad", metadata=tmp_path / "m.csv").fingerprint()
+    assert both == mine.fingerprint() | {
+        "metadata": {"size": 1, "sha256": both["metadata"]["sha256"]}
+    }
+    assert SimulatedDataset(seed=3).fingerprint() == {}
+    assert CatalogDataset(name="tiny", root=tmp_path / "x").fingerprint() == {"variant": "all"}, (
+        "nothing is there yet"
+    )
+    tiny = CatalogDataset(name="tiny", root=small_catalogue)
+    assert re.fullmatch("sha256:[0-9a-f]{64}", tiny.fingerprint()["tiny.h5"])
+    assert (
+        CatalogDataset(name="yan", root=tmp_path)
+        .fingerprint()["yan.rda"]
+        .startswith("sha256:04dbe1de")
+    )
