@@ -251,6 +251,4 @@ def _column(obs: h5py.Group, name: str) -> np.ndarray:
     codes = _values(node["codes"] if grouped else node)
     if (categories := node["categories"] if grouped else obs.get(f"__categories/{name}")) is None:
         return codes
-    return np.asarray(
-        pd.Categorical.from_codes(codes.tolist(), categories=_values(categories).tolist())
-    )
+    return np.asarray(pd.Categorical.from_codes(codes, pd.Index(_values(categories))))
