@@ -44,19 +44,16 @@ class ContrastiveSCModule(SeededModule):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         x = batch[0]  # (B, G)
-        rate, temperature = self.settings.mask_rate, self.settings.temperature
-        z_a, z_b = (  # (B, d), rows of length 1
-            self.encoder(random_view(x, rate, 0.0, self.generator)) for _ in range(2)
-        )
-        loss = nt_xent(gather(z_a), gather(z_b), temperature, "dot")
+        views = (random_view(x, self.settings.mask_rate, 0.0, self.generator) for _ in range(2))
+        z_a, z_b = (gather(self.encoder(view)) for view in views)  # (B, d), rows of length 1
+        loss = nt_xent(z_a, z_b, self.settings.temperature, "dot")
         self.record(batch_idx, loss=loss)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.settings.lr, fused=True)
-        return [optimizer], [
-            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.settings.lr_period)
-        ]
+        period = self.settings.lr_period
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=period)]
 
 
 @dataclass(kw_only=True)
@@ -64,12 +61,8 @@ class ContrastiveSC(NetworkMethod):
     """Contrastive-sc with K-means on the embedding."""
 
     name: str = setting("contrastive_sc", "What the results call it.")
-    preprocess: Preprocess = setting(
-        Preprocess(n_top_genes=500), "From counts to what the network sees."
-    )
-    encoder_dims: list[int] = setting(
-        [200, 40, 60], "Widths of the encoder's layers, the last plain.", low=1
-    )
+    preprocess: Preprocess = setting(Preprocess(n_top_genes=500), "From counts to z-scores.")
+    encoder_dims: list[int] = setting([200, 40, 60], "Widths, the last layer linear.", low=1)
     mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
     temperature: float = setting(0.07, "Temperature of the contrast.", low=1e-3)
     epochs: int = setting(30, "Epochs of the training.", low=1)

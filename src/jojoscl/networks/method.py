@@ -13,7 +13,7 @@ from anndata import AnnData
 
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.interface import MethodSettings, Result, check_n_clusters
+from jojoscl.core.interface import MethodSettings, Result, check_n_clusters, estimated
 from jojoscl.core.method import JojoSCL
 from jojoscl.networks.callbacks import History
 from jojoscl.networks.datamodule import CellDataModule
@@ -56,15 +56,9 @@ class Training:
         seconds: str = "train",
     ) -> None:
         """Train a stage; `stage` names its checkpoint, `seconds` its time."""
-        before = sum(len(history.rows) for history in self.stages)
+        n, done = self.epochs(epochs), sum(len(history.rows) for history in self.stages)
         history = fit(
-            module,
-            data,
-            self.run,
-            max_epochs=self.epochs(epochs),
-            stage=stage,
-            callbacks=callbacks,
-            first_epoch=before,
+            module, data, self.run, max_epochs=n, stage=stage, callbacks=callbacks, first_epoch=done
         )
         self.stages.append(history)
         self.watch.lap(seconds)
@@ -119,17 +113,16 @@ class NetworkMethod(MethodSettings):
             raise UserError(f"{self.name} keeps the last epoch: leave out the oracle.")
         with isolated(run.trainer.threads):
             watch.lap("other")
-            estimated = n_clusters is None and self.estimates_k
-            k = 0 if estimated else check_n_clusters(n_clusters, cells.n_obs)
+            estimates = n_clusters is None and self.estimates_k
+            k = 0 if estimates else check_n_clusters(n_clusters, cells.n_obs)
             x = self.preprocess(cells)
             watch.lap("preprocess")
-            if estimated:
+            if estimates:
                 k = JojoSCL().n_clusters_of(cells, seed=seed)
                 watch.lap("estimate")
             result = self.train(Training(x, k, seed, run, watch, oracle))
         watch.lap("other")
-        more = {"n_clusters_estimated": k} if estimated else {}
-        return replace(result, info={**result.info, **more})
+        return replace(result, info={**result.info, **estimated(n_clusters, k)})
 
     @abstractmethod
     def train(self, job: Training) -> Result:

@@ -55,12 +55,10 @@ class ScDeepClusterModule(ZINBAutoencoder):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         if self.clustering:
-            return torch.optim.Adadelta(
-                self.parameters(), lr=self.settings.lr, rho=self.settings.rho
-            )
-        return torch.optim.Adam(
-            self.parameters(), lr=self.settings.pretrain_lr, amsgrad=True, fused=True
-        )
+            s = self.settings
+            return torch.optim.Adadelta(self.parameters(), lr=s.lr, rho=s.rho)
+        lr = self.settings.pretrain_lr
+        return torch.optim.Adam(self.parameters(), lr=lr, amsgrad=True, fused=True)
 
 
 @dataclass(kw_only=True)

@@ -46,10 +46,8 @@ class ScziDeskModule(ZINBAutoencoder):
     settings: ScziDesk
 
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
-        alpha, gamma = self.settings.alpha, self.settings.gamma
-        return torch.as_tensor(
-            alpha * soft_kmeans(z, self.centroids) + gamma * affinity_divergence(z)
-        )
+        weights = self.settings.alpha, self.settings.gamma
+        return weights[0] * soft_kmeans(z, self.centroids) + weights[1] * affinity_divergence(z)
 
     @torch.no_grad()
     def renew_clusters(self, z: np.ndarray) -> Tensor:

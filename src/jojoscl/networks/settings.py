@@ -22,27 +22,15 @@ _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 class TrainerSettings(Settings):
     """How networks are trained."""
 
-    max_epochs: int | None = setting(
-        None, "Epochs of each training; None: the method's own.", low=1, neutral=None
-    )
+    max_epochs: int | None = setting(None, "None: the method's own.", low=1, neutral=None)
     accelerator: str = setting("auto", "Where to train.", values=_ACCELERATORS, neutral=IRRELEVANT)
-    device: int = setting(
-        0, "Which GPU, or the first of several, modulo their number.", low=0, neutral=IRRELEVANT
-    )
-    devices: int = setting(
-        1, "How many GPUs, or processes on the CPU, share each batch.", low=1, neutral=1
-    )
+    device: int = setting(0, "Which GPU, modulo their number.", low=0, neutral=IRRELEVANT)
+    devices: int = setting(1, "GPUs, or CPU processes, that share a batch.", low=1, neutral=1)
     precision: str = setting("32-true", "One of Lightning's precisions.", neutral="32-true")
-    compile: bool = setting(
-        False, "Whether to use torch.compile, which is slow to start.", neutral=IRRELEVANT
-    )
-    threads: int = setting(
-        1, "CPU threads of torch, BLAS, OpenMP; another number may change bits.", low=1, neutral=1
-    )
+    compile: bool = setting(False, "Use torch.compile, slow to start.", neutral=IRRELEVANT)
+    threads: int = setting(1, "CPU threads; another number may change bits.", low=1, neutral=1)
     progress_bar: bool = setting(True, "Whether to show one.", neutral=IRRELEVANT)
-    checkpoint_seconds: float = setting(
-        1.0, "Least time from one checkpoint to the next.", low=0, neutral=IRRELEVANT
-    )
+    checkpoint_seconds: float = setting(1.0, "Least time between two.", low=0, neutral=IRRELEVANT)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.callbacks import Plateau, SettledLabels
-from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.isolation import weights_from
 from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule
@@ -55,9 +54,8 @@ def zinb_nll(
     # log P(0) = log pi + log(1 + NB(0) (1 - pi) / pi), where log((1 - pi) / pi) = -pi_logit
     zeros = F.softplus(-pi_logit) - F.softplus(log_nb0 - pi_logit)
     where = counts.flatten().nonzero().squeeze(1)
-    x, m, t, logit, nb0 = (
-        v.flatten().gather(0, where) for v in (counts, mu, theta, pi_logit, log_nb0)
-    )
+    parts = counts, mu, theta, pi_logit, log_nb0
+    x, m, t, logit, nb0 = (part.flatten().gather(0, where) for part in parts)
     others = F.softplus(logit) - nb0 - x * torch.log(m / (m + t)) - _log_binomial(x, t)
     total = torch.where(counts > 0, 0.0, zeros).sum() + others.sum()
     if ridge:
@@ -97,16 +95,15 @@ class ZINBAutoencoder(SeededModule, ABC):
         with weights_from(seed):
             self.encoder = nn.ModuleList(_linear_layers(dims))
             self.decoder = nn.ModuleList(_linear_layers(dims[:0:-1]))
-            self.heads = nn.ModuleDict(
-                {name: _linear_layers([dims[1], n_genes])[0] for name in ("mu", "theta", "pi")}
-            )
+            heads = {name: _linear_layers([dims[1], n_genes])[0] for name in ("mu", "theta", "pi")}
+        self.heads = nn.ModuleDict(heads)
         self.centroids = nn.Parameter(torch.zeros(n_clusters, dims[-1]))
         self.clustering, self.rate = False, "pretrain_lr"
 
     def encode(self, x: Tensor, noise_sd: float = 0.0) -> Tensor:
         """Return the latent z (B, d) of cells x (B, G)."""
-        h = self._noisy(x, noise_sd)
         *hidden, last = self.encoder
+        h = self._noisy(x, noise_sd)
         for layer in hidden:
             h = self._noisy(layer(h), noise_sd).relu()
         return torch.as_tensor(last(h))
@@ -159,63 +156,41 @@ class ZINBClustering(NetworkMethod):
 
     name: str = setting("zinb", "What the results call it.")
     preprocess: Preprocess = setting(Preprocess(), "From counts to what the network sees.")
-    encoder_dims: list[int] = setting(
-        [256, 64, 32], "Widths of the encoder; the decoder mirrors them.", low=1
-    )
-    noise_sd: float = setting(
-        0.0, "Standard deviation of the noise before each ReLU of the encoder.", low=0
-    )
+    encoder_dims: list[int] = setting([256, 64, 32], "Widths; the decoder mirrors them.", low=1)
+    noise_sd: float = setting(0.0, "Of the noise before each ReLU of the encoder.", low=0)
     ridge: float = setting(0.0, "Weight of pi^2.", low=0)
     batch_size: int = setting(256, "Cells in a batch.", low=2)
     pretrain_epochs: int = setting(400, "Epochs of the autoencoder alone.", low=1)
-    pretrain_patience: int | None = setting(
-        None, "Pretraining stops after this many steps without that gain.", low=1
-    )
-    pretrain_gain: float = setting(
-        0.01, "Share of its best by which the loss must fall.", low=0, high=1
-    )
+    pretrain_patience: int | None = setting(None, "Steps without a gain that end it.", low=1)
+    pretrain_gain: float = setting(0.01, "Share of the best loss that counts.", low=0, high=1)
     pretrain_lr: float = setting(0.001, "Learning rate of the pretraining.", low=0)
-    kmeans_starts: int = setting(
-        20, "Starts of the K-means that begins the clustering; the best is kept.", low=1
-    )
+    kmeans_starts: int = setting(20, "Starts of the K-means that begins the clustering.", low=1)
     lr: float = setting(1.0, "Learning rate of the clustering.", low=0)
     gamma: float = setting(1.0, "Weight of the self-training term.", low=0)
     epochs: int = setting(1200, "Epochs of the clustering at most.", low=1)
     check_every: int = setting(1, "Epochs from one check of the labels to the next.", low=1)
-    tolerance: float = setting(
-        0.001, "Stop when a smaller share of the cells changes its cluster.", low=0, high=1
-    )
+    tolerance: float = setting(0.001, "End if a smaller share of cells changes.", low=0, high=1)
 
     module_class: ClassVar[type[ZINBAutoencoder]]
 
     def train(self, job: Training) -> Result:
-        data = self.data(job)
+        if job.x.logged:
+            raise UserError(f"{self.name} models counts, not logarithms: choose another method.")
+        counts = job.x.counts().toarray()  # (n, g)
+        data = job.data(counts, job.x.size_factors, batch_size=self.batch_size)
         module = self.module_class(self, job.x.n_genes, job.n_clusters, seed=job.seed)
-        stops = list[Plateau]()
-        if self.pretrain_patience:
-            stops.append(Plateau(self.pretrain_patience, self.pretrain_gain))
+        patience, gain = self.pretrain_patience, self.pretrain_gain
+        stops = [Plateau(patience, gain)] if patience else []
         job.fit(module, data, self.pretrain_epochs, stops, stage="pretrain", seconds="pretrain")
         z = data.embed(module)["z"]  # (n, encoder_dims[-1])
         starts = self.kmeans_starts
-        _, centroids = kmeans(z, job.n_clusters, seed=job.seed, n_init=starts)  # (K, d)
-        module.start_clustering(centroids)
+        module.start_clustering(kmeans(z, job.n_clusters, seed=job.seed, n_init=starts)[1])
         settled = SettledLabels(self.check_every, self.tolerance)
         job.fit(module, data, self.epochs, [settled], stage="cluster")
         z = data.embed(module)["z"]
         labels = module.renew_clusters(z).cpu().numpy()
-        names = ("pretrain_epochs", "epochs")
-        epochs = {name: len(h.rows) for name, h in zip(names, job.stages, strict=True)}
-        return job.result(labels, z, info=epochs)
-
-    def data(self, job: Training) -> CellDataModule:
-        """Return batches of cells (B, G), their index, counts (B, G) and size factors (B,)."""
-        if job.x.logged:
-            raise UserError(
-                f"{self.name} models counts, and these are log-normalised values: "
-                "choose another method."
-            )
-        counts = job.x.counts().toarray()
-        return job.data(counts, job.x.size_factors, batch_size=self.batch_size)
+        pretrain_epochs, epochs = (len(history.rows) for history in job.stages)
+        return job.result(labels, z, info={"pretrain_epochs": pretrain_epochs, "epochs": epochs})
 
 
 def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:

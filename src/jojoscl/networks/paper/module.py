@@ -11,21 +11,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from jojoscl.core.kmeans import kmeans
+from jojoscl.networks import sure
 from jojoscl.networks.distributed import from_first, gather
 from jojoscl.networks.isolation import weights_from
 from jojoscl.networks.layers import Encoder, Head, momentum_update
 from jojoscl.networks.losses import cluster_contrast, entropy_regulariser, nt_xent
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.paper.settings import PaperSettings
-from jojoscl.networks.sure import (
-    cluster_stats,
-    loss_centroid,
-    loss_released,
-    loss_two_view,
-    sigma2_two_views,
-    sigma2_within,
-    tau2_sure,
-)
 from jojoscl.networks.views import random_view
 
 
@@ -87,10 +79,10 @@ class PaperModule(SeededModule):
         s = self.settings
         instance = nt_xent(a["z"], b["z"], s.temperature, "dot")  # z has length 1
         cluster = self.cluster_loss(a["cluster_head"], b["cluster_head"])
-        sure = self.sure_loss(a, b, index)
-        loss = s.alpha * instance + s.beta * cluster + s.lambda_ * sure
+        risk = self.sure_loss(a, b, index)
+        loss = s.alpha * instance + s.beta * cluster + s.lambda_ * risk
         self.views = a[self.clusters_on].detach(), b[self.clusters_on], index
-        self.record(batch_idx, loss=loss, instance=instance, cluster=cluster, sure=sure)
+        self.record(batch_idx, loss=loss, instance=instance, cluster=cluster, sure=risk)
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -121,16 +113,16 @@ class PaperModule(SeededModule):
         x1, x2 = a[self.clusters_on], b[self.clusters_on]
         labels = self.labels[index] if epoch_level else self.batch_labels(a)
         if kind == "released":
-            return loss_released(x1, labels, self.n_clusters)
+            return sure.loss_released(x1, labels, self.n_clusters)
         if kind == "two_view":
-            return loss_two_view(x1, x2, labels, self.n_clusters)
+            return sure.loss_two_view(x1, x2, labels, self.n_clusters)
         with torch.no_grad():
-            stats = cluster_stats(x1, labels, self.n_clusters)
-            sigma2 = sigma2_two_views(x1, x2, labels, self.n_clusters)
-            tau2 = tau2_sure(sigma2_within(stats, x1.shape[1]), sigma2)
-        return loss_centroid(
-            x1, labels, self.centroids if epoch_level else stats.mean, sigma2, tau2
-        )
+            stats = sure.cluster_stats(x1, labels, self.n_clusters)
+            sigma2 = sure.sigma2_two_views(x1, x2, labels, self.n_clusters)
+            within = sure.sigma2_within(stats, x1.shape[1])
+            tau2 = sure.tau2_sure(within, sigma2)
+        mu = self.centroids if epoch_level else stats.mean
+        return sure.loss_centroid(x1, labels, mu, sigma2, tau2)
 
     def batch_labels(self, a: dict[str, Tensor]) -> Tensor:
         """Return clusters (B,) of the cells of this batch alone."""
@@ -152,14 +144,12 @@ class PaperModule(SeededModule):
         if self.settings.assign_on == "cluster_head":
             h = torch.from_numpy(x).to(self.device)
             self.labels.copy_(self.cluster_head(h).argmax(1))
-            self.centroids.copy_(cluster_stats(h, self.labels, self.n_clusters).mean)
+            self.centroids.copy_(sure.cluster_stats(h, self.labels, self.n_clusters).mean)
             return self.labels
         start = self.centroids.cpu().numpy() if self.centroids.any() else None
-        labels, centroids = from_first(
-            lambda: kmeans(x, self.n_clusters, seed=self.seed, start=start)
-        )
-        self.labels.copy_(torch.from_numpy(labels))
-        self.centroids.copy_(torch.from_numpy(centroids))
+        made = from_first(lambda: kmeans(x, self.n_clusters, seed=self.seed, start=start))
+        self.labels.copy_(torch.from_numpy(made[0]))
+        self.centroids.copy_(torch.from_numpy(made[1]))
         return self.labels
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
