@@ -20,10 +20,8 @@ def test_a_history_goes_on_where_it_was() -> None:
     history = History(first_epoch=10)
     for epoch in range(2):
         history.on_train_epoch_start(trainer(epoch), None)  # type: ignore[arg-type]
-        history.on_train_epoch_end(
-            trainer(epoch, callback_metrics={"loss": torch.tensor(1.0 - epoch)}),
-            None,  # type: ignore[arg-type]
-        )
+        metrics = {"loss": torch.tensor(1.0 - epoch)}
+        history.on_train_epoch_end(trainer(epoch, callback_metrics=metrics), None)  # type: ignore[arg-type]
     assert history.rows == [{"epoch": 10, "loss": 1.0}, {"epoch": 11, "loss": 0.0}]
     written: list[tuple[float, int]] = []
     log = SimpleNamespace(log_metrics=lambda row, step: written.append((row["loss"], step)))
@@ -41,9 +39,8 @@ def test_the_oracle_keeps_the_first_of_the_best_epochs() -> None:
     h = np.repeat(np.eye(3, dtype=np.float32), 5, axis=0)
     for epoch in range(4):
         data = SimpleNamespace(embed=lambda module, epoch=epoch: {"h": h + epoch})
-        selection.on_train_epoch_end(
-            trainer(epoch, datamodule=data), SimpleNamespace(n_clusters=3, seed=0)
-        )
+        module = SimpleNamespace(n_clusters=3, seed=0)
+        selection.on_train_epoch_end(trainer(epoch, datamodule=data), module)
     assert selection.best["epoch"] == 1
     torch.testing.assert_close(selection.best["outputs"]["h"], torch.from_numpy(h + 1))
     assert len(selection.best["labels"].unique()) == 3

@@ -36,10 +36,7 @@ def test_nt_xent_value_and_gradient(n: int, temperature: float) -> None:
     fast = nt_xent(a, b, temperature)
     slow = slow_nt_xent(F.normalize(a), F.normalize(b), temperature)
     torch.testing.assert_close(fast, slow)
-    for x, y in zip(
-        torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow, (a, b)), strict=True
-    ):
-        torch.testing.assert_close(x, y)
+    torch.testing.assert_close(torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow, (a, b)))
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
@@ -47,20 +44,9 @@ def test_cluster_contrast_value_and_gradient(similarity: str) -> None:
     a, b = pair(9, 4)
     fast = cluster_contrast(a.softmax(1), b.softmax(1), 0.5, similarity)
     columns = [x.softmax(1).T for x in (a, b)]
-    slow = slow_nt_xent(
-        *(columns if similarity == "dot" else [c / c.norm(dim=1, keepdim=True) for c in columns]),
-        0.5,
-    )
+    slow = slow_nt_xent(*(columns if similarity == "dot" else map(F.normalize, columns)), 0.5)
     torch.testing.assert_close(fast, slow)
-    for x, y in zip(
-        torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow, (a, b)), strict=True
-    ):
-        torch.testing.assert_close(x, y)
-
-
-def test_nt_xent_falls_as_views_agree() -> None:
-    a, b = pair(16, 8)
-    assert nt_xent(a, a, 0.1) < nt_xent(a, 0.5 * a + 0.5 * b, 0.1) < nt_xent(a, b, 0.1)
+    torch.testing.assert_close(torch.autograd.grad(fast, (a, b)), torch.autograd.grad(slow, (a, b)))
 
 
 def test_entropy_is_zero_when_balanced_and_log_k_at_collapse() -> None:
@@ -79,9 +65,6 @@ def test_entropy_gradient_spreads_cells_over_clusters() -> None:
 
 def test_released_entropy_is_zero_for_any_assignment() -> None:
     for seed in range(5):
-        p = (
-            torch.randn(50, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-            .mul(3)
-            .softmax(1)
-        )
+        g = torch.Generator().manual_seed(seed)
+        p = (3 * torch.randn(50, 6, generator=g, dtype=torch.float64)).softmax(1)
         assert entropy_regulariser(p, "released") == pytest.approx(0, abs=1e-12)

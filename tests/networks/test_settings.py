@@ -8,25 +8,12 @@ from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("max_epochs", 0),
-        ("accelerator", "tpu"),
-        ("device", -1),
-        ("devices", 0),
-        ("threads", 0),
-        ("threads", 1.5),
-    ],
-)
-def test_wrong_values_are_named(name: str, value: object) -> None:
+@pytest.mark.parametrize("name", ["max_epochs", "accelerator", "device", "devices", "threads"])
+def test_wrong_values_are_named(name: str) -> None:
     with pytest.raises(UserError, match=name):
-        TrainerSettings(**{name: value})  # type: ignore[arg-type]
+        TrainerSettings.of({name: "tpu" if name == "accelerator" else -1})
 
 
 def test_a_run_writes_nothing_and_shows_its_progress_by_default() -> None:
-    run = Run()
-    assert run.folder is None
-    assert run.trainer.progress_bar
-    assert run.trainer.max_epochs is None
-    assert not hasattr(run, "truth")
+    assert Run().folder is None
+    assert Run().trainer.progress_bar

@@ -15,7 +15,7 @@ from anndata import AnnData
 from scipy.special import logit
 from scipy.stats import nbinom, poisson
 
-from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.core.interface import Result
 from jojoscl.networks.logs import CsvLog
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.scdeepcluster import ScDeepClusterModule
@@ -138,14 +138,6 @@ def test_noise_enters_only_when_asked_for(net: ScDeepClusterModule) -> None:
     assert not torch.equal(net.encode(x, 1.0), net.encode(x, 1.0))
 
 
-def test_a_batch_carries_counts_and_size_factors() -> None:
-    x, counts, size_factors = np.ones((7, 3)), np.arange(21.0).reshape(7, 3), np.arange(7.0)
-    data = CellDataModule(x, counts, size_factors, batch_size=4, seed=0)
-    for _, index, batch_counts, batch_factors in data.train_dataloader():
-        np.testing.assert_array_equal(batch_counts, counts[index])
-        np.testing.assert_array_equal(batch_factors, size_factors[index])
-
-
 SHORT = ("pretrain_epochs=3", "epochs=3", "encoder_dims=[16,8,4]", "kmeans_starts=2", "tolerance=0")
 
 
@@ -196,26 +188,24 @@ def test_both_stages_are_one_log(
     np.testing.assert_array_equal(table["cluster"].isna(), [True] * 3 + [False] * 3)
 
 
-def test_training_ends_when_the_labels_settle_and_stays_so(
-    method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
-) -> None:
-    run = replace(quiet, folder=tmp_path)
-    settings = (*SHORT[:-1], "epochs=30", "tolerance=0.9")
-    first = method("scdeepcluster", *settings).fit_predict(bare, 3, run=run)
-    assert first.info["epochs"] < 30
-    again = method("scdeepcluster", *settings).fit_predict(bare, 3, run=run)
-    assert again.info == first.info
-    np.testing.assert_array_equal(again.embedding, first.embedding)
+@pytest.mark.parametrize(
+    ("stage", "settings"),
+    [
+        ("epochs", ("epochs=30", "tolerance=0.9")),
+        ("pretrain_epochs", ("pretrain_epochs=30", "pretrain_lr=1e-9", "pretrain_patience=2")),
+    ],
+)
+def test_a_stage_ends_early_and_stays_so(
+    stage: str, settings: tuple[str, ...], method: Callable[..., Any], bare: AnnData, quiet: Run,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    def fitted() -> Result:
+        made = method("scdeepcluster", *(part for part in SHORT if "tol" not in part), *settings)
+        return made.fit_predict(bare, 3, run=replace(quiet, folder=tmp_path))
 
-
-def test_pretraining_ends_early_and_stays_so(
-    method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
-) -> None:
-    run = replace(quiet, folder=tmp_path)
-    settings = (*SHORT, "pretrain_epochs=30", "pretrain_lr=1e-9", "pretrain_patience=2")
-    first = method("scdeepcluster", *settings).fit_predict(bare, 3, run=run)
-    assert first.info["pretrain_epochs"] < 30
-    again = method("scdeepcluster", *settings).fit_predict(bare, 3, run=run)
+    first = fitted()
+    assert first.info[stage] < 30
+    again = fitted()
     assert again.info == first.info
     np.testing.assert_array_equal(again.embedding, first.embedding)
 
