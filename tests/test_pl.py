@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from matplotlib.axes import Axes
 
 import jojoscl
+from jojoscl.baselines.controls import PCAKMeans
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -48,9 +51,7 @@ def test_the_axes_that_are_given_come_back(adata: AnnData, name: str, tmp_path: 
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_what_is_missing_is_said_in_one_sentence(cells: AnnData, name: str) -> None:
-    with pytest.raises(
-        jojoscl.UserError, match=r"There is no adata\..*: call jojoscl\.(cluster|split_tests) first"
-    ):
+    with pytest.raises(jojoscl.UserError, match=r"no (adata\.|tree).*: call jojoscl\.cluster"):
         getattr(jojoscl.pl, name)(cells)
     with pytest.raises(jojoscl.UserError, match="adata must be an AnnData, not ndarray"):
         getattr(jojoscl.pl, name)(np.ones(3))
@@ -214,7 +215,7 @@ def test_the_tree_shows_each_cluster_and_p_value() -> None:
     ]
     adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=columns)
     ax = jojoscl.pl.tree(adata)
-    assert [label.get_text() for label in ax.get_yticklabels()] == [
+    assert leaves(ax) == [
         "0 (10 cells)", "2 (20 cells)", "1 (5 cells)", "3 (35 cells)",
     ]  # fmt: skip
     assert {text.get_text() for text in ax.texts} == {"1e-09", "0.2", "0.001"}
@@ -222,6 +223,48 @@ def test_the_tree_shows_each_cluster_and_p_value() -> None:
     adata.uns["jojoscl_splits"] = adata.uns["jojoscl_splits"][:0]
     with pytest.raises(jojoscl.UserError, match="One cluster has no splits"):
         jojoscl.pl.tree(adata)
+
+
+def leaves(ax: Axes) -> list[str]:
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def test_the_tree_of_the_clusters_shows_cells_and_stability(cells: AnnData) -> None:
+    adata = cells.copy()
+    jojoscl.cluster(adata, 3, n_draws=1)
+    ax = jojoscl.pl.tree(adata)
+    sizes, stable = adata.obs["jojoscl"].value_counts(), adata.uns["jojoscl"]["stability"]
+    assert sorted(leaves(ax)) == [
+        f"{k} ({sizes[str(k)]} cells, stability {stable[k]:.2f})" for k in range(3)
+    ]
+    assert len(ax.lines) == 4
+    assert not any(text.get_text() for text in ax.texts)
+    adata.obs["jojoscl"] = adata.obs["jojoscl"].cat.rename_categories({"1": "T cells"})
+    assert f"T cells ({sizes['1']} cells, stability {stable[1]:.2f})" in leaves(
+        jojoscl.pl.tree(adata)
+    )
+    jojoscl.split_tests(adata, method=jojoscl.JojoSCL(n_draws=1))
+    assert "stability" not in "".join(leaves(jojoscl.pl.tree(adata)))
+
+
+def test_the_tree_of_two_clusters_of_some_cells(cells: AnnData) -> None:
+    adata = cells.copy()
+    jojoscl.cluster(adata, 2, n_draws=1, restrict_to=("cell_type", ["type1", "type2"]))
+    ax = jojoscl.pl.tree(adata, "jojoscl_R")
+    assert len(ax.lines) == 2
+    words = [re.fullmatch(r"(.*) \((\d+) cells, stability (.*)\)", word) for word in leaves(ax)]
+    drawn = {word[1]: int(word[2]) for word in words if word}
+    sizes = adata.obs["jojoscl_R"].value_counts()
+    assert drawn == {name: sizes[name] for name in ("type1-type2,0", "type1-type2,1")}
+
+
+def test_the_tree_of_a_method_that_leaves_none(cells: AnnData) -> None:
+    adata = cells.copy()
+    jojoscl.cluster(adata, 3, method=PCAKMeans())
+    with pytest.raises(jojoscl.UserError, match="has no tree of clusters"):
+        jojoscl.pl.tree(adata)
+    jojoscl.split_tests(adata, method=PCAKMeans())
+    assert len(leaves(jojoscl.pl.tree(adata))) == 3
 
 
 def test_the_tree_joins_by_data_and_not_by_names() -> None:
@@ -243,7 +286,7 @@ def test_the_tree_joins_by_data_and_not_by_names() -> None:
         "kept",
     ]
     adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=columns)
-    assert [label.get_text() for label in jojoscl.pl.tree(adata).get_yticklabels()] == [
+    assert leaves(jojoscl.pl.tree(adata)) == [
         "A + B (30 cells)", "A (15 cells)", "B (25 cells)",
     ]  # fmt: skip
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,6 +27,8 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
+from jojoscl.tools.cut import tree_of
+from jojoscl.tools.tree import hierarchy, side_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import unwritable
 
@@ -164,60 +166,110 @@ def shrinkage(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> A
 
 
 def tree(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
-    """Draw the tree of :func:`jojoscl.split_tests`; splits that are not kept are dashed.
+    """Draw the tree of the clusters.
 
-    A number is the adjusted p value of a split. Behind a cluster's name stands the number of its
-    cells in the half of the counts that the tree is made of.
+    After :func:`jojoscl.split_tests` it is the tree that was tested: a number is the adjusted p
+    value of a split, splits that are not kept are dashed, and behind a cluster's name stands the
+    number of its cells in the half of the counts that made the tree.
+
+    Before, it is the tree that :func:`jojoscl.cluster` left, with the cells and the stability of
+    each cluster, 0 to 1. A cluster of low stability is arbitrary: other draws divide its cells in
+    another way. So are splits near the root: clusters far apart hardly share a draw.
     """
-    table = _there(adata, "uns", f"{key}_splits", "split_tests")
-    if not isinstance(table, pd.DataFrame) or not set(_SPLITS) <= set(table):
-        raise UserError(
-            f"adata.uns[{key + '_splits'!r}] is no table of splits: call jojoscl.split_tests."
-        )
-    if not len(table):
-        raise UserError(
-            "One cluster has no splits to draw: ask jojoscl.split_tests for more clusters."
-        )
-    rows: list[dict[Any, Any]] = table.to_dict("records")
-    below = {(row["parent"], row["side"]): row for row in rows}
-    depth = {-1: -1}
-    for row in rows:
-        depth[row["split"]] = depth[row["parent"]] + 1
-    leaves: list[str] = []
-
-    def place(row: dict[Any, Any]) -> tuple[float, float]:
-        """Draw a split with all below it; return where its own line begins."""
-        ends = []
-        for side in ("left", "right"):
-            if child := below.get((row["split"], side)):
-                ends.append(place(child))
-            else:
-                leaves.append(f"{row[side]} ({row[f'n_{side}']} cells)")
-                ends.append((max(depth.values()) + 1, len(leaves) - 1))
-        x, y = depth[row["split"]], (ends[0][1] + ends[1][1]) / 2
-        colour, style = ("black", "-") if row["kept"] else ("0.6", "--")
-        for end_x, end_y in ends:
-            ax.plot([x, x, end_x], [y, end_y, end_y], color=colour, ls=style)
-        ax.text(x - 0.05, y, f"{row['p_adjusted']:.1g}", ha="right", va="bottom", fontsize=8)
-        return x, y
-
-    with _axes((7, 1 + 0.35 * (len(table) + 1)), **shown) as ax:
-        place(rows[0])
+    tested = isinstance(adata, AnnData) and f"{key}_splits" in adata.uns
+    forks = _tested(adata.uns[f"{key}_splits"], key) if tested else _found(adata, key)
+    if not forks:
+        raise UserError("One cluster has no splits to draw: ask for more clusters.")
+    with _axes((7, 1 + 0.35 * (len(forks) + 1)), **shown) as ax:
+        leaves = _draw(forks, ax)
         ax.set_yticks(range(len(leaves)), leaves, parse_math=False)
         ax.yaxis.tick_right()
-        ax.set(xticks=[], xlim=(-0.8, None), title="adjusted p of each split")
+        title = "adjusted p of each split" if tested else ""
+        ax.set(xticks=[], xlim=(-0.8, None), title=title)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
     return ax
 
 
-def _there(adata: AnnData, where: str, name: str, call: str = "cluster") -> Any:
-    """Return adata.obs[name] or another; if it is missing, say which call puts it there."""
+class _Fork(NamedTuple):
+    """A split to draw: what it says of the cluster on each side, and what stands at it."""
+
+    number: int
+    parent: int
+    side: str
+    leaves: dict[str, str]
+    note: str = ""
+    kept: bool = True
+
+
+def _tested(table: object, key: str) -> list[_Fork]:
+    """Return the forks of a table of :func:`jojoscl.split_tests`."""
+    if not isinstance(table, pd.DataFrame) or not set(_SPLITS) <= set(table):
+        raise UserError(
+            f"adata.uns[{key + '_splits'!r}] is no table of splits: call jojoscl.split_tests."
+        )
+    forks = []
+    for row in table.to_dict("records"):
+        leaves = {side: f"{row[side]} ({row[f'n_{side}']} cells)" for side in ("left", "right")}
+        note = f"{row['p_adjusted']:.1g}"
+        forks.append(_Fork(row["split"], row["parent"], row["side"], leaves, note, row["kept"]))
+    return forks
+
+
+def _found(adata: AnnData, key: str) -> list[_Fork]:
+    """Return the forks of the tree of :func:`jojoscl.cluster`, with the names in ``obs[key]``."""
+    groups, found, least = tree_of(adata, key)
+    stability = np.ravel(adata.uns[key]["stability"])
+    inside = groups >= 0
+    labels = found.cut(len(stability), least)[groups[inside]]
+    names = dict(zip(labels, _there(adata, "obs", key)[inside], strict=True))
+    cells = np.bincount(labels, minlength=len(stability))
+    words = [
+        f"{names.get(cluster, cluster)} ({cells[cluster]} cells, stability {stable:.2f})"
+        for cluster, stable in enumerate(stability)
+    ]
+    splits, forks = hierarchy(found, len(stability), least), []
+    for number, split in enumerate(splits):
+        leaves = {"left": words[split.left[0]], "right": words[split.right[0]]}
+        forks.append(_Fork(number, split.parent, side_of(split, splits), leaves))
+    return forks
+
+
+def _draw(forks: Sequence[_Fork], ax: Axes) -> list[str]:
+    """Draw a tree, the root first, and return the words of its leaves from the bottom up."""
+    below = {(fork.parent, fork.side): fork for fork in forks}
+    depth = {-1: -1}
+    for fork in forks:
+        depth[fork.number] = depth[fork.parent] + 1
+    leaves: list[str] = []
+
+    def place(fork: _Fork) -> float:
+        """Draw a split with all below it; return the height at which its own line begins."""
+        x, ends = depth[fork.number], []
+        for side, leaf in fork.leaves.items():
+            if child := below.get((fork.number, side)):
+                ends.append((depth[child.number], place(child)))
+            else:
+                leaves.append(leaf)
+                ends.append((max(depth.values()) + 1, len(leaves) - 1))
+        y = (ends[0][1] + ends[1][1]) / 2
+        colour, style = ("black", "-") if fork.kept else ("0.6", "--")
+        for end_x, end_y in ends:
+            ax.plot([x, x, end_x], [y, end_y, end_y], color=colour, ls=style)
+        ax.text(x - 0.05, y, fork.note, ha="right", va="bottom", fontsize=8)
+        return y
+
+    place(forks[0])
+    return leaves
+
+
+def _there(adata: AnnData, where: str, name: str) -> Any:
+    """Return adata.obs[name] or another; if it is missing, say what puts it there."""
     if not isinstance(adata, AnnData):
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}.")
     if name not in getattr(adata, where):
         raise UserError(
-            f"There is no adata.{where}[{name!r}]: call jojoscl.{call} first, or name another key."
+            f"There is no adata.{where}[{name!r}]: call jojoscl.cluster first, or name another key."
         )
     return getattr(adata, where)[name]
 

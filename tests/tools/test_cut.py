@@ -11,8 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.core.linkage import Tree
-from jojoscl.tools.cut import hierarchy
-from jojoscl.tools.tree import Split
+from jojoscl.tools.tree import Split, hierarchy
 from jojoscl.utils.errors import UserError
 
 
@@ -48,6 +47,15 @@ def test_the_tree_survives_a_file_and_a_subset(clustered: AnnData, tmp_path_fact
     jojoscl.cut(read, 3)
     jojoscl.cut(clustered, 3)
     assert read.obs["jojoscl_3"].astype(str).equals(clustered.obs["jojoscl_3"].astype(str)[::2])
+
+
+def test_cells_that_restrict_to_left_out_are_in_no_cluster(cells: AnnData) -> None:
+    adata = cells.copy()
+    jojoscl.cluster(adata, 2, n_draws=1, restrict_to=("cell_type", ["type1", "type2"]))
+    jojoscl.cut(adata, 4, "jojoscl_R")
+    found = adata.obs["jojoscl_R_4"]
+    assert found.nunique() == 4
+    assert found.isna().equals(adata.obs["cell_type"] == "type3")
 
 
 @pytest.mark.parametrize("k", [0, 1, 2.5, True, "3", 10_000])

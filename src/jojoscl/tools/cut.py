@@ -11,7 +11,6 @@ from anndata import AnnData
 from jojoscl.core.interface import whole
 from jojoscl.core.linkage import Tree
 from jojoscl.tools.annotate import check_key, put
-from jojoscl.tools.tree import Split
 from jojoscl.utils.errors import UserError
 
 
@@ -31,7 +30,8 @@ def cut(
     key
         The name of the results of :func:`jojoscl.cluster`.
     key_added
-        The column of obs for the new clusters; None is `key` and the number, ``jojoscl_12``.
+        The column of obs for the new clusters; None is `key` and the number, ``jojoscl_12``. Cells
+        that ``restrict_to`` left out are in none, NaN.
 
     Raises
     ------
@@ -49,13 +49,17 @@ def cut(
     if k is None or not 2 <= k <= most:
         raise UserError(f"n_clusters must be a whole number from 2 to {most}, not {n_clusters!r}.")
     name = check_key(f"{key}_{k}" if key_added is None else key_added)
-    labels = tree.cut(k, least)[groups]
-    names = pd.Index([str(cluster) for cluster in range(labels.max() + 1)], dtype=object)
+    clusters = tree.cut(k, least)
+    labels = np.where(groups < 0, -1, clusters[groups])
+    names = pd.Index([str(cluster) for cluster in range(clusters.max() + 1)], dtype=object)
     put(adata, obs={name: pd.Categorical.from_codes(labels, names)}, uns={})
 
 
 def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree, float]:
-    """Return the groups (n,) of the cells, their tree, and the cells that make a cluster."""
+    """Return the groups (n,) of the cells, their tree, and the cells that make a cluster.
+
+    Cells that ``restrict_to`` left out are in group -1.
+    """
     if not isinstance(adata, AnnData):
         raise UserError(f"adata must be an AnnData, not {type(adata).__name__}.")
     found = adata.uns.get(key)
@@ -65,27 +69,6 @@ def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree, float]:
             f"adata.uns[{key!r}] has no tree of clusters: call jojoscl.cluster without method=, or "
             "name the key of its results."
         )
-    groups = adata.obs[f"{key}_group"].to_numpy()
-    if not np.isfinite(groups).all():
-        raise UserError(
-            f"Only some cells have a group in adata.obs[{key + '_group'!r}], as restrict_to leaves "
-            "it: give these cells, adata[adata.obs[...].notna()].copy()."
-        )
+    groups = adata.obs[f"{key}_group"].fillna(-1).to_numpy(np.int64)
     tree = Tree(np.asarray(kept["merges"]), np.asarray(kept["sizes"]))
-    return groups.astype(np.int64), tree, float(kept["least"])
-
-
-def hierarchy(tree: Tree, n_clusters: int, least: float) -> list[Split]:
-    """Return the n_clusters - 1 splits that make the clusters of a cut, each behind its parent."""
-    final = tree.cut(n_clusters, least)
-    splits: list[Split] = []
-    for k in range(2, int(final.max()) + 2):
-        coarse, fine = tree.cut(k - 1, least), tree.cut(k, least)
-        pairs = np.unique(np.column_stack([coarse, fine]), axis=0)
-        divided = np.flatnonzero(np.bincount(pairs[:, 0]) == 2)[0]
-        halves = (fine == half for half in pairs[pairs[:, 0] == divided, 1])
-        left, right = (tuple(np.unique(final[half]).tolist()) for half in halves)
-        sides = [(set(s.left), set(s.right)) for s in splits]
-        above = [n for n, both in enumerate(sides) if set(left + right) in both]
-        splits.append(Split(left, right, above[-1] if above else -1))
-    return splits
+    return groups, tree, float(kept["least"])

@@ -80,9 +80,7 @@ def markers(
     # numba, which scanpy uses, would leave torch with another number of threads
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of scanpy's own table
-        sc.tl.rank_genes_groups(
-            cells, name, groups=groups, method="t-test", key_added=name
-        )
+        sc.tl.rank_genes_groups(cells, name, groups=groups, method="t-test", key_added=name)
     table = sc.get.rank_genes_groups_df(cells, None, key=name)
     if len(groups) == 1:
         table.insert(0, "group", groups[0])

@@ -16,7 +16,7 @@ from jojoscl.core.interface import Method
 from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put
 from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, totals_of
-from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged
+from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged, side_of
 from jojoscl.utils.errors import UserError
 
 
@@ -105,7 +105,7 @@ def tested(half: HalfClusters, alpha: float) -> tuple[pd.DataFrame, np.ndarray]:
         {
             "split": np.arange(len(splits)),
             "parent": np.array([split.parent for split in splits], dtype=int),
-            "side": [_side(split, splits) for split in splits],
+            "side": [side_of(split, splits) for split in splits],
             "left": [_joined(half.names[list(split.left)]) for split in splits],
             "right": [_joined(half.names[list(split.right)]) for split in splits],
             "n_left": np.array([sizes[list(split.left)].sum() for split in splits], dtype=int),
@@ -122,12 +122,6 @@ def tested(half: HalfClusters, alpha: float) -> tuple[pd.DataFrame, np.ndarray]:
 
 def _joined(names: np.ndarray) -> str:
     return " + ".join(f"({name})" if " + " in name else name for name in names)
-
-
-def _side(split: Split, splits: Sequence[Split]) -> str:
-    if split.parent < 0:
-        return ""
-    return "left" if split.left[0] in splits[split.parent].left else "right"
 
 
 def scores(half: HalfClusters, splits: Sequence[Split]) -> np.ndarray:

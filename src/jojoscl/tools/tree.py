@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jojoscl.core.linkage import one_hot, size_linkage
+from jojoscl.core.linkage import Tree, one_hot, size_linkage
 
 
 class Split(NamedTuple):
@@ -22,23 +22,36 @@ def cluster_tree(x: np.ndarray, labels: np.ndarray) -> list[Split]:
     """Return the K - 1 splits of the clusters of x (n, d), each behind its parent.
 
     By linkage of the centroids, with the weight of sizes that Ward's has, so that no outliers stand
-    at the root.
+    at the root. It needs no tree of the method. The consensus has one, but its draws are cut near
+    K: clusters far apart share no draw, and the splits near the root are then chance.
     """
     sizes = np.bincount(labels)
     centroids = one_hot(labels).T @ x.astype(np.float64) / sizes[:, None]
     distance = np.square(centroids[:, None] - centroids).sum(2)
-    below: list[tuple[int, ...]] = [(k,) for k in range(len(sizes))]
-    sides = []
-    for i, j in size_linkage(distance, sizes, 1.0).merges:
-        sides.append((below[i], below[j]))
-        below[i] = tuple(sorted(below[i] + below[j]))
+    return hierarchy(size_linkage(distance, sizes, 1.0), len(sizes))
+
+
+def hierarchy(tree: Tree, n_clusters: int, least: float = 1) -> list[Split]:
+    """Return the n_clusters - 1 splits that make the clusters of a cut, each behind its parent."""
+    final = tree.cut(n_clusters, least)
     splits: list[Split] = []
-    for left, right in reversed(sides):
-        above = [
-            n for n, s in enumerate(splits) if set(left + right) in (set(s.left), set(s.right))
-        ]
-        splits.append(Split(left, right, above[0] if above else -1))
+    for k in range(2, int(final.max()) + 2):
+        coarse, fine = tree.cut(k - 1, least), tree.cut(k, least)
+        pairs = np.unique(np.column_stack([coarse, fine]), axis=0)
+        divided = np.flatnonzero(np.bincount(pairs[:, 0]) == 2)[0]
+        halves = (fine == half for half in pairs[pairs[:, 0] == divided, 1])
+        left, right = (tuple(np.unique(final[half]).tolist()) for half in halves)
+        sides = [(set(s.left), set(s.right)) for s in splits]
+        above = [n for n, both in enumerate(sides) if set(left + right) in both]
+        splits.append(Split(left, right, above[-1] if above else -1))
     return splits
+
+
+def side_of(split: Split, splits: Sequence[Split]) -> str:
+    """Return the side of its parent, "left" or "right"; nothing for the root."""
+    if split.parent < 0:
+        return ""
+    return "left" if split.left[0] in splits[split.parent].left else "right"
 
 
 def hierarchical(p: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
