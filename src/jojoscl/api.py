@@ -77,7 +77,8 @@ def cluster(
     None, or the copy. Sets ``obs[key_added]`` (categorical), by JojoSCL ``obs[key_added +
     "_confidence"]`` (0 to 1), ``obsm["X_" + key_added]`` (n_cells, d), ``obsm["X_" + key_added +
     "_map"]`` (the same, each cell shrunk toward its cluster's centroid by b_k) and
-    ``uns[key_added]`` (settings, seconds, and where K was not given ``n_clusters_estimated``).
+    ``uns[key_added]`` (settings, seconds, where K was not given ``n_clusters_estimated``, by
+    JojoSCL the tree for :func:`jojoscl.cut` and the ``stability`` of each cluster, 0 to 1).
 
     Raises
     ------

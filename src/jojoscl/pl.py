@@ -174,7 +174,7 @@ def tree(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
 
     Before, it is the tree that :func:`jojoscl.cluster` left, with the cells and the stability of
     each cluster, 0 to 1. A cluster of low stability is arbitrary: other draws divide its cells in
-    another way. So are splits near the root: clusters far apart hardly share a draw.
+    another way. The first split is the least sure: clusters far apart hardly share a draw.
     """
     tested = isinstance(adata, AnnData) and f"{key}_splits" in adata.uns
     forks = _tested(adata.uns[f"{key}_splits"], key) if tested else _found(adata, key)

@@ -16,8 +16,12 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+import jojoscl
 from jojoscl.runner import output
+from jojoscl.runner.config import compose
 from jojoscl.runner.output import git_commit, h5ad_bytes, owned, point_of
+from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.run import run
 
 
 def test_a_second_owner_waits_for_the_first(
@@ -66,6 +70,17 @@ def test_an_h5ad_in_memory_is_what_anndata_writes(tmp_path: Path, cells: AnnData
     pd.testing.assert_frame_equal(a.obs, b.obs)
     np.testing.assert_array_equal(a.obsm["X_a"], b.obsm["X_a"])
     assert a.uns["b"]["d"] == b.uns["b"]["d"] == "e"
+
+
+def test_clusters_of_a_result_are_cut_anew(tmp_path: Path) -> None:
+    small = ["data.n_cells=120", "data.n_genes=150", "data.n_types=3", "method.n_draws=1"]
+    run(Resolved.of(compose(["data=simulated", "pictures=false", *small])), tmp_path / "run")
+    result = ad.read_h5ad(tmp_path / "run" / "result.h5ad")
+    assert result.uns["jojoscl"]["stability"].shape == (3,)
+    for k in (3, 5):
+        jojoscl.cut(result, k)
+        assert result.obs[f"jojoscl_{k}"].nunique() == k
+    assert (result.obs["jojoscl_3"].astype(str) == result.obs["jojoscl"].astype(str)).all()
 
 
 def no_git(*_: Any, **__: Any) -> None:

@@ -43,9 +43,10 @@ def test_the_page_has_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
     assert not re.search(r"<script|<link|@import|url\(", text)
     assert "120 cells, 150 genes, values: counts" in text
     assert re.search(
-        r"<td>0</td>\s*<td>\d+</td>\s*<td>[\d.]+%</td>\s*<td>[\d.]+</td>\s*<td>type\d \(\d+%\)</td>",
+        r"<td>0</td>\s*<td>\d+</td>\s*<td>[\d.]+%</td>\s*<td>[\d.]+</td>\s*<td>[01]\.\d\d</td>\s*<td>type\d \(\d+%\)</td>",
         text,
     )
+    assert "the split is arbitrary: other draws divide these cells in another way" in text
     assert "gene" in text.partition("<h2>Markers</h2>")[2]
     assert "n_draws: 1" in text
     assert "10.1109/BIBM62325.2024.10821870" in text
@@ -55,6 +56,11 @@ def test_what_cannot_be_tested_is_said(tmp_path: Path) -> None:
     text = page(tmp_path, "corrupt.gaussian=0.1", "method=pca_kmeans")
     assert "Not tested. Only counts can be split into halves, and these are log1p" in text
     assert "Confidence of the cells" not in text
+    assert "Tree of the clusters" not in text
+    assert "stability" not in text
+    text = page(tmp_path / "tree", "corrupt.gaussian=0.1", "method.n_draws=1")
+    assert "Not tested." in text
+    assert '<img alt="Tree of the clusters"' in text
 
 
 def test_names_are_escaped_and_no_page_without_the_setting(tmp_path: Path) -> None:

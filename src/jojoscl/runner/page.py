@@ -63,6 +63,7 @@ def html(
         metrics=metrics,
         scores=", ".join(f"{name.upper()} {metrics[name]:.3f}" for name in scores),
         clusters=_table(_clusters(result, truth)),
+        stable="stability" in result.uns,
         pictures={
             name: f"data:image/png;base64,{base64.b64encode(png).decode()}"
             for name, draw in drawn.items()
@@ -88,7 +89,7 @@ def _pictures(
     wanted = {
         "Confidence of the cells": (pl.confidence, 1 + 0.28 * n, "confidence" in result.obs),
         "What SURE leaves of each component": (pl.shrinkage, 3.0, "shrinkage" in result.uns),
-        "Tree of the clusters": (pl.tree, 1 + 0.35 * n, len(splits) > 0),
+        "Tree of the clusters": (pl.tree, 1 + 0.35 * n, len(splits) > 0 or "tree" in result.uns),
     }
 
     def drawn(draw: Callable[..., Axes], height: float) -> bytes:
@@ -104,7 +105,7 @@ def _pictures(
 
 
 def _clusters(result: Result, truth: np.ndarray | None) -> pd.DataFrame:
-    """Return size, share and median confidence of each cluster, and its most frequent type."""
+    """Return cells, share, mean confidence, stability and most frequent type of each cluster."""
     cells = pd.DataFrame({"cluster": result.labels, **result.obs})
     if truth is not None:
         cells["type"] = truth
@@ -112,7 +113,9 @@ def _clusters(result: Result, truth: np.ndarray | None) -> pd.DataFrame:
     table = groups.size().to_frame("cells")
     table["share"] = [f"{share:.1%}" for share in table["cells"] / len(cells)]
     if "confidence" in cells:
-        table["confidence"] = groups["confidence"].median().map("{:.2f}".format)
+        table["confidence"] = groups["confidence"].mean().map("{:.2f}".format)
+    if (stability := result.uns.get("stability")) is not None:
+        table["stability"] = [f"{stable:.2f}" for stable in np.asarray(stability)]
     if truth is not None:
         shares = groups["type"].value_counts(normalize=True).groupby("cluster").head(1)
         names = shares.index.get_level_values("type")

@@ -22,8 +22,8 @@ def cluster_tree(x: np.ndarray, labels: np.ndarray) -> list[Split]:
     """Return the K - 1 splits of the clusters of x (n, d), each behind its parent.
 
     By linkage of the centroids, with the weight of sizes that Ward's has, so that no outliers stand
-    at the root. It needs no tree of the method. The consensus has one, but its draws are cut near
-    K: clusters far apart share no draw, and the splits near the root are then chance.
+    at the root. It takes the clusters of any method. The tree of a consensus would not do: clusters
+    far apart hardly share a draw, so that its root differs from seed to seed.
     """
     sizes = np.bincount(labels)
     centroids = one_hot(labels).T @ x.astype(np.float64) / sizes[:, None]
