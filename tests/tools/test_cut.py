@@ -10,8 +10,6 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
-from jojoscl.core.linkage import Tree
-from jojoscl.tools.tree import Split, hierarchy
 from jojoscl.utils.errors import UserError
 
 
@@ -69,13 +67,3 @@ def test_without_a_tree_the_sentence_says_what_to_call() -> None:
         jojoscl.cut(AnnData(np.ones((4, 3))), 2)
     with pytest.raises(UserError, match="must be an AnnData"):
         jojoscl.cut(pd.DataFrame(), 2)  # type: ignore[arg-type]
-
-
-def test_hierarchy_by_hand() -> None:
-    """Groups of 5, 4, 1, 6 and 6 cells; the one of 1 cell makes no cluster of 4."""
-    tree = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6, 6]))
-    assert hierarchy(tree, 4, 2) == [
-        Split((0, 1), (2, 3), -1),
-        Split((2,), (3,), 0),
-        Split((0,), (1,), 0),
-    ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.cluster.hierarchy import linkage, to_tree
 
-from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged
+from jojoscl.core.linkage import Tree
+from jojoscl.tools.tree import Split, cluster_tree, hierarchical, hierarchy, merged
 
 RNG = np.random.default_rng(0)
 LINE = np.array([[0.0], [1.0], [10.0], [12.0]])
@@ -47,6 +48,16 @@ def test_one_cluster_has_no_split() -> None:
     assert cluster_tree(LINE, np.zeros(4, int)) == []
     assert len(hierarchical(np.array([]), [])) == 0
     assert list(merged([], np.array([], bool))) == [0]
+
+
+def test_hierarchy_by_hand() -> None:
+    """Groups of 5, 4, 1, 6 and 6 cells; the one of 1 cell makes no cluster of 4."""
+    tree = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6, 6]))
+    assert hierarchy(tree, 4, 2) == [
+        Split((0, 1), (2, 3), -1),
+        Split((2,), (3,), 0),
+        Split((0,), (1,), 0),
+    ]
 
 
 CHAIN = [Split((0, 1, 2), (3,), -1), Split((0, 1), (2,), 0), Split((0,), (1,), 1)]
