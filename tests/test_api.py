@@ -104,14 +104,14 @@ def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
 
 
 def test_the_call_needs_nothing_of_the_command() -> None:
-    """Neither Hydra nor OmegaConf, nor what only Unix has, nor a network."""
+    """Neither Hydra nor OmegaConf, nor what only Unix has, nor a network, nor pictures."""
     code = (
         "import sys\n"
         "sys.modules |= dict.fromkeys(('hydra', 'omegaconf', 'fcntl'))\n"
         "import jojoscl\n"
         "cells = jojoscl.simulate(40, 50, 2)\n"
         "jojoscl.cluster(cells, 2)\n"
-        "rooms = ('jojoscl.runner', 'jojoscl.networks', 'torch')\n"
+        "rooms = ('jojoscl.runner', 'jojoscl.networks', 'torch', 'scanpy', 'matplotlib')\n"
         "assert not [name for name in sys.modules if name.startswith(rooms)]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

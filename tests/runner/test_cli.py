@@ -61,11 +61,11 @@ def test_help_has_five_examples_of_settings_that_exist() -> None:
     assert EXAMPLES in help_text()
 
 
-@pytest.mark.parametrize("argument", ["--help", "-h", "--version", "data=blader"])
-def test_help_and_unknown_choices_wait_for_no_slow_import(argument: str) -> None:
+@pytest.mark.parametrize("argument", ["--help", "--version", "data=blader", "method.n_draw=3"])
+def test_help_and_wrong_settings_wait_for_no_slow_import(argument: str) -> None:
     code = (
         "import sys\nfrom jojoscl.runner.cli import main\ntry:\n    main()\nfinally:\n"
-        "    print({'torch', 'lightning', 'scanpy', 'anndata'} & set(sys.modules))"
+        "    print({'torch', 'lightning', 'scanpy', 'sklearn', 'igraph'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, argument], capture_output=True, text=True, check=False

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from scipy.stats import rankdata
-from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from jojoscl.utils.errors import UserError
 
@@ -86,6 +84,8 @@ def robust_v3_genes(
     if samples is None:
         order = np.argsort(-robust_v3_scores(bands, n_genes), kind="stable")
     else:
+        from scipy.stats import rankdata  # slow to import: not before it is needed
+
         of_each = (samples == sample for sample in np.unique(samples))
         scores = [
             robust_v3_scores(partial(_some_rows, bands, inside), n_genes) for inside in of_each
@@ -140,6 +140,7 @@ def seurat_v3_genes(x: sp.csr_matrix, n_top_genes: int) -> np.ndarray:
     tutorials.
     """
     import scanpy as sc  # slow to import: not before it is needed
+    from sklearn.utils.sparsefuncs import mean_variance_axis
 
     if (mean_variance_axis(x, axis=0)[1] > 0).sum() < 4:  # its regression would crash
         raise UserError("hvg_flavor=seurat_v3 fails on fewer than 4 genes that vary: take another.")

@@ -28,7 +28,6 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh
 from scipy.sparse.csgraph import laplacian
-from sklearn.utils.extmath import randomized_svd
 
 
 class Contrast(NamedTuple):
@@ -53,6 +52,8 @@ def leading_axes(x: np.ndarray, n_dims: int, *, seed: int) -> np.ndarray:
 
     By a randomised SVD (Halko, Martinsson & Tropp, SIAM Rev 2011).
     """
+    from sklearn.utils.extmath import randomized_svd  # slow to import: not before it is needed
+
     n_dims = min(n_dims, x.shape[0] - 1, x.shape[1])
     components = randomized_svd(x, n_dims, n_oversamples=15, n_iter=5, random_state=seed)[2]
     return np.ascontiguousarray(components.T, dtype=np.float32)

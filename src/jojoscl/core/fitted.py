@@ -15,7 +15,6 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
-from sklearn.neighbors import NearestNeighbors
 
 from jojoscl.cells.checks import as_cells
 from jojoscl.cells.expression import Expression
@@ -274,6 +273,8 @@ class Fitted:
 
     def _votes(self, h: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
         """Return labels and shares of the votes (n,), by the cells of the fit nearest to h."""
+        from sklearn.neighbors import NearestNeighbors  # slow to import
+
         k = min(n_neighbors, len(self.voters))
         nearest = NearestNeighbors(n_neighbors=k).fit(self.positions)
         voters = self.voters[nearest.kneighbors(h, return_distance=False)]  # (n, k)

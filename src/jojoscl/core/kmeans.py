@@ -6,10 +6,6 @@ import functools
 import warnings
 
 import numpy as np
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import pairwise_distances_argmin
-from sklearn.metrics.cluster import contingency_matrix
 from threadpoolctl import ThreadpoolController
 
 _BATCHES_ABOVE = 50_000  # cells
@@ -30,6 +26,9 @@ def kmeans(
     `start` (K, d) warm-starts a single run. A row counts `weights` (n,) times. Above 50,000 cells
     by random batches of them (Sculley, WWW 2010). There are fewer clusters if fewer rows differ.
     """
+    from sklearn.cluster import KMeans, MiniBatchKMeans  # slow to import: not before it is needed
+    from sklearn.exceptions import ConvergenceWarning
+
     begin = {"init": start, "n_init": 1} if start is not None else {"init": init, "n_init": n_init}
     begin |= {"n_clusters": n_clusters, "random_state": seed}
     model = (
@@ -67,6 +66,9 @@ def spread(
     """
     if len(sample) == len(x):
         return labels, confidence
+    from sklearn.metrics import pairwise_distances_argmin
+    from sklearn.metrics.cluster import contingency_matrix
+
     n_small = max(len(np.unique(labels)), min(1000, len(sample) // 5))
     small, centroids = kmeans(x[sample], n_small, seed=seed, n_init=1)
     votes = contingency_matrix(small, labels)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import igraph
 import numpy as np
 import scipy.sparse as sp
-from sklearn.neighbors import NearestNeighbors
+
+if TYPE_CHECKING:
+    import igraph  # imports matplotlib: not before it is needed
 
 
 def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Return the indices (n, k) of the exact nearest rows of each row of x (n, d), itself first."""
+    from sklearn.neighbors import NearestNeighbors  # slow to import: not before it is needed
+
     found = NearestNeighbors(n_neighbors=n_neighbors).fit(x).kneighbors(x, return_distance=False)
     return np.asarray(found)
 
@@ -85,6 +89,8 @@ def communities(graph: sp.csr_matrix, resolution: float, *, seed: int) -> np.nda
 
 def to_igraph(graph: sp.csr_matrix) -> igraph.Graph:
     """Return a symmetric graph (n, n) as igraph has it, with edge weights."""
+    import igraph
+
     upper = sp.triu(graph, k=1).tocoo()
     edges = np.column_stack([upper.row, upper.col]).tolist()  # slower as an array
     return igraph.Graph(n=graph.shape[0], edges=edges, edge_attrs={"weight": upper.data})
@@ -93,6 +99,8 @@ def to_igraph(graph: sp.csr_matrix) -> igraph.Graph:
 @contextmanager
 def igraph_seed(seed: int) -> Iterator[None]:
     """Give igraph a generator of its own: it draws from Python's `random`, the user's."""
+    import igraph
+
     igraph.set_random_number_generator(random.Random(seed))
     try:
         yield

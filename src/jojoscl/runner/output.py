@@ -21,7 +21,6 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from jojoscl.core.interface import Result
-from jojoscl.core.metrics import best_clusters
 from jojoscl.runner.config import Plain, plain
 from jojoscl.runner.machine import machine, peak_memory_mb
 from jojoscl.runner.resolved import Resolved
@@ -153,6 +152,8 @@ def types_of(truth: np.ndarray, labels: np.ndarray) -> list[list[float]]:
     >>> types_of(np.array(["a", "a", "a", "b"]), np.array([0, 0, 1, 1]))
     [[3, 0.6667, 1.0], [1, 1.0, 0.5]]
     """
+    from jojoscl.core.metrics import best_clusters  # slow to import
+
     rows = best_clusters(truth, labels).tolist()
     return [[int(n), round(recall, 4), round(precision, 4)] for n, recall, precision in rows]
 
