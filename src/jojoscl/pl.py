@@ -29,13 +29,12 @@ from matplotlib.text import Text
 
 from jojoscl.tools.cut import tree_of
 from jojoscl.tools.tree import hierarchy, side_of
-from jojoscl.tools.umap import umap_coordinates
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import unwritable
 
 __all__ = ["confidence", "shrinkage", "tree", "umap"]
 
-FEWEST_OF_UMAP = 4  # cells; fewer have no neighborhoods
+FEWEST_OF_UMAP = 4  # cells; scanpy's layout fails with fewer
 _SPLITS = ("split", "parent", "side", "left", "right", "n_left", "n_right", "p_adjusted", "kept")
 
 
@@ -60,9 +59,8 @@ def umap(
 ) -> Axes:
     """Draw the UMAP of the embedding ``obsm["X_" + key]``, as scanpy draws it.
 
-    The coordinates are kept in ``obsm["X_" + key + "_umap"]``: 15 neighbors and a `min_dist` of
-    0.5, as in scanpy. They are made anew when the embedding is another, or another seed is asked
-    for.
+    The coordinates, by scanpy's defaults, are kept in ``obsm["X_" + key + "_umap"]``. They are
+    made anew when the embedding is another, or another seed is asked for.
 
     Parameters
     ----------
@@ -113,9 +111,20 @@ def _keep_coordinates(adata: AnnData, key: str, embedding: np.ndarray, seed: int
             f"A UMAP needs at least {FEWEST_OF_UMAP} cells, and there are {inside.sum()}."
         )
     coordinates = np.full((len(embedding), 2), np.nan, np.float32)
-    coordinates[inside] = umap_coordinates(embedding[inside], seed=seed)
+    coordinates[inside] = umap_coordinates(embedding[inside], seed)
     adata.obsm[basis] = coordinates
     adata.uns[note] = {"seed": seed, "embedding": content}
+
+
+def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
+    """Return UMAP coordinates (n, 2) by scanpy's defaults."""
+    adata = AnnData(embedding.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numba's and umap's words are not for the user
+        n_neighbors = min(15, len(embedding) - 1)
+        sc.pp.neighbors(adata, n_neighbors=n_neighbors, use_rep="X", random_state=seed)
+        sc.tl.umap(adata, random_state=seed)
+    return np.asarray(adata.obsm["X_umap"])
 
 
 def confidence(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
