@@ -7,7 +7,6 @@ import logging
 import math
 import os
 from dataclasses import dataclass, field, fields
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -32,26 +31,20 @@ _PACKAGES = ("jojoscl", "numpy", "scipy", "scikit-learn")
 _EXPECTED = 10  # a gene is missing if this many new cells should have it and none has
 
 
-@cache
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _PACKAGES}
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Fitted:
     """What :meth:`jojoscl.JojoSCL.fit` returns and :func:`jojoscl.load` reads.
 
-    New cells are preprocessed as those of the fit and multiplied by the same loadings. Their label
-    is that which their nearest cells of the fit vote for, each vote counting as the confidence of
-    the cell.
+    New cells are preprocessed like the fit and multiplied by the same loadings. Their nearest
+    cells of the fit vote for the label, each with the weight of its confidence.
 
     Attributes
     ----------
     labels_, confidence_
         Cluster (n,) and confidence (n,) of the cells of the fit.
     groups_, merges_, group_sizes_, least_
-        Group (n,) of each cell, and the tree that joins the groups, see :meth:`tree`; fewer than
-        `least_` cells make no cluster if there are larger ones.
+        Group (n,) of each cell, the :class:`~jojoscl.core.linkage.Tree` of the groups, and the
+        cells that make a cluster.
     stability_
         How well each cluster (K,) comes back over the draws, 0 to 1 (mean Jaccard index).
     embedding_, map_
@@ -71,8 +64,7 @@ class Fitted:
     names, profile
         The genes (c,) whose counts make a total, and their mean normalised counts.
     genes, seen
-        Indices (g,) in `names` of the genes that have loadings, and the share of cells that have a
-        count of them.
+        Indices (g,) in `names` of the genes with loadings, and the share of cells that have them.
     loadings
         (g, d), from z-scores to the embedding.
     voters, positions
@@ -115,7 +107,7 @@ class Fitted:
     tau2_: np.ndarray
     b_: np.ndarray
     seconds_: dict[str, float]
-    versions: dict[str, str] = field(default_factory=_versions)
+    versions: dict[str, str] = field(default_factory=lambda: {p: version(p) for p in _PACKAGES})
 
     @classmethod
     def of(cls, x: Expression, **found: Any) -> Self:
