@@ -33,8 +33,9 @@ def markers(
     The genes that make clusters differ between them, even where there is nothing: their p values
     are too small. So each count is split into two independent halves (:mod:`jojoscl.tools.halves`).
     The first half is clustered anew, the same way and with the same seed as in
-    :func:`jojoscl.split_tests`. On the second, Welch's t-test compares each cluster
-    with all other cells.
+    :func:`jojoscl.split_tests`. On the second, a t-test compares each cluster with
+    all other cells. It takes the size of the smaller side for both, because the variance of a few
+    cells is often too small.
 
     What is compared are shares of a cell's counts. Their mean does not depend on the cell's total,
     while that of logarithms does, and clusters often differ in total: a Wilcoxon test of logarithms
@@ -80,7 +81,10 @@ def markers(
     # numba, which scanpy uses, would leave torch with another number of threads
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of scanpy's own table
-        sc.tl.rank_genes_groups(cells, name, groups=groups, method="t-test", key_added=name)
+        _rank(cells, name, groups, "rest", name)
+        sizes = cells.obs[name].value_counts()
+        if (large := str(sizes.index[0])) in groups and 2 * sizes.iloc[0] > cells.n_obs:
+            _rank_by_the_others(cells, name, large)
     table = sc.get.rank_genes_groups_df(cells, None, key=name)
     if len(groups) == 1:
         table.insert(0, "group", groups[0])
@@ -90,3 +94,28 @@ def markers(
     column = half.column(np.arange(len(half.names)), half.names)
     put(adata, obs={name: column}, uns={name: ranked})
     return table
+
+
+def _rank(cells: AnnData, column: str, groups: list[str], reference: str, key: str) -> None:
+    """Rank genes by scanpy's t-test that takes the size of the group for both sides."""
+    how = {"method": "t-test_overestim_var", "reference": reference, "key_added": key}
+    sc.tl.rank_genes_groups(cells, column, groups=groups, **how)
+
+
+def _rank_by_the_others(cells: AnnData, name: str, large: str) -> None:
+    """Rank the genes of a cluster of more than half of the cells anew, with its sides exchanged.
+
+    The test takes the size of its group for both sides, and that must not be the larger one.
+    """
+    cells.obs["side"] = np.where(cells.obs[name] == large, large, "others")
+    _rank(cells, "side", ["others"], large, "others")
+    for field, sign in (
+        ("names", 0),
+        ("pvals", 0),
+        ("pvals_adj", 0),
+        ("scores", -1),
+        ("logfoldchanges", -1),
+    ):
+        values = cells.uns["others"][field]["others"][::-1]
+        cells.uns[name][field][large] = sign * values if sign else values
+    del cells.obs["side"], cells.uns["others"]
