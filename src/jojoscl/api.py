@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
     from jojoscl.core.interface import Method
+
+log = logging.getLogger(__name__)
+
+_MEANT = {  # what other packages call it
+    "random_state": "seed=",
+    "random_seed": "seed=",
+    "inplace": "copy=",
+    "use_rep": "layer=",
+    "resolution": "n_clusters=",
+    "k": "n_clusters=",
+    "n_neighbors": "positives_factor=",
+    "n_pcs": "n_components=",
+    "n_top_genes": "preprocess={'n_top_genes': ...}",
+    "batch": "batch_key=",
+    "device": "accelerator=",
+}
 
 
 def cluster(
@@ -94,7 +110,7 @@ def cluster(
     # What takes seconds to import is imported when it is used: a network only if one is trained.
     from jojoscl.cells.checks import as_cells
     from jojoscl.core.interface import check_n_clusters, check_seed
-    from jojoscl.tools.annotate import annotate, check_key, restricted
+    from jojoscl.tools.annotate import annotate, check_key, params_of, restricted
 
     if copy and getattr(adata, "isbacked", False):
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
@@ -117,19 +133,14 @@ def cluster(
     cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
     k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
     result = chosen.fit_predict(cells, k, seed=seed, **more)
-    params: dict[str, object] = {  # None: not asked for
-        "method": chosen.name,
-        "seed": seed,
-        "n_clusters": k,
-        "batch_key": batch_key,
-        "layer": layer,
-        "kind": None if kind == "auto" else kind,
-        "settings": chosen.plain() if isinstance(chosen, Settings) else {},
-    }
+    params = params_of(chosen, seed, k, batch_key=batch_key, layer=layer, kind=kind)
     if part is not None:
         key_added, params["restrict_to"] = f"{key_added}_R", part.asked
     adata = adata.copy() if copy else adata
     annotate(adata, key_added, result, params, cells, part)
+    words = "%d clusters of %d cells in %.1f s: obs[%r], obsm[%r], uns[%r]"
+    made, seconds = len(set(result.labels)), sum(result.seconds.values())
+    log.info(words, made, cells.n_obs, seconds, key_added, f"X_{key_added}", key_added)
     return adata if copy else None
 
 
@@ -144,6 +155,10 @@ def _method(method: Method | None, settings: dict[str, object]) -> Method:
     if method is None:
         from jojoscl.core.method import JojoSCL
 
+        for name in settings:
+            if name in _MEANT:
+                meant = _MEANT[name]
+                raise UserError(f"jojoscl.cluster has no setting {name!r}: give {meant}.")
         return JojoSCL.of(settings)
     if settings:
         name = next(iter(settings))

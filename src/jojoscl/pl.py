@@ -286,7 +286,7 @@ def _axes(
     figure = ax.get_figure(root=True)
     assert figure is not None  # for mypy
     kinds = figure.canvas.get_supported_filetypes()
-    if save is not None and Path(save).suffix[1:].lower() not in kinds:
+    if save is not None and Path(str(save)).suffix[1:].lower() not in kinds:
         raise UserError(f"{save} is no picture: let its name end in .{', .'.join(sorted(kinds))}.")
     yield ax
     for text in ax.findobj(Text):

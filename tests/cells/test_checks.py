@@ -132,12 +132,12 @@ BAD = {
     "fractions as counts": (
         changed((0, 0), 0.5),
         {"kind": "counts"},
-        r"not whole \(such as 0\.5\).*data\.kind",
+        r"not whole \(such as 0\.5\).*kind='log1p'",
     ),
     "unclear": (
         changed((0, 0), 170.5),
         {},
-        r"neither whole numbers nor log-normalised .*170\.5.* data\.kind=rpkm",
+        r"neither whole numbers nor log-normalised .*170\.5.* kind='log1p' or kind='rpkm'",
     ),
     "few fractions": (changed((0, 0), 1.5), {}, "neither whole numbers nor log-normalised"),
     "empty cells": (changed((3, slice(None)), 0), {}, "1 cells have no counts at all .such as '3'"),
@@ -160,7 +160,7 @@ BAD = {
     "wrong label key": (
         cells(celltype=["a"] * 20),
         {"label_key": "cell_type"},
-        "did you mean 'celltype'",
+        r"no column 'cell_type' in the cells' annotation .there are: celltype\)",
     ),
     "no annotation": (cells(), {"label_key": "group"}, "no column 'group' .* has none"),
     "missing types": (
@@ -174,6 +174,12 @@ BAD = {
         "1 cells have no value",
     ),
     "no layer": (cells(), {"layer": "counts"}, "no layer 'counts' .it has none"),
+    "two layers": (cells(), {"layer": ["a", "b"]}, "layer must be the name of one layer"),
+    "a sample column that is not there": (
+        cells(donors=["a"] * 20, type=["b"] * 20),
+        {"batch_key": "donor"},
+        r"no column 'donor' in the cells' annotation .there are: donors, type",
+    ),
     "unknown kind": (cells(), {"kind": "count"}, "did you mean 'counts'"),
 }
 
@@ -287,7 +293,7 @@ def test_a_method_sees_the_samples_and_no_other_column() -> None:
         (
             ["x"] * 20 + ["y"] * 10,
             "ab",
-            r"There is no column 'ab' in the cells' annotation \(did you mean 'a/b'",
+            r"There is no column 'ab' in the cells' annotation .there are: a/b, cell_type",
         ),
         (["x"] * 20 + ["y"] * 10, "cell_type", "'cell_type' cannot hold both"),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anndata import AnnData
+from sklearn.base import clone
 from threadpoolctl import threadpool_info
 
 from jojoscl.core.interface import (
@@ -22,9 +23,13 @@ from jojoscl.core.interface import (
     estimated,
     timed,
 )
+from jojoscl.core.method import JojoSCL
 from jojoscl.networks.module import SeededModule
+from jojoscl.networks.paper.method import PaperJojoSCL
 from jojoscl.networks.settings import Run
 from jojoscl.utils.errors import UserError
+
+PAPER = PaperJojoSCL(epochs=3, encoder_dims=[16, 8])
 
 SHORT: dict[str, tuple[str, ...]] = {
     "jojoscl": ("n_dims=8",),
@@ -145,3 +150,47 @@ def test_random_numbers_of_the_user_stay(
     states = np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
     method(name, *SHORT.get(name, ())).fit_predict(bare, 3)
     assert states == (np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    "method", [JojoSCL(n_draws=2, exponents=[0.5]), PAPER], ids=lambda m: m.name
+)
+def test_a_method_is_cloned_by_scikit_learn(method: Any) -> None:
+    made = clone(method)
+    assert made == method
+    assert made is not method
+    assert made.preprocess is not method.preprocess
+
+
+def test_settings_are_read_and_changed_as_in_scikit_learn() -> None:
+    method = JojoSCL(preprocess={"n_top_genes": 500})
+    assert method.set_params(n_draws=3, preprocess__min_cells=5) is method
+    params = method.get_params()
+    assert (params["n_draws"], params["preprocess__min_cells"]) == (3, 5)
+    assert params["preprocess__n_top_genes"] == 500  # of the method, not the default
+    assert set(method.get_params(deep=False)) == set(method.plain())
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"n_drws": 3}, "JojoSCL has no setting 'n_drws' .did you mean 'n_draws'"),
+        ({"preprocess__min_cell": 3}, "Preprocess has no setting 'min_cell'"),
+        ({"n_draws__min_cells": 3}, "JojoSCL has no setting 'n_draws__min_cells'"),
+        ({"n_draws": 3, "ridge": -1}, "ridge must be at least 0"),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_changes_nothing(params: dict[str, Any], words: str) -> None:
+    method = JojoSCL()
+    with pytest.raises(UserError, match=words):
+        method.set_params(**params)
+    assert method == JojoSCL()
+
+
+def test_a_result_is_shown_in_two_lines() -> None:
+    labels = np.repeat([0, 1], [200, 100])
+    result = Result(labels, np.zeros((300, 40)), {"assign": 1.5}, {"n_clusters_estimated": 2})
+    assert repr(result) == (
+        "Result: 300 cells in 2 clusters (1.5 s)\n  sizes 200, 100; n_clusters_estimated 2"
+    )

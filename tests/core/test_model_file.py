@@ -101,7 +101,8 @@ def rewritten(path: Path, **changed: Any) -> None:
     "changed",
     [
         {"unit": 0}, {"unit": float("nan")}, {"unit": "x"}, {"seed": "0"}, {"kind": "tpm"}, {"limit": -1},
-        {"names": ["a", 3]}, {"names": "abc"}, {"settings": 3}, {"labels_": None}, {"more": np.zeros(3)},
+        {"unit": 1e300}, {"least_": "x"}, {"rounded": "x"}, {"seconds_": 3}, {"n_clusters_estimated": "x"},
+        {"names": ["gene0"] * 600}, {"names": ["a", 3]}, {"names": "abc"}, {"settings": 3}, {"labels_": None}, {"more": np.zeros(3)},
         {"labels_": np.full(200, 3)}, {"labels_": np.zeros(200, np.float32)}, {"voters": np.array([10**15])},
         {"genes": np.zeros((600, 2), np.int64)}, {"genes": np.zeros(2000, np.int64)}, {"sd": np.zeros(600)},
         {"loadings": np.full((3, 40), np.nan, np.float32)}, {"loadings": np.full((600, 40), 3e38, np.float32)},

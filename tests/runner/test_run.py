@@ -16,6 +16,7 @@ import pytest
 import yaml
 from anndata import AnnData
 
+import jojoscl
 import jojoscl.runner.plots
 import jojoscl.runner.run
 from jojoscl.cells.checks import without_labels
@@ -72,6 +73,19 @@ def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
     assert losses[["loss", "instance", "cluster", "sure"]].notna().all(axis=None)
     for picture in ("losses.png", "umap.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_splits_of_a_result_are_tested_by_the_settings_of_its_run(
+    tmp_path: Path, cells: AnnData
+) -> None:
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    settings = ("data=h5ad", f"data.path={tmp_path}/a.h5ad", "n_clusters=3", "pictures=false")
+    ran(tmp_path / "run", *settings, "method.n_draws=1", "method.contrast=none")
+    result = ad.read_h5ad(tmp_path / "run" / "result.h5ad")
+    called = jojoscl.cluster(cells, 3, n_draws=1, contrast="none", copy=True)
+    np.testing.assert_equal(result.uns["jojoscl"]["params"], called.uns["jojoscl"]["params"])
+    result = AnnData(cells.X, obs=result.obs, var=cells.var, uns=result.uns)
+    pd.testing.assert_frame_equal(jojoscl.split_tests(result), jojoscl.split_tests(called))
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ def test_a_killed_process_is_told_and_a_defect_is_not() -> None:
     assert killed(lost)
     assert "was killed" in (sentence(lost) or "")
     assert sentence(UserError("Wrong.")) == "Wrong."
+    python = UserError("give kind='counts', or name the layer by layer= (layer='raw' if ...)")
+    assert sentence(python) == (
+        "give data.kind='counts', or name the layer by data.layer= (data.layer='raw' if ...)"
+    )
+    assert sentence(UserError("data.kind=rpkm: give adata.T.")) == (
+        "data.kind=rpkm: change data.transpose."
+    )
     assert sentence(RuntimeError("a defect of ours")) is None
     assert sentence(OSError("of a library, without a number")) is None
 

@@ -93,6 +93,8 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
         raise UserError(
             "adata is a view of cells in a file: give adata.to_memory(), or all cells of the file."
         )
+    if layer is not None and not isinstance(layer, str):
+        raise UserError(f"layer must be the name of one layer, not {layer!r}.")
     if layer is not None and layer in adata.layers:
         return adata.layers[layer], adata.var
     if layer == "raw" and adata.raw is not None:
@@ -109,8 +111,8 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
         x = None
     if x is None:
         raise UserError(
-            "There is no matrix X: name the layer that holds the values by data.layer (in Python "
-            "layer=...)."
+            "There is no matrix X: give the cells with their counts, or name the layer that holds "
+            "them by layer=."
         )
     return x, adata.var
 
@@ -170,12 +172,10 @@ def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
             "adata.obs['a'].astype(str) + adata.obs['b'].astype(str)."
         )
     if key in adata.var and key not in adata.obs:
-        raise UserError(
-            f"{key!r} describes the genes, so the matrix is transposed: give data.transpose=true."
-        )
+        raise UserError(f"{key!r} describes the genes, so the matrix is transposed: give adata.T.")
     if key not in adata.obs:
         there = list(map(str, adata.obs))
-        near = nearest(key, there) if there else " (it has none)"
+        near = f" (there are: {', '.join(there)})" if there else " (it has none)"
         raise UserError(f"There is no column {key!r} in the cells' annotation{near}.")
     values = pd.Series(np.asarray(adata.obs[key]))
     if missing := int(values.isna().sum()):
@@ -230,7 +230,7 @@ def check_cells(adata: AnnData, fewest: int = 2) -> None:
     if named_by_barcode == [True, False]:
         raise UserError(
             "The columns are named like cells (by barcodes), so the matrix is transposed: give "
-            "data.transpose=true, or adata.T in Python."
+            "adata.T."
         )
     if not is_backed(adata.X):
         check_totals(np.asarray(adata.X.sum(axis=1)).ravel(), adata.obs_names)

@@ -35,7 +35,8 @@ def kind_of(x: sp.csr_matrix, kind: str, said: Mapping[str, object]) -> tuple[st
         if largest < LARGEST_LOG and _steadier_than_counts(x):
             raise UserError(
                 "The values are whole numbers, but vary less than counts do, as rounded logarithms "
-                "would: give data.kind=counts if they are counts, or point data.layer at these."
+                "would: give kind='counts' if they are counts, or name the layer of the counts by "
+                "layer=."
             )
         return "counts", "whole numbers"
     noted, by = said.get("kind"), said.get("kind_decided_by")
@@ -45,8 +46,8 @@ def kind_of(x: sp.csr_matrix, kind: str, said: Mapping[str, object]) -> tuple[st
         return "log1p", "equal sums of cells (log1p undone)"
     raise UserError(
         "The values are neither whole numbers nor log-normalised beyond doubt (the largest is "
-        f"{largest:.4g}): say what they are by data.kind=rpkm or log1p (in Python kind=...; rpkm "
-        "is right for corrected counts), or point data.layer at the counts."
+        f"{largest:.4g}): say what they are by kind='log1p' or kind='rpkm' (which is right for "
+        "corrected counts), or name the layer of the counts by layer=."
     )
 
 
@@ -59,18 +60,19 @@ def check_values(x: np.ndarray, kind: str) -> None:
         )
     if (x < 0).any():
         raise UserError(
-            f"{(x < 0).sum()} values are negative, as in scaled data: point data.layer at the "
-            "counts, or at log-normalised values (data.layer=raw if they are in adata.raw)."
+            f"{(x < 0).sum()} values are negative, as in scaled data: name the layer of the "
+            "counts, or of log-normalised values, by layer= (layer='raw' if they are in adata.raw)."
         )
     if kind == "log1p" and x.max(initial=0) > LARGEST_LOG:
         raise UserError(
             f"The values are no logarithms, as the largest is {x.max():.4g}: give "
-            "data.kind=counts or rpkm, or point data.layer at the logarithms."
+            "kind='counts' or kind='rpkm', or name the layer of the logarithms by layer=."
         )
     if kind == "counts" and not (fits := whole(x)).all():
         raise UserError(
             f"The values are no counts, as they are not whole (such as {x[~fits][0]:.4g}): give "
-            "data.kind=log1p or data.kind=rpkm if they are that, or point data.layer at the counts."
+            "kind='log1p' or kind='rpkm' if they are that, or name the layer of the "
+            "counts by layer=."
         )
 
 

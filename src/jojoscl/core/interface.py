@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 import operator
 import os
@@ -10,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, ParamSpec, Protocol
+from typing import ClassVar, ParamSpec, Protocol, Self
 
 import numpy as np
 from anndata import AnnData
@@ -70,6 +72,15 @@ class Result:
     uns: dict[str, object] = field(default_factory=dict)
     model: Model | None = None
 
+    def __repr__(self) -> str:
+        """Return two lines: cells, clusters and seconds; sizes of the clusters and info."""
+        sizes, seconds = np.unique(self.labels, return_counts=True)[1], sum(self.seconds.values())
+        info = "".join(f"; {name} {value}" for name, value in self.info.items())
+        return (
+            f"Result: {len(self.labels)} cells in {len(sizes)} clusters ({seconds:.1f} s)\n"
+            f"  sizes {', '.join(map(str, sizes))}{info}"
+        )
+
 
 class Method(Protocol):
     """What clusters cells, whose X holds counts or what ``uns["kind"]`` says, and obs no types.
@@ -108,6 +119,31 @@ class MethodSettings(Settings):
     def finds_k(self) -> bool:
         """Return whether the method finds the number of clusters itself."""
         return False
+
+    def get_params(self, deep: bool = True) -> dict[str, object]:
+        """Return the settings, as scikit-learn has them: with `deep` also those within others."""
+        params = {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
+        inner = {name: x for name, x in params.items() if deep and isinstance(x, Settings)}
+        for name, settings in inner.items():
+            params |= {f"{name}__{key}": value for key, value in settings.plain().items()}
+        return params
+
+    def set_params(self, **params: object) -> Self:
+        """Change settings, those within others as ``preprocess__min_cells``; return the method."""
+        changed = copy.copy(self)
+        for name, value in params.items():
+            outer, _, key = name.partition("__")
+            inner = getattr(changed, outer, None)
+            if isinstance(inner, Settings) and key:
+                inner.check_names([key])
+                name, value = outer, replace(inner, **{key: value})
+            self.check_names([name])
+            changed = replace(changed, **{name: value})
+        vars(self).update(vars(changed))
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return copy.deepcopy(self)
 
 
 _ALONE = threading.RLock()

@@ -74,12 +74,15 @@ def _check(model: Fitted) -> None:
         x = getattr(model, name)
         if x.dtype.kind != "i" or x.min() < 0 or x.max() >= limit:
             raise ValueError(f"{name} holds values out of range")
-    numbers = (model.unit, model.confidence_.min(), 1 - model.confidence_.max(), model.limit or 1)
-    if not all(isinstance(value, int | float | np.floating) and value >= 0 for value in numbers):
-        raise ValueError("unit, limit and confidence_ do not fit")
+    numbers = [model.unit, model.least_, model.limit or 1, model.n_clusters_estimated or 2]
+    numbers += [model.confidence_.min(), 1 - model.confidence_.max()]
+    if not all(isinstance(x, int | float | np.floating) and 0 <= x < 1e15 for x in numbers):
+        raise ValueError("unit, least_, limit, n_clusters_estimated and confidence_ do not fit")
     if (np.diff(model.genes) <= 0).any() or model.sd.min() < 1e-12 or model.unit <= 0:
         raise ValueError("genes, sd and unit do not fit")
     texts = isinstance(model.names, list) and all(isinstance(name, str) for name in model.names)
-    words = isinstance(model.settings, dict) and isinstance(model.versions, dict)
-    if not texts or not words or model.kind not in KINDS or type(model.seed) is not int:
-        raise ValueError("names, settings, versions, kind and seed do not fit")
+    texts = texts and len(set(model.names)) == c
+    words = all(isinstance(x, dict) for x in (model.settings, model.versions, model.seconds_))
+    types = type(model.seed) is int and type(model.rounded) is bool
+    if not texts or not words or not types or model.kind not in KINDS:
+        raise ValueError("names, settings, versions, seconds_, kind, seed and rounded do not fit")

@@ -116,8 +116,6 @@ def _end(error: BaseException) -> NoReturn:
     code = interrupted() or (130 if isinstance(error, KeyboardInterrupt) else None)
     if code:
         stop("interrupted; the same command goes on.", "jojoscl", code)
-    if isinstance(error, UserError):
-        stop(str(error), "jojoscl")
     if not isinstance(error, SystemExit):
         from jojoscl.runner.sentences import killed, sentence
 

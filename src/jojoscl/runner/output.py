@@ -24,7 +24,7 @@ from jojoscl.core.interface import Result
 from jojoscl.runner.config import Plain, plain
 from jojoscl.runner.machine import machine, peak_memory_mb
 from jojoscl.runner.resolved import Resolved
-from jojoscl.tools.annotate import annotate
+from jojoscl.tools.annotate import annotate, params_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import delete, temporaries, whole_file
 
@@ -190,7 +190,7 @@ def write(
     files: dict[str, str | bytes] = {
         "labels.csv": labels.to_csv(index=False),
         "config.yaml": OmegaConf.to_yaml(plain(job.cfg)),
-        "result.h5ad": h5ad_bytes(result_anndata(cells, result, metrics)),
+        "result.h5ad": h5ad_bytes(_kept(job, cells, result, metrics)),
     }
     if result.shrinkage:
         files["shrinkage.csv"] = pd.DataFrame(result.shrinkage).to_csv(index=False)
@@ -236,11 +236,26 @@ def h5ad_bytes(adata: AnnData) -> bytes:
         return bytes(file.id.get_file_image())
 
 
-def result_anndata(cells: AnnData, result: Result, metrics: Plain) -> AnnData:
+def _kept(job: Resolved, cells: AnnData, result: Result, metrics: Plain) -> AnnData:
+    """Return the result with what was asked for, as ``jojoscl.cluster`` has it, and the metrics."""
+    k, data = job.settings.n_clusters, job.data
+    asked = params_of(
+        job.method,
+        job.settings.seed,
+        k if isinstance(k, int) else None,
+        batch_key=getattr(data, "batch_key", None),
+        layer=getattr(data, "layer", None),
+        kind=getattr(data, "kind", "auto"),
+    )
+    adata = result_anndata(cells, result, asked)
+    adata.uns["jojoscl"]["metrics"] = json.dumps(metrics)
+    return adata
+
+
+def result_anndata(cells: AnnData, result: Result, asked: Plain) -> AnnData:
     """Return clusters and embedding with the cells' names and annotations, without the matrix."""
     adata = AnnData(obs=cells.obs.copy())
-    annotate(adata, "jojoscl", result, metrics["settings"], cells)
-    adata.uns["jojoscl"]["metrics"] = json.dumps(metrics)
+    annotate(adata, "jojoscl", result, asked, cells)
     return adata
 
 

@@ -102,4 +102,4 @@ def _content(
         columns = {"cell": cells.obs_names, "cluster": result.labels, **result.obs}
         return pd.DataFrame(columns).to_csv(index=False)
     fit = {"seed": model.seed, "versions": model.versions, "settings": model.settings}
-    return h5ad_bytes(result_anndata(cells, result, {"settings": settings.plain() | {"fit": fit}}))
+    return h5ad_bytes(result_anndata(cells, result, settings.plain() | {"fit": fit}))

@@ -16,13 +16,15 @@ from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import unwritable
 
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate", re.I)
+_OF_DATA = re.compile(r"(?<=[ (])(layer|kind)=")  # as a call has them; in a command of data
 _KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "ProcessExitedException")
 
 
 def sentence(error: BaseException, folder: Path | None = None) -> str | None:
     """Return what to say of `error`, met in a run in `folder`; None for a defect of ours."""
     if isinstance(error, UserError):
-        return str(error)
+        words = _OF_DATA.sub(r"data.\1=", str(error))
+        return words.replace("give adata.T.", "change data.transpose.")
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explained(error)
     no_memory = isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from jojoscl.core.interface import Result
+from jojoscl.core.interface import Method, Result
 from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.settings import Settings
 
 # What other calls put beside a clustering: of no use once the cells are clustered anew.
 _STALE = {
@@ -106,6 +107,27 @@ def restricted(adata: AnnData, restrict_to: object) -> Part:
     if inside.sum() < 2:
         raise UserError(f"restrict_to names {inside.sum()} cells: name categories with at least 2.")
     return Part(inside, words, wanted)
+
+
+def params_of(
+    method: Method,
+    seed: int,
+    n_clusters: int | None,
+    *,
+    batch_key: str | None,
+    layer: str | None,
+    kind: str,
+) -> dict[str, object]:
+    """Return what a call or a command was asked for; None is what it was not."""
+    return {
+        "method": method.name,
+        "seed": seed,
+        "n_clusters": n_clusters,
+        "batch_key": batch_key,
+        "layer": layer,
+        "kind": None if kind == "auto" else kind,
+        "settings": method.plain() if isinstance(method, Settings) else {},
+    }
 
 
 def annotate(
