@@ -18,16 +18,13 @@ log = logging.getLogger(__name__)
 
 _MEANT = {  # what other packages call it
     "random_state": "seed=",
-    "random_seed": "seed=",
     "inplace": "copy=",
     "use_rep": "layer=",
     "resolution": "n_clusters=",
     "k": "n_clusters=",
     "n_neighbors": "positives_factor=",
-    "n_pcs": "n_components=",
     "n_top_genes": "preprocess={'n_top_genes': ...}",
     "batch": "batch_key=",
-    "device": "accelerator=",
 }
 
 
@@ -133,14 +130,13 @@ def cluster(
     cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
     k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
     result = chosen.fit_predict(cells, k, seed=seed, **more)
-    params = params_of(chosen, seed, k, batch_key=batch_key, layer=layer, kind=kind)
+    params = params_of(chosen, kind, seed=seed, n_clusters=k, batch_key=batch_key, layer=layer)
     if part is not None:
         key_added, params["restrict_to"] = f"{key_added}_R", part.asked
     adata = adata.copy() if copy else adata
     annotate(adata, key_added, result, params, cells, part)
-    words = "%d clusters of %d cells in %.1f s: obs[%r], obsm[%r], uns[%r]"
-    made, seconds = len(set(result.labels)), sum(result.seconds.values())
-    log.info(words, made, cells.n_obs, seconds, key_added, f"X_{key_added}", key_added)
+    words, seconds = "%d clusters in %.1f s: obs[%r], obsm[%r]", sum(result.seconds.values())
+    log.info(words, len(set(result.labels)), seconds, key_added, f"X_{key_added}")
     return adata if copy else None
 
 
@@ -157,8 +153,7 @@ def _method(method: Method | None, settings: dict[str, object]) -> Method:
 
         for name in settings:
             if name in _MEANT:
-                meant = _MEANT[name]
-                raise UserError(f"jojoscl.cluster has no setting {name!r}: give {meant}.")
+                raise UserError(f"There is no setting {name!r}: give {_MEANT[name]}.")
         return JojoSCL.of(settings)
     if settings:
         name = next(iter(settings))

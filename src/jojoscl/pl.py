@@ -27,6 +27,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
+from jojoscl.cells.checks import check_anndata
 from jojoscl.tools.cut import tree_of
 from jojoscl.tools.tree import hierarchy, side_of
 from jojoscl.utils.errors import UserError
@@ -265,8 +266,7 @@ def _draw(forks: Sequence[_Fork], ax: Axes) -> list[str]:
 
 def _there(adata: AnnData, where: str, name: str) -> Any:
     """Return adata.obs[name] or another; if it is missing, say what puts it there."""
-    if not isinstance(adata, AnnData):
-        raise UserError(f"adata must be an AnnData, not {type(adata).__name__}.")
+    check_anndata(adata)
     if name not in getattr(adata, where):
         raise UserError(
             f"There is no adata.{where}[{name!r}]: call jojoscl.cluster first, or name another key."

@@ -225,9 +225,9 @@ def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None
         (
             lambda x: np.log1p(x / x.sum(1) * 1e4),
             {},
-            "The values are log1p .*, and the model was fitted on counts",
+            "The values are log1p, and the model was fitted on counts",
         ),
-        (lambda x: x * 1.3, {"kind": "rpkm"}, r"The values are rpkm \(by setting\)"),
+        (lambda x: x * 1.3, {"kind": "rpkm"}, r"The values are rpkm, and the model"),
         (lambda x: -x, {}, "negative"),
         (lambda x: x, {"layer": "none"}, "There is no layer 'none'"),
         (

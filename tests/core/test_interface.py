@@ -163,20 +163,18 @@ def test_a_method_is_cloned_by_scikit_learn(method: Any) -> None:
 
 
 def test_settings_are_read_and_changed_as_in_scikit_learn() -> None:
-    method = JojoSCL(preprocess={"n_top_genes": 500})
-    assert method.set_params(n_draws=3, preprocess__min_cells=5) is method
+    method = JojoSCL()
+    assert method.set_params(n_draws=3, preprocess={"min_cells": 5}) is method
     params = method.get_params()
-    assert (params["n_draws"], params["preprocess__min_cells"]) == (3, 5)
-    assert params["preprocess__n_top_genes"] == 500  # of the method, not the default
-    assert set(method.get_params(deep=False)) == set(method.plain())
+    assert (params["n_draws"], params["preprocess"].min_cells) == (3, 5)
+    assert set(params) == set(method.plain())
 
 
 @pytest.mark.parametrize(
     ("params", "words"),
     [
         ({"n_drws": 3}, "JojoSCL has no setting 'n_drws' .did you mean 'n_draws'"),
-        ({"preprocess__min_cell": 3}, "Preprocess has no setting 'min_cell'"),
-        ({"n_draws__min_cells": 3}, "JojoSCL has no setting 'n_draws__min_cells'"),
+        ({"preprocess": {"min_cell": 3}}, "Preprocess has no setting 'min_cell'"),
         ({"n_draws": 3, "ridge": -1}, "ridge must be at least 0"),
     ],
     ids=str,
@@ -188,9 +186,9 @@ def test_a_wrong_setting_changes_nothing(params: dict[str, Any], words: str) -> 
     assert method == JojoSCL()
 
 
-def test_a_result_is_shown_in_two_lines() -> None:
+def test_a_result_is_shown_in_one_line() -> None:
     labels = np.repeat([0, 1], [200, 100])
     result = Result(labels, np.zeros((300, 40)), {"assign": 1.5}, {"n_clusters_estimated": 2})
     assert repr(result) == (
-        "Result: 300 cells in 2 clusters (1.5 s)\n  sizes 200, 100; n_clusters_estimated 2"
+        "Result: 300 cells in clusters of [200 100] (1.5 s, n_clusters_estimated 2)"
     )

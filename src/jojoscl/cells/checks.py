@@ -82,13 +82,18 @@ def as_cells(
     return cells
 
 
-def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
-    """Return the matrix of the layer, and the annotation of its genes."""
+def check_anndata(adata: object) -> None:
+    """Refuse what is no AnnData."""
     if not isinstance(adata, AnnData):
         given = type(adata).__name__
         made = "make one by anndata.AnnData(counts)"
         way_out = "give that of its genes, mdata['rna']" if given == "MuData" else made
         raise UserError(f"adata must be an AnnData, not {given}: {way_out}.")
+
+
+def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
+    """Return the matrix of the layer, and the annotation of its genes."""
+    check_anndata(adata)
     if adata.is_view and adata.isbacked:
         raise UserError(
             "adata is a view of cells in a file: give adata.to_memory(), or all cells of the file."

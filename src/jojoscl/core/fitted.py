@@ -197,8 +197,8 @@ class Fitted:
         cells = as_cells(adata, layer=layer, kind=kind, fewest=1)
         if cells.uns["kind"] != self.kind:
             raise UserError(
-                f"The values are {cells.uns['kind']} (by {cells.uns['kind_decided_by']}), and the "
-                f"model was fitted on {self.kind}: give these, or say what they are by kind=."
+                f"The values are {cells.uns['kind']}, and the model was fitted on {self.kind}: "
+                "give these, or say what they are by kind=."
             )
         with alone():
             x = self._expression(cells)

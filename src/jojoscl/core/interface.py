@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import operator
 import os
@@ -73,13 +72,10 @@ class Result:
     model: Model | None = None
 
     def __repr__(self) -> str:
-        """Return two lines: cells, clusters and seconds; sizes of the clusters and info."""
+        """Return one line: cells, sizes of the clusters, seconds and info."""
         sizes, seconds = np.unique(self.labels, return_counts=True)[1], sum(self.seconds.values())
-        info = "".join(f"; {name} {value}" for name, value in self.info.items())
-        return (
-            f"Result: {len(self.labels)} cells in {len(sizes)} clusters ({seconds:.1f} s)\n"
-            f"  sizes {', '.join(map(str, sizes))}{info}"
-        )
+        more = "".join(f", {name} {value}" for name, value in self.info.items())
+        return f"Result: {len(self.labels)} cells in clusters of {sizes} ({seconds:.1f} s{more})"
 
 
 class Method(Protocol):
@@ -121,25 +117,13 @@ class MethodSettings(Settings):
         return False
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
-        """Return the settings, as scikit-learn has them: with `deep` also those within others."""
-        params = {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
-        inner = {name: x for name, x in params.items() if deep and isinstance(x, Settings)}
-        for name, settings in inner.items():
-            params |= {f"{name}__{key}": value for key, value in settings.plain().items()}
-        return params
+        """Return the settings by name, as scikit-learn asks for them."""
+        return dict(self._items())
 
     def set_params(self, **params: object) -> Self:
-        """Change settings, those within others as ``preprocess__min_cells``; return the method."""
-        changed = copy.copy(self)
-        for name, value in params.items():
-            outer, _, key = name.partition("__")
-            inner = getattr(changed, outer, None)
-            if isinstance(inner, Settings) and key:
-                inner.check_names([key])
-                name, value = outer, replace(inner, **{key: value})
-            self.check_names([name])
-            changed = replace(changed, **{name: value})
-        vars(self).update(vars(changed))
+        """Change settings, some of those within another by a dict; return the method."""
+        self.check_names(params)
+        vars(self).update(vars(replace(self, **params)))
         return self
 
     def __sklearn_clone__(self) -> Self:

@@ -238,15 +238,10 @@ def h5ad_bytes(adata: AnnData) -> bytes:
 
 def _kept(job: Resolved, cells: AnnData, result: Result, metrics: Plain) -> AnnData:
     """Return the result with what was asked for, as ``jojoscl.cluster`` has it, and the metrics."""
-    k, data = job.settings.n_clusters, job.data
-    asked = params_of(
-        job.method,
-        job.settings.seed,
-        k if isinstance(k, int) else None,
-        batch_key=getattr(data, "batch_key", None),
-        layer=getattr(data, "layer", None),
-        kind=getattr(data, "kind", "auto"),
-    )
+    data = {name: getattr(job.data, name, None) for name in ("batch_key", "layer")}
+    k, seed = job.settings.n_clusters, job.settings.seed
+    data |= {"n_clusters": k if isinstance(k, int) else None, "seed": seed}
+    asked = params_of(job.method, getattr(job.data, "kind", "auto"), **data)
     adata = result_anndata(cells, result, asked)
     adata.uns["jojoscl"]["metrics"] = json.dumps(metrics)
     return adata

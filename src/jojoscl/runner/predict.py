@@ -70,14 +70,11 @@ def predict(arguments: Sequence[str]) -> None:
     model = load(str(settings.model))
     logging.basicConfig(format="%(message)s")
     cells = dataset.load()
-    kind = cells.uns["kind"]
-    if kind != model.kind:
-        raise UserError(
-            f"The values are {kind} (by {cells.uns['kind_decided_by']}), and the model was fitted "
-            f"on {model.kind}: give these, or say what they are by data.kind=."
-        )
     result = model.predict(
-        cells, kind=kind, n_neighbors=settings.n_neighbors, max_missing=settings.max_missing
+        cells,
+        kind=cells.uns["kind"],
+        n_neighbors=settings.n_neighbors,
+        max_missing=settings.max_missing,
     )
     from jojoscl.runner.output import write_whole
 

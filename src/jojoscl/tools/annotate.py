@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from jojoscl.cells.checks import check_anndata
 from jojoscl.core.interface import Method, Result
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import Settings
@@ -70,8 +71,7 @@ class Part(NamedTuple):
 
 def restricted(adata: AnnData, restrict_to: object) -> Part:
     """Return the cells, at least two, whose category is one of ``(column, categories)``."""
-    if not isinstance(adata, AnnData):
-        raise UserError(f"adata must be an AnnData, not {type(adata).__name__}.")
+    check_anndata(adata)
     match restrict_to:
         case (str() as key, str() | int() as name):
             categories = [name]
@@ -109,25 +109,11 @@ def restricted(adata: AnnData, restrict_to: object) -> Part:
     return Part(inside, words, wanted)
 
 
-def params_of(
-    method: Method,
-    seed: int,
-    n_clusters: int | None,
-    *,
-    batch_key: str | None,
-    layer: str | None,
-    kind: str,
-) -> dict[str, object]:
-    """Return what a call or a command was asked for; None is what it was not."""
-    return {
-        "method": method.name,
-        "seed": seed,
-        "n_clusters": n_clusters,
-        "batch_key": batch_key,
-        "layer": layer,
-        "kind": None if kind == "auto" else kind,
-        "settings": method.plain() if isinstance(method, Settings) else {},
-    }
+def params_of(method: Method, kind: str, **asked: object) -> dict[str, object]:
+    """Return what a call or a command asked for; None is what it did not."""
+    settings = method.plain() if isinstance(method, Settings) else {}
+    kind_asked = None if kind == "auto" else kind
+    return {"method": method.name, **asked, "kind": kind_asked, "settings": settings}
 
 
 def annotate(

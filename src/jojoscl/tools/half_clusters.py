@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.cells.checks import as_cells, without_labels
+from jojoscl.cells.checks import as_cells, check_anndata, without_labels
 from jojoscl.cells.matrix import canonical, is_backed
 from jojoscl.core.interface import Method, check_n_clusters, check_seed
 from jojoscl.core.linkage import one_hot
@@ -70,11 +70,7 @@ def half_clusters(
     seed: int = 0,
 ) -> HalfClusters:
     """Return the halves of the counts, and the clusters of the first (see :func:`split_tests`)."""
-    if not isinstance(adata, AnnData):
-        raise UserError(
-            f"adata must be an AnnData, not {type(adata).__name__}: make one by "
-            "anndata.AnnData(counts)."
-        )
+    check_anndata(adata)
     if check_key(key) not in adata.obs:
         raise UserError(
             f"There are no clusters in adata.obs[{key!r}]: call jojoscl.cluster first, or name "

@@ -121,12 +121,8 @@ class Settings:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in given:
             if name not in names:
-                known = (
-                    f"There is no setting {name!r}"
-                    if cls.outermost
-                    else f"{cls.__name__} has no setting {name!r}"
-                )
-                raise UserError(f"{known}{nearest(str(name), names)}.")
+                who = "There is" if cls.outermost else f"{cls.__name__} has"
+                raise UserError(f"{who} no setting {name!r}{nearest(str(name), names)}.")
 
     @classmethod
     def defaults(cls) -> dict[str, object]:
