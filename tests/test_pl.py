@@ -160,9 +160,14 @@ def test_uns_of_someone_else(cells: AnnData, theirs: object) -> None:
     adata.uns["jojoscl"] = adata.uns["jojoscl_splits"] = theirs
     with pytest.raises(jojoscl.UserError, match="has no shrinkage of components"):
         jojoscl.pl.shrinkage(adata)
-    with pytest.raises(
-        jojoscl.UserError, match=r"is no table of splits: call jojoscl\.split_tests"
-    ):
+    no_table = pytest.raises(jojoscl.UserError, match=r"is no table of splits: call jojoscl\.split")
+    with no_table:
+        jojoscl.pl.tree(adata)
+    splits = dict.fromkeys(("split", "left", "right", "side", "n_left", "n_right"), [0])
+    adata.uns["jojoscl_splits"] = pd.DataFrame(
+        splits | {"parent": [5], "p_adjusted": [0.1], "kept": [True]}
+    )
+    with no_table:
         jojoscl.pl.tree(adata)
 
 

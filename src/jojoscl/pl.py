@@ -205,7 +205,11 @@ class _Fork(NamedTuple):
 
 def _tested(table: object, key: str) -> list[_Fork]:
     """Return the forks of a table of :func:`jojoscl.split_tests`."""
-    if not isinstance(table, pd.DataFrame) or not set(_SPLITS) <= set(table):
+    if (
+        not isinstance(table, pd.DataFrame)
+        or not set(_SPLITS) <= set(table)
+        or not set(table["parent"]) <= {-1, *table["split"]}
+    ):
         raise UserError(
             f"adata.uns[{key + '_splits'!r}] is no table of splits: call jojoscl.split_tests."
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from jojoscl.cells.checks import check_anndata
 from jojoscl.core.interface import whole
 from jojoscl.core.linkage import Tree
 from jojoscl.tools.annotate import check_key, put
@@ -60,11 +61,11 @@ def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree, float]:
 
     Cells that ``restrict_to`` left out are in group -1.
     """
-    if not isinstance(adata, AnnData):
-        raise UserError(f"adata must be an AnnData, not {type(adata).__name__}.")
+    check_anndata(adata)
     found = adata.uns.get(key)
     kept = found.get("tree") if isinstance(found, Mapping) else None
-    if not isinstance(kept, Mapping) or f"{key}_group" not in adata.obs:
+    whole_tree = isinstance(kept, Mapping) and {"merges", "sizes", "least"} <= set(kept)
+    if not whole_tree or f"{key}_group" not in adata.obs:
         raise UserError(
             f"adata.uns[{key!r}] has no tree of clusters: call jojoscl.cluster without method=, or "
             "name the key of its results."
