@@ -163,7 +163,7 @@ def test_uns_of_someone_else(cells: AnnData, theirs: object) -> None:
     no_table = pytest.raises(jojoscl.UserError, match=r"is no table of splits: call jojoscl\.split")
     with no_table:
         jojoscl.pl.tree(adata)
-    splits = dict.fromkeys(("split", "left", "right", "side", "n_left", "n_right"), [0])
+    splits = {key: [0] for key in ("split", "left", "right", "side", "n_left", "n_right")}
     adata.uns["jojoscl_splits"] = pd.DataFrame(
         splits | {"parent": [5], "p_adjusted": [0.1], "kept": [True]}
     )

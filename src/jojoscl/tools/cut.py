@@ -64,8 +64,8 @@ def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree, float]:
     check_anndata(adata)
     found = adata.uns.get(key)
     kept = found.get("tree") if isinstance(found, Mapping) else None
-    whole_tree = isinstance(kept, Mapping) and {"merges", "sizes", "least"} <= set(kept)
-    if not whole_tree or f"{key}_group" not in adata.obs:
+    kept = kept if isinstance(kept, Mapping) else {}
+    if not {"merges", "sizes", "least"} <= set(kept) or f"{key}_group" not in adata.obs:
         raise UserError(
             f"adata.uns[{key!r}] has no tree of clusters: call jojoscl.cluster without method=, or "
             "name the key of its results."
