@@ -13,7 +13,10 @@ from typing import NamedTuple
 MAIN = "from jojoscl.runner.cli import main; main()"
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["jojoscl.runner.cli", "jojoscl.runner.run", "jojoscl.networks.fit"]
+    [
+        *("jojoscl.runner.cli", "jojoscl.runner.run", "jojoscl.networks.fit"),
+        *("sklearn.cluster", "sklearn.neighbors"),  # which a run imports where it uses them
+    ]
 )
 _NUMBERS = itertools.count()
 

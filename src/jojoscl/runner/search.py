@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from filelock import FileLock
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -150,13 +151,14 @@ def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.S
     asked = {**vars(settings), "overrides": sorted(overrides)}
     del asked["n_trials"]  # more may be added to a finished search
     folder.mkdir(parents=True, exist_ok=True)
-    storage = RDBStorage(
-        f"sqlite:///{folder.absolute() / 'study.db'}",
-        # Seconds to wait for another process; no connection is left open.
-        engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},
-        heartbeat_interval=HEARTBEAT_SECONDS,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-    )
+    with FileLock(folder / ".lock"):  # two processes that make the tables at once would fail
+        storage = RDBStorage(
+            f"sqlite:///{folder.absolute() / 'study.db'}",
+            # Seconds to wait for another process; no connection is left open.
+            engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        )
     try:
         study = optuna.create_study(
             storage=storage,
