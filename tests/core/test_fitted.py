@@ -19,35 +19,7 @@ from sklearn.metrics import adjusted_rand_score
 import jojoscl
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.fitted import Fitted
-from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
-
-
-@pytest.fixture(scope="module")
-def both() -> AnnData:
-    """300 cells of 3 types, 200 of them for the fit."""
-    return simulate(300, 600, 3, library_size=3000.0, marker_fraction=0.3, seed=1)
-
-
-@pytest.fixture(scope="module")
-def old(both: AnnData) -> AnnData:
-    return both[:200].copy()
-
-
-@pytest.fixture(scope="module")
-def new(both: AnnData) -> AnnData:
-    return both[200:].copy()
-
-
-@pytest.fixture(scope="module")
-def model(old: AnnData) -> Fitted:
-    return jojoscl.JojoSCL().fit(old, 3)
-
-
-@pytest.fixture
-def path(model: Fitted, tmp_path: Path) -> Path:
-    model.save(tmp_path / "model.npz")
-    return tmp_path / "model.npz"
 
 
 def test_the_fit_is_what_fit_predict_and_the_call_give(old: AnnData, model: Fitted) -> None:

@@ -14,35 +14,7 @@ from anndata import AnnData
 
 import jojoscl
 from jojoscl.core.fitted import Fitted
-from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
-
-
-@pytest.fixture(scope="module")
-def both() -> AnnData:
-    """300 cells of 3 types, 200 of them for the fit."""
-    return simulate(300, 600, 3, library_size=3000.0, marker_fraction=0.3, seed=1)
-
-
-@pytest.fixture(scope="module")
-def old(both: AnnData) -> AnnData:
-    return both[:200].copy()
-
-
-@pytest.fixture(scope="module")
-def new(both: AnnData) -> AnnData:
-    return both[200:].copy()
-
-
-@pytest.fixture(scope="module")
-def model(old: AnnData) -> Fitted:
-    return jojoscl.JojoSCL().fit(old, 3)
-
-
-@pytest.fixture
-def path(model: Fitted, tmp_path: Path) -> Path:
-    model.save(tmp_path / "model.npz")
-    return tmp_path / "model.npz"
 
 
 def test_a_saved_model_predicts_as_before(new: AnnData, model: Fitted, path: Path) -> None:
