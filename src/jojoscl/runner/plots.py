@@ -28,17 +28,12 @@ def tried(name: str, draw: Callable[[], bytes]) -> bytes | None:
         return None
 
 
-def literal(name: str) -> str:
-    """Return a name as matplotlib shows it letter by letter: dollar signs would be formulas."""
-    return name.replace("$", r"\$")
-
-
 def loss_curves(history: list[dict[str, float]]) -> bytes:
     """Return every loss against the epoch."""
     table = pd.DataFrame(history)
     names = table.columns.drop("epoch")
     figure = Figure(figsize=(3 * len(names), 2.6), layout="constrained")
-    for axis, name in zip(_axes(figure, len(names)), names, strict=True):
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axis.plot(table["epoch"], table[name], color="C0")
         axis.set(title=name, xlabel="epoch")
     return png(figure)
@@ -55,17 +50,13 @@ def umap(
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
     adata = AnnData(obs=pd.DataFrame(index=shown.astype(str)), obsm={"X_run": embedding[shown]})
     figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False)[0]
     size = max(1.0, 4000 / len(shown))
-    for axis, (title, group) in zip(_axes(figure, len(groups)), groups.items(), strict=True):
-        group = np.array([literal(name) for name in group], object)
+    for axis, (title, group) in zip(axes, groups.items(), strict=True):
         names = sorted(set(group), key=lambda name: (int(name) if name.isdigit() else -1, name))
         adata.obs[title] = pd.Categorical(group[shown], pd.Index(names, dtype=object))
         pl.umap(adata, "run", title, seed=seed, ax=axis, legend_fontsize=7, size=size)
     return png(figure)
-
-
-def _axes(figure: Figure, n: int) -> np.ndarray:
-    return np.atleast_1d(figure.subplots(1, n))
 
 
 def png(figure: Figure) -> bytes:

@@ -6,7 +6,6 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +66,8 @@ def collect(folder: Path) -> pd.DataFrame:
 
 def _row(metrics: Plain) -> Plain:
     """Return the scalars of a metrics.json; an error where it is foreign."""
+    import pandas as pd
+
     seconds = metrics["seconds"]
     numbers = [
         seconds["total"],
@@ -78,23 +79,12 @@ def _row(metrics: Plain) -> Plain:
     if not all(isinstance(metrics[key], str) for key in ("dataset", "method")):
         raise TypeError("names are words")
     row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
-    settings = _flat(metrics.get("settings") or {})
+    flat = pd.json_normalize(metrics.get("settings") or {}).to_dict("records")
     return row | {
         "seconds": seconds["total"],
         "seconds_method": seconds.get("method"),
-        "settings": settings,
+        "settings": {name: str(value) for one in flat for name, value in one.items()},
     }
-
-
-def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in settings.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{key}": str(value)}
-        )
-    return flat
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
