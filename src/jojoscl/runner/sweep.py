@@ -79,7 +79,7 @@ def _row(metrics: Plain) -> Plain:
     if not all(isinstance(metrics[key], str) for key in ("dataset", "method")):
         raise TypeError("names are words")
     row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
-    flat = pd.json_normalize(metrics.get("settings") or {}).to_dict("records")
+    flat = pd.json_normalize({**(metrics.get("settings") or {})}).to_dict("records")
     return row | {
         "seconds": seconds["total"],
         "seconds_method": seconds.get("method"),
