@@ -19,6 +19,15 @@ class Consensus(NamedTuple):
     tree: Tree
 
 
+class Clusters(NamedTuple):
+    """Groups (m,) and confidence (m,) of cells, the tree of groups, stability (K,) of clusters."""
+
+    groups: np.ndarray
+    confidence: np.ndarray
+    tree: Tree
+    stability: np.ndarray
+
+
 def consensus(
     partitions: Sequence[np.ndarray], weights: Sequence[float], n_groups: int, *, seed: int
 ) -> Consensus:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +13,7 @@ from anndata import AnnData
 from jojoscl.cells.checks import as_cells
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.consensus import agreement, consensus, stability
+from jojoscl.core.consensus import Clusters, agreement, consensus, stability
 from jojoscl.core.contrast import (
     Contrast,
     leading_axes,
@@ -62,15 +61,6 @@ LEAST = 0.15  # a cluster has at least this many times sqrt(n) cells, or it coun
 BESIDE_K = ((1, 1.0), (1 / 2, 0.3), (2, 0.3))  # each tree is cut at so many times K, with a weight
 BY_ANGLE = 0.0, 0.2  # exponents of the linkages by angle
 K_NEIGHBORS, K_RESOLUTION = 8, 0.2  # of the communities that are counted if K is not given
-
-
-class Clusters(NamedTuple):
-    """Groups (m,) and confidence (m,) of cells, the tree of groups, stability (K,) of clusters."""
-
-    groups: np.ndarray
-    confidence: np.ndarray
-    tree: Tree
-    stability: np.ndarray
 
 
 @dataclass(kw_only=True)
@@ -173,7 +163,6 @@ class JojoSCL(MethodSettings):
             groups, confidence = spread(h, some, found.groups, found.confidence, seed=seed)  # (n,)
             least = self._least(len(some))
             labels = found.tree.cut(k, least)[groups]  # (n,)
-
             # The noise of u_k is 1, so that of h_k is b'_k^2: sigma2 is the mean over k.
             sigma2 = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
             map_, of_cluster = shrink_embedding(h, labels, sigma2)  # (n, 40)
@@ -194,11 +183,8 @@ class JojoSCL(MethodSettings):
             stability_=found.stability,
             embedding_=h,
             map_=map_,
-            ratio_=contrast.ratio,
-            shrinkage_=contrast.shrinkage,
-            sigma2_=of_cluster.sigma2,
-            tau2_=of_cluster.tau2,
-            b_=of_cluster.b,
+            **{f"{name}_": getattr(contrast, name) for name in ("ratio", "shrinkage")},
+            **{f"{name}_": getattr(of_cluster, name) for name in ("sigma2", "tau2", "b")},
             n_clusters_estimated=k if n_clusters is None else None,
             seconds_=watch.seconds,
         )
