@@ -279,14 +279,10 @@ def _there(adata: AnnData, where: str, name: str) -> Any:
 
 
 @contextmanager
-def _axes(
-    size: tuple[float, float],
-    ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
-) -> Iterator[Axes]:
+def _axes(size: tuple[float, float], **shown: Unpack[Shown]) -> Iterator[Axes]:
     """Yield `ax`, or the axes of a new figure of this size; show and save it after the block."""
-    ax = ax or plt.subplots(figsize=size, layout="constrained")[1]
+    save = shown.get("save")
+    ax = shown.get("ax") or plt.subplots(figsize=size, layout="constrained")[1]
     figure = ax.get_figure(root=True)
     assert figure is not None  # for mypy
     kinds = figure.canvas.get_supported_filetypes()
@@ -300,5 +296,5 @@ def _axes(
             figure.savefig(save, dpi=150, bbox_inches="tight")
         except OSError as error:
             raise unwritable(save, error) or error from error
-    if show:
+    if shown.get("show"):
         plt.show()
