@@ -90,6 +90,12 @@ def test_numbers_that_do_not_fit_are_refused(path: Path, changed: dict[str, Any]
         jojoscl.load(path)
 
 
+def test_merges_that_make_no_tree_are_refused(model: Fitted, path: Path) -> None:
+    rewritten(path, merges_=np.zeros_like(model.merges_))
+    with pytest.raises(UserError, match="merges_ is no tree"):
+        jojoscl.load(path)
+
+
 def test_an_array_in_fortran_order_is_read_as_what_it_is(
     new: AnnData, model: Fitted, path: Path
 ) -> None:

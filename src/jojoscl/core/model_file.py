@@ -74,6 +74,8 @@ def _check(model: Fitted) -> None:
         x = getattr(model, name)
         if x.dtype.kind != "i" or x.min() < 0 or x.max() >= limit:
             raise ValueError(f"{name} holds values out of range")
+    if len(np.unique(model.merges_[:, 1])) < groups - 1:
+        raise ValueError("merges_ is no tree")
     numbers = [model.unit, model.least_, model.limit or 1, model.n_clusters_estimated or 2]
     numbers += [model.confidence_.min(), 1 - model.confidence_.max()]
     if not all(isinstance(x, int | float | np.floating) and 0 <= x < 1e15 for x in numbers):
