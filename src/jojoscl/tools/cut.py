@@ -22,7 +22,8 @@ def cut(
 
     Cuts are nested: a higher one only divides clusters of a lower one. The number that was asked
     for, or estimated, gives ``obs[key]`` again; the farther from it, the less the draws were about
-    that number, so that clustering anew may find more.
+    that number. Near the root the joins are nearly ties and depend on the seed: for a few clusters
+    call :func:`jojoscl.cluster` again.
 
     Parameters
     ----------
