@@ -223,17 +223,17 @@ def _tested(table: object, key: str) -> list[_Fork]:
 
 def _found(adata: AnnData, key: str) -> list[_Fork]:
     """Return the forks of the tree of :func:`jojoscl.cluster`, with the names in ``obs[key]``."""
-    groups, found, least = tree_of(adata, key)
+    groups, found = tree_of(adata, key)
     stability = np.ravel(adata.uns[key]["stability"])
     inside = groups >= 0
-    labels = found.cut(len(stability), least)[groups[inside]]
+    labels = found.cut(len(stability))[groups[inside]]
     names = dict(zip(labels, _there(adata, "obs", key)[inside], strict=True))
     cells = np.bincount(labels, minlength=len(stability))
     words = [
         f"{names.get(cluster, cluster)} ({cells[cluster]} cells, stability {stable:.2f})"
         for cluster, stable in enumerate(stability)
     ]
-    splits, forks = hierarchy(found, len(stability), least), []
+    splits, forks = hierarchy(found, len(stability)), []
     for number, split in enumerate(splits):
         leaves = {"left": words[split.left[0]], "right": words[split.right[0]]}
         forks.append(_Fork(number, split.parent, side_of(split, splits), leaves))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.core.consensus import agreement, consensus, stability
+from jojoscl.core.consensus import confidence_of, consensus, stability_of
 
 
 def noisy(n: int, n_partitions: int = 9) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -25,9 +25,10 @@ def found(
     n_groups: int = 1000,
     weights: list[float] | None = None,
 ) -> np.ndarray:
-    groups, tree = consensus(partitions, weights or [1.0] * len(partitions), n_groups, seed=0)
+    weights = weights or [1.0] * len(partitions)
+    groups, tree = consensus(partitions, weights, n_groups, least=min_cells, seed=0)
     np.testing.assert_array_equal(tree.sizes, np.bincount(groups))
-    return tree.cut(k, min_cells)[groups]
+    return tree.cut(k)[groups]
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -91,16 +92,16 @@ def test_k_clusters_are_found_among_groups(k: int) -> None:
 def test_confidence_by_hand() -> None:
     """Cell 2 is with cells 0 and 1 in two of three partitions and with 3 to 5 in one."""
     a, b = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 1])
-    confidence = agreement([a, a, b], a)
-    np.testing.assert_allclose(confidence, [8 / 9, 8 / 9, 7 / 9, 1, 1, 1], rtol=1e-6)
-    assert confidence.dtype == np.float32
+    found = confidence_of([a, a, b], a)
+    np.testing.assert_allclose(found, [8 / 9, 8 / 9, 7 / 9, 1, 1, 1], rtol=1e-6)
+    assert found.dtype == np.float32
 
 
 def test_confidence_by_brute_force() -> None:
     truth, partitions = noisy(90)
     together = np.mean([p[:, None] == p for p in partitions], axis=0)
     expected = [together[i, truth == truth[i]].mean() for i in range(90)]
-    np.testing.assert_allclose(agreement(partitions, truth), expected, rtol=1e-5)
+    np.testing.assert_allclose(confidence_of(partitions, truth), expected, rtol=1e-5)
 
 
 def test_stability_by_hand() -> None:
@@ -108,7 +109,7 @@ def test_stability_by_hand() -> None:
     labels = np.array([0, 0, 0, 1, 1, 1])
     other = np.array([0, 0, 0, 0, 1, 1])
     np.testing.assert_allclose(
-        stability([labels, other], labels), [(1 + 3 / 4) / 2, (1 + 2 / 3) / 2]
+        stability_of([labels, other], labels), [(1 + 3 / 4) / 2, (1 + 2 / 3) / 2]
     )
 
 
@@ -116,5 +117,5 @@ def test_an_arbitrary_split_is_not_stable() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 100)
     draws = [np.where(labels < 2, rng.integers(2, size=300), 2) for _ in range(8)]
-    first, second, whole = stability(draws, labels)
+    first, second, whole = stability_of(draws, labels)
     assert max(first, second) < 0.5 < whole == 1

@@ -133,22 +133,23 @@ BY_HAND = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6,
     ],
 )
 def test_a_cut_by_hand(k: int, min_cells: int, expected: list[int]) -> None:
-    assert BY_HAND.cut(k, min_cells).tolist() == expected
+    assert BY_HAND._replace(least=min_cells).cut(k).tolist() == expected
 
 
 def test_few_outliers_use_up_no_cluster() -> None:
     """An outlier that leaves first makes a cluster only after all others have been made."""
     tree = Tree(np.array([[0, 1], [2, 3], [0, 2], [0, 4]]), np.array([50, 40, 30, 20, 1]))
     assert tree.cut(2).tolist() == [0, 0, 0, 0, 1]
-    assert tree.cut(2, min_cells=3).tolist() == [0, 0, 1, 1, 0]
-    assert tree.cut(5, min_cells=3).tolist() == [0, 1, 2, 3, 4]
+    tree = tree._replace(least=3)
+    assert tree.cut(2).tolist() == [0, 0, 1, 1, 0]
+    assert tree.cut(5).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("min_cells", [1, 4])
 def test_cuts_are_nested(min_cells: int) -> None:
-    tree = size_linkage(SQUARES, np.random.default_rng(2).integers(1, 6, 60), 0.2)
+    tree = size_linkage(SQUARES, np.random.default_rng(2).integers(1, 6, 60), 0.2, min_cells)
     for k in range(1, 60):
-        coarse, fine = tree.cut(k, min_cells), tree.cut(k + 1, min_cells)
+        coarse, fine = tree.cut(k), tree.cut(k + 1)
         assert len(set(coarse)) == k
         assert len(set(zip(coarse, fine, strict=True))) == k + 1
 

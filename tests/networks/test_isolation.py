@@ -92,7 +92,7 @@ def moves_all_and_fails() -> None:
     raise ZeroDivisionError
 
 
-def same(one: Result, two: Result) -> None:
+def assert_same(one: Result, two: Result) -> None:
     np.testing.assert_array_equal(one.labels, two.labels)
     np.testing.assert_array_equal(one.embedding, two.embedding)
 
@@ -112,7 +112,7 @@ def test_global_state_of_the_user_does_not_change_the_result(name: str, bare: An
         torch.set_default_dtype(torch.float32)
         torch.set_num_threads(threads)
     assert found.embedding.dtype == np.float32
-    same(found, expected)
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize("name", ["jojoscl", "seurat"])
@@ -120,7 +120,7 @@ def test_python_threads_get_the_clusters_of_one(name: str, bare: AnnData) -> Non
     expected = fitted(name, bare)
     with ThreadPoolExecutor(2) as pool:
         for found in pool.map(fitted, [name] * 2, [bare] * 2):
-            same(found, expected)
+            assert_same(found, expected)
 
 
 SCRIPT = """

@@ -52,8 +52,8 @@ def test_one_cluster_has_no_split() -> None:
 
 def test_hierarchy_by_hand() -> None:
     """Groups of 5, 4, 1, 6 and 6 cells; the one of 1 cell makes no cluster of 4."""
-    tree = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6, 6]))
-    assert hierarchy(tree, 4, 2) == [
+    tree = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6, 6]), 2)
+    assert hierarchy(tree, 4) == [
         Split((0, 1), (2, 3), -1),
         Split((2,), (3,), 0),
         Split((0,), (1,), 0),

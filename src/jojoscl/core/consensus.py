@@ -9,14 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from jojoscl.core.kmeans import kmeans
-from jojoscl.core.linkage import Tree, one_hot, size_linkage
-
-
-class Consensus(NamedTuple):
-    """Groups (n,) of cells that go together, and the tree that joins them."""
-
-    groups: np.ndarray
-    tree: Tree
+from jojoscl.core.linkage import Tree, in_common, one_hot, size_linkage
 
 
 class Clusters(NamedTuple):
@@ -29,9 +22,14 @@ class Clusters(NamedTuple):
 
 
 def consensus(
-    partitions: Sequence[np.ndarray], weights: Sequence[float], n_groups: int, *, seed: int
-) -> Consensus:
-    """Return the linkage of cells by co-association, the share of partitions that join two of them.
+    partitions: Sequence[np.ndarray],
+    weights: Sequence[float],
+    n_groups: int,
+    *,
+    least: float = 1,
+    seed: int,
+) -> tuple[np.ndarray, Tree]:
+    """Return groups (n,) of cells, and their tree by co-association: how many partitions join them.
 
     Fred & Jain, "Combining multiple clusterings using evidence accumulation", IEEE TPAMI 2005.
     Cells that all partitions treat alike are one group; if there are more than `n_groups`, K-means
@@ -43,6 +41,10 @@ def consensus(
         Clusters (n,) from 0 on.
     weights
         How much each counts.
+    n_groups
+        How many groups there are at most.
+    least
+        Fewer cells count as outliers in the tree.
     """
     rows, groups = np.unique(np.column_stack(partitions), axis=0, return_inverse=True)
     groups = groups.ravel()
@@ -57,24 +59,24 @@ def consensus(
     sizes = np.bincount(groups)
     together = np.zeros((len(sizes), len(sizes)))
     for partition, weight in zip(partitions, weights, strict=True):
-        share = (one_hot(groups).T @ one_hot(partition)).toarray() / sizes[:, None]  # (m, K)
+        share = in_common(groups, partition) / sizes[:, None]  # (m, K)
         together += weight / sum(weights) * share @ share.T
-    return Consensus(groups, size_linkage(1 - together, sizes, 0))
+    return groups, size_linkage(1 - together, sizes, 0, least)
 
 
-def agreement(partitions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+def confidence_of(partitions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
     """Return the confidence (n,) float32 of each cell in its cluster, 0 to 1.
 
     The mean, over the cells of its cluster, of the share of partitions that put both together.
     """
     share = np.zeros(len(labels))
     for partition in partitions:
-        table = (one_hot(labels).T @ one_hot(partition)).toarray()  # (K, clusters)
+        table = in_common(labels, partition)  # (K, clusters)
         share += (table / table.sum(1, keepdims=True))[labels, partition]
     return np.asarray(share / len(partitions), np.float32)
 
 
-def stability(partitions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+def stability_of(partitions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
     """Return how well each cluster (K,) comes back in the partitions, 0 to 1.
 
     The mean over partitions of the Jaccard index with the cluster that is most alike (Hennig,
@@ -82,7 +84,7 @@ def stability(partitions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarra
     """
     found = np.zeros(labels.max() + 1)
     for partition in partitions:
-        both = (one_hot(labels).T @ one_hot(partition)).toarray()  # (K, clusters)
+        both = in_common(labels, partition)  # (K, clusters)
         either = both.sum(1, keepdims=True) + both.sum(0) - both
         found += (both / either).max(1)
     return found / len(partitions)

@@ -19,6 +19,7 @@ from jojoscl.cells.checks import as_cells
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import bands
 from jojoscl.core.interface import Result, alone, whole
+from jojoscl.core.linkage import Tree
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
@@ -45,20 +46,17 @@ class Fitted:
     groups_, merges_, group_sizes_, least_
         Group (n,) of each cell, the :class:`~jojoscl.core.linkage.Tree` of the groups, and the
         cells that make a cluster.
-    stability_
-        How well each cluster (K,) comes back over the draws, 0 to 1 (mean Jaccard index).
     embedding_, map_
         h (n, d), and the same with each cell shrunk toward its cluster's centroid by b_k.
     ratio_, shrinkage_
         lambda_k and b'_k of the components (d,), see :mod:`jojoscl.core.contrast`.
-    sigma2_, tau2_, b_
-        Of the clusters (K,), see :mod:`jojoscl.core.shrinkage`.
-    seconds_
-        By stage of the fit.
+    stability_, sigma2_, tau2_, b_
+        Of the clusters (K,): how well they come back over the draws, 0 to 1 (mean Jaccard index);
+        the others see :mod:`jojoscl.core.shrinkage`.
     n_clusters, n_clusters_estimated
         How many clusters there are, and the estimate of K if it was not given.
-    settings, seed, versions
-        Of the method, of the random numbers, of the packages.
+    settings, seed, versions, seconds_
+        Of the method, of the random numbers, of the packages, of each stage of the fit.
     kind, unit, rounded, mean, sd, limit
         How values become z-scores, see :class:`~jojoscl.cells.expression.Expression`.
     names, profile
@@ -110,9 +108,12 @@ class Fitted:
     versions: dict[str, str] = field(default_factory=lambda: {p: version(p) for p in _PACKAGES})
 
     @classmethod
-    def of(cls, x: Expression, **found: Any) -> Self:
-        """Return the model of preprocessed cells x and what was found in them."""
+    def of(cls, x: Expression, tree: Tree, **found: Any) -> Self:
+        """Return the model of preprocessed cells x, their tree and what else was found in them."""
         return cls(
+            merges_=tree.merges,
+            group_sizes_=tree.sizes,
+            least_=tree.least,
             kind=x.kind,
             unit=x.unit,
             limit=x.limit if math.isfinite(x.limit) else None,
@@ -145,7 +146,7 @@ class Fitted:
         """Return it as every method's result; `seconds` are those before the fit."""
         estimate = self.n_clusters_estimated
         names = ("ratio", "shrinkage", "sigma2", "tau2", "b", "stability")
-        tree = {"merges": self.merges_, "sizes": self.group_sizes_, "least": self.least_}
+        tree = Tree(self.merges_, self.group_sizes_, self.least_)._asdict()
         return Result(
             self.labels_,
             self.embedding_,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,31 +13,33 @@ from jojoscl.core.kmeans import kmeans
 class Tree(NamedTuple):
     """How m groups of cells join: merges (m - 1, 2), the first ones first, and sizes (m,) in cells.
 
-    The group that two make goes on under the number of the first of them.
+    The group that two make goes on under the number of the first of them. Fewer than `least` cells
+    count as outliers.
     """
 
     merges: np.ndarray
     sizes: np.ndarray
+    least: float = 1
 
-    def splits(self, min_cells: float = 1) -> list[int]:
+    def splits(self) -> list[int]:
         """Return the merges in the order in which a cut undoes them.
 
-        From the root down; those with fewer than `min_cells` cells on a side come last, so that no
-        few outliers use up a cluster.
+        From the root down; those with outliers on a side come last, so that these use up no
+        cluster.
         """
         below, large = self.sizes.astype(np.float64), []
         for i, j in self.merges:
-            large.append(min(below[i], below[j]) >= min_cells)
+            large.append(min(below[i], below[j]) >= self.least)
             below[i] += below[j]
         from_root = range(len(large) - 1, -1, -1)
         return sorted(from_root, key=lambda merge: not large[merge])
 
-    def cut(self, n_clusters: int, min_cells: float = 1) -> np.ndarray:
+    def cut(self, n_clusters: int) -> np.ndarray:
         """Return the cluster (m,) of each group, in 0 .. n_clusters - 1 or fewer.
 
         Cuts at different numbers are nested: a higher one only divides clusters.
         """
-        undone = set(self.splits(min_cells)[: n_clusters - 1])
+        undone = set(self.splits()[: n_clusters - 1])
         labels = np.arange(len(self.sizes))
         for merge, (i, j) in enumerate(self.merges):
             if merge not in undone:
@@ -46,7 +47,9 @@ class Tree(NamedTuple):
         return np.unique(labels, return_inverse=True)[1]
 
 
-def size_linkage(distance: np.ndarray, sizes: np.ndarray, exponent: float) -> Tree:
+def size_linkage(
+    distance: np.ndarray, sizes: np.ndarray, exponent: float, least: float = 1
+) -> Tree:
     """Return the tree that joins groups of `sizes` (m,) cells.
 
     The next two have the least d_ij (n_i n_j / (n_i + n_j))^exponent. With exponent 0 this is
@@ -57,6 +60,8 @@ def size_linkage(distance: np.ndarray, sizes: np.ndarray, exponent: float) -> Tr
     ----------
     distance
         (m, m), mean over the pairs of their cells.
+    least
+        Fewer cells count as outliers, see :class:`Tree`.
     """
     d, n = distance.astype(np.float64), sizes.astype(np.float64)
     cost = d * (n[:, None] * n / (n[:, None] + n)) ** exponent
@@ -71,7 +76,7 @@ def size_linkage(distance: np.ndarray, sizes: np.ndarray, exponent: float) -> Tr
         cost[j] = cost[:, j] = np.inf
         cost[i] = cost[:, i] = np.where(alive, d[i] * (n[i] * n / (n[i] + n)) ** exponent, np.inf)
         cost[i, i] = np.inf
-    return Tree(merges, sizes)
+    return Tree(merges, sizes, least)
 
 
 def small_clusters(x: np.ndarray, n_small: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,8 +96,12 @@ def mean_square_distances(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.maximum(square[:, None] + square - 2 * mean @ mean.T, 0)
 
 
-def one_hot(labels: np.ndarray | Sequence[int]) -> sp.csr_matrix:
+def in_common(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return how many cells clusters of two partitions (n,) have in common, (K, L) float32."""
+    return np.asarray((one_hot(one).T @ one_hot(other)).toarray())
+
+
+def one_hot(labels: np.ndarray) -> sp.csr_matrix:
     """Return (n, clusters), float32."""
-    labels = np.asarray(labels)
     ones = np.ones(len(labels), np.float32)
     return sp.csr_matrix((ones, (np.arange(len(labels)), labels)), (len(labels), labels.max() + 1))

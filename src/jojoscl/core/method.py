@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +14,7 @@ from anndata import AnnData
 from jojoscl.cells.checks import as_cells
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.consensus import Clusters, agreement, consensus, stability
+from jojoscl.core.consensus import Clusters, confidence_of, consensus, stability_of
 from jojoscl.core.contrast import (
     Contrast,
     leading_axes,
@@ -58,7 +59,7 @@ THETA = 100.0  # the variance of a count is mu + mu^2 / theta (Lause et al. 2021
 MIN_DIMS = 20  # a draw sees this many of the first components, or more
 GROUPS = 250  # of cells, from which the consensus starts
 LEAST = 0.15  # a cluster has at least this many times sqrt(n) cells, or it counts as outliers
-BESIDE_K = ((1, 1.0), (1 / 2, 0.3), (2, 0.3))  # each tree is cut at so many times K, with a weight
+BESIDE_K = ((1, 1.0), (1 / 2, 0.3), (2, 0.3))  # times K: where trees are cut, and the weight
 BY_ANGLE = 0.0, 0.2  # exponents of the linkages by angle
 K_NEIGHBORS, K_RESOLUTION = 8, 0.2  # of the communities that are counted if K is not given
 
@@ -161,14 +162,14 @@ class JojoSCL(MethodSettings):
             k = k or self.estimate(neighbors, seed=seed)
             found = self.cluster(h[some], neighbors, k, seed=seed)
             groups, confidence = spread(h, some, found.groups, found.confidence, seed=seed)  # (n,)
-            least = self._least(len(some))
-            labels = found.tree.cut(k, least)[groups]  # (n,)
+            labels = found.tree.cut(k)[groups]  # (n,)
             # The noise of u_k is 1, so that of h_k is b'_k^2: sigma2 is the mean over k.
             sigma2 = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
             map_, of_cluster = shrink_embedding(h, labels, sigma2)  # (n, 40)
             watch.lap("assign")
         return Fitted.of(
             x,
+            found.tree,
             settings=self.plain(),
             seed=seed,
             loadings=loadings,
@@ -177,9 +178,6 @@ class JojoSCL(MethodSettings):
             labels_=labels,
             confidence_=confidence,
             groups_=groups,
-            merges_=found.tree.merges,
-            group_sizes_=found.tree.sizes,
-            least_=least,
             stability_=found.stability,
             embedding_=h,
             map_=map_,
@@ -249,23 +247,25 @@ class JojoSCL(MethodSettings):
 
     def cluster(self, h: np.ndarray, neighbors: np.ndarray, k: int, *, seed: int) -> Clusters:
         """Return the consensus of the trees of h (m, d), given its neighbors (m, 9), and K."""
-        cuts: dict[float, list[np.ndarray]] = {times: [] for times, _ in BESIDE_K}
-        least = self._least(len(h))
-        for draw in range(self.n_draws):
-            for small, tree in self._trees(h, neighbors, k, [seed, draw]):
-                for times, of in cuts.items():
-                    of.append(tree.cut(max(2, round(times * k)), least)[small])  # (m,)
-        partitions = [partition for of in cuts.values() for partition in of]
-        weights = [weight for _, weight in BESIDE_K for _ in cuts[1]]
-        groups, tree = consensus(partitions, weights, max(GROUPS, 2 * k), seed=seed)
-        labels = tree.cut(k, least)[groups]  # (m,)
+        least = float(max(self.min_cells, LEAST * len(h) ** 0.5))
+        draws = (self._trees(h, neighbors, k, least, [seed, draw]) for draw in range(self.n_draws))
+        trees = list(chain.from_iterable(draws))
+        cuts = [
+            [tree.cut(max(2, round(times * k)))[small] for small, tree in trees]  # (m,) each
+            for times, _ in BESIDE_K
+        ]
+        at_k, partitions = cuts[0], list(chain.from_iterable(cuts))
+        weights = [weight for _, weight in BESIDE_K for _ in trees]
+        n_groups = max(GROUPS, 2 * k)
+        groups, tree = consensus(partitions, weights, n_groups, least=least, seed=seed)
+        labels = tree.cut(k)[groups]  # (m,)
         if (made := int(labels.max()) + 1) < k:
             words = "%d clusters were asked for, and %d are found: other cells are too much alike."
             log.warning(words, k, made)
-        return Clusters(groups, agreement(cuts[1], labels), tree, stability(cuts[1], labels))
+        return Clusters(groups, confidence_of(at_k, labels), tree, stability_of(at_k, labels))
 
     def _trees(
-        self, h: np.ndarray, neighbors: np.ndarray, k: int, seeds: list[int]
+        self, h: np.ndarray, neighbors: np.ndarray, k: int, least: float, seeds: list[int]
     ) -> Iterator[tuple[np.ndarray, Tree]]:
         """Yield small clusters (m,) of h (m, d) and their trees, by distance and by angle."""
         rng, m = np.random.default_rng(seeds), len(h)
@@ -280,10 +280,7 @@ class JojoSCL(MethodSettings):
         for x, exponents in ((smooth(points, graph), self.exponents), (by_angle, BY_ANGLE)):
             small, distance = small_clusters(x, n_small, seed=seed)  # (m,), (n_small, n_small)
             for exponent in exponents:
-                yield small, size_linkage(distance, np.bincount(small), exponent)
-
-    def _least(self, n_cells: int) -> float:
-        return float(max(self.min_cells, LEAST * n_cells**0.5))
+                yield small, size_linkage(distance, np.bincount(small), exponent, least)
 
     def _n_positives(self, n_cells: int) -> int:
         return adaptive(n_cells, self.positives_factor, *POSITIVES)

@@ -46,19 +46,19 @@ def cut(
     >>> jojoscl.cut(adata, 12)  # doctest: +SKIP
     >>> adata.obs[["jojoscl", "jojoscl_12"]]  # doctest: +SKIP
     """
-    groups, tree, least = tree_of(adata, key)
+    groups, tree = tree_of(adata, key)
     k, most = whole(n_clusters), len(tree.sizes)
     if k is None or not 2 <= k <= most:
         raise UserError(f"n_clusters must be a whole number from 2 to {most}, not {n_clusters!r}.")
     name = check_key(f"{key}_{k}" if key_added is None else key_added)
-    clusters = tree.cut(k, least)
+    clusters = tree.cut(k)
     labels = np.where(groups < 0, -1, clusters[groups])
     names = pd.Index([str(cluster) for cluster in range(clusters.max() + 1)], dtype=object)
     put(adata, obs={name: pd.Categorical.from_codes(labels, names)}, uns={})
 
 
-def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree, float]:
-    """Return the groups (n,) of the cells, their tree, and the cells that make a cluster.
+def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree]:
+    """Return the groups (n,) of the cells, and their tree.
 
     Cells that ``restrict_to`` left out are in group -1.
     """
@@ -72,5 +72,4 @@ def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree, float]:
             "name the key of its results."
         )
     groups = adata.obs[f"{key}_group"].fillna(-1).to_numpy(np.int64)
-    tree = Tree(np.asarray(kept["merges"]), np.asarray(kept["sizes"]))
-    return groups, tree, float(kept["least"])
+    return groups, Tree(np.asarray(kept["merges"]), np.asarray(kept["sizes"]), float(kept["least"]))

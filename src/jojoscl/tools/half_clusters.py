@@ -16,7 +16,7 @@ from sklearn.metrics import adjusted_rand_score
 from jojoscl.cells.checks import as_cells, check_anndata, without_labels
 from jojoscl.cells.matrix import canonical, is_backed
 from jojoscl.core.interface import Method, check_n_clusters, check_seed
-from jojoscl.core.linkage import one_hot
+from jojoscl.core.linkage import in_common
 from jojoscl.tools.annotate import check_key, settings_from
 from jojoscl.tools.halves import halves
 from jojoscl.utils.errors import UserError
@@ -168,7 +168,7 @@ def matching_names(labels: np.ndarray, own: np.ndarray) -> np.ndarray:
     the first whole number that is no name yet.
     """
     words, codes = np.unique(own, return_inverse=True)
-    shared = (one_hot(labels).T @ one_hot(codes)).toarray()
+    shared = in_common(labels, codes)
     names = dict(zip(*linear_sum_assignment(-shared), strict=True))
     free = (str(i) for i in range(len(words) + len(shared)) if str(i) not in words)
     return np.array(

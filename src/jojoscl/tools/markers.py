@@ -109,13 +109,8 @@ def _rank_by_the_others(cells: AnnData, name: str, large: str) -> None:
     """
     cells.obs["side"] = np.where(cells.obs[name] == large, large, "others")
     _rank(cells, "side", ["others"], large, "others")
-    for field, sign in (
-        ("names", 0),
-        ("pvals", 0),
-        ("pvals_adj", 0),
-        ("scores", -1),
-        ("logfoldchanges", -1),
-    ):
+    for field in ("names", "pvals", "pvals_adj", "scores", "logfoldchanges"):
         values = cells.uns["others"][field]["others"][::-1]
-        cells.uns[name][field][large] = sign * values if sign else values
+        signed = field in ("scores", "logfoldchanges")
+        cells.uns[name][field][large] = -values if signed else values
     del cells.obs["side"], cells.uns["others"]

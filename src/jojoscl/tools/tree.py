@@ -31,12 +31,12 @@ def cluster_tree(x: np.ndarray, labels: np.ndarray) -> list[Split]:
     return hierarchy(size_linkage(distance, sizes, 1.0), len(sizes))
 
 
-def hierarchy(tree: Tree, n_clusters: int, least: float = 1) -> list[Split]:
+def hierarchy(tree: Tree, n_clusters: int) -> list[Split]:
     """Return the n_clusters - 1 splits that make the clusters of a cut, each behind its parent."""
-    final = tree.cut(n_clusters, least)
+    final = tree.cut(n_clusters)
     splits: list[Split] = []
     for k in range(2, int(final.max()) + 2):
-        coarse, fine = tree.cut(k - 1, least), tree.cut(k, least)
+        coarse, fine = tree.cut(k - 1), tree.cut(k)
         pairs = np.unique(np.column_stack([coarse, fine]), axis=0)
         divided = np.flatnonzero(np.bincount(pairs[:, 0]) == 2)[0]
         halves = (fine == half for half in pairs[pairs[:, 0] == divided, 1])
