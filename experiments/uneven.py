@@ -24,6 +24,7 @@ from experiments.collect import merged, tidy
 from experiments.collection import over_sets
 from experiments.failures import keep_failures
 from experiments.figures import OTHER, STYLE
+from experiments.paired_studies import numbers_found
 from experiments.runs import KEYS, OURS
 from experiments.tables import METRICS, Section, check_scored, failed_runs, number, page
 from experiments.text import by_set, save, write
@@ -271,6 +272,8 @@ def make(results: Path, figures: Path, source: Path | None = None, merge: bool =
     types = types_of(runs)
     shown = [at_a_glance(runs), *by_share(runs, types), by_half(runs)]
     shown += [*compared(runs, True), *compared(runs, False)]
+    if not runs["k"].all():
+        shown += [numbers_found(runs[~runs["k"]].assign(variant=runs["method"]))]
     shown += [*set_by_set(runs, True), *set_by_set(runs, False), failed_runs(table), made_of(runs)]
     picture = figures / f"{STUDY}.png"
     save(draw(types), picture, dpi=100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from anndata import AnnData
 
@@ -53,3 +54,10 @@ def method() -> Callable[..., Any]:
 def quiet() -> Run:
     """Nothing is written, nothing is shown."""
     return Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
+
+
+def blobs(n_each: int = 30, n_blobs: int = 5) -> np.ndarray:
+    """Return clusters of points in four dimensions, far apart, one after another."""
+    rng = np.random.default_rng(0)
+    centres = 8 * rng.standard_normal((n_blobs, 4))
+    return np.concatenate([centre + rng.standard_normal((n_each, 4)) for centre in centres])

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 
 import jojoscl
 from jojoscl.baselines.controls import PCAKMeans
+from jojoscl.pl import _SPLITS
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -205,18 +206,7 @@ def test_the_tree_shows_each_cluster_and_p_value() -> None:
         (1, 0, "left", "0", "2", 10, 20, 0.2, False),
         (2, 0, "right", "1", "3", 5, 35, 1e-3, True),
     ]
-    columns = [
-        "split",
-        "parent",
-        "side",
-        "left",
-        "right",
-        "n_left",
-        "n_right",
-        "p_adjusted",
-        "kept",
-    ]
-    adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=columns)
+    adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=_SPLITS)
     ax = jojoscl.pl.tree(adata)
     assert leaves(ax) == [
         "0 (10 cells)", "2 (20 cells)", "1 (5 cells)", "3 (35 cells)",
@@ -277,18 +267,7 @@ def test_the_tree_joins_by_data_and_not_by_names() -> None:
         (0, -1, "", "A + B", "A + B", 30, 40, 1e-9, True),
         (1, 0, "right", "A", "B", 15, 25, 1e-3, True),
     ]
-    columns = [
-        "split",
-        "parent",
-        "side",
-        "left",
-        "right",
-        "n_left",
-        "n_right",
-        "p_adjusted",
-        "kept",
-    ]
-    adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=columns)
+    adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=_SPLITS)
     assert leaves(jojoscl.pl.tree(adata)) == [
         "A + B (30 cells)", "A (15 cells)", "B (25 cells)",
     ]  # fmt: skip

@@ -17,12 +17,7 @@ from jojoscl.baselines.graph import (
     neighbor_graph,
     shared_neighbors,
 )
-
-
-def blobs(n_each: int = 30, n_blobs: int = 5) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    centres = 8 * rng.standard_normal((n_blobs, 4))
-    return np.concatenate([centre + rng.standard_normal((n_each, 4)) for centre in centres])
+from tests.small import blobs
 
 
 def test_louvain_finds_blobs_and_repeats_itself() -> None:

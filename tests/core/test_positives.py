@@ -17,12 +17,7 @@ from jojoscl.core.positives import (
     smooth,
     strongest,
 )
-
-
-def blobs(n_each: int = 30, n_blobs: int = 5) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    centres = 8 * rng.standard_normal((n_blobs, 4))
-    return np.concatenate([centre + rng.standard_normal((n_each, 4)) for centre in centres])
+from tests.small import blobs
 
 
 def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_matrix:

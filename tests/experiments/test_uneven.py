@@ -27,7 +27,7 @@ def finished(
     metrics = {
         "experiment": "uneven", "dataset": dataset, "method": method, "seed": seed, "selection": "last",
         "setting": "uneven" if k else "uneven=3.0, n_clusters", "strength": 3.0 if k else "None",
-        "n_types": 3, "ari": ari, "nmi": ari, "acc": ari, "f1": ari, "types": types,
+        "n_types": 3, "n_clusters": 3 if k else 2, "ari": ari, "nmi": ari, "acc": ari, "f1": ari, "types": types,
         "git_commit": "1234567890", "seconds": {"total": 1.0},
     }  # fmt: skip
     run = folder / dataset / f"{method}-last" / f"seed{seed}-{'given' if k else 'unknown'}"
@@ -69,6 +69,7 @@ def test_the_page_by_hand(tmp_path: Path) -> None:
     assert "| `jojoscl` | given | 2 | .800 | .200 | .800 | .200 |" in text  # half A is bladder
     assert "## ARI of jojoscl against each method, K given" in text
     assert "| pca_kmeans | 2 | +.050 | 1 / 0 / 1 |" in text
+    assert "| jojoscl | 1 | 1.50 | 1.50 | 1 / 0 / 0 |" in text  # K not given
     assert "| 1234567 | 8 |" in text
     assert page_of(tmp_path) == text, "the page is made from the table"
 

@@ -19,13 +19,6 @@ from jojoscl.tools.half_clusters import matching_names
 QUICK = jojoscl.JojoSCL(n_draws=1)
 
 
-@pytest.fixture
-def adata(cells: AnnData) -> AnnData:
-    adata = cells.copy()
-    jojoscl.cluster(adata, 3, n_draws=1)
-    return adata
-
-
 def test_names_are_those_of_the_clusters_with_most_cells_in_common() -> None:
     own = np.array(["b", "b", "a", "a", "c", "c"])
     assert list(matching_names(np.array([0, 0, 1, 1, 2, 2]), own)) == ["b", "a", "c"]

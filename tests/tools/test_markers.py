@@ -19,13 +19,6 @@ from jojoscl.tools.markers import _rank, _rank_by_the_others
 QUICK = jojoscl.JojoSCL(n_draws=1)
 
 
-@pytest.fixture
-def adata(cells: AnnData) -> AnnData:
-    adata = cells.copy()
-    jojoscl.cluster(adata, 3, n_draws=1)
-    return adata
-
-
 def test_a_row_for_each_cluster_and_gene_and_the_same_where_scanpy_puts_it(
     adata: AnnData, tmp_path: Any
 ) -> None:

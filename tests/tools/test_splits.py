@@ -43,13 +43,6 @@ def half_of(first: Any, second: Any, labels: np.ndarray) -> HalfClusters:
     return HalfClusters(*parts, labels, names, np.eye(n), np.ones(n, bool))
 
 
-@pytest.fixture
-def adata(cells: AnnData) -> AnnData:
-    adata = cells.copy()
-    jojoscl.cluster(adata, 3, n_draws=1)
-    return adata
-
-
 def test_types_are_kept_and_named_as_the_clusters(adata: AnnData, tmp_path: Any) -> None:
     table = jojoscl.split_tests(adata, method=QUICK)
     assert list(table.columns) == COLUMNS
