@@ -141,7 +141,9 @@ def test_four_cells_are_drawn() -> None:
 @pytest.mark.parametrize("name", DRAWN)
 def test_where_a_picture_cannot_be_saved(adata: AnnData, name: str, tmp_path: Path) -> None:
     draw = getattr(jojoscl.pl, name)
-    with pytest.raises(jojoscl.UserError, match=r"gone.x\.png cannot be written .its folder is gone"):
+    with pytest.raises(
+        jojoscl.UserError, match=r"gone.x\.png cannot be written .its folder is gone"
+    ):
         draw(adata, save=tmp_path / "gone" / "x.png")
     for wrong in (tmp_path / "x.doc", tmp_path / "x", 5):
         with pytest.raises(jojoscl.UserError, match=r" is no picture: let its name end in \..*png"):
