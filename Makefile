@@ -12,11 +12,13 @@ help: ## this list
 
 install: $(INSTALLED) ## create .venv with the pinned versions
 $(INSTALLED): pyproject.toml constraints.txt
+	@echo "1 of 2: a Python of its own for this project, in .venv"
 	$(PYTHON) -m venv .venv
+	@echo "2 of 2: downloading and installing jojoscl and what it needs (some minutes)"
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## JojoSCL and PCA + K-means on a real and a simulated set: table and pictures
+demo: $(INSTALLED) ## JojoSCL and PCA + K-means on two real sets and a simulated one: a page
 	$(BIN)/jojoscl -m experiment=demo
 
 test: $(INSTALLED) ## the quick tests, a process a core

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import scanpy as sc
 import pandas as pd
 import pytest
 import scipy.sparse as sp
@@ -101,8 +102,7 @@ def test_what_a_variant_keeps_and_calls_its_types():
         return dict(zip(adata.obs_names, adata.obs["cell_type"], strict=True))
 
     assert types() == {"s": "u_1", "t": "v_2", "v": "v", "s-1": "w"}
-    assert types(label_end="_") == {"s": "u", "t": "v", "v": "v", "s-1": "w"}
-    assert types(label_end="_", without="v", only={"c": "p"}) == {"s": "u"}
+    assert types(without="v", only={"c": "p"}) == {"s": "u_1", "t": "v_2"}
     assert types(label_key=["a", "b"]) == {
         "s": "u_1_0.5",
         "t": "v_2_1.0",
@@ -192,11 +192,23 @@ def test_wrong_choices(settings, words):
         CatalogDataset(**settings)
 
 
+def test_a_set_that_comes_with_the_package(tmp_path):
+    adata = load_dataset("hashing_4lines", root=tmp_path)
+    assert adata.shape == (1701, 2000)
+    assert adata.obs["cell_type"].value_counts().to_dict() == {
+        "HEK": 452, "KG1": 445, "K562": 417, "THP1": 387,
+    }  # fmt: skip
+    assert adata.X.sum() == 1041665
+    assert not list(tmp_path.iterdir())
+
+
 def test_embedded_dataset_needs_no_file(tmp_path):
     adata = load_dataset("pbmc68k_reduced", root=tmp_path)
     assert adata.shape == (700, 765)
-    names = {"name": "pbmc68k_reduced", "variant": "raw"}
-    assert adata.uns == {"kind": "log1p", "kind_decided_by": "catalogue", **names}
+    names = {"name": "pbmc68k_reduced", "variant": "counts"}
+    assert adata.uns == {"kind": "counts", "kind_decided_by": "catalogue", **names}
+    logs = np.log1p(adata.X.toarray() * 1e4 / sc.datasets.pbmc68k_reduced().obs[["n_counts"]].values)
+    np.testing.assert_allclose(logs, sc.datasets.pbmc68k_reduced().raw.X.toarray(), atol=2e-3)
     assert len(adata.obs["cell_type"].cat.categories) == 10
     assert list(adata.obs) == ["cell_type"]
     assert adata.X.dtype == "float32"

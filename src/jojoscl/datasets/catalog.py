@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import yaml
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 
 from jojoscl.cells.checks import LABELS
 from jojoscl.datasets.download import RemoteFile
@@ -35,8 +36,6 @@ class Variant:
         What remains.
     without
         A type whose cells are left out.
-    label_end
-        Text at which a type's name ends.
     only
         Column and value that a cell must have to be kept.
     without_genes
@@ -50,7 +49,6 @@ class Variant:
     n_genes: int
     n_types: int
     without: str | None = None
-    label_end: str | None = None
     only: Mapping[str, str] = field(default_factory=dict)
     without_genes: str | None = None
 
@@ -70,8 +68,6 @@ class Variant:
         labels = adata.obs[keys[0]]
         for key in keys[1:]:
             labels = labels.astype(str) + "_" + adata.obs[key].astype(str)
-        if self.label_end is not None:
-            labels = labels.str.partition(self.label_end)[0]
         keep &= labels.ne(self.without or "")
         adata.obs = labels.to_frame(LABELS)
         if self.without_genes is not None:
@@ -99,11 +95,18 @@ def _read_pbmc68k() -> AnnData:
     import scanpy as sc  # slow to import, and needed only here
 
     adata = sc.datasets.pbmc68k_reduced()  # X is scaled; raw holds what it was scaled from
-    return AnnData(X=adata.raw.X, obs=adata.obs[["bulk_labels"]], var=adata.raw.var[[]])
+    counts = sp.diags(adata.obs["n_counts"] / 1e4) @ adata.raw.X.expm1()
+    return AnnData(counts.rint().tocsr(), adata.obs[["bulk_labels"]], adata.raw.var[[]])
+
+
+def _read_within(name: str) -> AnnData:
+    """Read a set that comes with this package."""
+    return read_h5ad(Path(__file__).with_name(name))
 
 
 READERS: dict[str, Callable[..., AnnData]] = {
     "h5": read_h5, "rda": read_rda, "table": read_table, "geo": _read_geo, "scanpy": _read_pbmc68k,
+    "within": _read_within,
 }  # fmt: skip
 
 

@@ -153,7 +153,9 @@ def job(cfg: DictConfig) -> None:
         raise
     failed.unlink(missing_ok=True)
     page = folder / "page.html"
-    print(result_line(metrics), f"  {page if page.exists() else folder}", sep="\n")
+    print(result_line(metrics))
+    if hydra_cfg.mode != RunMode.MULTIRUN:  # a sweep names one page of all runs
+        print(f"  {page if page.exists() else folder}")
 
 
 def result_line(metrics: dict[str, object]) -> str:

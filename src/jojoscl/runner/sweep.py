@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import os
 import logging
 import shutil
 import sys
@@ -124,13 +126,13 @@ def comparison(runs: pd.DataFrame, wanted: str) -> str:
 
 
 class SweepSummary(Callback):
-    """Print the table, the pictures and what failed after a sweep; exit code 1 if a job failed.
+    """Print the table, its page and what failed after a sweep; exit code 1 if a job failed.
 
-    A `reference` is compared with each other method over the sets.
+    A `reference` is compared with each other method over the sets; `says` stands below the table.
     """
 
-    def __init__(self, reference: str | None = None) -> None:
-        self.reference = reference
+    def __init__(self, reference: str | None = None, says: str = "") -> None:
+        self.reference, self.says = reference, says
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Refuse a sweep that cannot be done."""
@@ -157,7 +159,8 @@ class SweepSummary(Callback):
         folder = Path(config.hydra.sweep.dir)
         try:
             runs = collect(folder)
-            _print_table(runs)
+            if not runs.empty:
+                _print_table(runs, folder, self.says)
             if self.reference and not runs.empty:
                 print(f"\n{comparison(runs, self.reference)}")
         except Exception as error:  # which Hydra would swallow together with the failed jobs
@@ -171,19 +174,26 @@ class SweepSummary(Callback):
             sys.exit(1)
 
 
-def _print_table(runs: pd.DataFrame) -> None:
-    if runs.empty:
-        return
+def _print_table(runs: pd.DataFrame, folder: Path, says: str) -> None:
+    """Print the table, and name a page of it with the pictures of the runs, if there are any."""
     table = summary(runs).astype(object)
-    print(
-        "\n"
-        + table.where(table.notna(), "").to_string(index=False, float_format=lambda x: f"{x:.3f}")
-    )
-    pictures = sorted(
-        {Path(run) / name for run in runs["folder"] for name in ("page.html", "umap.png")}
-    )
-    if there := [str(picture) for picture in pictures if picture.exists()]:
-        print("\nPictures:\n  " + "\n  ".join(there))
+    table = table.where(table.notna(), "")
+    style = {"index": False, "float_format": "{:.3f}".format}
+    print("\n" + table.to_string(**style), *([f"\n{says}"] if says else []), sep="\n")
+    parts = [f"<p>{html.escape(says)}</p>"]
+    for run in runs.drop_duplicates("folder").to_dict("records"):
+        there = [n for n in ("page.html", "umap.png") if (Path(run["folder"]) / n).exists()]
+        if there:
+            where = html.escape(os.path.relpath(run["folder"], folder))
+            name = html.escape(f"{title(run)}, {run['method']}, seed {run['seed']}")
+            image = f'<img alt="UMAP" src="{where}/umap.png" width="640">'
+            image = image if there[-1] == "umap.png" else ""
+            parts.append(f'<h3><a href="{where}/{there[0]}">{name}</a></h3>{image}')
+    if len(parts) > 1:
+        page = folder / "index.html"
+        head = '<!DOCTYPE html><meta charset="utf-8"><title>Runs</title>'
+        page.write_text("\n".join([head, table.to_html(border=0, **style), *parts]), "utf-8")
+        print(f"\nTable and pictures: {page}")
 
 
 def _failures(folder: Path) -> dict[Path, int]:
