@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import numpy as np
-import scanpy as sc
 import pandas as pd
 import pytest
+import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 
@@ -207,7 +207,9 @@ def test_embedded_dataset_needs_no_file(tmp_path):
     assert adata.shape == (700, 765)
     names = {"name": "pbmc68k_reduced", "variant": "counts"}
     assert adata.uns == {"kind": "counts", "kind_decided_by": "catalogue", **names}
-    logs = np.log1p(adata.X.toarray() * 1e4 / sc.datasets.pbmc68k_reduced().obs[["n_counts"]].values)
+    logs = np.log1p(
+        adata.X.toarray() * 1e4 / sc.datasets.pbmc68k_reduced().obs[["n_counts"]].values
+    )
     np.testing.assert_allclose(logs, sc.datasets.pbmc68k_reduced().raw.X.toarray(), atol=2e-3)
     assert len(adata.obs["cell_type"].cat.categories) == 10
     assert list(adata.obs) == ["cell_type"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import logging
+import os
 import shutil
 import sys
 from numbers import Real
@@ -178,7 +178,7 @@ def _print_table(runs: pd.DataFrame, folder: Path, says: str) -> None:
     """Print the table, and name a page of it with the pictures of the runs, if there are any."""
     table = summary(runs).astype(object)
     table = table.where(table.notna(), "")
-    style = {"index": False, "float_format": "{:.3f}".format}
+    style: Plain = {"index": False, "float_format": "{:.3f}".format}
     print("\n" + table.to_string(**style), *([f"\n{says}"] if says else []), sep="\n")
     parts = [f"<p>{html.escape(says)}</p>"]
     for run in runs.drop_duplicates("folder").to_dict("records"):
