@@ -10,7 +10,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from jojoscl.datasets.download import RemoteFile, content, data_root, fetch, git_id, stamp
+from jojoscl.datasets.download import RemoteFile, data_root, fetch, git_id, stamp
 from jojoscl.utils.errors import UserError
 
 CONTENT = b"cells and genes\n" * 1000
@@ -114,17 +114,6 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another folder"):
         fetch(RemoteFile("data.h5", "http://127.0.0.1:9/x", SHA256), tmp_path / "file")
-
-
-def test_without_a_published_checksum_the_copy_itself_is_what_a_run_is_known_by(address, tmp_path):
-    file = RemoteFile("chen.txt", f"{address}/good")
-    assert content(file, tmp_path / "chen.txt") is None
-    path = fetch(file, tmp_path)
-    assert content(file, path) == SHA256
-    path.write_bytes(b"other")
-    assert fetch(file, tmp_path) == path
-    assert content(file, path) == "sha256:" + hashlib.sha256(b"other").hexdigest()
-    assert content(RemoteFile("chen.txt", "", GIT), path) == GIT
 
 
 def test_stamps(tmp_path, monkeypatch):

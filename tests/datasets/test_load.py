@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def small_catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     file = RemoteFile("tiny.h5", "http://127.0.0.1:9/tiny.h5")
     variants = {
         "all": Variant((file,), read_h5, "Y", 20, 15, 3),
-        "some": Variant((file,), read_h5, "Y", 13, 15, 2, without=2.0),
+        "some": Variant((file,), read_h5, "Y", 13, 15, 2, keep="Y != 2"),
     }
     monkeypatch.setitem(CATALOG, "tiny", Entry("", "", variants, kind="rpkm"))
     return tmp_path
@@ -165,7 +166,10 @@ def test_fingerprints(tmp_path: Path, small_catalogue: Path) -> None:
         "nothing is there yet"
     )
     tiny = CatalogDataset(name="tiny", root=small_catalogue)
-    assert re.fullmatch("sha256:[0-9a-f]{64}", tiny.fingerprint()["tiny.h5"])
+    sums = tiny.fingerprint()["tiny.h5"]  # of the copy: this file has no published checksum
+    assert re.fullmatch("sha256:[0-9a-f]{64}", str(sums))
+    (small_catalogue / "tiny.h5").write_bytes(b"other")
+    assert tiny.fingerprint()["tiny.h5"] == "sha256:" + hashlib.sha256(b"other").hexdigest()
     assert (
         CatalogDataset(name="yan", root=tmp_path)
         .fingerprint()["yan.rda"]

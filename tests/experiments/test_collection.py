@@ -95,7 +95,7 @@ def test_a_folder_is_run_named_compared_and_resumed(
     ("arguments", "words"),
     [
         ((), "No folder is given"),
-        (("data.folder=nowhere",), "There is no folder nowhere"),
+        (("data.folder=nowhere",), "nowhere holds no h5ad"),
         (("data.folder=.",), ". holds no h5ad"),
         (("data.folder=my sets", "data.label_key=typ"), "has types in obs['typ']"),
         (

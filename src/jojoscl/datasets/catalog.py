@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,8 @@ class Variant:
         Column with the types, or several whose values are joined by ``_``.
     n_cells, n_genes, n_types
         What remains.
-    without
-        A type whose cells are left out.
-    only
-        Column and value that a cell must have to be kept.
+    keep
+        Which cells are kept, as :meth:`pandas.DataFrame.query` reads it.
     without_genes
         How the names of genes that are left out begin.
     """
@@ -48,8 +46,7 @@ class Variant:
     n_cells: int
     n_genes: int
     n_types: int
-    without: str | None = None
-    only: Mapping[str, str] = field(default_factory=dict)
+    keep: str | None = None
     without_genes: str | None = None
 
     def cells(self, paths: Sequence[Path]) -> AnnData:
@@ -58,22 +55,14 @@ class Variant:
         adata.obs_names_make_unique()
         adata.var_names_make_unique()
         keys = [self.label_key] if isinstance(self.label_key, str) else list(self.label_key)
-        for key in (*keys, *self.only):
-            if key not in adata.obs:
-                near = nearest(key, map(str, adata.obs))
-                raise UserError(f"{paths[0]}: its cells have no column {key!r}{near}.")
-        keep = adata.obs[keys].notna().all(axis=1)
-        for key, value in self.only.items():
-            keep &= adata.obs[key].eq(value)
-        labels = adata.obs[keys[0]]
-        for key in keys[1:]:
-            labels = labels.astype(str) + "_" + adata.obs[key].astype(str)
-        keep &= labels.ne(self.without or "")
+        obs = adata.obs.dropna(subset=keys)
+        obs = obs if self.keep is None else obs.query(self.keep)
+        labels = obs[keys[0]] if len(keys) == 1 else obs[keys].astype(str).agg("_".join, axis=1)
+        adata = adata[obs.index].copy()
         adata.obs = labels.to_frame(LABELS)
         if self.without_genes is not None:
             adata = adata[:, ~adata.var_names.str.startswith(self.without_genes)]
-        counted = np.asarray(adata.X.sum(axis=1)).ravel() > 0
-        return adata[keep.to_numpy() & counted].copy()
+        return adata[np.asarray(adata.X.sum(axis=1)).ravel() > 0].copy()
 
 
 @dataclass(frozen=True)
@@ -128,16 +117,8 @@ def _entry(
     return Entry(variants=made, **more)
 
 
-def _catalog() -> dict[str, Entry]:
-    """Return an entry for each file that names the variants of a dataset."""
-    found = {
-        path.stem: yaml.safe_load(path.read_text("utf-8"))
-        for path in sorted((conf_dir() / "data").glob("*.yaml"))
-    }
-    return {name: _entry(**given["about"]) for name, given in found.items() if "about" in given}
-
-
-CATALOG = _catalog()
+_GIVEN = {p.stem: yaml.safe_load(p.read_text("utf-8")) for p in (conf_dir() / "data").iterdir()}
+CATALOG = {name: _entry(**d["about"]) for name, d in sorted(_GIVEN.items()) if "about" in d}
 ALIASES = {"mouse": "baron_mouse"}
 """Other names of datasets: the paper's 'Mouse'."""
 

@@ -93,8 +93,17 @@ class Corrupt(Settings):
         cells = cells[subsample(types, self.subsample, of_cells)].copy()
         x = sp.csr_matrix(cells.X)
         if self.thin < 1:
-            x = thin(x, self.thin, of_counts, kind=cells.uns["kind"])
-        cells.X = drop_out(x, self.dropout, of_dropout)
+            if cells.uns["kind"] == "log1p":
+                raise UserError(
+                    "corrupt.thin thins counts, and these are log-normalised values: take "
+                    "corrupt.dropout."
+                )
+            counts = np.ceil(x.data).astype(np.int64)  # RPKM are rounded up
+            x.data = of_counts.binomial(counts, self.thin).astype(np.float32)
+            x.eliminate_zeros()
+        x.data[of_dropout.random(x.nnz) < self.dropout] = 0
+        x.eliminate_zeros()
+        cells.X = x
         seen = np.asarray(cells.X.sum(axis=1)).ravel() > 0
         if not seen.all():
             log.warning("%d cells are left without counts: they are dropped", (~seen).sum())
@@ -135,29 +144,13 @@ def subsample(types: np.ndarray, fraction: float, rng: np.random.Generator) -> n
     )
 
 
-def thin(
-    x: sp.csr_matrix, fraction: float, rng: np.random.Generator, *, kind: str = "counts"
-) -> sp.csr_matrix:
-    """Keep each single count of x with probability `fraction`; RPKM are rounded up before."""
-    if kind == "log1p":
-        raise UserError(
-            "corrupt.thin thins counts, and these are log-normalised values: take corrupt.dropout."
-        )
-    return _replaced(x, rng.binomial(np.ceil(x.data).astype(np.int64), fraction))
-
-
-def drop_out(x: sp.csr_matrix, rate: float, rng: np.random.Generator) -> sp.csr_matrix:
-    """Set each value of x to zero with probability `rate`."""
-    return _replaced(x, np.where(rng.random(x.nnz) < rate, 0, x.data))
-
-
 def log_normalised(cells: AnnData) -> sp.csr_matrix:
     """Return log(1 + x / s), x rounded up and s the size factor, as the released preprocessing."""
     import scanpy as sc  # slow to import: not before it is needed
 
     if cells.uns["kind"] == "log1p":
         return cells.X
-    normalised = AnnData(X=_replaced(cells.X, np.ceil(cells.X.data)))
+    normalised = AnnData(X=cells.X.ceil())
     sc.pp.normalize_total(normalised)
     return sp.csr_matrix(sc.pp.log1p(normalised.X))
 
@@ -170,11 +163,3 @@ def add_noise(x: sp.csr_matrix, sd: float, rng: np.random.Generator) -> sp.csr_m
     return stack_rows(
         np.maximum(b + scale * rng.standard_normal(b.shape, dtype=np.float32), 0) for b in bands
     )
-
-
-def _replaced(x: sp.csr_matrix, values: np.ndarray) -> sp.csr_matrix:
-    """Return a new matrix with other values at the same places; zeros are left out."""
-    result = x.copy()
-    result.data = values.astype(np.float32)
-    result.eliminate_zeros()
-    return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 import pooch
 
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import digest, reading, unwritable
+from jojoscl.utils.files import digest, is_there, reading, unwritable
 
 log = logging.getLogger(__name__)
 
@@ -72,30 +71,17 @@ def stamp(path: Path) -> dict[str, object]:
     Size and SHA-256 of a file; size and time of a very large one; of a folder the digest of names,
     sizes and times. Nothing where there is no such file.
     """
-    try:
-        if path.is_dir():
-            files = sorted(item for item in path.rglob("*") if item.is_file())
-            stats = [(str(f.relative_to(path)), f.stat()) for f in files]
-            parts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-            return {"files": len(files), "sha256": hashlib.sha256(repr(parts).encode()).hexdigest()}
-        size, time = path.stat().st_size, path.stat().st_mtime_ns
-        if size > HUGE or not path.is_file():
-            return {"size": size, "mtime_ns": time}
-        return {"size": size, "sha256": _sha256(path, size, time)}
-    except (OSError, ValueError):
+    if os.path.isdir(path):
+        files = sorted(item for item in path.rglob("*") if item.is_file())
+        stats = [(str(f.relative_to(path)), f.stat()) for f in files]
+        parts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        return {"files": len(files), "sha256": hashlib.sha256(repr(parts).encode()).hexdigest()}
+    if not is_there(path):
         return {}
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, time: int) -> str:
-    """Return the digest of a file of this size and time; a run asks for it several times."""
-    return digest(path)
-
-
-def content(file: RemoteFile, path: Path) -> str | None:
-    """Return the published checksum of a file, else that of the copy at `path`, else None."""
-    found = stamp(path).get("sha256")
-    return file.checksum or (f"sha256:{found}" if found else None)
+    if (size := path.stat().st_size) > HUGE:
+        return {"size": size, "mtime_ns": path.stat().st_mtime_ns}
+    with reading(path):
+        return {"size": size, "sha256": digest(path)}
 
 
 def git_id(path: Path) -> str:

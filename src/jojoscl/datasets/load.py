@@ -19,7 +19,7 @@ from anndata import AnnData
 from jojoscl.cells.checks import LABELS, as_cells
 from jojoscl.cells.kind import KINDS
 from jojoscl.datasets.catalog import find
-from jojoscl.datasets.download import content, data_root, fetch, stamp
+from jojoscl.datasets.download import data_root, fetch, stamp
 from jojoscl.datasets.readers import open_backed, read_file
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
@@ -59,11 +59,12 @@ class CatalogDataset(Settings):
     def fingerprint(self) -> dict[str, object]:
         """Return what tells these cells from others: the variant, and each file's checksum."""
         _, entry, variant = find(self.name, self.variant)
-        root = data_root(self.root)
-        sums = {
-            file.name: content(file, root / file.name) for file in entry.variants[variant].files
-        }
-        return {"variant": variant, **{name: value for name, value in sums.items() if value}}
+        found: dict[str, object] = {"variant": variant}
+        for file in entry.variants[variant].files:
+            copy = stamp(data_root(self.root) / file.name) if file.checksum is None else {}
+            if checksum := file.checksum or (copy and f"sha256:{copy['sha256']}"):
+                found[file.name] = checksum
+        return found
 
 
 @dataclass(kw_only=True)
@@ -101,7 +102,10 @@ class FileDataset(Settings):
     def load(self) -> AnnData:
         """Read the file and check what it holds."""
         if self.path is None:
-            raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
+            raise UserError(
+                "No file is given: name yours by data.path=/path/to/cells.h5ad; a folder of them "
+                "is run by jojoscl -m experiment=collection data.folder=/path/to/it."
+            )
         path = Path(self.path).expanduser()
         if self.backed:
             adata = open_backed(path, layer=self.layer)
@@ -144,15 +148,6 @@ class FolderDataset(FileDataset, label_key="cell_type"):
                 )
         self.kind = (self.kinds or {}).get(self.name, self.kind)
 
-    def load(self) -> AnnData:
-        """Read the file and check what it holds."""
-        if self.path is None:
-            raise UserError(
-                "A folder is run file by file: jojoscl -m experiment=collection "
-                "data.folder=/path/to/it."
-            )
-        return super().load()
-
 
 def labelled_files(folder: Path, label_key: str) -> list[Path]:
     """Return the h5ad files of a folder that have types in ``obs[label_key]``, by name.
@@ -162,16 +157,11 @@ def labelled_files(folder: Path, label_key: str) -> list[Path]:
     Raises
     ------
     UserError
-        There is no such folder, no h5ad in it, or none with types.
+        There is no h5ad in the folder, or none with types.
     """
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}: name one by data.folder=/path/to/folder.")
     files = sorted(path for path in folder.glob("*.h5ad") if not path.name.startswith("."))
     if not files:
-        raise UserError(
-            f"{folder} holds no h5ad: name another folder by data.folder=, or write your cells "
-            "there."
-        )
+        raise UserError(f"{folder} holds no h5ad: name another folder by data.folder=.")
     labelled = [path for path in files if _may_have_types(path, label_key)]
     if not labelled:
         raise UserError(

@@ -1,22 +1,25 @@
-"""R data files: a matrix and the annotation of its cells, taken from the objects that R wrote.
+"""R data files: a matrix and the annotation of its cells, from what rdata makes of R's objects.
 
-Objects of Bioconductor and Seurat hold much besides the cells, and code that no converter knows, so
-only the parts that are asked for are converted. A path such as ``sce/colData/type`` names an
-object, and then what it holds: a slot, an attribute, an element of a list, a column, a variable of
-an environment. If a step is missing, the part of that name that is the least far in is taken.
+Objects of Bioconductor and Seurat hold much besides the cells. A path such as
+``sce/colData/type`` names an object, and then what it holds: a slot, an element of a list, a
+column, a variable of an environment. If a step is missing, the part of that name that is the least
+far in is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from rdata.parser import RObject, RObjectType, parse_file
+from rdata.conversion import REnvironment, SimpleConverter
+from rdata.parser import parse_file
 
 from jojoscl.cells.matrix import checked
 from jojoscl.datasets.tables import to_cells
@@ -25,9 +28,8 @@ from jojoscl.utils.files import reading
 
 _DEEPEST = 8  # levels at which a part is looked for
 _WHOLE = 0.02  # largest distance from a whole number of a count that comes out of logarithms
-_NUMBERS = (RObjectType.INT, RObjectType.REAL, RObjectType.LGL)
 
-Parts: TypeAlias = dict[str, RObject]
+Parts: TypeAlias = Mapping[str, Any]
 
 
 def read_rda(
@@ -61,81 +63,60 @@ def read_rda(
         they are log2(k x + 1) and the smallest x of each cell is 1; or the column of `cells` that
         has s in log2(x / s + 1).
     """
-    objects: Parts = {}
-    for path in paths:
-        objects |= _objects(path)
-    path = paths[0]
+    path, objects = paths[0], dict[str, object]()
+    for one in paths:
+        with reading(one):
+            objects |= _Converter(default_encoding="utf_8").convert(parse_file(one))
     with reading(path):
         matrix = _largest(path, objects) if matrix is None else matrix
         x, columns, rows = _table(path, _found(path, objects, matrix), matrix)
         if transpose:
             x, columns, rows = x.T.tocsr(), rows, columns
         if genes is not None:
-            rows = _values(_found(path, objects, genes))
+            rows = _vector(_found(path, objects, genes))
         elif rows is None:
             rows = _row_names(objects[matrix.partition("/")[0]], x.shape[1])
         if cells is None:
             others = (part for name, part in objects.items() if name != matrix)
-            fitting = (part for part in others if _shape(part)[:1] == x.shape[:1])
-            held = next((found for part in fitting if (found := _elements(part))), {})
+            tables = (part for part in others if isinstance(part, pd.DataFrame))
+            held = _parts(next((table for table in tables if len(table) == x.shape[0]), None))
         else:
-            held = _elements(_found(path, objects, cells)) if cells else objects
-        obs = {name: values for name, part in held.items() if len(values := _values(part))}
+            held = _parts(_found(path, objects, cells)) if cells else objects
+        obs = {name: _vector(part) for name, part in held.items()}
         if cell_key is not None:
-            table = pd.DataFrame(obs).set_index(cell_key).reindex(columns)
+            known = {name: values for name, values in obs.items() if len(values)}
+            table = pd.DataFrame(known).set_index(cell_key).reindex(columns)
             obs = {str(name): values.to_numpy() for name, values in table.items()}
         obs = {name: values for name, values in obs.items() if len(values) == x.shape[0]}
         x = x if unlog is None else _unlogged(path, x, unlog, obs)
         return to_cells(path, x.astype(np.float32), obs, columns, rows)
 
 
-def _objects(path: Path) -> Parts:
-    with reading(path):
-        return dict(_pairs(parse_file(path).object))
+class _Converter(SimpleConverter):  # type: ignore[misc]
+    """Convert what rdata knows; what it does not, such as some functions, becomes None."""
+
+    def _convert_next(self, data: object) -> object:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # classes without a constructor keep their slots
+                return super()._convert_next(data)
+        except Exception:
+            return None
 
 
-def _behind(o: RObject) -> RObject:
-    while o.info.type is RObjectType.REF:
-        o = o.referenced_object
-    return o
+def _parts(o: object) -> Parts:
+    """Return the elements of a list, columns of a table, slots or variables of an object."""
+    match o:
+        case REnvironment():
+            return {**(o.frame or {}), **o.maps[0]}
+        case pd.DataFrame():
+            return {str(name): column for name, column in o.items()}
+        case SimpleNamespace():
+            return vars(o)
+    return o if isinstance(o, dict) else {}
 
 
-def _text(o: RObject) -> str | None:
-    """Return the text of a symbol or of a vector's entry; None where it is missing."""
-    o = _behind(o)
-    o = o.value if o.info.type is RObjectType.SYM else o
-    return o.value.decode("utf-8", "replace") if isinstance(o.value, bytes) else None
-
-
-def _pairs(o: RObject | None) -> Iterator[tuple[str, RObject]]:
-    while o is not None and o.info.type is RObjectType.LIST:
-        if o.tag is not None:
-            yield _text(o.tag) or "", _behind(o.value[0])
-        o = o.value[1]
-
-
-def _slots(o: RObject) -> Parts:
-    return dict(_pairs(o.attributes))
-
-
-def _elements(o: RObject) -> Parts:
-    """Return the elements of a list or the columns of a data frame, by name."""
-    names = _slots(o).get("names")
-    if o.info.type is not RObjectType.VEC or names is None:
-        return {}
-    return {str(name): _behind(part) for name, part in zip(_values(names), o.value, strict=True)}
-
-
-def _parts(o: RObject) -> Parts:
-    parts = _slots(o) | _elements(o)
-    if o.info.type is RObjectType.ENV:
-        table = o.value.hash_table
-        for chain in (o.value.frame, *(table.value if table.info.type is RObjectType.VEC else ())):
-            parts |= _pairs(chain)
-    return parts
-
-
-def _nearest(parts: Parts, step: str) -> RObject | None:
+def _nearest(parts: Parts, step: str) -> object:
     """Return the part called `step` that is the least far in; None if there is none."""
     level, seen = [parts], set[int]()
     for _ in range(_DEEPEST):
@@ -150,7 +131,8 @@ def _nearest(parts: Parts, step: str) -> RObject | None:
     return None
 
 
-def _found(path: Path, parts: Parts, where: str) -> RObject:
+def _found(path: Path, objects: Parts, where: str) -> object:
+    parts = objects
     for step in where.split("/"):
         if (found := _nearest(parts, step)) is None:
             raise UserError(f"{path} has no {where}: there is no {step!r}{nearest(step, parts)}.")
@@ -158,44 +140,26 @@ def _found(path: Path, parts: Parts, where: str) -> RObject:
     return found
 
 
-def _values(o: RObject) -> np.ndarray:
-    """Return the entries of a vector (words of a factor); None or NaN where they are missing."""
-    if o.info.type is RObjectType.STR:
-        return np.array([_text(item) for item in o.value], dtype=object)
-    if o.info.type not in _NUMBERS:
-        return np.empty(0)
-    if (levels := _slots(o).get("levels")) is not None:
-        words = np.append(_values(levels), [None])
-        return words[np.ma.filled(o.value, len(words)) - 1]
-    return (
-        np.ma.filled(o.value.astype(float), np.nan)
-        if np.ma.is_masked(o.value)
-        else np.asarray(o.value)
-    )
+def _vector(o: object) -> np.ndarray:
+    """Return the entries of a vector, None or NaN where they are missing; none of others."""
+    if isinstance(o, np.ma.MaskedArray):
+        o = np.ma.filled(o.astype(float), np.nan)
+    values = np.asarray(o) if hasattr(o, "__array__") else np.empty(0)
+    return values if values.ndim == 1 else np.empty(0)
 
 
-def _names(o: RObject, size: int) -> np.ndarray | None:
-    names = _values(_behind(o))
-    return names if names.dtype == object and len(names) == size else None
-
-
-def _row_names(o: RObject, size: int) -> np.ndarray | None:
+def _row_names(o: object, size: int) -> np.ndarray | None:
     """Return the names of a Bioconductor object's rows: its own, else those of its ranges."""
-    slots = _slots(o)
-    ranges = _nearest(_parts(slots["rowRanges"]), "NAMES") if "rowRanges" in slots else None
-    for part in (slots.get("NAMES"), ranges):
-        if part is not None and (names := _names(part, size)) is not None:
-            return names
-    return None
+    parts = _parts(o)
+    ranges = _nearest(_parts(parts.get("rowRanges")), "NAMES")
+    both = _vector(parts.get("NAMES")), _vector(ranges)
+    return next((names for names in both if len(names) == size), None)
 
 
-def _shape(o: RObject) -> tuple[int, ...]:
+def _shape(o: object) -> tuple[int, ...]:
     """Return rows and columns of a matrix or a data frame; nothing of other objects."""
-    slots = _slots(o)
-    if "row.names" in slots:
-        return (len(_behind(o.value[0]).value) if o.value else 0), len(o.value)
-    dim = slots.get("dim", slots.get("Dim"))
-    return () if dim is None or len(dim.value) != 2 else tuple(map(int, dim.value))
+    shape = tuple(map(int, getattr(o, "shape", getattr(o, "Dim", ()))))
+    return shape if len(shape) == 2 else ()
 
 
 def _largest(path: Path, objects: Parts) -> str:
@@ -206,33 +170,30 @@ def _largest(path: Path, objects: Parts) -> str:
 
 
 def _table(
-    path: Path, o: RObject, where: str
+    path: Path, o: object, where: str
 ) -> tuple[sp.csr_matrix, np.ndarray | None, np.ndarray | None]:
     """Return the matrix turned (R's genes x cells is cells x genes here), and its names."""
-    slots, shape = _slots(o), _shape(o)
-    names: list[RObject] = []
-    if {"Dim", "i", "p", "x"} <= slots.keys():
-        parts = tuple(slots[name].value for name in "xip")
-        x = checked(sp.csr_matrix(parts, shape=shape[::-1]))
-        names = slots["Dimnames"].value
-    elif "row.names" in slots:
-        x = sp.csr_matrix(np.vstack([_values(_behind(column)).astype(float) for column in o.value]))
-        names = [slots["row.names"], slots["names"]]
-    elif shape and o.info.type in _NUMBERS:
-        x = sp.csr_matrix(_values(o).astype(float).reshape(shape[::-1]))
-        names = slots["dimnames"].value if "dimnames" in slots else []
+    slots = _parts(o)
+    if isinstance(o, pd.DataFrame):
+        names = [None if isinstance(n, pd.RangeIndex) else n for n in (o.index, o.columns)]
+        x = sp.csr_matrix(o.to_numpy(float, na_value=np.nan).T)
+    elif {"Dim", "Dimnames", "i", "p", "x"} <= slots.keys():
+        names = slots["Dimnames"]
+        x = checked(sp.csr_matrix((slots["x"], slots["i"], slots["p"]), shape=_shape(o)[::-1]))
+    elif _shape(o) and np.asarray(o).dtype.kind in "biuf":
+        coords = getattr(o, "coords", None)
+        names = [None, None] if coords is None else [coords.get(name) for name in coords.dims]
+        x = sp.csr_matrix(np.asarray(o, float).T)
     else:
         raise UserError(
             f"{path}: {where} is no matrix of numbers, dense or a dgCMatrix: give one that is."
         )
-    if not names:
-        return x, None, None
-    rows, columns = (_names(name, size) for name, size in zip(names, shape, strict=True))
+    rows, columns = (found if len(found := _vector(part)) else None for part in names)
     return x, columns, rows
 
 
 def _unlogged(
-    path: Path, x: sp.csr_matrix, unlog: str, obs: dict[str, np.ndarray]
+    path: Path, x: sp.csr_matrix, unlog: str, obs: Mapping[str, np.ndarray]
 ) -> sp.csr_matrix:
     """Return the values whose logarithms to base 2 are x (see :func:`read_rda`)."""
     x = x.astype(float)
@@ -240,18 +201,12 @@ def _unlogged(
     x.eliminate_zeros()
     if unlog == "values":
         return x
-    rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
-    if unlog == "smallest":
-        smallest = np.full(x.shape[0], np.inf)
-        np.minimum.at(smallest, rows, x.data)
-        x.data /= smallest[rows]
-    else:
-        x.data *= obs[unlog].astype(float)[rows]
-    counts = x.data.round()
-    if (far := np.abs(x.data - counts).max(initial=0)) > _WHOLE:
+    smallest = unlog == "smallest"
+    factors = [1 / row.data.min(initial=np.inf) for row in x] if smallest else obs[unlog].astype(float)
+    counts = sp.csr_matrix(x.multiply(np.reshape(factors, (-1, 1))))
+    if (far := np.abs(counts.data - counts.data.round()).max(initial=0)) > _WHOLE:
         raise UserError(
             f"{path}: its logarithms are not those of counts (off by {far:.2g}): get the "
             "published file."
         )
-    x.data = counts
-    return x
+    return counts.rint()

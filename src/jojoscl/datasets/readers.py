@@ -81,23 +81,17 @@ def read_file(
 
 
 def _known_suffix(path: Path) -> str:
-    """Return the suffix without that of gzip; of a format that is not read, name the way out."""
-    name = path.name.lower()
-    suffix = Path(name.removesuffix(".gz")).suffix
+    """Return the suffix, of a packed table that beneath .gz; refuse what is not read here."""
+    inner = Path(path.name.lower().removesuffix(".gz")).suffix
+    suffix = inner if inner in (*TABLES, ".mtx") else path.suffix.lower()
     if os.path.isdir(path):
         suffix = ".mtx" if any(path.glob("*matrix.mtx*")) else suffix or ".zarr"
-    if suffix in _ELSEWHERE:
-        raise UserError(
-            f"{path} is of a format that is not read here: write it as h5ad, in Python by "
-            f"{_ELSEWHERE[suffix]}.write_h5ad('cells.h5ad')."
-        )
     if suffix not in KNOWN:
-        raise UserError(f"{path} has no known suffix: give a file in {', '.join(KNOWN)}.")
-    if name.endswith(".gz") and suffix not in TABLES:
-        raise UserError(
-            f"{path} is packed, and only tables are read so: unpack it first, by gunzip "
-            f"{path.name}."
-        )
+        way = "give a file in " + ", ".join(KNOWN) + " (tables also packed by gzip)"
+        if suffix in _ELSEWHERE:
+            read = f"{_ELSEWHERE[suffix]}.write_h5ad('cells.h5ad')"
+            way = f"write it as h5ad, in Python by {read}"
+        raise UserError(f"{path} is of a format that is not read here: {way}.")
     return suffix
 
 
@@ -114,7 +108,18 @@ def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:
     """Read what anndata wrote: one matrix, or a reference to it with `backed`, obs and var."""
     with reading(path):
         root: h5py.Group = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
-        x = _matrix_in(root, layer, path)
+        places = {"raw": "raw/X"} if "raw/X" in root else {}
+        places |= {name: f"layers/{name}" for name in root.get("layers", ())}
+        if layer is None and "X" not in root:
+            raise UserError(
+                f"{path} has no matrix X: name the layer that holds the values by data.layer."
+            )
+        if layer is not None and layer not in places:
+            near = nearest(layer, places) if places else " (it has none)"
+            raise UserError(f"{path} has no layer {layer!r}{near}.")
+        node = root["X" if layer is None else places[layer]]
+        x: Stored = sparse_dataset(node) if hasattr(node, "keys") else node
+        check_stored(x)
         obs = _table(path, root, "obs")
         var = _table(path, root, "raw/var" if layer == "raw" else "var")
         if obs is None and "Y" in root:  # an h5 without annotation but types
@@ -123,23 +128,6 @@ def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:
         if not backed and isinstance(root, h5py.File):
             root.close()
         return adata
-
-
-def _matrix_in(root: h5py.Group, layer: str | None, path: Path) -> Stored:
-    """Return the matrix of an h5ad's or a zarr's group, not read yet: X, ``raw`` or a layer."""
-    places = {"raw": "raw/X"} if "raw/X" in root else {}
-    places |= {name: f"layers/{name}" for name in root.get("layers", ())}
-    if layer is None and "X" not in root:
-        raise UserError(
-            f"{path} has no matrix X: name the layer that holds the values by data.layer."
-        )
-    if layer is not None and layer not in places:
-        near = nearest(layer, places) if places else " (it has none)"
-        raise UserError(f"{path} has no layer {layer!r}{near}.")
-    node = root["X" if layer is None else places[layer]]
-    x = sparse_dataset(node) if hasattr(node, "keys") else node
-    check_stored(x)
-    return x
 
 
 def _loaded(x: Stored) -> sp.csr_matrix:
@@ -194,11 +182,10 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
                 "%s holds a square matrix: its %s are taken as cells; if they are genes, change "
                 "data.transpose", path, "columns" if transpose else "rows",
             )  # fmt: skip
+        obs = {"Y": _values(file["Y"])} if "Y" in file else {}
         if key == "exprs":
-            names = [i for i in file.get("obs", ()) if i != "__categories"]
+            names = [name for name in file.get("obs", ()) if name != "__categories"]
             obs = {name: _column(file["obs"], name) for name in names}
-        else:
-            obs = {"Y": _values(file["Y"])} if "Y" in file else {}
         texts = {k: _values(node) for k, node in file.items() if k != "Y" and _is_text(node)}
         return to_cells(path, x, obs, *_names(texts, x.shape))
 
@@ -230,7 +217,7 @@ def _matrix(node: h5py.Group | h5py.Dataset) -> sp.csr_matrix:
     if isinstance(node, h5py.Dataset):
         check_stored(node)
         return _loaded(node)
-    shape = tuple(map(int, node["shape"][()] if "shape" in node else node.attrs["shape"]))
+    shape = tuple(map(int, node["shape"][()]))
     parts = tuple(node[name][()] for name in ("data", "indices", "indptr"))
     build = sp.csr_matrix if len(parts[2]) == shape[0] + 1 else sp.csc_matrix
     return checked(build(parts, shape=shape)).astype(np.float32)
