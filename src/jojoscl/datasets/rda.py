@@ -201,8 +201,10 @@ def _unlogged(
     x.eliminate_zeros()
     if unlog == "values":
         return x
-    smallest = unlog == "smallest"
-    factors = [1 / row.data.min(initial=np.inf) for row in x] if smallest else obs[unlog].astype(float)
+    if unlog == "smallest":
+        factors = np.array([1 / row.data.min(initial=np.inf) for row in x])
+    else:
+        factors = obs[unlog].astype(float)
     counts = sp.csr_matrix(x.multiply(np.reshape(factors, (-1, 1))))
     if (far := np.abs(counts.data - counts.data.round()).max(initial=0)) > _WHOLE:
         raise UserError(
