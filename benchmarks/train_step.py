@@ -29,7 +29,6 @@ import numpy as np
 import torch
 
 from jojoscl.datasets.load import load_dataset
-from jojoscl.networks.callbacks import TemporalClusters
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
 from jojoscl.networks.settings import Run, TrainerSettings
@@ -45,7 +44,7 @@ class Clock(L.Callback):
         self.started = time.perf_counter()
 
 
-class BareProducts(Clock):
+class BareProducts(L.Callback):
     """After each epoch, do and time the epoch's bare matrix products."""
 
     def __init__(self, dims: list[int], batches: list[int], epoch: Clock) -> None:
@@ -61,9 +60,12 @@ class BareProducts(Clock):
         self.loop: list[float] = []
         self.bare: list[float] = []
 
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        super().on_train_epoch_start(trainer, module)
-        self.clusters.append(self.started - self.epoch.started)
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:  # the module has renewed the temporal clusters since the epoch began
+            self.started = time.perf_counter()
+            self.clusters.append(self.started - self.epoch.started)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.loop.append(time.perf_counter() - self.started)
@@ -111,9 +113,7 @@ def main() -> None:
     timer = BareProducts([x.shape[1], *method.encoder_dims], batches, epoch)
     how = {"threads": arguments.threads, "compile": arguments.compile}
     run = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False, **how))
-    fit(
-        module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, TemporalClusters(), timer]
-    )
+    fit(module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, timer])
 
     times = {"loop_s": timer.loop, "bare_s": timer.bare, "clusters_s": timer.clusters}
     seconds = {name: statistics.median(values[2:]) for name, values in times.items()}

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
 import pandas as pd
 import torch
@@ -39,10 +40,9 @@ from experiments.text import save
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.kmeans import kmeans
 from jojoscl.datasets.simulate import SimulatedDataset
-from jojoscl.networks.callbacks import TemporalClusters
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.sure import (
     cluster_stats,
@@ -233,11 +233,10 @@ def first_labels(x: np.ndarray, truth: np.ndarray, start: str, seed: int) -> np.
         return spectral.fit_predict(scores)
 
 
-class Trajectory(TemporalClusters):
+class Trajectory(L.Callback):
     """Temporal clusters that begin at the means of `start` (n,), and what became of them, a row an epoch."""
 
     def __init__(self, start: np.ndarray, truth: np.ndarray) -> None:
-        super().__init__()
         self.start, self.truth = torch.from_numpy(start), truth
         self.rows: list[dict[str, float]] = []
 
@@ -245,16 +244,15 @@ class Trajectory(TemporalClusters):
         if trainer.current_epoch == 0:
             h = torch.from_numpy(trainer.datamodule.embed(module)[module.clusters_on])
             module.centroids.copy_(cluster_stats(h, self.start, module.n_clusters).mean)
-        labels, centroids = self.start.numpy(), module.centroids.clone()
-        if trainer.current_epoch:
-            labels = module.labels.numpy().copy()
-        super().on_train_epoch_start(trainer, module)
-        self.rows.append(
-            {
-                "epoch": trainer.current_epoch,
-                **changes(centroids, module.centroids, labels, module.labels.numpy()),
-            }
-        )
+        labels = module.labels.clone() if trainer.current_epoch else self.start
+        self.before = module.centroids.clone(), labels.numpy()
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx > 0:  # the module renews its clusters as the epoch begins
+            return
+        (centroids, labels), now = self.before, module.labels.numpy()
+        changed = changes(centroids, module.centroids, labels, now)
+        self.rows.append({"epoch": trainer.current_epoch, **changed})
         self.rows[-1]["ari_truth"] = adjusted_rand_score(self.truth, module.labels.numpy())
 
 

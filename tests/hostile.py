@@ -13,7 +13,7 @@ from anndata import AnnData
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
 from jojoscl.networks.module import SeededModule
-from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (30, 20)) + np.eye(30, 20)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jojoscl.core.model_file import load
     from jojoscl.datasets.load import load_dataset
     from jojoscl.datasets.simulate import simulate
-    from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
+    from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
     from jojoscl.tools.cut import cut
     from jojoscl.tools.markers import markers
     from jojoscl.tools.splits import split_tests
@@ -38,8 +38,8 @@ __all__ = [
 
 _HOMES = {
     "JojoSCL": "core.method",
-    "PaperJojoSCL": "networks.paper.method",
-    "ReleasedJojoSCL": "networks.paper.method",
+    "PaperJojoSCL": "networks.paper",
+    "ReleasedJojoSCL": "networks.paper",
     "UserError": "utils.errors",
     "cluster": "api",
     "cut": "tools.cut",

@@ -25,7 +25,7 @@ from jojoscl.core.interface import (
 )
 from jojoscl.core.method import JojoSCL
 from jojoscl.networks.module import SeededModule
-from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL
 from jojoscl.networks.settings import Run
 from jojoscl.utils.errors import UserError
 

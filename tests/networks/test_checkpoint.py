@@ -11,8 +11,7 @@ import torch
 from jojoscl.networks.checkpoint import load_checkpoint
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper.method import PaperJojoSCL
-from jojoscl.networks.paper.module import PaperModule
+from jojoscl.networks.paper import PaperJojoSCL, PaperModule
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 

@@ -20,13 +20,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
-from jojoscl.networks.callbacks import TemporalClusters
 from jojoscl.networks.contrastive_sc import ContrastiveSC
 from jojoscl.networks.datamodule import Batches, CellDataModule
 from jojoscl.networks.distributed import from_first, gather, launch, own_share
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
-from jojoscl.networks.paper.module import PaperModule
+from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.shrinkage_log import ShrinkageRecord
@@ -159,11 +157,8 @@ def trained(folder: Path | None, *callbacks: L.Callback, n_devices: int = 2) -> 
     x = np.random.default_rng(0).standard_normal((75, N_GENES), dtype=np.float32)
     module = PaperJojoSCL(**PAPER).module(N_GENES, K, len(x), seed=0, epochs=4)
     data, record = CellDataModule(x, batch_size=16), ShrinkageRecord()
-    run, callbacks = (
-        Run(folder, trainer=settings(n_devices)),
-        (record, TemporalClusters(), *callbacks),
-    )
-    history = fit(module, data, run, max_epochs=4, callbacks=callbacks)
+    run = Run(folder, trainer=settings(n_devices))
+    history = fit(module, data, run, max_epochs=4, callbacks=(record, *callbacks))
     return {"losses": history.rows, "record": record.rows, "h": data.embed(module)["h"].tolist()}
 
 

@@ -17,7 +17,7 @@ from anndata import AnnData
 from jojoscl.networks.contrastive_sc import ContrastiveSC
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError

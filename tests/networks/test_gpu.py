@@ -14,7 +14,7 @@ import jojoscl
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -23,8 +23,8 @@ from jojoscl.baselines.seurat import Seurat
 from jojoscl.core.interface import Result
 from jojoscl.core.method import JojoSCL
 from jojoscl.networks.contrastive_sc import ContrastiveSC
-from jojoscl.networks.isolation import isolated, weights_from
-from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.fit import isolated
+from jojoscl.networks.paper import PaperJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
@@ -150,16 +150,3 @@ def test_processes_on_one_machine_give_the_same_bits() -> None:
     one, two = (process.communicate()[0].split() for process in started)
     assert len(one) == 3
     assert one == two
-
-
-def test_weights_come_from_the_seed_alone() -> None:
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    with weights_from(3):
-        one = torch.nn.Linear(4, 4).weight
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.rand(7)
-    with weights_from(3):
-        assert torch.equal(torch.nn.Linear(4, 4).weight, one)
-    with weights_from(4):
-        assert not torch.equal(torch.nn.Linear(4, 4).weight, one)

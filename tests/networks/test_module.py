@@ -1,23 +1,31 @@
-"""What all modules share: generators by seed and epoch, losses that are not finite."""
+"""What all networks share: generators and weights by seed, layers, losses that are not finite."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
-from jojoscl.networks.module import SeededModule
+from jojoscl.networks.module import SeededModule, layers, weights_from
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import Settings, setting
+
+
+@dataclass(kw_only=True)
+class Rate(Settings):
+    """A learning rate alone."""
+
+    lr: float = setting(0.5, "Learning rate.")
 
 
 class Small(SeededModule):
     """A module without layers."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.seed = 3
-        self.save_hyperparameters({"lr": 0.5})
+        super().__init__(Rate(), seed=3, n_genes=7)
 
 
 def test_noise_depends_on_seed_and_epoch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +56,28 @@ def test_losses_are_means_over_the_epoch(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Small, "trainer", SimpleNamespace(is_last_batch=True), raising=False)
     module.record(1, loss=torch.tensor(3.0), sure=torch.tensor(0.0))
     assert {name: float(value) for name, value in logged.items()} == {"loss": 2.0, "sure": 2.0}
+
+
+def test_checkpoints_hold_settings_seed_and_size() -> None:
+    assert dict(Small().hparams) == {"lr": 0.5, "seed": 3, "n_genes": 7}
+
+
+def test_layers() -> None:
+    for norm, last_relu in ((True, True), (True, False), (False, False)):
+        hidden = [nn.Linear, nn.BatchNorm1d, nn.ReLU] if norm else [nn.Linear, nn.ReLU]
+        found = [type(layer) for layer in layers([20, 16, 8], norm=norm, last_relu=last_relu)]
+        assert found == hidden + (hidden if last_relu else [nn.Linear])
+    assert layers([20, 16, 8], norm=True, last_relu=True)(torch.randn(10, 20)).shape == (10, 8)
+
+
+def test_weights_come_from_the_seed_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    with weights_from(3):
+        one = torch.nn.Linear(4, 4).weight
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)
+    with weights_from(3):
+        assert torch.equal(torch.nn.Linear(4, 4).weight, one)
+    with weights_from(4):
+        assert not torch.equal(torch.nn.Linear(4, 4).weight, one)

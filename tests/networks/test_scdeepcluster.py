@@ -39,7 +39,7 @@ def test_cluster_loss_is_the_divergence_of_target_and_assignment(
     method: Callable[..., Any],
 ) -> None:
     settings = method("scdeepcluster", "encoder_dims=[5,4,2]", "gamma=2")
-    net = ScDeepClusterModule(settings, 6, 3, seed=0)
+    net = ScDeepClusterModule(settings, n_genes=6, n_clusters=3, seed=0)
     x = torch.randn(20, 6)
     z = net(x)["z"].detach()
     net.start_clustering(np.random.default_rng(0).standard_normal((3, 2), dtype=np.float32))
@@ -54,7 +54,9 @@ def test_cluster_loss_is_the_divergence_of_target_and_assignment(
 
 
 def test_clustering_pulls_cells_and_centroids_together(method: Callable[..., Any]) -> None:
-    net = ScDeepClusterModule(method("scdeepcluster", "encoder_dims=[5,4,2]"), 6, 2, seed=0)
+    net = ScDeepClusterModule(
+        method("scdeepcluster", "encoder_dims=[5,4,2]"), n_genes=6, n_clusters=2, seed=0
+    )
     net.start_clustering(np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32))
     net.renew_clusters(net(torch.randn(20, 6))["z"].detach().numpy())
     x = torch.randn(20, 6)

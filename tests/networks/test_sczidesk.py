@@ -42,7 +42,9 @@ def test_gradients_are_finite_for_equal_cells() -> None:
 
 
 def test_clusters_are_the_nearest_centroids(method: Callable[..., Any]) -> None:
-    net = ScziDeskModule(method("sczidesk", "encoder_dims=[5,4,2]"), 6, 2, seed=0)
+    net = ScziDeskModule(
+        method("sczidesk", "encoder_dims=[5,4,2]"), n_genes=6, n_clusters=2, seed=0
+    )
     net.start_clustering(np.array([[0, 0], [10, 0]], np.float32))
     np.testing.assert_array_equal(
         net.renew_clusters(np.array([[1, 1], [9, 1], [4, 0]], np.float32)), [0, 1, 0]

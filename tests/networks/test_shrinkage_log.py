@@ -14,7 +14,7 @@ from anndata import AnnData
 
 import jojoscl
 from jojoscl.core.interface import Result
-from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.shrinkage_log import ShrinkageRecord
 from jojoscl.networks.sure import shrink_to_clusters

@@ -16,10 +16,9 @@ from scipy.special import logit
 from scipy.stats import nbinom, poisson
 
 from jojoscl.core.interface import Result
-from jojoscl.networks.logs import CsvLog
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.scdeepcluster import ScDeepClusterModule
-from jojoscl.networks.settings import Run
+from jojoscl.networks.settings import CsvLog, Run
 from jojoscl.networks.zinb import ZINBAutoencoder, squared_distances, zinb_nll
 from jojoscl.utils.errors import UserError
 
@@ -116,7 +115,9 @@ def test_squared_distances() -> None:
 
 @pytest.fixture
 def net(method: Callable[..., Any]) -> ScDeepClusterModule:
-    return ScDeepClusterModule(method("scdeepcluster", "encoder_dims=[16,8,4]"), 30, 3, seed=0)
+    return ScDeepClusterModule(
+        method("scdeepcluster", "encoder_dims=[16,8,4]"), n_genes=30, n_clusters=3, seed=0
+    )
 
 
 def test_autoencoder_shapes_and_ranges(net: ScDeepClusterModule) -> None:

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.runner.config import RunSettings, compose, varied
 from jojoscl.runner.registry import build, class_of
 from jojoscl.runner.resolved import folder_of

@@ -35,7 +35,7 @@ TRAINED = (
 SPY = '''
 import dataclasses, os
 import numpy as np
-from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL
 
 
 class Spy(PaperJojoSCL):

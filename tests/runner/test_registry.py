@@ -55,7 +55,7 @@ def test_a_new_baseline_is_one_class_and_one_yaml(tmp_path: Path) -> None:
     (tmp_path / "method" / "mine.yaml").write_text("defaults:\n  - /settings@_here_: mine.Mine\n")
     code = (
         "import sys\nfrom jojoscl.runner.cli import main\nmain()\n"
-        "assert 'jojoscl.networks.paper.method' not in sys.modules"
+        "assert 'jojoscl.networks.paper' not in sys.modules"
     )
     own = ["--config-dir", str(tmp_path), "method=mine", "pictures=false", "data=simulated"]
     path = [str(tmp_path), *sys.path]

@@ -22,7 +22,7 @@ import jojoscl.runner.run
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
 from jojoscl.core.metrics import best_clusters
-from jojoscl.networks.paper.method import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL
 from jojoscl.runner.config import compose
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run

@@ -1,4 +1,4 @@
-"""What happens between epochs: clusters, history, progress, choice of an epoch, the end."""
+"""What happens between epochs: history, progress, choice of an epoch, the end."""
 
 from __future__ import annotations
 
@@ -12,25 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from jojoscl.core.kmeans import assign
-from jojoscl.networks.logs import EpochLog
-from jojoscl.networks.settings import Hooked, Oracle, State
-
-
-def renewed_clusters(trainer: Hooked, module: Hooked) -> Tensor:
-    """Let `module` make clusters (n_cells,) of all cells, and return them.
-
-    The module has ``clusters_on``, the name of one of its outputs (n_cells, P), and
-    ``renew_clusters(output)``.
-    """
-    on = module.clusters_on
-    return module.renew_clusters(trainer.datamodule.embed(module, only=(on,))[on])
-
-
-class TemporalClusters(L.Callback):
-    """Renew the module's temporal clusters at the start of each epoch."""
-
-    def on_train_epoch_start(self, trainer: Hooked, module: Hooked) -> None:
-        renewed_clusters(trainer, module)
+from jojoscl.networks.settings import EpochLog, Hooked, Oracle, State
 
 
 class Kept(L.Callback):
@@ -42,8 +24,7 @@ class Kept(L.Callback):
         return {name: getattr(self, name) for name in self.kept}
 
     def load_state_dict(self, state_dict: State) -> None:
-        for name in self.kept:
-            setattr(self, name, state_dict[name])
+        vars(self).update(state_dict)
 
 
 class History(Kept):
@@ -139,8 +120,7 @@ class _Stop(Kept):
         trainer.should_stop = self.stopped
 
     def stop_if(self, trainer: L.Trainer, stopped: bool) -> None:
-        self.stopped = stopped
-        trainer.should_stop = trainer.should_stop or stopped
+        trainer.should_stop = self.stopped = stopped
 
 
 class Plateau(_Stop):
@@ -175,12 +155,15 @@ class SettledLabels(_Stop):
         self.labels: Tensor | None = None
 
     def on_train_start(self, trainer: Hooked, module: Hooked) -> None:
-        labels = renewed_clusters(trainer, module)
+        labels = self.renewed(trainer, module)
         self.labels = labels if self.labels is None else self.labels
 
     def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
         if (trainer.current_epoch + 1) % self.every:
             return
-        before, self.labels = self.labels, renewed_clusters(trainer, module)
+        before, self.labels = self.labels, self.renewed(trainer, module)
         changed = 1.0 if before is None else float(torch.ne(self.labels, before).float().mean())
         self.stop_if(trainer, changed < self.tolerance)
+
+    def renewed(self, trainer: Hooked, module: Hooked) -> Tensor:
+        return module.renew_clusters(trainer.datamodule.embed(module)["z"])

@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
+from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import gather
-from jojoscl.networks.isolation import weights_from
-from jojoscl.networks.layers import Encoder
 from jojoscl.networks.losses import nt_xent
 from jojoscl.networks.method import NetworkMethod, Training
-from jojoscl.networks.module import SeededModule
+from jojoscl.networks.module import SeededModule, layers, weights_from
 from jojoscl.networks.views import random_view
 from jojoscl.utils.settings import setting
 
@@ -27,26 +27,27 @@ from jojoscl.utils.settings import setting
 class ContrastiveSCModule(SeededModule):
     """One encoder that sees each batch twice, each time with other genes masked."""
 
+    settings: ContrastiveSC
     splits_batches = True
 
-    def __init__(self, settings: ContrastiveSC, n_genes: int, *, seed: int) -> None:
-        super().__init__()
-        self.keep(settings, n_genes=n_genes, seed=seed)
-        self.settings, self.seed = settings, seed
+    def __init__(self, settings: ContrastiveSC, *, n_genes: int, seed: int) -> None:
+        super().__init__(settings, seed=seed, n_genes=n_genes)
         with weights_from(seed):
-            self.encoder = Encoder([n_genes, *settings.encoder_dims], plain_last=True)
+            self.encoder = layers([n_genes, *settings.encoder_dims], norm=True, last_relu=False)
             for layer in self.encoder:
                 if isinstance(layer, nn.Linear):
                     nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"h": self.encoder(x)}
+        """Return h (B, d), rows of length 1, of cells x (B, G)."""
+        return {"h": F.normalize(self.encoder(x).to(x.dtype))}  # float32 under autocast too
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """Return the contrast of two views of B cells, by masks alone."""
         x = batch[0]  # (B, G)
         views = (random_view(x, self.settings.mask_rate, 0.0, self.generator) for _ in range(2))
-        z_a, z_b = (gather(self.encoder(view)) for view in views)  # (B, d), rows of length 1
-        loss = nt_xent(z_a, z_b, self.settings.temperature, "dot")
+        h_a, h_b = (gather(self(view)["h"]) for view in views)  # (B, d)
+        loss = nt_xent(h_a, h_b, self.settings.temperature, "dot")
         self.record(batch_idx, loss=loss)
         return loss
 
@@ -72,7 +73,7 @@ class ContrastiveSC(NetworkMethod):
     kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
 
     def train(self, job: Training) -> Result:
-        data = job.data(batch_size=self.batch_size)
+        data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
         module = self.module(job.x.n_genes, seed=job.seed)
         job.fit(module, data, self.epochs)
         h = data.embed(module)["h"]  # (n, encoder_dims[-1])
@@ -81,4 +82,4 @@ class ContrastiveSC(NetworkMethod):
 
     def module(self, n_genes: int, *, seed: int) -> ContrastiveSCModule:
         """Return the LightningModule with these settings."""
-        return ContrastiveSCModule(self, n_genes, seed=seed)
+        return ContrastiveSCModule(self, n_genes=n_genes, seed=seed)

@@ -22,24 +22,16 @@ class Cells(Dataset[tuple[Tensor, ...]]):
     """Preprocessed cells: an index (B,) gives cells (B, G), the index, and B rows of `more`."""
 
     def __init__(self, x: np.ndarray | Expression, *more: np.ndarray) -> None:
-        self.x = x if isinstance(x, Expression) else _tensor(x)
-        self.more = [_tensor(a) for a in more]
+        self.x = x if isinstance(x, Expression) else np.asarray(x, np.float32)
+        self.more = [np.asarray(a, np.float32) for a in more]
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        return self.rows(index), index, *(a[index] for a in self.more)
-
-    def rows(self, index: Tensor) -> Tensor:
-        """Return the cells (B, G) alone."""
-        if isinstance(self.x, Expression):
-            return torch.from_numpy(self.x.zscores(index.numpy()))
-        return self.x[index]
-
-
-def _tensor(a: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))
+        rows = index.numpy()
+        x = self.x.zscores(rows) if isinstance(self.x, Expression) else self.x[rows]
+        return torch.from_numpy(x), index, *(torch.from_numpy(a[rows]) for a in self.more)
 
 
 class Batches(Sampler[Tensor]):
@@ -98,6 +90,15 @@ class CellDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> Loader:
         return self._loader(Batches(len(self.cells), _PREDICTED, seed=None))
 
+    def _loader(self, batches: Batches) -> Loader:
+        # batch_size=None: a batch is one gather of rows, not a list of cells collated one by one.
+        # generator: a loader draws a number for its workers; not from torch's global generator.
+        # pin_memory: copies to a GPU need not wait for it.
+        pin, generator = torch.cuda.is_available(), torch.Generator()
+        return DataLoader(
+            self.cells, sampler=batches, batch_size=None, generator=generator, pin_memory=pin
+        )
+
     @torch.no_grad()
     def embed(
         self, module: SeededModule, only: Container[str] | None = None
@@ -119,15 +120,3 @@ class CellDataModule(L.LightningDataModule):
                 outputs[name][index] = part.cpu().numpy()
         module.train(training)
         return outputs
-
-    def _loader(self, batches: Batches) -> Loader:
-        # batch_size=None: a batch is one gather of rows, not a list of cells collated one by one.
-        # generator: a loader draws a number for its workers; not from torch's global generator.
-        # pin_memory: copies to a GPU need not wait for it.
-        return DataLoader(
-            self.cells,
-            sampler=batches,
-            batch_size=None,
-            generator=torch.Generator(),
-            pin_memory=torch.cuda.is_available(),
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import tempfile
 import threading
@@ -15,15 +16,16 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from jojoscl.core.interface import alone
 from jojoscl.networks.callbacks import History, Progress
 from jojoscl.networks.checkpoint import LastCheckpoint, load_checkpoint
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import launch
-from jojoscl.networks.isolation import isolated
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 
+_NOISY = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
 _NOT_FOR_USERS = (  # warnings
     ".*does not have many workers.*",  # one gather per batch needs no worker processes
     ".*LeafSpec.*is deprecated.*",  # Lightning's use of torch
@@ -67,13 +69,13 @@ def fit(
         If the checkpoint belongs to other settings, if there are too few devices, or if training
         diverges.
     """
-    history = History(first_epoch, run.loggers)
+    history, settings = History(first_epoch, run.loggers), run.trainer
     path = run.folder / f"{stage}.ckpt" if run.folder else None
     module.hparams["config_hash"] = run.config_hash  # a checkpoint holds the hyper-parameters
     if path and path.exists():
         found = load_checkpoint(path, module)["callbacks"]
         history.earlier = found[history.state_key]["seconds"]
-    settings, callbacks = run.trainer, [*callbacks, history]
+    callbacks = [*callbacks, history]
     if settings.devices == 1:
         _train(module, data, settings, max_epochs, path, callbacks)
         return history
@@ -101,21 +103,46 @@ def _train(
     callbacks: list[L.Callback],
 ) -> None:
     """Train in this process: alone, or as one of several processes."""
-    more: list[L.Callback] = [Progress()] if settings.progress_bar else []
-    if path:
-        more.append(LastCheckpoint(path, settings.checkpoint_seconds))
+    bar = [Progress()] if settings.progress_bar else []
+    last = [LastCheckpoint(path, settings.checkpoint_seconds)] if path else []
     with isolated(settings.threads):
         for words in _NOT_FOR_USERS:
             warnings.filterwarnings("ignore", words)
         if settings.compile:
             for part in module.children():
                 part.compile()  # in place: names in checkpoints stay the same
-        trainer = make_trainer(settings, max_epochs, [*callbacks, *more], path is not None)
-        goes_on = path if path and path.exists() else None
+        trainer = make_trainer(settings, max_epochs, [*callbacks, *bar, *last])
         with interruptions_pass(trainer):
-            trainer.fit(module, datamodule=data, ckpt_path=goes_on)
+            trainer.fit(module, data, ckpt_path=path if path and path.exists() else None)
     # Lightning has moved the module to the CPU, and all cells are still to be embedded.
     module.to(trainer.strategy.root_device)
+
+
+@contextmanager
+def isolated(threads: int) -> Iterator[None]:
+    """Run the block on `threads` threads of torch, BLAS and OpenMP, then restore global state.
+
+    Global state belongs to the process: calls from several Python threads wait for each other.
+    The bits of a sum depend on how threads share it, so a fixed number of threads gives the same
+    bits on one machine, whatever OMP_NUM_THREADS says. They also depend on the processor's
+    instructions, which the libraries choose from: another machine may give other bits.
+
+    Random numbers need no guard: all are drawn from generators of their own.
+    """
+    with alone(threads), torch.inference_mode(False), torch.enable_grad():
+        before, dtype = torch.get_num_threads(), torch.get_default_dtype()
+        levels = [log.level for log in _NOISY]
+        try:
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(torch.float32)
+            for log in _NOISY:
+                log.setLevel(logging.WARNING)
+            yield
+        finally:
+            torch.set_num_threads(before)
+            torch.set_default_dtype(dtype)
+            for log, level in zip(_NOISY, levels, strict=True):
+                log.setLevel(level)
 
 
 @contextmanager
@@ -138,7 +165,7 @@ def interruptions_pass(trainer: L.Trainer) -> Iterator[None]:
 
 
 def make_trainer(
-    settings: TrainerSettings, max_epochs: int, callbacks: list[L.Callback], checkpoints: bool
+    settings: TrainerSettings, max_epochs: int, callbacks: list[L.Callback]
 ) -> L.Trainer:
     """Return Lightning's trainer; an unknown device or precision is a :class:`UserError`."""
     n, n_gpus = settings.devices, count_gpus(settings)
@@ -154,7 +181,7 @@ def make_trainer(
             max_epochs=max_epochs,
             callbacks=callbacks,
             logger=False,
-            enable_checkpointing=checkpoints,
+            enable_checkpointing=isinstance(callbacks[-1], LastCheckpoint),
             enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=1,

@@ -17,8 +17,7 @@ from jojoscl.core.interface import MethodSettings, Result, check_n_clusters, est
 from jojoscl.core.method import JojoSCL
 from jojoscl.networks.callbacks import History
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
-from jojoscl.networks.isolation import isolated
+from jojoscl.networks.fit import fit, isolated
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.settings import Oracle, Run
 from jojoscl.utils.clock import Stopwatch
@@ -37,10 +36,6 @@ class Training:
     oracle: Oracle | None = None
     stages: list[History] = field(default_factory=list)
 
-    def data(self, *more: np.ndarray, batch_size: int) -> CellDataModule:
-        """Return the batches of the cells; rows of `more` follow in each."""
-        return CellDataModule(self.x, *more, batch_size=batch_size, seed=self.seed)
-
     def epochs(self, of_method: int) -> int:
         """Return how many epochs a stage has: as many as the run says, or else the method."""
         return self.run.trainer.max_epochs or of_method
@@ -56,12 +51,14 @@ class Training:
         seconds: str = "train",
     ) -> None:
         """Train a stage; `stage` names its checkpoint, `seconds` its time."""
-        n, done = self.epochs(epochs), sum(len(history.rows) for history in self.stages)
-        history = fit(
-            module, data, self.run, max_epochs=n, stage=stage, callbacks=callbacks, first_epoch=done
-        )
-        self.stages.append(history)
+        about = {"max_epochs": self.epochs(epochs), "first_epoch": len(self.rows)}
+        self.stages.append(fit(module, data, self.run, stage=stage, callbacks=callbacks, **about))
         self.watch.lap(seconds)
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """Return the losses of all epochs so far."""
+        return [row for history in self.stages for row in history.rows]
 
     def result(self, labels: np.ndarray, embedding: np.ndarray, **more: Any) -> Result:
         """Return labels (n,), the embedding (n, d), the history and `more` as a result.
@@ -70,10 +67,9 @@ class Training:
         continued.
         """
         self.watch.lap("assign")
-        rows = [row for history in self.stages for row in history.rows]
         if earlier := sum(history.earlier for history in self.stages):
             self.watch.seconds["earlier"] = earlier
-        return Result(labels, embedding, self.watch.seconds, history=rows, **more)
+        return Result(labels, embedding, self.watch.seconds, history=self.rows, **more)
 
 
 class NetworkMethod(MethodSettings):

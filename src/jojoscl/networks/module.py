@@ -1,12 +1,15 @@
-"""What all LightningModules here share: seeded generators and mean losses."""
+"""What all networks share: seeded generators and weights, plain layers, mean losses."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
@@ -16,21 +19,19 @@ from jojoscl.utils.settings import Settings
 class SeededModule(L.LightningModule):
     """A LightningModule with a new random generator and the means of its losses every epoch.
 
-    A subclass sets `seed`, draws from `generator` and calls :meth:`record` in each step.
+    A subclass draws from `generator` and calls :meth:`record` in each step. Checkpoints hold
+    `settings`, `seed` and `size` as plain values; a later call compares them with its own.
     """
 
-    seed: int
     splits_batches = False  # whether several processes may share a batch
     rate = "lr"  # the setting to lower if training diverges
     generator: torch.Generator
     _sums: Tensor
 
-    def keep(self, settings: Settings, **more: int) -> None:
-        """Write `settings` and `more` into checkpoints, as plain values.
-
-        A later call compares them with its own.
-        """
-        self.save_hyperparameters(dataclasses.asdict(settings) | more)
+    def __init__(self, settings: Settings, *, seed: int, **size: int) -> None:
+        super().__init__()
+        self.save_hyperparameters(dataclasses.asdict(settings) | size | {"seed": seed})
+        self.settings, self.seed = settings, seed
 
     def on_train_epoch_start(self) -> None:
         self.generator = torch.Generator(self.device)
@@ -46,10 +47,8 @@ class SeededModule(L.LightningModule):
         if self.trainer.is_last_batch:
             means = self._sums / (batch_idx + 1)
             self.check_finite(means)
-            self.log_dict(
-                dict(zip(losses, means, strict=True)),
-                on_step=False, on_epoch=True, batch_size=1, logger=False, sync_dist=True,
-            )  # fmt: skip
+            named = dict(zip(losses, means, strict=True))
+            self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
     def check_finite(self, x: Tensor) -> None:
         """Raise a :class:`UserError` unless the rows of x (..., d) have a finite length."""
@@ -58,3 +57,25 @@ class SeededModule(L.LightningModule):
                 f"The training diverged, its numbers are no longer finite: lower {self.rate}, "
                 f"which is {self.hparams[self.rate]:g}, or the weights of the losses."
             )
+
+
+@contextmanager
+def weights_from(seed: int) -> Iterator[None]:
+    """Let layers that are made in the block draw their weights from `seed`.
+
+    Torch's global generator is not changed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+        yield
+
+
+def layers(dims: Sequence[int], *, norm: bool, last_relu: bool) -> nn.Sequential:
+    """Return linear layers of these widths with ReLU, and with `norm` BatchNorm, between them.
+
+    With `last_relu` both follow the last layer too.
+    """
+    parts: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise(dims):
+        parts += [nn.Linear(n_in, n_out), *([nn.BatchNorm1d(n_out)] if norm else []), nn.ReLU()]
+    return nn.Sequential(*(parts if last_relu else parts[: -2 if norm else -1]))

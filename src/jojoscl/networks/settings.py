@@ -1,15 +1,15 @@
-"""How networks are trained, and where a run keeps its files."""
+"""How networks are trained, where a run keeps its files, and where it writes its losses."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from jojoscl.networks.logs import EpochLog
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 State = dict[str, Any]  # what a checkpoint holds, or a callback in it
@@ -33,6 +33,14 @@ class TrainerSettings(Settings):
     checkpoint_seconds: float = setting(1.0, "Least time between two.", low=0, neutral=IRRELEVANT)
 
 
+class EpochLog(Protocol):
+    """What takes the losses of each epoch: any class with this method, as Lightning's loggers."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        """Write the losses of epoch number `step`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Run:
     """Where and how a method runs; it knows nothing of the true labels.
@@ -53,3 +61,28 @@ class Run:
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     loggers: tuple[EpochLog, ...] = ()
     config_hash: str = ""
+
+
+class CsvLog:
+    """Write one row per epoch to ``csv/metrics.csv`` in `folder`, made anew with the first row.
+
+    The file is complete after each row. Lightning's CSVLogger does the same, but takes seconds to
+    import, also for methods that train nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "csv" / "metrics.csv"
+        self.rows: list[dict[str, float]] = []
+        self.columns: list[str] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        """Write the losses of epoch number `step`."""
+        self.rows.append({"step": step, **metrics})
+        new = [name for name in self.rows[-1] if name not in self.columns]
+        self.columns += new
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("w" if new else "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns)
+            if new:  # the rows before have no such columns: all are written again
+                writer.writeheader()
+            writer.writerows(self.rows if new else self.rows[-1:])

@@ -100,8 +100,7 @@ def map_embedding(
     module.generator.manual_seed(derived_seed(module.seed, module.max_epochs))
     module.eval()
     drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
-    batches = (data.cells.rows(index).to(module.device) for index in drawn.split(_BATCH))
-    pairs = [module.two_views(x) for x in batches]
+    pairs = [module.two_views(data.cells[i][0].to(module.device)) for i in drawn.split(_BATCH)]
     a, b = (torch.cat([pair[name].cpu() for pair in pairs]) for name in ("a", "b"))
     clusters = torch.from_numpy(labels)
     found = estimate_shrinkage(a, b, clusters[drawn], int(labels.max()) + 1)

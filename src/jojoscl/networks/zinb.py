@@ -21,9 +21,9 @@ from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.callbacks import Plateau, SettledLabels
-from jojoscl.networks.isolation import weights_from
+from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.method import NetworkMethod, Training
-from jojoscl.networks.module import SeededModule
+from jojoscl.networks.module import SeededModule, weights_from
 from jojoscl.networks.views import random_view
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
@@ -83,14 +83,12 @@ class ZINBAutoencoder(SeededModule, ABC):
     A subclass gives the loss of the clusters and makes labels.
     """
 
-    clusters_on = "z"
+    settings: ZINBClustering
 
     def __init__(
-        self, settings: ZINBClustering, n_genes: int, n_clusters: int, *, seed: int
+        self, settings: ZINBClustering, *, n_genes: int, n_clusters: int, seed: int
     ) -> None:
-        super().__init__()
-        self.keep(settings, n_genes=n_genes, n_clusters=n_clusters, seed=seed)
-        self.settings, self.seed = settings, seed
+        super().__init__(settings, seed=seed, n_genes=n_genes, n_clusters=n_clusters)
         dims = [n_genes, *settings.encoder_dims]
         with weights_from(seed):
             self.encoder = nn.ModuleList(_linear_layers(dims))
@@ -177,8 +175,10 @@ class ZINBClustering(NetworkMethod):
         if job.x.logged:
             raise UserError(f"{self.name} models counts, not logarithms: choose another method.")
         counts = job.x.counts().toarray()  # (n, g)
-        data = job.data(counts, job.x.size_factors, batch_size=self.batch_size)
-        module = self.module_class(self, job.x.n_genes, job.n_clusters, seed=job.seed)
+        batches = {"batch_size": self.batch_size, "seed": job.seed}
+        data = CellDataModule(job.x, counts, job.x.size_factors, **batches)
+        size = {"n_genes": job.x.n_genes, "n_clusters": job.n_clusters}
+        module = self.module_class(self, **size, seed=job.seed)
         patience, gain = self.pretrain_patience, self.pretrain_gain
         stops = [Plateau(patience, gain)] if patience else []
         job.fit(module, data, self.pretrain_epochs, stops, stage="pretrain", seconds="pretrain")

@@ -14,8 +14,7 @@ import numpy as np
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
-from jojoscl.networks.logs import CsvLog, EpochLog
-from jojoscl.networks.settings import Run
+from jojoscl.networks.settings import CsvLog, EpochLog, Run
 from jojoscl.runner import output
 from jojoscl.runner.config import Plain, plain
 from jojoscl.runner.registry import build

@@ -1,4 +1,4 @@
-"""JojoSCL's training step: what moves, what does not, and that every setting trains."""
+"""The paper's method and the released code's: settings, what a step moves, that all trains."""
 
 from __future__ import annotations
 
@@ -10,30 +10,64 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from lightning.pytorch import Callback, Trainer
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
-from jojoscl.networks.callbacks import TemporalClusters
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper.method import PaperJojoSCL, ReleasedJojoSCL
-from jojoscl.networks.paper.module import PaperModule
+from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
+from jojoscl.utils.errors import UserError
 
 WIDTHS = {"encoder_dims": [16, 8], "instance_dims": [8, 8], "cluster_dims": [8]}
 SMALL: dict[str, Any] = WIDTHS | {"batch_size": 16, "mask_rate": 0.3}
 QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
+QUICK = dataclasses.replace(QUIET, trainer=dataclasses.replace(QUIET.trainer, max_epochs=2))
 
 
 def build(
     n_cells: int = 40, epochs: int = 2, **settings: Any
-) -> tuple[PaperModule, CellDataModule, list[Callback]]:
+) -> tuple[PaperModule, CellDataModule]:
     method = PaperJojoSCL(**(SMALL | settings))
     x = np.random.default_rng(0).normal(size=(n_cells, 12)).astype(np.float32)
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)
-    callbacks: list[Callback] = [TemporalClusters()] if method.temporal_labels == "epoch" else []
-    return method.module(12, 3, n_cells, seed=0, epochs=epochs), data, callbacks
+    return method.module(12, 3, n_cells, seed=0, epochs=epochs), data
+
+
+def test_the_released_settings_are_the_papers_but_for_what_is_named() -> None:
+    paper, released = PaperJojoSCL(), ReleasedJojoSCL()
+    assert (paper.sure, released.sure) == ("two_view", "released")
+    assert (paper.lambda_, released.lambda_) == (10.0, 1.0)
+    assert (paper.lr, released.lr) == (0.01, 0.2)
+    assert paper.encoder_dims == released.encoder_dims == [512, 256, 128]
+
+
+def test_epochs_are_the_methods_or_the_runs(cells: AnnData) -> None:
+    method = PaperJojoSCL(encoder_dims=[16, 8], instance_dims=[8], cluster_dims=[8], epochs=3)
+    one = method.fit_predict(cells, 3, run=QUICK)
+    assert one.info["epochs"] == len(one.history) == 2
+    other = method.fit_predict(cells, 3, run=QUIET)
+    assert other.info["epochs"] == len(other.history) == 3
+    assert one.embedding.shape == (120, 8)
+    assert one.obsm["map"].shape == (120, 8)
+
+
+def test_only_the_oracle_chooses_an_epoch(cells: AnnData) -> None:
+    method = PaperJojoSCL(encoder_dims=[16, 8], instance_dims=[8], cluster_dims=[8])
+    scores = iter([0.9, 0.1])
+    result = method.fit_predict(cells, 3, run=QUICK, oracle=lambda labels: next(scores))
+    assert result.info["selected_epoch"] == 0
+    assert result.last_labels is not None
+    assert method.fit_predict(cells, 3, run=QUICK).last_labels is None
+
+
+def test_layers_without_a_width_are_refused() -> None:
+    for name in ("encoder_dims", "instance_dims"):
+        with pytest.raises(UserError, match="one or more numbers"):
+            PaperJojoSCL(**{name: []})
+    PaperJojoSCL(cluster_dims=[])
 
 
 @pytest.mark.parametrize(
@@ -51,9 +85,9 @@ def build(
 def test_every_setting_trains_to_finite_losses_and_moves_the_weights(
     settings: dict[str, Any],
 ) -> None:
-    module, data, callbacks = build(**settings)
+    module, data = build(**settings)
     before = [p.detach().clone() for p in module.query.parameters()]
-    history = fit(module, data, QUIET, max_epochs=2, callbacks=callbacks)
+    history = fit(module, data, QUIET, max_epochs=2)
     assert len(history.rows) == 2
     assert np.isfinite([list(row.values()) for row in history.rows]).all()
     assert not all(map(torch.equal, before, module.query.parameters()))
@@ -78,7 +112,7 @@ def test_bfloat16_trains_with_losses_in_float32(method: type[PaperJojoSCL]) -> N
 
 @pytest.mark.parametrize("n_cells", [2, 3, 15, 16, 17, 33])
 def test_any_number_of_cells_trains(n_cells: int) -> None:
-    module, data, _ = build(n_cells, temporal_labels="batch")
+    module, data = build(n_cells, temporal_labels="batch")
     history = fit(module, data, QUIET, max_epochs=1)
     assert np.isfinite(history.rows[0]["loss"])
 
@@ -96,7 +130,7 @@ class KeyRecorder(Callback):
 @pytest.mark.filterwarnings("ignore:.*(many workers|LeafSpec)")
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_key_follows_the_query_once_per_optimiser_step(accumulate: int) -> None:
-    module, data, _ = build(n_cells=64, momentum=0.75, sure="none")
+    module, data = build(n_cells=64, momentum=0.75, sure="none")
     recorder = KeyRecorder()
     start = module.key[0].weight.clone()
     trainer = Trainer(
@@ -112,10 +146,11 @@ def test_key_follows_the_query_once_per_optimiser_step(accumulate: int) -> None:
         if (i + 1) % accumulate == 0:
             expected = 0.75 * expected + 0.25 * queries[i + 1]
         torch.testing.assert_close(keys[i + 1], expected)
+    assert module.key[1].num_batches_tracked == 4, "its statistics are its own"
 
 
 def test_no_gradient_reaches_the_key() -> None:
-    module, data, _ = build(sure="none")
+    module, data = build(sure="none")
     fit(module, data, QUIET, max_epochs=1)
     assert all(p.grad is None for p in module.key.parameters())
     (group,) = module.configure_optimizers()[0][0].param_groups
@@ -124,18 +159,26 @@ def test_no_gradient_reaches_the_key() -> None:
 
 
 def test_temporal_clusters_are_those_of_the_epoch() -> None:
-    module, data, callbacks = build(epochs=1)
+    module, data = build(epochs=1)
     assert not module.centroids.any()
-    fit(module, data, QUIET, max_epochs=1, callbacks=callbacks)
+    fit(module, data, QUIET, max_epochs=1)
     assert sorted(set(module.labels.tolist())) == [0, 1, 2]
     assert (module.centroids.norm(dim=1) > 0).all()
+
+
+def test_outputs_have_length_one_or_sum_to_one() -> None:
+    module, _ = build()
+    found = module(torch.randn(10, 12))
+    for name in ("h", "z"):
+        torch.testing.assert_close(found[name].norm(dim=1), torch.ones(10))
+    torch.testing.assert_close(found["cluster_head"].sum(1), torch.ones(10))
 
 
 def test_released_sure_changes_nothing_but_the_log() -> None:
     trained = []
     for sure in ("none", "released"):
-        module, data, callbacks = build(sure=sure)
-        fit(module, data, QUIET, max_epochs=2, callbacks=callbacks)
+        module, data = build(sure=sure)
+        fit(module, data, QUIET, max_epochs=2)
         trained.append(data.embed(module)["h"])
     np.testing.assert_array_equal(*trained)
 
@@ -149,9 +192,9 @@ def test_compiled_encoders_train_alike_and_keep_the_names_in_checkpoints(
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled(self, backend=backend))
     trained = []
     for wanted in (False, True):
-        module, data, callbacks = build()
+        module, data = build()
         folder, how = tmp_path / str(wanted), dataclasses.replace(QUIET.trainer, compile=wanted)
-        history = fit(module, data, Run(folder, how), max_epochs=2, callbacks=callbacks)
+        history = fit(module, data, Run(folder, how), max_epochs=2)
         state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
         trained.append((pd.DataFrame(history.rows), state))
     (plain, names), (fast, of_compiled) = trained

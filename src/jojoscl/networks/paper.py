@@ -1,0 +1,277 @@
+"""JojoSCL as published, and as its released code runs: settings, networks and losses, training.
+
+Wang, "JojoSCL: Shrinkage contrastive learning", BIBM 2024, section III.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, cast
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from jojoscl.cells.preprocess import Preprocess
+from jojoscl.core.interface import Result
+from jojoscl.core.kmeans import assign, kmeans
+from jojoscl.networks import sure
+from jojoscl.networks.callbacks import OracleSelection
+from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.distributed import from_first, gather
+from jojoscl.networks.losses import cluster_contrast, entropy_regulariser, nt_xent
+from jojoscl.networks.method import NetworkMethod, Training
+from jojoscl.networks.module import SeededModule, layers, weights_from
+from jojoscl.networks.settings import Hooked
+from jojoscl.networks.shrinkage_log import ShrinkageRecord, map_embedding
+from jojoscl.networks.views import random_view
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import setting
+
+_SURE, _ENTROPY = ("none", "released", "centroid", "two_view"), ("true_axis", "released")
+_WHEN, _ON = ("epoch", "batch"), ("h", "z", "cluster_head")
+
+
+@dataclass(kw_only=True)
+class PaperJojoSCL(NetworkMethod):
+    """Shrinkage contrastive learning as published, with a shrinkage term that acts.
+
+    Wang, BIBM 2024.
+
+    Examples
+    --------
+    >>> method = jojoscl.PaperJojoSCL(epochs=5)  # doctest: +SKIP
+    >>> method.fit_predict(adata, n_clusters=8).labels  # doctest: +SKIP
+    """
+
+    name: str = setting("jojoscl_paper", "What the results call it.")
+    preprocess: Preprocess = setting(Preprocess(), "From counts to what the networks see.")
+    encoder_dims: list[int] = setting([512, 256, 128], "Widths of the encoder, h the last.", low=1)
+    instance_dims: list[int] = setting([192, 192], "Instance head's widths, z the last.", low=1)
+    cluster_dims: list[int] = setting([64], "Hidden widths of the cluster head.", low=1)
+    mask_rate: float = setting(0.9, "Share of the genes that a view masks.", low=0, high=0.999)
+    noise_sd: float = setting(0.1, "Standard deviation of the noise of a view.", low=0)
+    momentum: float = setting(0.5, "Share of its weights that the key keeps.", low=0, high=1)
+    alpha: float = setting(1.0, "Weight of the instance loss.", low=0)
+    beta: float = setting(1.0, "Weight of the cluster loss.", low=0)
+    lambda_: float = setting(10.0, "Weight of SURE, for each coordinate of h.", low=0)
+    temperature: float = setting(0.07, "Temperature of the instance loss.", low=1e-3)
+    cluster_temperature: float = setting(0.07, "Temperature of the cluster loss.", low=1e-3)
+    cluster_similarity: str = setting("cosine", "Of two soft clusters.", values=("cosine", "dot"))
+    entropy: str = setting("true_axis", "Entropy term; 'released' is zero.", values=_ENTROPY)
+    sure: str = setting("two_view", "Form of the shrinkage term; 'released' is zero.", values=_SURE)
+    temporal_labels: str = setting("epoch", "When SURE's clusters are renewed.", values=_WHEN)
+    assign_on: str = setting("h", "What makes the clusters, temporal and final.", values=_ON)
+    kmeans_starts: int = setting(10, "Starts of the final K-means; the best is kept.", low=1)
+    epochs: int = setting(200, "Epochs of the training.", low=1)
+    batch_size: int = setting(256, "Cells in a batch, of all devices together.", low=2)
+    lr: float = setting(0.01, "Learning rate of Adam at the start.", low=0)
+    lr_period: int | None = setting(None, "Half period of its cosine; None: all epochs.", low=1)
+
+    takes_oracle = True
+    estimates_k = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.encoder_dims or not self.instance_dims:
+            raise UserError("encoder_dims and instance_dims need one or more numbers, widths.")
+
+    @property
+    def shrinks_on(self) -> str:
+        """Return which embedding SURE shrinks, h or z: z where clusters are made on z."""
+        return "z" if self.assign_on == "z" else "h"
+
+    @property
+    def epoch_clusters(self) -> bool:
+        """Return whether SURE takes clusters that are renewed at the start of each epoch."""
+        return self.sure != "none" and self.temporal_labels == "epoch"
+
+    def module(
+        self, n_genes: int, n_clusters: int, n_cells: int, *, seed: int, epochs: int
+    ) -> PaperModule:
+        """Return the networks with these settings."""
+        size = {"n_genes": n_genes, "n_clusters": n_clusters, "n_cells": n_cells}
+        return PaperModule(self, **size, seed=seed, max_epochs=epochs)
+
+    def train(self, job: Training) -> Result:
+        data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
+        size, epochs = (job.x.n_genes, job.n_clusters, len(job.x)), job.epochs(self.epochs)
+        module = self.module(*size, seed=job.seed, epochs=epochs)
+        callbacks: list[L.Callback] = [record := ShrinkageRecord(clusters=self.epoch_clusters)]
+        if job.oracle:
+            callbacks.append(OracleSelection(job.oracle, self.assign_on, self.kmeans_starts))
+        job.fit(module, data, epochs, callbacks)
+
+        outputs = data.embed(module, only=(self.assign_on, self.shrinks_on))  # (n, P) each
+        h, starts = outputs[self.shrinks_on], self.kmeans_starts
+        labels = assign(outputs, self.assign_on, job.n_clusters, seed=job.seed, n_init=starts)
+        info, more = {"epochs": epochs}, {"shrinkage": record.rows}
+        if isinstance(chosen := callbacks[-1], OracleSelection):
+            best = chosen.best  # its network, and so its b_k, is gone: there is no map
+            info["selected_epoch"] = best["epoch"]
+            found, h = best["labels"].numpy(), best["outputs"][self.shrinks_on].numpy()
+            return job.result(found, h, info=info, last_labels=labels, **more)
+        obsm = {"map": map_embedding(module, data, h, labels)}
+        return job.result(labels, h, info=info, obsm=obsm, **more)
+
+
+@dataclass(kw_only=True)
+class ReleasedJojoSCL(
+    PaperJojoSCL,
+    name="jojoscl_released",
+    lambda_=1.0,
+    cluster_similarity="dot",
+    entropy="released",
+    sure="released",
+    temporal_labels="batch",
+    assign_on="z",
+    kmeans_starts=1,  # as its KMeans does under a current scikit-learn
+    lr=0.2,
+    lr_period=500,
+):
+    """JojoSCL as its released code runs: its SURE and its entropy term are always zero."""
+
+
+class PaperModule(SeededModule):
+    """The networks of JojoSCL, how its views are made, and the three terms of its loss.
+
+    `labels` (n_cells,) and `centroids` (K, P) are the temporal clusters: with
+    ``temporal_labels="epoch"`` those of all cells, with "batch" each step clusters its own cells.
+    """
+
+    settings: PaperJojoSCL
+    splits_batches = True
+    labels: Tensor
+    centroids: Tensor
+    views: tuple[Tensor, Tensor, Tensor]  # of the last batch: two embeddings (B, P), index (B,)
+
+    def __init__(self, settings: PaperJojoSCL, *, seed: int, max_epochs: int, **size: int) -> None:
+        super().__init__(settings, seed=seed, max_epochs=max_epochs, **size)
+        self.max_epochs, self.n_clusters = max_epochs, size["n_clusters"]
+        encoder, instance = [size["n_genes"], *settings.encoder_dims], settings.instance_dims
+        h, head = encoder[-1], [*settings.cluster_dims, self.n_clusters]
+        with weights_from(seed):
+            self.query = layers(encoder, norm=True, last_relu=True)
+            self.instance_head = layers([h, *instance], norm=False, last_relu=False)
+            self.cluster_head = layers([h, *head], norm=False, last_relu=False)
+        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        self.clusters_on = settings.shrinks_on
+        n_dims = instance[-1] if self.clusters_on == "z" else h
+        self.register_buffer("centroids", torch.zeros(self.n_clusters, n_dims))
+        labels = torch.zeros(size["n_cells"], dtype=torch.long)
+        self.register_buffer("labels", labels, persistent=False)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the outputs for cells x (B, G) without augmentation."""
+        return self.heads(self.embedded(self.query, x))
+
+    def embedded(self, encoder: torch.nn.Module, x: Tensor) -> Tensor:
+        """Return h (B, P) with rows of length 1."""
+        return F.normalize(encoder(x).to(x.dtype))  # float32 under autocast too
+
+    def heads(self, h: Tensor) -> dict[str, Tensor]:
+        """Return h (B, P), z (B, d) with rows of length 1, and soft assignments (B, K)."""
+        z, p = self.instance_head(h).to(h.dtype), self.cluster_head(h).to(h.dtype)
+        return {"h": h, "z": F.normalize(z), "cluster_head": p.softmax(1)}
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        if self.settings.epoch_clusters:
+            self.renew_clusters()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of B cells."""
+        x, index = batch  # (B, G), (B,)
+        view_a, view_b = self.view(x), self.view(x)
+        a = self.heads(gather(self.embedded(self.query, view_a)))
+        with torch.no_grad():
+            b = self.heads(gather(self.embedded(self.key, view_b)))
+        index = gather(index)  # all losses are those of the whole batch
+        s = self.settings
+        instance = nt_xent(a["z"], b["z"], s.temperature, "dot")  # z has length 1
+        cluster = self.cluster_loss(a["cluster_head"], b["cluster_head"])
+        risk = self.sure_loss(a, b, index)
+        loss = s.alpha * instance + s.beta * cluster + s.lambda_ * risk
+        self.views = a[self.clusters_on].detach(), b[self.clusters_on], index
+        self.record(batch_idx, loss=loss, instance=instance, cluster=cluster, sure=risk)
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Let the key follow the query after each step of the optimiser (He et al., CVPR 2020)."""
+        super().optimizer_step(*args, **kwargs)
+        # theta_key = momentum theta_key + (1 - momentum) theta_query
+        follow = get_ema_multi_avg_fn(self.settings.momentum)
+        follow(list(self.key.parameters()), list(self.query.parameters()), 0)
+
+    def view(self, x: Tensor) -> Tensor:
+        """Return a random view of cells x (B, G)."""
+        return random_view(x, self.settings.mask_rate, self.settings.noise_sd, self.generator)
+
+    def two_views(self, x: Tensor) -> dict[str, Tensor]:
+        """Return embeddings (B, P) of two views of cells x (B, G), by the query and by the key."""
+        pair = {"a": self.query, "b": self.key}
+        return {
+            name: self.heads(self.embedded(encoder, self.view(x)))[self.clusters_on]
+            for name, encoder in pair.items()
+        }
+
+    def cluster_loss(self, p_a: Tensor, p_b: Tensor) -> Tensor:
+        """Return the contrast of clusters and the entropy terms of two soft assignments (B, K)."""
+        s = self.settings
+        contrast = cluster_contrast(p_a, p_b, s.cluster_temperature, s.cluster_similarity)
+        return contrast + entropy_regulariser(p_a, s.entropy) + entropy_regulariser(p_b, s.entropy)
+
+    def sure_loss(self, a: dict[str, Tensor], b: dict[str, Tensor], index: Tensor) -> Tensor:
+        """Return the `sure` form of the risk of the batch, given its temporal clusters."""
+        s, k = self.settings, self.n_clusters
+        x1, x2 = a[self.clusters_on], b[self.clusters_on]
+        if s.sure == "none":
+            return x1.new_zeros(())
+        labels = self.labels[index] if s.epoch_clusters else self.batch_labels(a)
+        if s.sure == "released":
+            return sure.loss_released(x1, labels, k)
+        if s.sure == "two_view":
+            return sure.loss_two_view(x1, x2, labels, k)
+        with torch.no_grad():
+            stats = sure.cluster_stats(x1, labels, k)
+            sigma2 = sure.sigma2_two_views(x1, x2, labels, k)
+            tau2 = sure.tau2_sure(sure.sigma2_within(stats, x1.shape[1]), sigma2)
+        mu = self.centroids if s.epoch_clusters else stats.mean
+        return sure.loss_centroid(x1, labels, mu, sigma2, tau2)
+
+    def batch_labels(self, a: dict[str, Tensor]) -> Tensor:
+        """Return clusters (B,) of the cells of this batch alone."""
+        x = a[self.settings.assign_on].detach()
+        self.check_finite(x)
+        if self.settings.assign_on == "cluster_head":
+            return x.argmax(1)
+        if len(x) < self.n_clusters:  # each cell is a cluster, which adds nothing to the loss
+            return torch.arange(len(x), device=x.device)
+        labels, _ = kmeans(x.cpu().numpy(), self.n_clusters, seed=self.seed, n_init=1)
+        return torch.from_numpy(labels).to(x.device)
+
+    @torch.no_grad()
+    def renew_clusters(self) -> None:
+        """Make the temporal clusters of all cells; K-means starts from the centroids before."""
+        on, trainer = self.clusters_on, cast("Hooked", self.trainer)
+        x = trainer.datamodule.embed(self, only=(on,))[on]  # (n_cells, P)
+        if self.settings.assign_on == "cluster_head":
+            h = torch.from_numpy(x).to(self.device)
+            self.labels.copy_(self.cluster_head(h).argmax(1))
+            self.centroids.copy_(sure.cluster_stats(h, self.labels, self.n_clusters).mean)
+            return
+        start = self.centroids.cpu().numpy() if self.centroids.any() else None
+        made = from_first(lambda: kmeans(x, self.n_clusters, seed=self.seed, start=start))
+        for kept, new in zip((self.labels, self.centroids), made, strict=True):
+            kept.copy_(torch.from_numpy(new))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Train all but the key by Adam, with a cosine of the learning rate."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=self.settings.lr, fused=True)
+        period = self.settings.lr_period or self.max_epochs
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=period)]

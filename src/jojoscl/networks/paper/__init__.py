@@ -1,1 +1,0 @@
-"""JojoSCL as the paper describes it and as its released code runs."""
