@@ -177,23 +177,25 @@ class SweepSummary(Callback):
 def _print_table(runs: pd.DataFrame, folder: Path, says: str) -> None:
     """Print the table, and name a page of it with the pictures of the runs, if there are any."""
     table = summary(runs).astype(object)
-    table = table.where(table.notna(), "")
-    style: Plain = {"index": False, "float_format": "{:.3f}".format}
-    print("\n" + table.to_string(**style), *([f"\n{says}"] if says else []), sep="\n")
-    parts = [f"<p>{html.escape(says)}</p>"]
-    for run in runs.drop_duplicates("folder").to_dict("records"):
-        there = [n for n in ("page.html", "umap.png") if (Path(run["folder"]) / n).exists()]
+    table, number = table.where(table.notna(), ""), "{:.3f}".format
+    print("\n" + table.to_string(index=False, float_format=number))
+    print(f"\n{says}" if says else "")
+    parts = [
+        table.to_html(index=False, border=0, float_format=number),
+        f"<p>{html.escape(says)}</p>",
+    ]
+    for run in map(Path, dict.fromkeys(runs["folder"])):
+        there = [name for name in ("page.html", "umap.png") if (run / name).exists()]
         if there:
-            where = html.escape(os.path.relpath(run["folder"], folder))
-            name = html.escape(f"{title(run)}, {run['method']}, seed {run['seed']}")
+            where = html.escape(os.path.relpath(run, folder))
             image = f'<img alt="UMAP" src="{where}/umap.png" width="640">'
             image = image if there[-1] == "umap.png" else ""
-            parts.append(f'<h3><a href="{where}/{there[0]}">{name}</a></h3>{image}')
-    if len(parts) > 1:
+            parts.append(f'<h3><a href="{where}/{there[0]}">{where}</a></h3>{image}')
+    if len(parts) > 2:
         page = folder / "index.html"
         head = '<!DOCTYPE html><meta charset="utf-8"><title>Runs</title>'
-        page.write_text("\n".join([head, table.to_html(border=0, **style), *parts]), "utf-8")
-        print(f"\nTable and pictures: {page}")
+        page.write_text("\n".join([head, *parts]), "utf-8")
+        print(f"Table and pictures: {page}")
 
 
 def _failures(folder: Path) -> dict[Path, int]:
