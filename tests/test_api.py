@@ -122,6 +122,23 @@ def test_one_line_in_the_log_says_what_is_where(
     )
 
 
+def test_a_bar_shows_the_stages_where_it_is_wanted(
+    cells: AnnData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jojoscl.utils.progress.SECONDS", 0.001)
+    adata = cells.copy()
+    for unseen in (False, None):  # None: this is no terminal
+        jojoscl.cluster(adata, 3, progress_bar=unseen)
+        assert capsys.readouterr().err == ""
+    jojoscl.cluster(adata, 3, progress_bar=True)
+    jojoscl.split_tests(adata, progress_bar=True)
+    jojoscl.simulate(15_000, 300, progress_bar=True)
+    seen = capsys.readouterr().err
+    for words in ("cluster |", "4, assign", "split_tests |", "6, assign", "simulate |"):
+        assert words in seen
+    assert set(jojoscl.JojoSCL.stages) == set(adata.uns["jojoscl"]["seconds"]) - {"other"}
+
+
 def test_the_call_needs_nothing_of_the_command() -> None:
     """Neither Hydra nor OmegaConf, nor what only Unix has, nor a network, nor pictures."""
     code = (

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import progress, shows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,7 @@ def cluster(
     seed: int = 0,
     accelerator: str = "auto",
     devices: int = 1,
-    progress_bar: bool = False,
+    progress_bar: bool | None = None,
     copy: bool = False,
     **settings: object,
 ) -> AnnData | None:
@@ -78,7 +79,8 @@ def cluster(
         How many GPUs, or processes on the CPU, share each batch of such a method. With several, in
         a script, call this below ``if __name__ == "__main__":``, for they import it.
     progress_bar
-        Whether to show one.
+        Whether to show one, of the stages; None shows it in a terminal or a notebook, unless
+        ``logging.getLogger("jojoscl")`` hides warnings.
     copy
         Return a copy in place of writing to `adata`.
     **settings
@@ -122,14 +124,15 @@ def cluster(
         from jojoscl.networks.settings import Run, TrainerSettings
 
         trainer = TrainerSettings(
-            accelerator=accelerator, devices=devices, progress_bar=progress_bar
+            accelerator=accelerator, devices=devices, progress_bar=shows(progress_bar)
         )
         more = {"run": Run(trainer=trainer)}
     part = None if restrict_to is None else restricted(adata, restrict_to)
     some = adata if part is None else _of(adata, part.inside)
-    cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
-    k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
-    result = chosen.fit_predict(cells, k, seed=seed, **more)
+    with progress("cluster", getattr(chosen, "stages", ("cluster",)), progress_bar):
+        cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
+        k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
+        result = chosen.fit_predict(cells, k, seed=seed, **more)
     params = params_of(chosen, kind, seed=seed, n_clusters=k, batch_key=batch_key, layer=layer)
     if part is not None:
         key_added, params["restrict_to"] = f"{key_added}_R", part.asked

@@ -32,6 +32,7 @@ from jojoscl.tools.cut import tree_of
 from jojoscl.tools.tree import hierarchy, side_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import unwritable
+from jojoscl.utils.progress import finished, progress
 
 __all__ = ["confidence", "shrinkage", "tree", "umap"]
 
@@ -53,6 +54,7 @@ def umap(
     color: str | None = None,
     *,
     seed: int | None = None,
+    progress_bar: bool | None = None,
     ax: Axes | None = None,
     show: bool = False,
     save: str | Path | None = None,
@@ -69,6 +71,8 @@ def umap(
         A column of `obs` or a gene; None is `key`.
     seed
         Of the coordinates; None takes those that are there, else 0.
+    progress_bar
+        As in :func:`jojoscl.cluster`.
     **scanpy
         Whatever ``scanpy.pl.embedding`` takes, such as ``palette=``, ``size=`` or ``legend_loc="on
         data"``.
@@ -81,7 +85,8 @@ def umap(
         raise UserError(
             f"There is no column and no gene {color!r} to colour by: give color= one that is there."
         )
-    _keep_coordinates(adata, key, embedding, seed)
+    with progress("umap", ["neighbors", "layout"], progress_bar):
+        _keep_coordinates(adata, key, embedding, seed)
     with _axes((6.4, 4.8), ax=ax, show=show, save=save) as on:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PendingDeprecationWarning)  # of matplotlib, for scanpy
@@ -96,21 +101,15 @@ def _keep_coordinates(adata: AnnData, key: str, embedding: np.ndarray, seed: int
     Cells without an embedding, which ``restrict_to`` left out, get none.
     """
     basis, note = f"X_{key}_umap", f"{key}_umap"
-    made = adata.uns.get(note)
-    there = basis in adata.obsm
+    made, there = adata.uns.get(note), basis in adata.obsm
     content = zlib.crc32(np.ascontiguousarray(embedding).tobytes())
-    if there and isinstance(made, Mapping):
-        there = made.get("embedding") == content and seed in (None, made.get("seed"))
-    elif there:
-        there = seed is None  # the user's own
-    if there:
+    kept = made if isinstance(made, Mapping) else {"embedding": content}  # none: the user's own
+    if there and kept.get("embedding") == content and seed in (None, kept.get("seed")):
         return
     seed = 0 if seed is None else seed
     inside = np.isfinite(embedding).all(axis=1)
-    if inside.sum() < FEWEST_OF_UMAP:
-        raise UserError(
-            f"A UMAP needs at least {FEWEST_OF_UMAP} cells, and there are {inside.sum()}."
-        )
+    if (n := inside.sum()) < FEWEST_OF_UMAP:
+        raise UserError(f"A UMAP needs at least {FEWEST_OF_UMAP} cells, and there are {n}.")
     coordinates = np.full((len(embedding), 2), np.nan, np.float32)
     coordinates[inside] = umap_coordinates(embedding[inside], seed)
     adata.obsm[basis] = coordinates
@@ -124,6 +123,7 @@ def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
         warnings.simplefilter("ignore")  # numba's and umap's words are not for the user
         n_neighbors = min(15, len(embedding) - 1)
         sc.pp.neighbors(adata, n_neighbors=n_neighbors, use_rep="X", random_state=seed)
+        finished("neighbors")
         sc.tl.umap(adata, random_state=seed)
     return np.asarray(adata.obsm["X_umap"])
 

@@ -81,13 +81,14 @@ class Result:
 class Method(Protocol):
     """What clusters cells, whose X holds counts or what ``uns["kind"]`` says, and obs no types.
 
-    takes_run: it trains a network, and `fit_predict` also takes `run`, a
-    :class:`~jojoscl.networks.settings.Run`. takes_oracle: it can keep the best of several epochs,
-    by `oracle`. takes_truth: the ceiling control alone, by `truth`. takes_batch: samples may be
-    told apart. finds_k: the number of clusters is what comes out, and is not given.
+    stages: their names in order, for a bar. takes_run: it trains a network, and `fit_predict` also
+    takes `run`, a :class:`~jojoscl.networks.settings.Run`. takes_oracle: it can keep the best of
+    several epochs, by `oracle`. takes_truth: the ceiling control alone, by `truth`. takes_batch:
+    samples may be told apart. finds_k: the number of clusters is what comes out, and is not given.
     """
 
     name: str
+    stages: ClassVar[tuple[str, ...]]
     takes_run: ClassVar[bool]
     takes_oracle: ClassVar[bool]
     takes_truth: ClassVar[bool]
@@ -106,6 +107,7 @@ class Method(Protocol):
 class MethodSettings(Settings):
     """What the settings of all methods have in common, see :class:`Method`."""
 
+    stages: ClassVar[tuple[str, ...]] = ("cluster",)
     takes_run: ClassVar[bool] = False
     takes_oracle: ClassVar[bool] = False
     takes_truth: ClassVar[bool] = False

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -83,6 +84,7 @@ class JojoSCL(MethodSettings):
     """
 
     takes_batch = True
+    stages: ClassVar[tuple[str, ...]] = "preprocess", "positives", "contrast", "assign"
 
     name: str = setting("jojoscl", "What the results call it.")
     preprocess: Preprocess = setting(

@@ -8,6 +8,7 @@ markers of type k, scaled to sum 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from anndata import AnnData
 
 from jojoscl.cells.matrix import stack_rows
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import finished, progress
 from jojoscl.utils.settings import Settings, setting
 
 BAND_VALUES = 1 << 22  # counts are drawn in dense bands of about four million
@@ -57,7 +59,7 @@ class SimulatedDataset(Settings):
                 f"Simulated data cannot be called {self.name!r}: start the name with 'simulated'."
             )
 
-    def load(self) -> AnnData:
+    def load(self, *, progress_bar: bool | None = None) -> AnnData:
         """Draw the cells: X (n_cells, n_genes), ``obs["cell_type"]``, ``obs["library_size"]``.
 
         The truth is in ``uns["simulated"]``: `profiles` (n_types, n_genes), `dispersion`,
@@ -73,7 +75,7 @@ class SimulatedDataset(Settings):
             index=[f"cell{i}" for i in range(self.n_cells)],
         )
         var = pd.DataFrame(index=[f"gene{j}" for j in range(self.n_genes)])
-        cells = AnnData(self._counts(types, library, profiles), obs=obs, var=var)
+        cells = AnnData(self._counts(types, library, profiles, progress_bar), obs=obs, var=var)
         cells.uns.update(
             kind="counts", kind_decided_by="simulation", name=self.name, variant="default"
         )
@@ -117,16 +119,25 @@ class SimulatedDataset(Settings):
         return np.asarray(profiles / profiles.sum(axis=1, keepdims=True))
 
     def _counts(
-        self, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
+        self,
+        types: np.ndarray,
+        library: np.ndarray,
+        profiles: np.ndarray,
+        progress_bar: bool | None,
     ) -> sp.csr_matrix:
         """Draw bands of rows, each with a generator of its own."""
         step = max(1, BAND_VALUES // self.n_genes)
         bands = [slice(start, start + step) for start in range(0, self.n_cells, step)]
         seeds = np.random.SeedSequence(self.seed).spawn(len(bands))
-        return stack_rows(
-            self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
-            for seed, rows in zip(seeds, bands, strict=True)
-        )
+        names = [f"cells to {min(rows.stop, self.n_cells):,}" for rows in bands]
+
+        def drawn() -> Iterator[sp.csr_matrix]:
+            for name, rows, seed in zip(names, bands, seeds, strict=True):
+                yield self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
+                finished(name)
+
+        with progress("simulate", names, progress_bar):
+            return stack_rows(drawn())
 
     def draw(
         self, rng: np.random.Generator, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
@@ -146,9 +157,16 @@ class SimulatedDataset(Settings):
 
 
 def simulate(
-    n_cells: int = 1000, n_genes: int = 1000, n_types: int = 6, **settings: object
+    n_cells: int = 1000,
+    n_genes: int = 1000,
+    n_types: int = 6,
+    *,
+    progress_bar: bool | None = None,
+    **settings: object,
 ) -> AnnData:
     """Draw cells; `settings` are those of :class:`SimulatedDataset`.
+
+    None as `progress_bar` shows one in a terminal or a notebook.
 
     Examples
     --------
@@ -156,4 +174,4 @@ def simulate(
     (100, 50)
     """
     sizes = {"n_cells": n_cells, "n_genes": n_genes, "n_types": n_types}
-    return SimulatedDataset.of(sizes | settings).load()
+    return SimulatedDataset.of(sizes | settings).load(progress_bar=progress_bar)

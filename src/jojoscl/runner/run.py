@@ -21,19 +21,22 @@ from jojoscl.runner.registry import build
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.wandb import Wandb
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import finished, progress
 
 log = logging.getLogger(__name__)
 
 
 def run(job: Resolved, folder: Path) -> Plain:
     """Do a run in `folder` and return its metrics; a finished run is read, not done again."""
-    if finished := output.finished(folder, job):
+    if found := output.finished(folder, job):
         if job.cfg.get("logger"):
             log.warning("%s is finished: nothing is logged; force=true runs it again", folder)
-        return finished
+        return found
     job.check()
     with output.owned(folder):  # another command may have finished it meanwhile
-        return output.finished(folder, job) or _run(job, folder)
+        stages = "load", *job.method.stages, "scores", "pictures"
+        with progress(job.method.name, stages, None if job.trainer.progress_bar else False):
+            return output.finished(folder, job) or _run(job, folder)
 
 
 def _run(job: Resolved, folder: Path) -> Plain:
@@ -42,6 +45,7 @@ def _run(job: Resolved, folder: Path) -> Plain:
     started = time.perf_counter()
     cells = job.corrupt(job.data.load(), seed=settings.seed)
     loaded = time.perf_counter()
+    finished("load")
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
     n_clusters = number_of_clusters(settings.n_clusters, truth)
     handed = handed_labels(job.method, settings.selection, truth)
@@ -57,6 +61,7 @@ def _run(job: Resolved, folder: Path) -> Plain:
         )
         seconds = seconds_of(loaded - started, result, time.perf_counter() - started)
         scores = evaluate(truth, result)
+        finished("scores")
         metrics = output.describe(job, cells, result, truth, scores, seconds)
         output.write(folder, job, cells, truth, result, metrics)
         for mirror in logs:

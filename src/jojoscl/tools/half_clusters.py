@@ -20,6 +20,7 @@ from jojoscl.core.linkage import in_common
 from jojoscl.tools.annotate import check_key, settings_from
 from jojoscl.tools.halves import halves
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import finished
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ def half_clusters(
         )
     half = without_labels(cells)
     half.X = first
+    finished("halves")
     result = method.fit_predict(half, None if method.finds_k else k, seed=seed)
     labels = np.unique(result.labels, return_inverse=True)[1]
     names = matching_names(labels, own)
@@ -110,6 +112,13 @@ def half_clusters(
     return HalfClusters(
         cells, first, second, np.argsort(order)[labels], names[order], result.embedding, inside
     )
+
+
+def stages_of(method: Method | None) -> tuple[str, ...]:
+    """Return the stages of :func:`half_clusters` by a method, and of what uses them."""
+    from jojoscl.core.method import JojoSCL  # which nothing above needs
+
+    return "halves", *getattr(method or JojoSCL, "stages", ()), "tests"
 
 
 def _asked(adata: AnnData, key: str) -> dict[str, Any]:

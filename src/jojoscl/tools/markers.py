@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method
 from jojoscl.tools.annotate import put, writable_settings
-from jojoscl.tools.half_clusters import agreement, half_clusters
+from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, stages_of
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import progress
 
 
 def markers(
@@ -27,6 +28,7 @@ def markers(
     layer: str | None = None,
     kind: str = "auto",
     seed: int = 0,
+    progress_bar: bool | None = None,
 ) -> pd.DataFrame:
     """Rank the genes of each cluster by counts that did not make the clusters.
 
@@ -43,7 +45,7 @@ def markers(
 
     Parameters
     ----------
-    adata, key, n_clusters, method, batch_key, layer, kind, seed
+    adata, key, n_clusters, method, batch_key, layer, kind, seed, progress_bar
         As in :func:`jojoscl.split_tests`.
 
     Returns
@@ -65,14 +67,24 @@ def markers(
     >>> jojoscl.cluster(adata)  # doctest: +SKIP
     >>> jojoscl.markers(adata).groupby("group").head(5)  # doctest: +SKIP
     """
-    half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
+    name = f"{key}_markers"
+    with progress("markers", stages_of(method), progress_bar):
+        half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
+        of_groups, table = ranked(half, name)
+    table.attrs["ari"] = agreement(half, adata, key)
+    column = half.column(np.arange(len(half.names)), half.names)
+    put(adata, obs={name: column}, uns={name: of_groups})
+    return table
+
+
+def ranked(half: HalfClusters, name: str) -> tuple[dict[str, object], pd.DataFrame]:
+    """Return the genes of each cluster as scanpy's ``rank_genes_groups`` has them, and a table."""
     groups = [str(half.names[k]) for k in np.flatnonzero(np.bincount(half.labels) > 1)]
     if len(half.names) < 2 or not groups:
         raise UserError(
             "The clusters of half of the counts are too few or too small for markers: ask for "
             "others."
         )
-    name = f"{key}_markers"
     cells = without_labels(half.cells)
     cells.X = half.second
     cells.obs[name] = pd.Categorical.from_codes(half.labels, pd.Index(half.names, dtype=object))
@@ -88,12 +100,8 @@ def markers(
     table = sc.get.rank_genes_groups_df(cells, None, key=name)
     if len(groups) == 1:
         table.insert(0, "group", groups[0])
-    table.attrs["ari"] = agreement(half, adata, key)
-    ranked = dict(cells.uns[name])
-    ranked["params"] = writable_settings(ranked["params"])
-    column = half.column(np.arange(len(half.names)), half.names)
-    put(adata, obs={name: column}, uns={name: ranked})
-    return table
+    found = dict(cells.uns[name])
+    return found | {"params": writable_settings(found["params"])}, table
 
 
 def _rank(cells: AnnData, column: str, groups: list[str], reference: str, key: str) -> None:

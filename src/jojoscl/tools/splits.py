@@ -15,9 +15,10 @@ from sklearn.metrics import roc_auc_score
 from jojoscl.core.interface import Method
 from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put
-from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, totals_of
+from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, stages_of, totals_of
 from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged, side_of
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import progress
 
 
 def split_tests(
@@ -31,6 +32,7 @@ def split_tests(
     layer: str | None = None,
     kind: str = "auto",
     seed: int = 0,
+    progress_bar: bool | None = None,
 ) -> pd.DataFrame:
     """Test each split of the tree of the clusters by counts that did not make them.
 
@@ -61,7 +63,7 @@ def split_tests(
         The chance of any false split. Splits that are not significant are merged.
     batch_key, layer, kind
         As in :func:`jojoscl.cluster`; by default those of ``uns[key]``.
-    seed
+    seed, progress_bar
         As in :func:`jojoscl.cluster`.
 
     Returns
@@ -86,8 +88,9 @@ def split_tests(
     """
     if not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise UserError(f"alpha must be a number between 0 and 1, not {alpha!r}.")
-    half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
-    table, groups = tested(half, float(alpha))
+    with progress("split_tests", stages_of(method), progress_bar):
+        half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
+        table, groups = tested(half, float(alpha))
     table.attrs["ari"] = agreement(half, adata, key)
     merged_names = [_joined(half.names[groups == group]) for group in range(groups.max() + 1)]
     name = f"{key}_splits"

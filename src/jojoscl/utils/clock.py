@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from jojoscl.utils.progress import finished
+
 
 class Stopwatch:
     """Wall time of each stage, without a gap: a stage ends where :meth:`lap` names it.
@@ -19,7 +21,8 @@ class Stopwatch:
         self._began = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Add the time since the last lap to `stage`."""
+        """Add the time since the last lap to `stage`; a bar of stages moves behind it."""
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._began
         self._began = now
+        finished(stage)

@@ -1,0 +1,58 @@
+"""The bar of stages: who sees it, what it says, and that there is one at a time."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from contextlib import redirect_stderr
+
+import pytest
+
+from jojoscl.utils import progress as module
+from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.progress import finished, progress, shows
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_names_the_stage_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.01)
+    with redirect_stderr(Screen()) as screen, progress("cluster", ["read", "neighbors", "cut"]):
+        time.sleep(0.1)
+        Stopwatch().lap("read")
+        time.sleep(0.1)
+        with progress("inner", ["layout"]):
+            finished("neighbors")
+            finished("a stage of nobody")
+            time.sleep(0.1)
+    seen = screen.getvalue()
+    for words in ("0/3, read", "1/3, neighbors", "2/3, cut"):
+        assert words in seen
+    assert "inner" not in seen
+    time.sleep(0.05)
+    assert screen.getvalue() == seen, "the clock of a bar stops with it"
+
+
+def test_no_bar_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.01)
+    none = progress("cluster", ["read"], show=False)
+    with redirect_stderr(Screen()) as screen, none, progress("inner", ["x"], show=True):
+        time.sleep(0.1)
+    assert screen.getvalue() == ""
+
+
+def test_none_shows_a_bar_to_who_can_see_it() -> None:
+    logger = logging.getLogger("jojoscl")
+    with redirect_stderr(Screen()):
+        assert shows(None)
+        logger.setLevel(logging.ERROR)
+        seen = [shows(None), shows(True)]
+        logger.setLevel(logging.NOTSET)
+        assert seen == [False, True]
+    for other in (io.StringIO(), None):
+        with redirect_stderr(other):
+            assert not shows(None)
