@@ -7,7 +7,7 @@ import pytest
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.baselines.leiden import Leiden
+from jojoscl.baselines.leiden import Leiden, PearsonLeiden
 from jojoscl.baselines.seurat import Seurat
 from jojoscl.cells.preprocess import Preprocess
 
@@ -36,3 +36,10 @@ def test_a_finer_resolution_gives_more_clusters(
         for resolution in (0.1, 5.0)
     )
     assert len(np.unique(rough.labels)) < len(np.unique(fine.labels))
+
+
+def test_leiden_on_pearson_residuals_chooses_its_own_genes(cells: AnnData) -> None:
+    method = PearsonLeiden(n_genes=100, n_pcs=10, match_k=True)
+    result = method.fit_predict(cells, 3, seed=0)
+    assert result.embedding.shape == (120, 10)
+    assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9

@@ -27,6 +27,10 @@ from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
 
 NAMES = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
+EACH = [  # UMAP is compiled for half a minute
+    pytest.param(name, marks=pytest.mark.slow if name.startswith("hdbscan") else ())
+    for name in NAMES
+]
 QUICK: dict[str, Any] = {  # where the method has such a setting
     "epochs": 2, "pretrain_epochs": 2, "kmeans_starts": 2, "batch_size": 32,
     "encoder_dims": [16, 8], "n_dims": 8, "n_small": 20, "n_components": 20,
@@ -68,12 +72,15 @@ def class_of(name: str) -> type[MethodSettings]:
 
 
 def made(name: str, **settings: Any) -> MethodSettings:
-    """The method, quick, with `settings`."""
+    """The method, quick, with `settings`; skipped where the package that it needs is not there."""
     kind = class_of(name)
+    for package in ("phenograph", "scvi"):
+        if name.startswith(package):
+            pytest.importorskip(package)
     given = QUICK | DIMS.get(name, {}) | settings
     known = {field.name for field in dataclasses.fields(kind)}
     base = {"match_k": True} if name.endswith("_matched") else {}
-    if name.startswith("seurat"):
+    if name.startswith(("seurat", "scvi")):
         base["preprocess"] = {"hvg_flavor": "seurat"}
     return kind.of(base | {key: value for key, value in given.items() if key in known})
 
@@ -98,7 +105,7 @@ def plain(name: str, cells: AnnData, k: Any = 3, **settings: Any) -> Result:
     return _PLAIN[key]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_same_seed_same_labels_and_sane_results(name: str, types: AnnData) -> None:
     before = types.X.copy()
     one, two = plain(name, types), fitted(made(name), types)
@@ -115,7 +122,7 @@ def test_same_seed_same_labels_and_sane_results(name: str, types: AnnData) -> No
     assert (before != types.X).nnz == 0  # the cells are the user's
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_labels_cannot_be_reached(
     name: str, types: AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +180,7 @@ def test_a_killed_training_goes_on_and_ends_as_an_unbroken_one(
     assert whole.history == resumed.history
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_a_bad_number_of_clusters_is_refused(name: str, types: AnnData) -> None:
     method = made(name)
     if method.finds_k or method.takes_truth:
@@ -182,7 +189,7 @@ def test_a_bad_number_of_clusters_is_refused(name: str, types: AnnData) -> None:
         fitted(method, types, 73)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_without_a_number_of_clusters_it_is_found_or_asked_for(name: str, types: AnnData) -> None:
     method = made(name)
     if method.finds_k or method.takes_truth or name.startswith("jojoscl"):

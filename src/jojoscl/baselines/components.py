@@ -10,6 +10,7 @@ from anndata import AnnData
 from sklearn.decomposition import PCA
 
 from jojoscl.baselines.graph import ClusterAt, match_resolution
+from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import SCANPY, Preprocess
 from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
 from jojoscl.utils.clock import Stopwatch
@@ -37,13 +38,17 @@ class OnComponents(MethodSettings):
         """Cluster cells (n, genes), see :class:`~jojoscl.core.interface.Method`."""
         k = 0 if self.finds_k else check_n_clusters(n_clusters, cells.n_obs)
         watch = Stopwatch()
-        x = self.preprocess(cells).zscores()
+        expression = self.preprocess(cells)
         watch.lap("preprocess")
-        x = principal_components(x, self.n_pcs, seed=seed)
+        x = self.components(expression, seed=seed)
         watch.lap("train")
         labels, info = self.clusters(x, k, seed=seed)
         watch.lap("assign")
         return Result(labels, x, watch.seconds, info)
+
+    def components(self, cells: Expression, *, seed: int) -> np.ndarray:
+        """Return what is clustered, (n, d) float32: here the leading principal components."""
+        return principal_components(cells.zscores(), self.n_pcs, seed=seed)
 
     @abstractmethod
     def clusters(self, x: np.ndarray, k: int, *, seed: int) -> tuple[np.ndarray, dict[str, float]]:

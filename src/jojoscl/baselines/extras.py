@@ -1,0 +1,76 @@
+"""Methods of other packages: pip install 'jojoscl[rivals]'."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import warnings
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from anndata import AnnData
+
+from jojoscl.baselines.components import OnGraph
+from jojoscl.baselines.graph import ClusterAt
+from jojoscl.baselines.leiden import Leiden
+from jojoscl.cells.expression import Expression
+from jojoscl.cells.preprocess import Preprocess
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.settings import setting
+
+
+def package(name: str) -> ModuleType:
+    """Return a package of the extra; a :class:`UserError` says how to install it."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"This method needs {name}: pip install 'jojoscl[rivals]'.") from error
+
+
+@dataclass(kw_only=True)
+class PhenoGraph(OnGraph, name="phenograph", n_neighbors=30):
+    """PhenoGraph, with Leiden in place of Louvain (Levine et al., Cell 2015).
+
+    Cells of communities below ten cells, which it calls outliers, are one cluster.
+    """
+
+    def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
+        """Return what gives PhenoGraph's communities at a resolution."""
+        phenograph = package("phenograph.cluster")
+        k = min(self.n_neighbors, len(x) - 1)
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            graph = phenograph.cluster(x, "leiden", k, n_jobs=1, seed=seed)[1]
+
+        def cluster_at(resolution: float) -> np.ndarray:
+            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                found, _ = phenograph.run_leiden(graph, False, None, resolution, -1, seed, True, {})
+            labels = phenograph.sort_by_size(found, min_size=10)
+            return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+        return cluster_at
+
+
+@dataclass(kw_only=True)
+class ScVI(
+    Leiden,
+    name="scvi_leiden",
+    preprocess=Preprocess(min_cells=3, round_counts=True, hvg_flavor="seurat_v3"),
+):
+    """Leiden on the latent space of scVI (Lopez et al., Nat Methods 2018), by its defaults."""
+
+    n_latent: int = setting(10, "Dimensions of the latent space.", low=1)
+    epochs: int | None = setting(None, "Epochs; None takes as many as scVI advises.", low=1)
+
+    def components(self, cells: Expression, *, seed: int) -> np.ndarray:
+        """Train scVI on the counts of the chosen genes; return the latent space (n, d)."""
+        scvi = package("scvi")
+        scvi.settings.seed = seed
+        adata = AnnData(cells.counts())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's advice
+            scvi.model.SCVI.setup_anndata(adata)
+            model = scvi.model.SCVI(adata, n_latent=self.n_latent)
+            model.train(self.epochs, accelerator="cpu", devices=1, enable_progress_bar=False)
+        return np.asarray(model.get_latent_representation(), np.float32)
