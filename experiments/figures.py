@@ -42,7 +42,16 @@ STYLE = {
     "seurat_matched": ("#b88fc9", "^"),
     "leiden": ("#8c510a", "^"),
     "leiden_matched": ("#dfa955", "^"),
+    "pearson_leiden": ("#01665e", "^"),
+    "pearson_leiden_matched": ("#35978f", "^"),
+    "phenograph": ("#bf812d", "v"),
+    "phenograph_matched": ("#f6c141", "v"),
+    "hdbscan": ("#c51b7d", "v"),
+    "hdbscan_matched": ("#f1b6da", "v"),
+    "scvi_leiden": ("#4393c3", "s"),
+    "scvi_leiden_matched": ("#92c5de", "s"),
     "pca_kmeans": ("#4d4d4d", "D"),
+    "gaussian_mixture": ("#878787", "D"),
     "random": ("#b3b3b3", "D"),
 }
 OTHER = ("#17becf", "v")

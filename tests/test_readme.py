@@ -186,12 +186,12 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_baseline_of_contributing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
-    module = types.ModuleType("jojoscl.baselines.gaussian_mixture")
+    module = types.ModuleType("jojoscl.baselines.ward")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(code, module.__name__, "exec"), vars(module))
     cells = jojoscl.simulate(300, 300, 3, library_size=5000, marker_fraction=0.2, seed=0)
     truth = cells.obs.pop("cell_type")
-    found = module.Mixture(covariance="tied", n_pcs=10).fit_predict(as_cells(cells), 3)
+    found = module.Linkage(n_pcs=10).fit_predict(as_cells(cells), 3)
     assert adjusted_rand_score(truth, found.labels) > 0.9
 
 
