@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import ClassVar
 
@@ -33,7 +34,6 @@ from jojoscl.core.interface import (
     check_seed,
     timed,
 )
-from jojoscl.core.kmeans import spread
 from jojoscl.core.linkage import Tree, size_linkage, small_clusters
 from jojoscl.core.positives import (
     adaptive,
@@ -46,9 +46,9 @@ from jojoscl.core.positives import (
 )
 from jojoscl.core.samples import without_samples
 from jojoscl.core.shrinkage import shrink_embedding
+from jojoscl.core.sketch import Sketch, join_groups, sketch
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.seeding import at_most
 from jojoscl.utils.settings import setting
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ SMOOTHING = 4, 9  # fewest and most neighbors that a draw smooths over: more dro
 PRUNE = 1 / 15  # a smaller Jaccard index of two cells' neighbors counts as none, as in Seurat
 THETA = 100.0  # the variance of a count is mu + mu^2 / theta (Lause et al. 2021)
 MIN_DIMS = 20  # a draw sees this many of the first components, or more
+SKETCH = 5_000  # cells: in fewer, a rare type has a larger share
 GROUPS = 250  # of cells, from which the consensus starts
 LEAST = 0.15  # a cluster has at least this many times sqrt(n) cells, or it counts as outliers
 BESIDE_K = ((1, 1.0), (1 / 2, 0.3), (2, 0.3))  # times K: where trees are cut, and the weight
@@ -84,7 +85,7 @@ class JojoSCL(MethodSettings):
     """
 
     takes_batch = True
-    stages: ClassVar[tuple[str, ...]] = "preprocess", "positives", "contrast", "assign"
+    stages: ClassVar[tuple[str, ...]] = "preprocess", "sketch", "positives", "contrast", "assign"
 
     name: str = setting("jojoscl", "What the results call it.")
     preprocess: Preprocess = setting(
@@ -119,7 +120,7 @@ class JojoSCL(MethodSettings):
     )
     min_cells: int = setting(3, "Fewer cells count as outliers, and make no cluster.", low=1)
     sample: int = setting(
-        15_000, "Above this many cells a random subset is clustered and the others join it.", low=2
+        15_000, "Above this many cells a sketch is clustered, and the others join its clusters.", low=2
     )
 
     def fit(
@@ -150,7 +151,9 @@ class JojoSCL(MethodSettings):
             k = None if n_clusters is None else self._given_k(n_clusters, n)
             watch.lap("preprocess")
 
-            some = at_most(np.arange(n), self.sample, seed=seed)  # (m,)
+            some, weights = self.sketch(x, seed=seed)  # (m,)
+            watch.lap("sketch")
+
             z = x.zscores(some)  # (m, g)
             positives = self.positives(x, z, some, seed=seed)  # (m, m)
             watch.lap("positives")
@@ -163,7 +166,11 @@ class JojoSCL(MethodSettings):
             neighbors = nearest(h[some], min(SMOOTHING[1], len(some)))  # (m, 9)
             k = k or self.estimate(neighbors, seed=seed)
             found = self.cluster(h[some], neighbors, k, seed=seed)
-            groups, confidence = spread(h, some, found.groups, found.confidence, seed=seed)  # (n,)
+            groups, confidence = found.groups, found.confidence  # (m,)
+            if len(some) < n:
+                groups = join_groups(h, some, groups, found.tree.cut(k), weights)  # (n,)
+                mean = np.bincount(found.groups, confidence) / np.bincount(found.groups)  # (G,)
+                confidence = mean.astype(np.float32)[groups]  # (n,)
             labels = found.tree.cut(k)[groups]  # (n,)
             # The noise of u_k is 1, so that of h_k is b'_k^2: sigma2 is the mean over k.
             sigma2 = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
@@ -203,11 +210,16 @@ class JojoSCL(MethodSettings):
     def n_clusters_of(self, cells: AnnData, *, seed: int) -> int:
         """Return the estimate of K, for a method that has none of its own."""
         x = self.preprocess(cells)
-        some = at_most(np.arange(len(x)), self.sample, seed=seed)
-        z = x.zscores(some)
-        _, loadings = self.encode(z, self.positives(x, z, some, seed=seed), seed=seed)
-        h = (x @ loadings)[some]
+        some = self.sketch(x, seed=seed).cells
+        h = (x @ self._loadings(x, some, seed=seed))[some]
         return self.estimate(nearest(h, min(K_NEIGHBORS, len(h))), seed=seed)
+
+    def sketch(self, x: Expression, *, seed: int) -> Sketch:
+        """Return the cells (m,) that are clustered, and how many each stands for (m,)."""
+        if len(x) <= self.sample:
+            return Sketch(np.arange(len(x)), np.ones(len(x)))
+        encode = partial(self._loadings, x, seed=seed)
+        return sketch(x, min(SKETCH, self.sample), encode, seed=seed)
 
     def positives(
         self, x: Expression, z: np.ndarray, some: np.ndarray, *, seed: int
@@ -283,6 +295,10 @@ class JojoSCL(MethodSettings):
             small, distance = small_clusters(x, n_small, seed=seed)  # (m,), (n_small, n_small)
             for exponent in exponents:
                 yield small, size_linkage(distance, np.bincount(small), exponent, least)
+
+    def _loadings(self, x: Expression, some: np.ndarray, *, seed: int) -> np.ndarray:
+        z = x.zscores(some)
+        return self.encode(z, self.positives(x, z, some, seed=seed), seed=seed)[1]
 
     def _n_positives(self, n_cells: int) -> int:
         return adaptive(n_cells, self.positives_factor, *POSITIVES)
