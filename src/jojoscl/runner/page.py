@@ -80,7 +80,7 @@ def html(
 
 def _table(table: pd.DataFrame) -> str:
     style: Plain = {"index": False, "border": 0, "justify": "left", "na_rep": ""}
-    return table.to_html(**style, float_format="{:.2g}".format) if len(table) else ""
+    return str(table.to_html(**style, float_format="{:.2g}".format)) if len(table) else ""
 
 
 def _pictures(
