@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +56,7 @@ class HalfClusters(NamedTuple):
     embedding: np.ndarray
     inside: np.ndarray
 
-    def column(self, words: np.ndarray, categories: Sequence[str]) -> pd.Categorical:
+    def column(self, words: np.ndarray, categories: Iterable[str]) -> pd.Categorical:
         """Return the words of these cells (n,) as a column of all; NaN outside."""
         of_all = np.full(len(self.inside), None, object)
         of_all[self.inside] = words
