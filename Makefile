@@ -52,6 +52,7 @@ bench: $(INSTALLED) ## time of the import and of the training loop, and peak mem
 bench-large: $(INSTALLED) ## a million cells; and against scanpy and scVI (an hour or more)
 	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/against.py
+	$(BIN)/python benchmarks/rare.py
 
 reproduce: $(INSTALLED) ## do the methods do what they do elsewhere (an hour; resumable; needs JOJOSCL_DATA_ROOT or a network)
 	$(BIN)/jojoscl -m experiment=fidelity

@@ -32,8 +32,7 @@ from jojoscl.datasets.load import load_dataset
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
 from jojoscl.networks.settings import Run, TrainerSettings
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 from jojoscl.utils.files import whole_file
 
 

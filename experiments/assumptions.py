@@ -56,8 +56,7 @@ from jojoscl.networks.sure import (
     sigma2_within,
     tau2_sure,
 )
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 
 SETS = ["pbmc_10x", "bladder", "human_brain", "yan", "baron_mouse", "worm_neuron"]
 LEVEL = 0.05  # of the tests, and of the false discoveries among their rejections

@@ -123,9 +123,36 @@ def of_against() -> str:
     return grid(["Cells", "Number", "jojoscl", "scanpy", "Seconds, ratio", "Memory, ratio"], rows)
 
 
+def of_rare() -> str:
+    """Return how well rare types are found, from benchmarks/results/rare.csv.
+
+    A row a set of cells: seconds, memory, ARI and clusters. Below it a row a rare type: recall and
+    precision of its best cluster.
+    """
+    runs = pd.read_csv(ROOT / "benchmarks/results/rare.csv")
+    methods = list(dict.fromkeys(runs["method"]))
+    rows = []
+    for name, group in runs.groupby("cells", sort=False):
+        first = group.drop_duplicates("method").set_index("method")
+        cells = [
+            f"{run.seconds:.0f} s, {run.peak_gb:.1f} GB, {number(run.ari)} ({run.n_clusters})"
+            for run in first.itertuples()
+        ]
+        whole = dict(zip(first.index, cells, strict=True))
+        rows.append([f"`{name}`", "all", *(whole.get(method, "not run") for method in methods)])
+        for (size, _), of_type in group.groupby(["n_type", "type"]):
+            found = {
+                run.method: f"{run.recall:.2f} / {run.precision:.2f}"
+                for run in of_type.itertuples()
+            }
+            rows.append(["", f"{size:,}", *(found.get(method, "–") for method in methods)])
+    return grid(["Cells", "Of the type", *(f"`{method}`" for method in methods)], rows)
+
+
 TABLES = {
     "methods": of_methods,
     "studies": of_studies,
     "sure_weight": of_sure_weight,
     "against": of_against,
+    "rare": of_rare,
 }

@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
 

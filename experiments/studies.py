@@ -35,8 +35,7 @@ from experiments import runs as table_of_runs
 from experiments.failures import failures_by_reason
 from experiments.tables import failed_runs, page
 from experiments.text import HERE, by_set, markdown, save, write
-from jojoscl.runner.config import compose, parse
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose, parse
 from jojoscl.utils.errors import UserError
 
 PAGES = HERE / "studies"

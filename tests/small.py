@@ -12,8 +12,7 @@ from anndata import AnnData
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.settings import Run, TrainerSettings
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 
 
 @pytest.fixture(scope="session")

@@ -240,7 +240,7 @@ def test_shown_configurations_are_right(tmp_path: Path) -> None:
     (points,) = parse([f"vary={params.vary}"])
     for point in points.sweep_string_iterator():
         assert (
-            varied(compose([f"method={params.method}", f"vary={point}"])).method.name
+            varied(compose([f"method={params.method}", f"vary={point}"]))[0].method.name
             == params.method
         )
     (page,) = blocks(ROOT / "CONTRIBUTING.md", "markdown")

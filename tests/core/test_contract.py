@@ -20,8 +20,7 @@ from jojoscl.core.interface import MethodSettings, Result
 from jojoscl.core.metrics import scores
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.settings import Run, TrainerSettings
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 from jojoscl.runner.sweep import SCORES
 from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError

@@ -14,8 +14,7 @@ from jojoscl.datasets.catalog import ALIASES, CATALOG, Variant, find
 from jojoscl.datasets.download import data_root
 from jojoscl.datasets.load import CatalogDataset, FileDataset, FolderDataset, load_dataset
 from jojoscl.datasets.simulate import SimulatedDataset
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 from jojoscl.utils.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"

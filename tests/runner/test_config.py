@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -9,10 +12,10 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from jojoscl.baselines.controls import PCAKMeans
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
-from jojoscl.runner.config import RunSettings, compose, varied
-from jojoscl.runner.registry import build, class_of
+from jojoscl.runner.config import RunSettings, build, class_of, compose, varied
 from jojoscl.runner.resolved import folder_of
 from jojoscl.utils.conf import choices, conf_dir
 from jojoscl.utils.errors import UserError
@@ -152,8 +155,8 @@ def test_settings_of_a_run_are_checked(override: str) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("vary={method.rigde:0}", "no setting 'rigde' .did you mean 'ridge'"),
-        ("vary={metod.ridge:0}", "there is no 'metod'"),
+        ("vary={method.rigde:0}", "no setting 'method.rigde' .did you mean 'method.ridge'"),
+        ("vary={metod.ridge:0}", "no setting 'metod.ridge' .did you mean 'method.ridge'"),
         ("vary=3", "vary lists settings"),
     ],
 )
@@ -171,3 +174,60 @@ def test_benchmark_and_collection_have_folders_of_their_own() -> None:
     own = [name for name in names if name]
     assert len(own) == len(set(own))
     assert {"benchmark", "collection"} <= set(own)
+
+
+# ---- from a node to an object ---------------------------------------------------------------------
+
+TARGET = "jojoscl.baselines.controls.PCAKMeans"
+
+
+def test_build() -> None:
+    made = build(OmegaConf.create({"_target_": TARGET, "n_pcs": 7, "about": {"summary": "x"}}))
+    assert isinstance(made, PCAKMeans)
+    assert made.n_pcs == 7
+    with pytest.raises(UserError, match="n_pc"):
+        build(OmegaConf.create({"_target_": TARGET, "n_pc": 7}))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("jojoscl.baselines.controls.PCAKmeans", "is not to be used"),
+        ("jojoscl.baseline.PCAKMeans", "is not to be used"),
+        ("PCAKMeans", "is not to be used"),
+        ("os.system", "is not to be used"),
+        ("builtins.dict", "it is no class of settings"),
+        (None, "is not to be used"),
+    ],
+)
+def test_what_is_no_class_of_settings_is_refused(target: object, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        class_of(target)
+
+
+def test_a_value_in_place_of_a_group_is_refused() -> None:
+    with pytest.raises(UserError, match="stands where a group of settings belongs"):
+        build(3)  # type: ignore[arg-type]
+
+
+def test_a_new_baseline_is_one_class_and_one_yaml(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from jojoscl.baselines.controls import RandomLabels\n"
+        "@dataclass(kw_only=True)\n"
+        "class Mine(RandomLabels, name='mine'):\n    '''Mine.'''\n"
+    )
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "mine.yaml").write_text("defaults:\n  - /settings@_here_: mine.Mine\n")
+    code = (
+        "import sys\nfrom jojoscl.runner.cli import main\nmain()\n"
+        "assert 'jojoscl.networks.paper' not in sys.modules"
+    )
+    own = ["--config-dir", str(tmp_path), "method=mine", "pictures=false", "data=simulated"]
+    path = [str(tmp_path), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{code}", *own],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "simulated mine seed 0" in done.stdout

@@ -46,6 +46,26 @@ def test_the_example_of_the_help_writes_clusters_and_embedding(
     assert found.uns["jojoscl"]["params"]["fit"]["settings"]["n_draws"] == 2
 
 
+def test_all_columns_of_the_user_are_kept(in_process: InProcess, folder: Path) -> None:
+    new = ad.read_h5ad(folder / "new.h5ad")
+    new.obs["mouse"] = np.where(np.arange(30) % 2, "a", "b")
+    new.write_h5ad(folder / "new.h5ad")
+    mixed = pd.DataFrame(
+        {"cell": new.obs_names, "note": [1, "x", None] * 10, "seen": [True, None] * 15}
+    )
+    mixed.to_csv(folder / "beside.csv", index=False)
+    assert in_process(*PREDICT.split()[1:]).code == 0
+    run = ["data=h5ad", "data.path=new.h5ad", "n_clusters=2", "pictures=false", "method=pca_kmeans"]
+    assert in_process(*run, "data.metadata=beside.csv", "data.label_key=mouse").code == 0
+    (result,) = folder.rglob("result.h5ad")
+    for path in (folder / "predicted.h5ad", result):
+        obs = ad.read_h5ad(path).obs
+        for name in new.obs:
+            assert (obs[name].astype(str) == new.obs[name].astype(str)).all()
+    assert obs["note"].isna().sum() == 10
+    assert obs["note"].iloc[:2].tolist() == ["1", "x"]
+
+
 def test_a_table_and_other_settings(in_process: InProcess, folder: Path, cells: AnnData) -> None:
     (folder / "a model, new.npz").write_bytes((folder / "model.npz").read_bytes())
     arguments = ("predict", "model=a model, new.npz", "data.path=new.h5ad", "output=x.csv")

@@ -12,7 +12,7 @@ import pytest
 from anndata import AnnData
 
 from jojoscl.core.method import JojoSCL
-from jojoscl.runner import registry
+from jojoscl.runner import config
 from jojoscl.runner.config import compose, varied
 from jojoscl.runner.resolved import Resolved, folder_of
 from jojoscl.runner.run import run
@@ -31,7 +31,7 @@ def test_a_command_builds_four_objects(
     in_process: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: Counter[str] = Counter()
-    build = registry.build
+    build = config.build
 
     def counted(node: Any) -> Any:
         built[str(node._target_).rpartition(".")[2]] += 1
@@ -70,17 +70,17 @@ def test_a_moved_class_and_a_new_setting_leave_finished_runs_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     finished = FINISHED[0]
-    class_of = registry.class_of
+    class_of = config.class_of
     monkeypatch.setattr(
-        registry, "class_of", lambda name: Moved if "JojoSCL" in str(name) else class_of(name)
+        config, "class_of", lambda name: Moved if "JojoSCL" in str(name) else class_of(name)
     )
-    registry._SettingsGroup.clear(registry.ConfigStore.instance().repo["settings"])
+    config._SettingsGroup.clear(config.ConfigStore.instance().repo["settings"])
     try:
         assert resolved(*finished["overrides"]).config_hash == finished["hash"]
         new = resolved(*finished["overrides"], "method.warmth=0.5")
         assert new.config_hash != finished["hash"]
     finally:
-        registry._SettingsGroup.clear(registry.ConfigStore.instance().repo["settings"])
+        config._SettingsGroup.clear(config.ConfigStore.instance().repo["settings"])
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_the_folder_says_dataset_method_selection_and_seed() -> None:
 def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
     cfg = compose(["vary={method.min_cells:5,corrupt.thin:0.5}"])
     alone = resolved("method.min_cells=5", "corrupt.thin=0.5").config_hash
-    assert Resolved.of(cfg).config_hash == Resolved.of(varied(cfg)).config_hash == alone
-    assert (cfg.method.min_cells, varied(cfg).method.min_cells) == (3, 5)
+    assert Resolved.of(cfg).config_hash == Resolved.of(varied(cfg)[0]).config_hash == alone
+    assert (cfg.method.min_cells, varied(cfg)[0].method.min_cells) == (3, 5)
 
 
 def test_what_is_kept_goes_with_a_copy_and_not_with_another_configuration() -> None:

@@ -16,8 +16,7 @@ import optuna
 from sqlalchemy.pool import NullPool
 
 import jojoscl.runner.search
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 from jojoscl.runner.search import Search, jobs
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.conf import choices
@@ -143,8 +142,15 @@ def test_choices_are_written_as_hydra_reads_them() -> None:
         ({"n_trials": 0}, "Search.n_trials must be at least 1, not 0"),
         ({"seeds": []}, "A search needs at least one of each: search.datasets, search.seeds and"),
         ({"score": "silhouete"}, "did you mean 'silhouette'"),
-        ({"space": {"k": {"type": "int", "low": 2, "high": 1}}}, "k makes no int parameter"),
-        ({"space": {"k": {"type": "itn"}}}, "k needs a type .did you mean 'int'"),
+        (
+            {"space": {"k": {"type": "int", "low": 2, "high": 1}}},
+            "k is no parameter of type float, int, categorical",
+        ),
+        (
+            {"space": {"k": {"type": "itn"}}},
+            "k is no parameter of type float, int, categorical .'itn'",
+        ),
+        ({"space": {"k": 3}}, "k is no parameter of type"),
     ],
 )
 def test_settings_of_a_search_are_checked(given: dict[str, Any], sentence: str) -> None:

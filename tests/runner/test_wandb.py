@@ -26,8 +26,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from experiments.text import HERE
 from jojoscl.runner.arguments import check_arguments
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES

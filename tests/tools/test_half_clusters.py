@@ -27,6 +27,9 @@ def test_names_are_those_of_the_clusters_with_most_cells_in_common() -> None:
         ["b", "0", "a", "c"],
         ["0", "b", "a", "c"],
     )
+    labels = np.array([0, 0, 1, 1, 0, 1])
+    assert set(matching_names(labels, np.array(["a"] * 5 + ["b"]))) == {"a", "b"}
+    assert set(matching_names(labels, np.array(["a"] * 6))) == {"a", "0"}
 
 
 class Spy(jojoscl.JojoSCL):
@@ -93,7 +96,8 @@ def test_another_method_is_named(adata: AnnData, caplog: pytest.LogCaptureFixtur
 def test_what_the_clusters_share_is_said(adata: AnnData, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     table = jojoscl.split_tests(adata, method=QUICK)
-    both = adata.obs["jojoscl"], adata.obs["jojoscl_splits"]
+    jojoscl.markers(adata, method=QUICK)
+    both = adata.obs["jojoscl"], adata.obs["jojoscl_markers"]
     assert table.attrs["ari"] == pytest.approx(adjusted_rand_score(*both))
     assert f"agree with obs['jojoscl'] by {table.attrs['ari']:.2f}" in caplog.text
     assert caplog.records[-1].levelname == "INFO"

@@ -119,7 +119,9 @@ class FileDataset(Settings):
                 transpose=self.transpose,
             )
         types, samples = self.label_key, self.batch_key
-        return as_cells(adata, label_key=types, batch_key=samples, kind=self.kind, name=self.name)
+        cells = as_cells(adata, label_key=types, batch_key=samples, kind=self.kind, name=self.name)
+        cells.uns["obs"] = adata.obs.set_axis(cells.obs_names)  # for the user's own file of results
+        return cells
 
     def fingerprint(self) -> dict[str, object]:
         """Return the :func:`~jojoscl.datasets.download.stamp` of each file that is there."""

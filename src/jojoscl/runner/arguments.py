@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.runner.config import compose, parse
+from jojoscl.runner.config import compose, keys_of, parse
 from jojoscl.utils.conf import choices, conf_dir
 from jojoscl.utils.errors import UserError, nearest
 
@@ -102,10 +102,4 @@ def known_keys(arguments: Sequence[str]) -> list[str]:
     except (HydraException, OmegaConfBaseException):
         cfg = compose()
     groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
-    return ["hydra.run.dir", "hydra.sweep.dir", *groups, *_keys(OmegaConf.to_container(cfg))]
-
-
-def _keys(node: object, prefix: str = "") -> Iterator[str]:
-    for key, value in node.items() if isinstance(node, dict) else ():
-        yield f"{prefix}{key}"
-        yield from _keys(value, f"{prefix}{key}.")
+    return ["hydra.run.dir", "hydra.sweep.dir", *groups, *keys_of(OmegaConf.to_container(cfg))]

@@ -1,20 +1,26 @@
-"""Compose the YAML files of `conf/` with the settings of the command line."""
+"""Compose the YAML files of `conf/` with the settings of the command line, and build objects.
+
+`_target_` is the dotted path of an object's class. A YAML file names a class once, in its defaults,
+and only the classes that a command chooses are imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.runner.registry import class_of, register_settings
 from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
@@ -92,25 +98,48 @@ def _own_hydra() -> Iterator[None]:
         GlobalHydra.instance().hydra = around
 
 
-def with_settings(node: DictConfig, settings: Mapping[str, object]) -> DictConfig:
-    """Return `node` with `settings` in place of its values; a UserError for an unknown name."""
-    for name in settings:
-        if name not in node:
-            known = [str(key) for key in node if not str(key).startswith("_")]
-            raise UserError(f"There is no setting {name!r}{nearest(name, known)}.")
-    return OmegaConf.unsafe_merge(node, settings)  # type: ignore[return-value]
+def class_of(target: object) -> type[Settings]:
+    """Return the class of settings that a dotted path names: ``jojoscl.core.method.JojoSCL``."""
+    try:
+        found: type = get_class(str(target))
+        if not issubclass(found, Settings):
+            raise ValueError("it is no class of settings")
+    except (ImportError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"_target_={target} is not to be used: {reason}.") from error
+    return found
 
 
-def changes_of(cfg: DictConfig) -> Plain:
-    """Return what `vary` lists, {dotted key: value}, as plain values."""
-    changes = OmegaConf.select(cfg, "vary")
-    if changes is None:
-        return {}
-    if not isinstance(changes, DictConfig):
+def build(node: DictConfig) -> Any:
+    """Build the object that `node` describes by `_target_`. `about` is for readers and left out.
+
+    Raises
+    ------
+    UserError
+        There is no such class or setting, or a value is out of its range.
+    """
+    given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
+    if not isinstance(given, dict) or "_target_" not in given:
         raise UserError(
-            f"vary lists settings and their values, such as {{method.alpha:0}}, not {changes!r}."
+            f"{node!r} stands where a group of settings belongs: jojoscl --cfg job shows them."
         )
-    return {str(key): value for key, value in OmegaConf.to_container(changes, resolve=True).items()}  # type: ignore
+    kind = class_of(given.pop("_target_"))
+    given.pop("about", None)
+    return kind.of({str(name): value for name, value in given.items()})
+
+
+class _SettingsGroup(dict[str, ConfigNode]):
+    """Hydra's group ``settings``: a class's settings and defaults, read when a YAML file asks."""
+
+    def __contains__(self, file: object) -> bool:
+        return str(file).endswith(".yaml") and str(file).count(".") > 1
+
+    def __missing__(self, file: str) -> ConfigNode:
+        target = file.removesuffix(".yaml")
+        kind = class_of(target)
+        values = kind.defaults() if kind.outermost else {"_target_": target, **kind.defaults()}
+        self[file] = ConfigNode(file, OmegaConf.create(values), "settings", None, None)
+        return self[file]
 
 
 def plain(cfg: DictConfig) -> Plain:
@@ -118,24 +147,35 @@ def plain(cfg: DictConfig) -> Plain:
     return OmegaConf.to_container(_without_hydra(cfg), resolve=True)  # type: ignore[return-value]
 
 
-def varied(cfg: DictConfig) -> DictConfig:
-    """Return a copy of `cfg`, without Hydra's node, with the changes that its `vary` lists.
+def keys_of(node: object, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all settings in plain values."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from keys_of(value, f"{prefix}{key}.")
+
+
+def varied(cfg: DictConfig) -> tuple[DictConfig, Plain]:
+    """Return a copy of `cfg`, without Hydra's node, with what `vary` lists, {dotted name: value}.
 
     A sweep of `vary` changes one setting, or a few together, at a time, where Hydra's own sweeps
     make a full grid.
     """
-    changes = changes_of(cfg)
-    cfg = _without_hydra(cfg)
-    for key, value in changes.items():
-        group, _, name = key.rpartition(".")
-        node = OmegaConf.select(cfg, group) if group else cfg
-        if not isinstance(node, DictConfig):
-            raise UserError(
-                f"vary changes {key!r}, and there is no {group!r}: jojoscl --cfg job shows all "
-                "settings."
-            )
-        with_settings(node, {name: value})
-    return cfg
+    changes, cfg = OmegaConf.select(cfg, "vary"), _without_hydra(cfg)
+    if changes is None:
+        return cfg, {}
+    if not isinstance(changes, DictConfig):
+        raise UserError(
+            f"vary lists settings and their values, such as {{method.alpha:0}}, not {changes!r}."
+        )
+    OmegaConf.set_struct(cfg, True)
+    given: Plain = OmegaConf.to_container(changes, resolve=True)  # type: ignore[assignment]
+    for key, value in given.items():
+        try:
+            OmegaConf.update(cfg, key, value)
+        except OmegaConfBaseException as error:
+            known = keys_of(OmegaConf.to_container(cfg))
+            raise UserError(f"vary: there is no setting {key!r}{nearest(key, known)}.") from error
+    return cfg, given
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:
@@ -168,7 +208,8 @@ def files_to_run(cfg: DictConfig) -> str:
 
 def register_resolvers() -> None:
     """Give Hydra the settings of the classes, and OmegaConf what `conf/` computes."""
-    register_settings()
+    repo = ConfigStore.instance().repo
+    repo.setdefault("settings", _SettingsGroup())
     for name, resolver in (
         ("oracle_if_possible", lambda *, _root_: oracle_if_possible(_root_)),
         ("labelled_files", lambda *, _root_: files_to_run(_root_)),

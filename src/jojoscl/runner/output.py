@@ -19,6 +19,7 @@ from anndata import AnnData
 from anndata.io import write_elem
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
+from pandas.api.types import is_object_dtype
 
 from jojoscl.core.interface import Result
 from jojoscl.runner.config import Plain, plain
@@ -249,7 +250,11 @@ def _kept(job: Resolved, cells: AnnData, result: Result, metrics: Plain) -> AnnD
 
 def result_anndata(cells: AnnData, result: Result, asked: Plain) -> AnnData:
     """Return clusters and embedding with the cells' names and annotations, without the matrix."""
-    adata = AnnData(obs=cells.obs.copy())
+    own = cells.uns.get("obs", cells.obs).loc[cells.obs_names]
+    own = own.join(cells.obs[cells.obs.columns.difference(own.columns)])
+    for name in filter(lambda name: is_object_dtype(own[name]), own):  # an h5ad takes words and NaN
+        own[name] = own[name].map(str, na_action="ignore").astype("category")
+    adata = AnnData(obs=own)
     annotate(adata, "jojoscl", result, asked, cells)
     return adata
 

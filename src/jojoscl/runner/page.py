@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,14 @@ def html(
         splits=_table(_splits(splits)),
         markers=_table(_markers(found)),
         problem=problem,
-        seconds=_table(pd.DataFrame([metrics["seconds"]]).round(2)),
+        seconds=_table(pd.DataFrame([metrics["seconds"]])),
         settings=OmegaConf.to_yaml(OmegaConf.create(metrics["settings"])),
     )
 
 
 def _table(table: pd.DataFrame) -> str:
-    return table.to_html(index=False, border=0, justify="left", na_rep="") if len(table) else ""
+    style: Plain = {"index": False, "border": 0, "justify": "left", "na_rep": ""}
+    return str(table.to_html(**style, float_format="{:.2g}".format)) if len(table) else ""
 
 
 def _pictures(
@@ -91,63 +93,48 @@ def _pictures(
         "What SURE leaves of each component": (pl.shrinkage, 3.0, "shrinkage" in result.uns),
         "Tree of the clusters": (pl.tree, 1 + 0.35 * n, len(splits) > 0 or "tree" in result.uns),
     }
-
-    def drawn(draw: Callable[..., Axes], height: float) -> bytes:
-        figure = Figure(figsize=(7, height), layout="constrained")
-        draw(adata, KEY, ax=figure.subplots())
-        return plots.png(figure)
-
     return {
-        name: lambda draw=draw, height=height: drawn(draw, height)  # type: ignore[misc]
+        name: partial(_drawn, draw, adata, height)
         for name, (draw, height, there) in wanted.items()
         if there
     }
 
 
+def _drawn(draw: Callable[..., Axes], adata: AnnData, height: float) -> bytes:
+    figure = Figure(figsize=(7, height), layout="constrained")
+    draw(adata, KEY, ax=figure.subplots())
+    return plots.png(figure)
+
+
 def _clusters(result: Result, truth: np.ndarray | None) -> pd.DataFrame:
     """Return cells, share, mean confidence, stability and most frequent type of each cluster."""
     cells = pd.DataFrame({"cluster": result.labels, **result.obs})
-    if truth is not None:
-        cells["type"] = truth
     groups = cells.groupby("cluster")
     table = groups.size().to_frame("cells")
-    table["share"] = [f"{share:.1%}" for share in table["cells"] / len(cells)]
+    table["share"] = table["cells"] / len(cells)
     if "confidence" in cells:
-        table["confidence"] = groups["confidence"].mean().map("{:.2f}".format)
-    if (stability := result.uns.get("stability")) is not None:
-        table["stability"] = [f"{stable:.2f}" for stable in np.asarray(stability)]
+        table["confidence"] = groups["confidence"].mean()
+    if "stability" in result.uns:
+        table["stability"] = np.asarray(result.uns["stability"])
     if truth is not None:
-        shares = groups["type"].value_counts(normalize=True).groupby("cluster").head(1)
-        names = shares.index.get_level_values("type")
-        table["mostly"] = [f"{n} ({s:.0%})" for n, s in zip(names, shares, strict=True)]
+        shares = pd.crosstab(result.labels, truth, normalize="index")
+        table["mostly"], table["share of that type"] = shares.idxmax(axis=1), shares.max(axis=1)
     return table.reset_index()
 
 
 def _splits(splits: pd.DataFrame) -> pd.DataFrame:
-    if splits.empty:
-        return splits
-    return pd.DataFrame(
-        {
-            "left": splits["left"],
-            "right": splits["right"],
-            "cells": [
-                f"{a} | {b}" for a, b in zip(splits["n_left"], splits["n_right"], strict=True)
-            ],
-            "AUC": splits["auc"].map("{:.2f}".format),
-            "p": splits["p"].map("{:.1g}".format),
-            "adjusted p": splits["p_adjusted"].map("{:.1g}".format),
-            "kept": splits["kept"].map({True: "yes", False: "no"}),
-        }
-    )
+    names = {
+        **{"left": "left", "right": "right", "n_left": "cells left", "n_right": "cells right"},
+        **{"auc": "AUC", "p": "p", "p_adjusted": "adjusted p", "kept": "kept"},
+    }
+    return splits.reindex(columns=list(names)).rename(columns=names)
 
 
 def _markers(found: pd.DataFrame) -> pd.DataFrame:
     """Return the first markers of each cluster that are significant at 5 %."""
     if found.empty:
         return found
-    good = found[(found["pvals_adj"] <= 0.05) & (found["scores"] > 0)]
-    names = {
-        name: ", ".join(good["names"][good["group"].astype(str) == name][:N_MARKERS]) or "none"
-        for name in dict.fromkeys(found["group"].astype(str))
-    }
-    return pd.DataFrame({"cluster": list(names), "genes": list(names.values())})
+    good = found["names"].where((found["pvals_adj"] <= 0.05) & (found["scores"] > 0))
+    genes = good.groupby(found["group"], sort=False, observed=True)
+    first = genes.agg(lambda names: ", ".join(names.dropna()[:N_MARKERS]) or "none")
+    return first.rename("genes").rename_axis("cluster").reset_index()

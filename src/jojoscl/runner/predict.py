@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jojoscl.runner.arguments import check_arguments
-from jojoscl.runner.config import compose, parse
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose, parse
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 

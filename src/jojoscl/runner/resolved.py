@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 
-from jojoscl.runner.config import Plain, RunSettings, changes_of, varied
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import Plain, RunSettings, build, varied
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:  # they import numpy, pandas and more, and a wrong setting needs none of it
@@ -55,7 +54,7 @@ class Resolved:
     @classmethod
     def of(cls, cfg: DictConfig) -> Resolved:
         """Build the objects; a wrong name or value is a :class:`UserError`."""
-        changes, cfg = changes_of(cfg), varied(cfg)
+        cfg, changes = varied(cfg)
         own = {name: OmegaConf.select(cfg, name) for name in RunSettings.defaults()}
         parts = {
             node: build(OmegaConf.select(cfg, node))

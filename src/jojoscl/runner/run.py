@@ -16,8 +16,7 @@ from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
 from jojoscl.networks.settings import CsvLog, EpochLog, Run
 from jojoscl.runner import output
-from jojoscl.runner.config import Plain, plain
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import Plain, build, plain
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.wandb import Wandb
 from jojoscl.utils.errors import UserError

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +33,11 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from jojoscl.runner.config import compose
-from jojoscl.runner.registry import build
+from jojoscl.runner.config import build, compose
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES
-from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 from jojoscl.utils.settings import Settings, setting
 
@@ -63,9 +60,6 @@ class Search(Settings):
         "silhouette",
         "What judges; all but the silhouette need the true labels, and are marked so.",
         values=("silhouette", *SCORES),
-    )
-    direction: str = setting(
-        "maximize", "Which scores are better.", values=("maximize", "minimize")
     )
     sampler: str = setting("tpe", "Optuna's sampler.", values=("tpe", "random"))
     n_trials: int = setting(30, "Trials in all processes together.", low=1)
@@ -90,28 +84,28 @@ class Search(Settings):
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
         """The space as Optuna's distributions."""
-        return {name: _distribution(name, spec) for name, spec in self.space.items()}
+        found = {}
+        for name, spec in self.space.items():
+            try:
+                values = dict(spec)  # type: ignore[call-overload]  # what is no dict is refused
+                kind = values.pop("type")
+                if kind == "categorical":  # as Hydra reads them: Optuna keeps no lists
+                    choices = values["choices"]
+                    values["choices"] = [
+                        c if isinstance(c, str) else json.dumps(c) for c in choices
+                    ]
+                found[name] = _KINDS[kind](**values)
+            except (KeyError, TypeError, ValueError) as error:
+                reason = str(error).splitlines()[0].rstrip(".")
+                raise UserError(
+                    f"search.space: {name} is no parameter of type {', '.join(_KINDS)} ({reason})."
+                ) from error
+        return found
 
     @property
     def oracle(self) -> bool:
         """Whether the true labels judge the trials."""
         return self.score in SCORES
-
-
-def _distribution(name: str, spec: object) -> BaseDistribution:
-    values = dict(spec) if isinstance(spec, Mapping) else {}
-    kind = str(values.pop("type", None))
-    if kind not in _KINDS:
-        raise UserError(f"search.space: {name} needs a type{nearest(kind, _KINDS)}.")
-    try:
-        if kind == "categorical":  # as Hydra reads them: Optuna keeps no lists
-            values["choices"] = [
-                c if isinstance(c, str) else json.dumps(c) for c in values["choices"]
-            ]
-        return _KINDS[kind](**values)
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"search.space: {name} makes no {kind} parameter ({reason}).") from error
 
 
 def search(overrides: Sequence[str]) -> None:
@@ -138,12 +132,19 @@ def search(overrides: Sequence[str]) -> None:
         print(f"trial {trial.number}: {settings.score} {value:.4f}  {words}")
         return value
 
-    with warnings.catch_warnings(), damage_explained(folder / "study.db"):
-        warnings.simplefilter("ignore", ExperimentalWarning)  # the heartbeat, since Optuna 2.8
-        study = opened(settings, fixed, folder)
-        if len(study.get_trials(states=DONE)) < settings.n_trials:
-            study.optimize(objective, callbacks=[MaxTrialsCallback(settings.n_trials, DONE)])
-        report(settings, study, fixed, folder)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # the heartbeat, since Optuna 2.8
+            study = opened(settings, fixed, folder)
+            if len(study.get_trials(states=DONE)) < settings.n_trials:
+                study.optimize(objective, callbacks=[MaxTrialsCallback(settings.n_trials, DONE)])
+            report(settings, study, fixed, folder)
+    except (SQLAlchemyError, OptunaError, KeyError, RuntimeError, ValueError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{folder / 'study.db'} cannot be used as a study ({reason}): move it away and search "
+            "again, finished runs are kept."
+        ) from error
 
 
 def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.Study:
@@ -163,15 +164,15 @@ def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.S
         study = optuna.create_study(
             storage=storage,
             study_name=folder.name,
-            direction=settings.direction,  # type: ignore[arg-type]
-            sampler=make_sampler(settings, 0),
+            direction="maximize",
+            sampler=make_sampler(settings, settings.seed),
         )
         study.set_user_attr("settings", asked)
         study.set_user_attr("oracle", settings.oracle)
     except DuplicatedStudyError:
         # Processes with one seed would propose the same: only the first has the seed asked for.
         study = optuna.load_study(
-            storage=storage, study_name=folder.name, sampler=make_sampler(settings, os.getpid())
+            storage=storage, study_name=folder.name, sampler=make_sampler(settings, None)
         )
         if study.user_attrs.get("settings", asked) != asked:
             raise UserError(
@@ -180,9 +181,8 @@ def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.S
     return study
 
 
-def make_sampler(settings: Search, process: int) -> optuna.samplers.BaseSampler:
-    """Return the sampler of a process; 0 is the one that begins the study."""
-    seed = int(np.random.SeedSequence((settings.seed, process)).generate_state(1)[0])
+def make_sampler(settings: Search, seed: int | None) -> optuna.samplers.BaseSampler:
+    """Return the sampler of a process."""
     if settings.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     # Keeps away from what other processes try.
@@ -215,24 +215,16 @@ def jobs(
 
 def report(settings: Search, study: optuna.Study, overrides: Sequence[str], folder: Path) -> None:
     """Write trials.csv, and print the best settings as a command."""
-    import pandas as pd
-
-    rows = [
-        {
-            "trial": t.number,
-            "state": _STATES.get(t.state.name, "running"),
-            "score": settings.score,
-            "by_true_labels": settings.oracle,
-            "value": t.value,
-            **t.params,
-            "reason": t.user_attrs.get("reason"),
-        }
-        for t in study.trials
-    ]
+    table = study.trials_dataframe(("number", "state", "value", "params", "user_attrs"))
+    table.columns = table.columns.str.removeprefix("params_").str.removeprefix("user_attrs_")
+    table = table.rename(columns={"number": "trial"})
+    table["state"] = table["state"].map(_STATES).fillna("running")
+    table.insert(2, "score", settings.score)
+    table.insert(3, "by_true_labels", settings.oracle)
     with whole_file(folder / "trials.csv") as path:
-        pd.DataFrame(rows).to_csv(path, index=False)
+        table.to_csv(path, index=False)
     done = len(study.get_trials(states=DONE))
-    running = sum(row["state"] == "running" for row in rows)
+    running = int((table["state"] == "running").sum())
     print(f"\n{done} of {settings.n_trials} trials are done, {running} run in other processes:")
     print(f"  {folder / 'trials.csv'}")
     if not study.get_trials(states=(TrialState.COMPLETE,)):
@@ -249,19 +241,6 @@ def report(settings: Search, study: optuna.Study, overrides: Sequence[str], fold
         *as_overrides(best.params),
     ]
     print(f"  jojoscl {shlex.join(line)}")
-
-
-@contextmanager
-def damage_explained(path: Path) -> Iterator[None]:
-    """Raise a :class:`UserError` for a study's file that is damaged, or that is none."""
-    try:
-        yield
-    except (SQLAlchemyError, OptunaError, KeyError, RuntimeError, ValueError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"{path} cannot be used as a study ({reason}): move it away and search again, finished "
-            "runs are kept."
-        ) from error
 
 
 def as_overrides(params: Mapping[str, object]) -> list[str]:

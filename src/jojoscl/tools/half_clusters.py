@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,8 @@ class HalfClusters(NamedTuple):
         The halves of their counts, CSR.
     labels, names
         The clusters (n,) of the first half, numbered, and their names (K,).
+    own
+        The clusters (n,) of the user, in words.
     embedding
         (n, d), in which they were found.
     inside
@@ -50,14 +52,15 @@ class HalfClusters(NamedTuple):
     second: sp.csr_matrix
     labels: np.ndarray
     names: np.ndarray
+    own: np.ndarray
     embedding: np.ndarray
     inside: np.ndarray
 
-    def column(self, groups: np.ndarray, names: np.ndarray) -> pd.Categorical:
-        """Return the group of each cell's cluster (K,), by name; NaN outside."""
-        codes = np.full(len(self.inside), -1)
-        codes[self.inside] = groups[self.labels]
-        return pd.Categorical.from_codes(codes.tolist(), pd.Index(names.tolist(), dtype=object))
+    def column(self, words: np.ndarray, categories: Iterable[str]) -> pd.Categorical:
+        """Return the words of these cells (n,) as a column of all; NaN outside."""
+        of_all = np.full(len(self.inside), None, object)
+        of_all[self.inside] = words
+        return pd.Categorical(of_all, pd.Index(list(categories), dtype=object))
 
 
 def half_clusters(
@@ -110,7 +113,14 @@ def half_clusters(
     names = matching_names(labels, own)
     order = np.array(sorted(range(len(names)), key=lambda k: str(names[k]).zfill(9)))
     return HalfClusters(
-        cells, first, second, np.argsort(order)[labels], names[order], result.embedding, inside
+        cells,
+        first,
+        second,
+        np.argsort(order)[labels],
+        names[order],
+        own,
+        result.embedding,
+        inside,
     )
 
 
@@ -173,12 +183,13 @@ def agreement(half: HalfClusters, adata: AnnData, key: str) -> float:
 def matching_names(labels: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Return names (K,) of the clusters `labels` (n,): those of `own` (n,), one to one.
 
-    Together the pairs share as many cells as possible. A cluster without a partner is called by
-    the first whole number that is no name yet.
+    Together the pairs share as many cells as possible. A cluster without a partner, or with one
+    that has none of its cells, is called by the first whole number that is no name yet.
     """
     words, codes = np.unique(own, return_inverse=True)
     shared = in_common(labels, codes)
-    names = dict(zip(*linear_sum_assignment(-shared), strict=True))
+    pairs = zip(*linear_sum_assignment(-shared), strict=True)
+    names = {k: name for k, name in pairs if shared[k, name]}
     free = (str(i) for i in range(len(words) + len(shared)) if str(i) not in words)
     return np.array(
         [words[names[k]] if k in names else next(free) for k in range(len(shared))], dtype=object

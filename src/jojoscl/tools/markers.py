@@ -7,11 +7,13 @@ import warnings
 import numpy as np
 import pandas as pd
 import scanpy as sc
+import scipy.sparse as sp
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from jojoscl.cells.checks import without_labels
+from jojoscl.cells.checks import samples_of, without_labels
 from jojoscl.core.interface import Method
+from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put, writable_settings
 from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, stages_of
 from jojoscl.utils.errors import UserError
@@ -46,7 +48,8 @@ def markers(
     Parameters
     ----------
     adata, key, n_clusters, method, batch_key, layer, kind, seed, progress_bar
-        As in :func:`jojoscl.split_tests`.
+        As in :func:`jojoscl.split_tests`. With `batch_key` each gene is first scaled to the same
+        mean in each sample, so that a gene of one sample marks no cluster.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def markers(
         half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
         of_groups, table = ranked(half, name)
     table.attrs["ari"] = agreement(half, adata, key)
-    column = half.column(np.arange(len(half.names)), half.names)
+    column = half.column(half.names[half.labels], half.names)
     put(adata, obs={name: column}, uns={name: of_groups})
     return table
 
@@ -90,6 +93,8 @@ def ranked(half: HalfClusters, name: str) -> tuple[dict[str, object], pd.DataFra
     cells.obs[name] = pd.Categorical.from_codes(half.labels, pd.Index(half.names, dtype=object))
     # Shares, which are so small that scanpy's fold changes, made for log1p, are those of shares
     sc.pp.normalize_total(cells, target_sum=1)
+    if (samples := samples_of(half.cells)) is not None:
+        cells.X = level(cells.X, samples)
     # numba, which scanpy uses, would leave torch with another number of threads
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of scanpy's own table
@@ -102,6 +107,16 @@ def ranked(half: HalfClusters, name: str) -> tuple[dict[str, object], pd.DataFra
         table.insert(0, "group", groups[0])
     found = dict(cells.uns[name])
     return found | {"params": writable_settings(found["params"])}, table
+
+
+def level(x: sp.csr_matrix, samples: np.ndarray) -> sp.csr_matrix:
+    """Return x (n, genes), each gene scaled to the same mean in each sample that has it."""
+    of_sample = one_hot(samples)
+    means = (of_sample.T @ x).toarray() / np.bincount(samples)[:, None]
+    factors = np.divide(x.mean(0).A1, means, where=means > 0, out=np.ones_like(means))
+    row = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+    data = x.data * factors[samples[row], x.indices]
+    return sp.csr_matrix((data.astype(np.float32), x.indices, x.indptr), x.shape)
 
 
 def _rank(cells: AnnData, column: str, groups: list[str], reference: str, key: str) -> None:

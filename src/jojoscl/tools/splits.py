@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from scipy.stats import ttest_ind
+from scipy.stats import combine_pvalues, ttest_ind
 from sklearn.metrics import roc_auc_score
 
+from jojoscl.cells.checks import samples_of
 from jojoscl.core.interface import Method
 from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put
@@ -62,7 +63,8 @@ def split_tests(
     alpha
         The chance of any false split. Splits that are not significant are merged.
     batch_key, layer, kind
-        As in :func:`jojoscl.cluster`; by default those of ``uns[key]``.
+        As in :func:`jojoscl.cluster`; by default those of ``uns[key]``. With `batch_key` the sides
+        of a split are compared within each sample.
     seed, progress_bar
         As in :func:`jojoscl.cluster`.
 
@@ -74,7 +76,8 @@ def split_tests(
     than one of the right in the second half: .5 is no difference, 1 none in common), statistic
     (Welch's t), p, p_adjusted (by the rule of Meinshausen 2008), kept. ``attrs["ari"]`` is the
     agreement of the tested clusters with ``obs[key]``. The table is in ``uns[key + "_splits"]``
-    too, and the merged clusters of the first half are in ``obs[key + "_splits"]``.
+    too. ``obs[key + "_splits"]`` has the clusters of ``obs[key]``, merged: those belong together
+    most of whose cells are in clusters of the first half that no kept split divides.
 
     Raises
     ------
@@ -92,16 +95,23 @@ def split_tests(
         half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
         table, groups = tested(half, float(alpha))
     table.attrs["ari"] = agreement(half, adata, key)
-    merged_names = [_joined(half.names[groups == group]) for group in range(groups.max() + 1)]
     name = f"{key}_splits"
-    put(adata, obs={name: half.column(groups, np.array(merged_names, object))}, uns={name: table})
+    put(adata, obs={name: _merged(half, groups)}, uns={name: table})
     return table
+
+
+def _merged(half: HalfClusters, groups: np.ndarray) -> pd.Categorical:
+    """Return the user's clusters, each in the group (K,) of the half that has most of its cells."""
+    group = pd.crosstab(half.own, groups[half.labels]).idxmax(axis=1)
+    group = group[sorted(group.index, key=lambda word: word.zfill(9))]
+    names = group.groupby(group).transform(lambda one: _joined(one.index))
+    return half.column(names[half.own].to_numpy(), names.unique())
 
 
 def tested(half: HalfClusters, alpha: float) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the table of splits (see :func:`split_tests`) and the group of each cluster (K,)."""
     splits = cluster_tree(half.embedding, half.labels)
-    auc, statistic, p = welch(scores(half, splits), half.labels, splits)
+    auc, statistic, p = welch(scores(half, splits), half.labels, splits, samples_of(half.cells))
     adjusted = hierarchical(p, splits)
     sizes = np.bincount(half.labels)
     table = pd.DataFrame(
@@ -123,7 +133,7 @@ def tested(half: HalfClusters, alpha: float) -> tuple[pd.DataFrame, np.ndarray]:
     return table, merged(splits, adjusted <= alpha)
 
 
-def _joined(names: np.ndarray) -> str:
+def _joined(names: Iterable[str]) -> str:
     return " + ".join(f"({name})" if " + " in name else name for name in names)
 
 
@@ -152,16 +162,34 @@ def scores(half: HalfClusters, splits: Sequence[Split]) -> np.ndarray:
     return (half.second @ weights) / totals_of(half.second)[:, None]
 
 
-def welch(scores: np.ndarray, labels: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
+def welch(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    splits: Sequence[Split],
+    samples: np.ndarray | None = None,
+) -> np.ndarray:
     """Return (3, K - 1): how often left is above right, Welch's t, and the chance of a larger t.
 
-    The chance is 1 where a side has one cell only, or nothing varies.
+    Of several samples cells are compared within each: the AUC is a mean of theirs, and their
+    chances make one by Stouffer's sum of normal scores; weights are those of the sizes of the
+    sides. The chance is 1 where no sample has two cells on both sides, or nothing varies.
     """
     found = np.tile([[0.5], [0.0], [1.0]], len(splits))
+    samples = np.zeros(len(labels), int) if samples is None else samples
     for j, split in enumerate(splits):
-        left, right = (scores[np.isin(labels, side), j] for side in (split.left, split.right))
-        both = np.concatenate([left, right])
-        found[0, j] = roc_auc_score(np.arange(len(both)) < len(left), both)
-        if min(len(left), len(right)) > 1 and np.ptp(left) + np.ptp(right) > 0:
-            found[1:, j] = ttest_ind(left, right, equal_var=False, alternative="greater")
+        sides = [np.isin(labels, side) for side in (split.left, split.right)]
+        rows, weights = [], []
+        for sample in np.unique(samples):
+            left, right = (scores[side & (samples == sample), j] for side in sides)
+            both, n = np.concatenate([left, right]), (len(left), len(right))
+            if min(n) > 1 and np.ptp(left) + np.ptp(right) > 0:
+                auc = roc_auc_score(np.arange(sum(n)) < len(left), both)
+                rows.append((auc, *ttest_ind(left, right, equal_var=False, alternative="greater")))
+                weights.append(n[0] * n[1] / sum(n))
+        if len(rows) == 1:
+            found[:, j] = rows[0]
+        elif rows:
+            auc, _, p = np.array(rows).T
+            found[0, j] = np.average(auc, weights=weights)
+            found[1:, j] = combine_pvalues(p, "stouffer", np.sqrt(weights))
     return found
