@@ -1,4 +1,4 @@
-"""K-means, and the labels of a sample that spread to all cells."""
+"""K-means."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.core.kmeans import kmeans, spread
+from jojoscl.core.kmeans import kmeans
 
 
 def blobs(k: int, size: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -46,41 +46,3 @@ def test_equal_rows_make_fewer_clusters_without_a_warning() -> None:
     x = np.repeat(np.eye(2), 5, axis=0)
     labels = kmeans(x, 4, seed=0)[0]
     assert adjusted_rand_score(np.repeat([0, 1], 5), labels) == 1
-
-
-# ---- from a sample to all ------------------------------------------------------------------------
-
-
-def test_the_sample_keeps_its_labels_and_the_others_join_their_type() -> None:
-    x, types = blobs(4)
-    sample = np.arange(0, 240, 3)
-    confidence = np.random.default_rng(0).random(80).astype(np.float32)
-    labels, trust = spread(x, sample, types[sample], confidence, seed=0)
-    np.testing.assert_array_equal(labels, types)
-    np.testing.assert_array_equal(trust[sample], confidence)
-    assert trust.dtype == np.float32
-    assert ((trust >= confidence.min()) & (trust <= confidence.max())).all()
-
-
-def test_labels_of_the_sample_stay_even_if_all_around_have_another() -> None:
-    x, types = blobs(2)
-    sample = np.arange(0, 120, 2)
-    odd = types[sample].copy()
-    odd[3] = 1
-    labels, _ = spread(x, sample, odd, np.ones(60, np.float32), seed=0)
-    np.testing.assert_array_equal(labels[sample], odd)
-    np.testing.assert_array_equal(np.delete(labels, sample), np.delete(types, sample))
-
-
-def test_where_all_are_the_sample_nothing_is_spread() -> None:
-    x, types = blobs(2, 5)
-    confidence = np.ones(10, np.float32)
-    assert spread(x, np.arange(10), types, confidence, seed=0) == (types, confidence)
-
-
-@pytest.mark.parametrize("n_sample", [2, 4])
-def test_a_sample_of_a_few_cells(n_sample: int) -> None:
-    x, types = blobs(2, 20)
-    sample = np.array([0, 1, 20, 21])[:: 4 // n_sample]
-    labels, _ = spread(x, sample, types[sample], np.ones(n_sample, np.float32), seed=0)
-    np.testing.assert_array_equal(labels, types)

@@ -105,7 +105,7 @@ def test_a_file_gives_what_memory_gives(cells: AnnData, tmp_path: Path) -> None:
     np.testing.assert_allclose(in_file.embedding, fitted(cells).embedding, atol=1e-4)
 
 
-def test_of_many_cells_a_sample_is_clustered_and_the_others_join_it() -> None:
+def test_of_many_cells_a_sketch_is_clustered_and_the_others_join_it() -> None:
     cells = simulate(
         n_cells=800, n_genes=500, n_types=3, library_size=3000.0, marker_fraction=0.3, seed=1
     )

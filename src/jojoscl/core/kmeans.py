@@ -54,27 +54,3 @@ def assign(
     if on == "cluster_head":
         return outputs[on].argmax(1)
     return kmeans(outputs[on], n_clusters, seed=seed, n_init=n_init)[0]
-
-
-def spread(
-    x: np.ndarray, sample: np.ndarray, labels: np.ndarray, confidence: np.ndarray, *, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and confidence (n,) of all rows of x (n, d), given those of `sample` (m,).
-
-    The sample keeps its own. Each other row takes the most frequent label, and the mean confidence,
-    of the nearest of up to 1,000 small clusters of the sample.
-    """
-    if len(sample) == len(x):
-        return labels, confidence
-    from sklearn.metrics import pairwise_distances_argmin
-    from sklearn.metrics.cluster import contingency_matrix
-
-    n_small = max(len(np.unique(labels)), min(1000, len(sample) // 5))
-    small, centroids = kmeans(x[sample], n_small, seed=seed, n_init=1)
-    votes = contingency_matrix(small, labels)
-    occupied, names = np.unique(small), np.unique(labels)
-    trust = np.bincount(small, confidence)[occupied] / np.bincount(small)[occupied]
-    nearest = pairwise_distances_argmin(x, centroids[occupied].astype(x.dtype))
-    all_labels, all_confidence = names[votes.argmax(1)][nearest], trust[nearest].astype(np.float32)
-    all_labels[sample], all_confidence[sample] = labels, confidence
-    return all_labels, all_confidence

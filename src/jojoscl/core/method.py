@@ -46,7 +46,7 @@ from jojoscl.core.positives import (
 )
 from jojoscl.core.samples import without_samples
 from jojoscl.core.shrinkage import shrink_embedding
-from jojoscl.core.sketch import Sketch, join_groups, sketch
+from jojoscl.core.sketch import SIZE, join, sketch
 from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import setting
@@ -55,10 +55,8 @@ log = logging.getLogger(__name__)
 
 POSITIVES = 8, 20  # fewest and most of a cell
 SMOOTHING = 4, 9  # fewest and most neighbors that a draw smooths over: more drown small types
-PRUNE = 1 / 15  # a smaller Jaccard index of two cells' neighbors counts as none, as in Seurat
 THETA = 100.0  # the variance of a count is mu + mu^2 / theta (Lause et al. 2021)
 MIN_DIMS = 20  # a draw sees this many of the first components, or more
-SKETCH = 5_000  # cells: in fewer, a rare type has a larger share
 GROUPS = 250  # of cells, from which the consensus starts
 LEAST = 0.15  # a cluster has at least this many times sqrt(n) cells, or it counts as outliers
 BESIDE_K = ((1, 1.0), (1 / 2, 0.3), (2, 0.3))  # times K: where trees are cut, and the weight
@@ -120,7 +118,7 @@ class JojoSCL(MethodSettings):
     )
     min_cells: int = setting(3, "Fewer cells count as outliers, and make no cluster.", low=1)
     sample: int = setting(
-        15_000, "Above this many cells a sketch is clustered, and the others join its clusters.", low=2
+        15_000, "Above this many cells a sketch is clustered; the others join it.", low=10
     )
 
     def fit(
@@ -147,11 +145,11 @@ class JojoSCL(MethodSettings):
             if not isinstance(cells, Expression):
                 checked = as_cells(cells, layer=layer, kind=kind, batch_key=batch_key)
                 cells = self.preprocess(checked)
-            x, n = cells, len(cells)
-            k = None if n_clusters is None else self._given_k(n_clusters, n)
+            x = cells
+            k = None if n_clusters is None else self._given_k(n_clusters, len(x))
             watch.lap("preprocess")
 
-            some, weights = self.sketch(x, seed=seed)  # (m,)
+            some, weights = self._sketch(x, seed=seed)  # (m,)
             watch.lap("sketch")
 
             z = x.zscores(some)  # (m, g)
@@ -166,11 +164,7 @@ class JojoSCL(MethodSettings):
             neighbors = nearest(h[some], min(SMOOTHING[1], len(some)))  # (m, 9)
             k = k or self.estimate(neighbors, seed=seed)
             found = self.cluster(h[some], neighbors, k, seed=seed)
-            groups, confidence = found.groups, found.confidence  # (m,)
-            if len(some) < n:
-                groups = join_groups(h, some, groups, found.tree.cut(k), weights)  # (n,)
-                mean = np.bincount(found.groups, confidence) / np.bincount(found.groups)  # (G,)
-                confidence = mean.astype(np.float32)[groups]  # (n,)
+            groups, confidence = join(h, some, weights, found, k)  # (n,)
             labels = found.tree.cut(k)[groups]  # (n,)
             # The noise of u_k is 1, so that of h_k is b'_k^2: sigma2 is the mean over k.
             sigma2 = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
@@ -210,16 +204,9 @@ class JojoSCL(MethodSettings):
     def n_clusters_of(self, cells: AnnData, *, seed: int) -> int:
         """Return the estimate of K, for a method that has none of its own."""
         x = self.preprocess(cells)
-        some = self.sketch(x, seed=seed).cells
+        some, _ = self._sketch(x, seed=seed)
         h = (x @ self._loadings(x, some, seed=seed))[some]
         return self.estimate(nearest(h, min(K_NEIGHBORS, len(h))), seed=seed)
-
-    def sketch(self, x: Expression, *, seed: int) -> Sketch:
-        """Return the cells (m,) that are clustered, and how many each stands for (m,)."""
-        if len(x) <= self.sample:
-            return Sketch(np.arange(len(x)), np.ones(len(x)))
-        encode = partial(self._loadings, x, seed=seed)
-        return sketch(x, min(SKETCH, self.sample), encode, seed=seed)
 
     def positives(
         self, x: Expression, z: np.ndarray, some: np.ndarray, *, seed: int
@@ -234,7 +221,7 @@ class JojoSCL(MethodSettings):
             del y  # before the next is made: both are large
             if x.samples is not None:
                 scores = without_samples(scores, x.samples[some], seed=seed)
-            graph = graph + jaccard(nearest(scores, k), PRUNE)
+            graph = graph + jaccard(nearest(scores, k))
         return graph.tocsr()
 
     def encode(
@@ -255,7 +242,7 @@ class JojoSCL(MethodSettings):
 
     def estimate(self, neighbors: np.ndarray, *, seed: int) -> int:
         """Return K of cells with neighbors (m, k): their communities of `min_cells` or more."""
-        graph = jaccard(neighbors[:, :K_NEIGHBORS], PRUNE)
+        graph = jaccard(neighbors[:, :K_NEIGHBORS])
         sizes = np.bincount(communities(graph, K_RESOLUTION, seed=seed))
         return max(2, int((sizes >= self.min_cells).sum()))
 
@@ -288,13 +275,16 @@ class JojoSCL(MethodSettings):
         n_neighbors = min(n_neighbors, m // k)  # more would mix clusters of a few cells
         seed = int(rng.integers(2**20))
         points = np.ascontiguousarray(h[:, :n_dims])
-        graph = jaccard(neighbors[:, :n_neighbors], PRUNE)
+        graph = jaccard(neighbors[:, :n_neighbors])
         n_small = min(m, max(2 * k, min(max(4 * k, self.n_small), m // 3)))
         by_angle = unit_rows(smooth(unit_rows(points), graph))
         for x, exponents in ((smooth(points, graph), self.exponents), (by_angle, BY_ANGLE)):
             small, distance = small_clusters(x, n_small, seed=seed)  # (m,), (n_small, n_small)
             for exponent in exponents:
                 yield small, size_linkage(distance, np.bincount(small), exponent, least)
+
+    def _sketch(self, x: Expression, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        return sketch(x, self.sample, partial(self._loadings, x, seed=seed), seed=seed)
 
     def _loadings(self, x: Expression, some: np.ndarray, *, seed: int) -> np.ndarray:
         z = x.zscores(some)
@@ -304,7 +294,7 @@ class JojoSCL(MethodSettings):
         return adaptive(n_cells, self.positives_factor, *POSITIVES)
 
     def _given_k(self, n_clusters: int, n_cells: int) -> int:
-        k = check_n_clusters(n_clusters, n_cells)
-        if k > self.sample:
-            raise UserError(f"sample={self.sample} cells cannot make {k} clusters: raise it.")
+        k, sketched = check_n_clusters(n_clusters, n_cells), min(self.sample, SIZE)
+        if n_cells > self.sample and k >= sketched:
+            raise UserError(f"A sketch of {sketched} cells cannot make {k} clusters: raise sample.")
         return k

@@ -13,6 +13,8 @@ import scipy.sparse as sp
 if TYPE_CHECKING:
     import igraph  # imports matplotlib: not before it is needed
 
+PRUNE = 1 / 15  # a smaller Jaccard index of two cells' neighbors counts as none, as in Seurat
+
 
 def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Return the indices (n, k) of the exact nearest rows of each row of x (n, d), itself first."""
@@ -22,7 +24,7 @@ def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
     return np.asarray(found)
 
 
-def jaccard(neighbors: np.ndarray, prune: float) -> sp.csr_matrix:
+def jaccard(neighbors: np.ndarray, prune: float = PRUNE) -> sp.csr_matrix:
     """Return the graph (n, n) that joins two cells by the Jaccard index of their sets of neighbors.
 
     Parameters

@@ -9,16 +9,17 @@ their own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from jojoscl.cells.expression import Expression
+from jojoscl.core.consensus import Clusters
 from jojoscl.core.linkage import one_hot
 from jojoscl.core.positives import communities, jaccard, nearest
 from jojoscl.utils.seeding import at_most
 
+SIZE = 5_000  # cells of a sketch: in fewer, a rare type has a larger share
 PASSES = 2  # the encoder of the first has seen few cells of a rare type, that of the second more
 NEIGHBORS = 8  # of a cell in the graph of communities
 RESOLUTION = 1.0  # of the communities, as in scanpy
@@ -27,33 +28,32 @@ LEAST_PARTS = 200  # a community with fewer cells has no parts
 Encode = Callable[[np.ndarray], np.ndarray]  # from cells (m,) to loadings (g, d), fitted on these
 
 
-class Sketch(NamedTuple):
-    """The cells (m,), rising, and how many cells each stands for (m,), itself one of them."""
+def sketch(
+    x: Expression, limit: int, encode: Encode, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells (m,) of x (n, g) to cluster, and how many cells each stands for (m,).
 
-    cells: np.ndarray
-    weights: np.ndarray
-
-
-def sketch(x: Expression, size: int, encode: Encode, *, seed: int) -> Sketch:
-    """Return about `size` of the cells x (n, g), even over communities of them.
+    All, or above `limit` at most 5,000 and `limit`, even over communities of all cells.
 
     Parameters
     ----------
     x
         Preprocessed cells.
-    size
-        How many cells are chosen, at most.
+    limit
+        So many cells are clustered without a sketch.
     encode
         Fits the loadings (g, d) of an embedding on some cells (m,).
     seed
         Of the first subset, which is random, and of the choice in each community.
     """
-    n = len(x)
+    n, size = len(x), min(limit, SIZE)
+    if n <= limit:
+        return np.arange(n), np.ones(n)
     some, weights = at_most(np.arange(n), size, seed=seed), np.full(size, n / size)
     for pass_ in range(PASSES):
         h = x @ encode(some)  # (n, d)
         found = _communities(h[some], seed)  # (m,)
-        all_found = join(h, some, found, weights)  # (n,)
+        all_found = likeliest(h, some, found, weights)  # (n,)
         for small in np.flatnonzero(np.bincount(all_found) <= size):
             rows = np.flatnonzero(all_found == small)
             if len(rows) >= LEAST_PARTS:
@@ -61,7 +61,7 @@ def sketch(x: Expression, size: int, encode: Encode, *, seed: int) -> Sketch:
                 all_found[rows] = np.where(parts == 0, small, all_found.max() + parts)
         some = even(all_found, size, seed=seed + pass_)
         weights = (np.bincount(all_found) / np.bincount(all_found[some]))[all_found[some]]
-    return Sketch(some, weights)
+    return some, weights
 
 
 def even(labels: np.ndarray, size: int, *, seed: int) -> np.ndarray:
@@ -79,9 +79,32 @@ def even(labels: np.ndarray, size: int, *, seed: int) -> np.ndarray:
 
 
 def join(
+    h: np.ndarray, some: np.ndarray, weights: np.ndarray, found: Clusters, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the group and confidence (n,) of all cells h (n, d), of which some (m,) are clustered.
+
+    A cell takes the most likely of the K clusters, in it the group with the nearest mean, and that
+    group's mean confidence.
+    """
+    from sklearn.metrics import pairwise_distances_argmin
+
+    if len(some) == len(h):
+        return found.groups, found.confidence
+    of_group, members = found.tree.cut(k), one_hot(found.groups)  # (G,), (m, G)
+    sizes = np.bincount(found.groups)
+    means = ((members.T @ h[some]) / sizes[:, None]).astype(h.dtype)  # (G, d)
+    clusters, groups = likeliest(h, some, of_group[found.groups], weights), np.zeros(len(h), int)
+    for cluster in np.unique(clusters):
+        rows, own = np.flatnonzero(clusters == cluster), np.flatnonzero(of_group == cluster)
+        groups[rows] = own[pairwise_distances_argmin(h[rows], means[own])]
+    confidence = np.bincount(found.groups, found.confidence) / sizes  # (G,)
+    return groups, confidence.astype(np.float32)[groups]
+
+
+def likeliest(
     h: np.ndarray, some: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Return the most likely label of all cells h (n, d), given labels (m,) of some of them.
+    """Return the most likely label (n,) of all cells h (n, d), given labels (m,) of some of them.
 
     Labels are Gaussian with one covariance, that of the contrast's noise, and as frequent as the
     cells that theirs stand for: a rare one takes no cells from the border of a large one. Fisher's
@@ -96,24 +119,6 @@ def join(
     return np.asarray(fitted.predict(h))
 
 
-def join_groups(
-    h: np.ndarray, some: np.ndarray, groups: np.ndarray, of_group: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Return the group (n,) of all cells h (n, d), given groups (m,) of some, in clusters (G,).
-
-    A cell joins a cluster, see :func:`join`, and there the group with the nearest mean.
-    """
-    from sklearn.metrics import pairwise_distances_argmin
-
-    clusters, joined = join(h, some, of_group[groups], weights), np.empty(len(h), np.int64)
-    members = one_hot(groups)
-    means = members.T @ h[some] / members.sum(0).T  # (G, d)
-    for cluster in np.unique(clusters):
-        rows, own = np.flatnonzero(clusters == cluster), np.flatnonzero(of_group == cluster)
-        joined[rows] = own[pairwise_distances_argmin(h[rows], np.asarray(means[own], h.dtype))]
-    return joined
-
-
 def _communities(h: np.ndarray, seed: int) -> np.ndarray:
     neighbors = nearest(h, min(NEIGHBORS, len(h)))
-    return communities(jaccard(neighbors, 1 / 15), RESOLUTION, seed=seed)
+    return communities(jaccard(neighbors), RESOLUTION, seed=seed)
