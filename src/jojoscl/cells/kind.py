@@ -31,8 +31,10 @@ def kind_of(x: sp.csr_matrix, kind: str, said: Mapping[str, object]) -> tuple[st
     if kind != "auto":
         return kind, "setting"
     largest = float(x.data.max(initial=0))
+    rows = np.unique(np.linspace(0, x.shape[0] - 1, _SAMPLE).astype(int))
+    some = x[rows].astype(np.float64)
     if whole(x.data).all():
-        if largest < LARGEST_LOG and _steadier_than_counts(x):
+        if largest < LARGEST_LOG and _steadier_than_counts(some):
             raise UserError(
                 "The values are whole numbers, but vary less than counts do, as rounded logarithms "
                 "would: give kind='counts' if they are counts, or name the layer of the counts by "
@@ -42,7 +44,7 @@ def kind_of(x: sp.csr_matrix, kind: str, said: Mapping[str, object]) -> tuple[st
     noted, by = said.get("kind"), said.get("kind_decided_by")
     if by and noted in ("rpkm", "log1p") and (noted == "log1p") == (largest < LARGEST_LOG):
         return str(noted), str(by)
-    if largest < LARGEST_LOG and _equal_sums(x):
+    if largest < LARGEST_LOG and _equal_sums(some):
         return "log1p", "equal sums of cells (log1p undone)"
     raise UserError(
         "The values are neither whole numbers nor log-normalised beyond doubt (the largest is "
@@ -82,13 +84,8 @@ def whole(values: np.ndarray) -> np.ndarray:
     return (np.abs(values - near) <= WHOLE) & ((near >= 1) | (values == 0))
 
 
-def _some(x: sp.csr_matrix) -> sp.csr_matrix:
-    return x[np.unique(np.linspace(0, x.shape[0] - 1, _SAMPLE).astype(int))].astype(np.float64)
-
-
-def _equal_sums(x: sp.csr_matrix) -> bool:
+def _equal_sums(cells: sp.csr_matrix) -> bool:
     """Return whether cells have equal sums of exp(x) - 1, nine in ten within 1 %, and not of x."""
-    cells = _some(x)
     spreads = []
     for values in (cells, cells.expm1()):
         sums = np.asarray(values.sum(1)).ravel()
@@ -97,9 +94,8 @@ def _equal_sums(x: sp.csr_matrix) -> bool:
     return bool(spreads[1] < min(0.01, spreads[0]))
 
 
-def _steadier_than_counts(x: sp.csr_matrix) -> bool:
+def _steadier_than_counts(cells: sp.csr_matrix) -> bool:
     """Return whether common genes vary far less than counts: by less than their mean."""
-    cells = _some(x)
     mean = np.asarray(cells.mean(0)).ravel()
     variance = np.asarray(cells.multiply(cells).mean(0)).ravel() - mean**2
     common = mean >= 1

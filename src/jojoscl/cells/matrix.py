@@ -39,19 +39,12 @@ def file_of(x: Stored) -> Path:
 
 
 def check_stored(x: Stored) -> None:
-    """Refuse a matrix in a file that holds no numbers, or whose arrays do not fit together."""
+    """Refuse a matrix in a file that holds no numbers."""
     if len(x.shape) != 2 or x.dtype.kind not in "biuf":
         raise UserError(
             f"{file_of(x)} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, "
             "cells x genes."
         )
-    if group := getattr(x, "group", None):
-        lengths = [group[name].shape for name in ("data", "indices", "indptr")]
-        fits = lengths[0] == lengths[1] and lengths[2] == (x.shape[x.format == "csc"] + 1,)
-        if not fits or group["indptr"][0] != 0:
-            raise UserError(
-                f"{file_of(x)}: the sparse matrix is malformed (lengths {lengths}): write it again."
-            )
 
 
 def checked(x: sp.csr_matrix) -> sp.csr_matrix:

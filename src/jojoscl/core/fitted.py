@@ -239,8 +239,7 @@ class Fitted:
             np.asarray(cells.var_names[counted]),
             self.profile,
             limit=math.inf if self.limit is None else self.limit,
-            given_mean=self.mean,
-            given_sd=self.sd,
+            moments=(self.mean, self.sd),
         )
 
     def _missing(self, x: Expression, cells: AnnData, max_missing: float) -> np.ndarray:

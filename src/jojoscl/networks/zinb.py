@@ -172,7 +172,7 @@ class ZINBClustering(NetworkMethod):
     module_class: ClassVar[type[ZINBAutoencoder]]
 
     def train(self, job: Training) -> Result:
-        if job.x.logged:
+        if job.x.kind == "log1p":
             raise UserError(f"{self.name} models counts, not logarithms: choose another method.")
         counts = job.x.counts().toarray()  # (n, g)
         batches = {"batch_size": self.batch_size, "seed": job.seed}
