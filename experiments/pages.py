@@ -18,8 +18,8 @@ from experiments.runs import settings
 from experiments.studies import PAGES, studies
 from experiments.tables import GIVEN, number
 from experiments.text import HERE, RESULTS, grid
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 ROOT = HERE.parent
 MARKED = re.compile(r"(<!-- table ([\w./]+)(?: # ([^>]+?))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)

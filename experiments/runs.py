@@ -11,8 +11,8 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.runner.config import build, compose
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 OURS = "jojoscl"
 FLOOR = "random"  # shown, not ranked: a floor that every method passes makes Friedman's p too small

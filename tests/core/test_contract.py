@@ -22,8 +22,8 @@ from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import build, compose
 from jojoscl.runner.sweep import SCORES
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 NAMES = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 EACH = [  # UMAP is compiled for half a minute

@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import SCANPY, Preprocess
 from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
-from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import setting
 
 ClusterAt = Callable[[float], np.ndarray]

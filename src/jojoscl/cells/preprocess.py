@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +21,6 @@ from jojoscl.cells.genes import mean_variance, robust_v3_genes, seurat_genes, se
 from jojoscl.cells.kind import check_values
 from jojoscl.cells.matrix import is_backed, row_chunks, stack_rows
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
 
 
@@ -198,7 +199,9 @@ def gathered(parts: Iterable[sp.csr_matrix], n_entries: int, largest: float) -> 
     if 8 * n_entries <= largest:
         return sp.vstack(list(parts), format="csr")
     index_type, lengths = np.int32 if n_entries < 2**31 else np.int64, [np.zeros(1, np.int64)]
-    with temporary_folder() as folder:  # deleted here; the system keeps what is mapped
+    # deleted here; the system keeps what is mapped
+    with TemporaryDirectory(prefix="jojoscl-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
         with (folder / "x").open("wb") as values, (folder / "genes").open("wb") as genes:
             for band in parts:
                 lengths.append(np.diff(band.indptr))

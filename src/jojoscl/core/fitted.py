@@ -20,9 +20,9 @@ from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import bands
 from jojoscl.core.interface import Result, alone, whole
 from jojoscl.core.linkage import Tree
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
+from jojoscl.utils.progress import Stopwatch
 
 log = logging.getLogger(__name__)
 

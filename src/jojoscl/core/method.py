@@ -46,8 +46,8 @@ from jojoscl.core.positives import (
 )
 from jojoscl.core.samples import without_samples
 from jojoscl.core.shrinkage import shrink_embedding
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.seeding import at_most
 from jojoscl.utils.settings import setting
 

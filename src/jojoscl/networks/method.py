@@ -20,8 +20,8 @@ from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit, isolated
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.settings import Oracle, Run
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import Stopwatch
 
 
 @dataclass
