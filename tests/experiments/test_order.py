@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 import jojoscl
 from experiments import order
-from experiments.text import RESULTS
 
 
 @pytest.fixture
@@ -38,12 +36,6 @@ def test_the_page_has_a_row_a_method_and_a_row_a_set(rows: Any) -> None:
     assert moved == ["`pca_kmeans`", "1.000", ".600", "1.000", "1.000"]
     (one,) = order.spread(rows, "pca_kmeans").table.to_numpy().tolist()
     assert one[:3] == ["`any`", "1.000 ± .000", "1.000 (1.000 to 1.000)"]
-
-
-def test_the_page_is_that_of_the_committed_rows(tmp_path: Path) -> None:
-    (tmp_path / "order.csv").write_text((RESULTS / "order.csv").read_text())
-    order.make(tmp_path, tmp_path)
-    assert (tmp_path / "order.md").read_text() == (RESULTS / "order.md").read_text()
 
 
 def test_a_process_reads_its_threads_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
