@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from jojoscl.runner.registry import build
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
@@ -30,7 +31,6 @@ from jojoscl.datasets.load import FileDataset
 from jojoscl.runner.config import compose
 from jojoscl.runner.machine import machine
 from jojoscl.runner.output import git_commit
-from jojoscl.runner.registry import build
 
 METHODS = ("jojoscl", "leiden_matched", "seurat_matched", "pca_kmeans")
 CHANGES = {
