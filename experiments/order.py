@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from jojoscl.runner.registry import build
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
@@ -28,7 +27,7 @@ from experiments.tables import Section, number, page
 from experiments.text import write
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.load import FileDataset
-from jojoscl.runner.config import compose
+from jojoscl.runner.config import build, compose
 from jojoscl.runner.machine import machine
 from jojoscl.runner.output import git_commit
 
