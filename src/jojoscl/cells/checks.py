@@ -10,8 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.kind import kind_of
-from jojoscl.cells.matrix import Matrix, check_stored, checked, is_backed, row_chunks
+from jojoscl.cells.matrix import Matrix, check_stored, checked, is_backed, kind_of, row_chunks
 from jojoscl.utils.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def as_cells(
         Column of obs that tells samples apart, which becomes ``obs["_batch"]``.
     kind
         ``counts``, ``rpkm``, ``log1p`` (natural logarithms), or ``auto``: see
-        :func:`~jojoscl.cells.kind.kind_of`. What was decided, and by what, is in ``uns["kind"]``
+        :func:`~jojoscl.cells.matrix.kind_of`. What was decided, and by what, is in ``uns["kind"]``
         and ``uns["kind_decided_by"]``.
     name, variant
         Of the data set, kept in ``uns``.

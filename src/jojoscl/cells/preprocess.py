@@ -18,8 +18,7 @@ from anndata import AnnData
 from jojoscl.cells.checks import check_totals, samples_of
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.genes import mean_variance, robust_v3_genes, seurat_genes, seurat_v3_genes
-from jojoscl.cells.kind import check_values
-from jojoscl.cells.matrix import is_backed, row_chunks, stack_rows
+from jojoscl.cells.matrix import check_values, is_backed, row_chunks, stack_rows
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
