@@ -80,22 +80,12 @@ class PaperJojoSCL(NetworkMethod):
         if not self.encoder_dims or not self.instance_dims:
             raise UserError("encoder_dims and instance_dims need one or more numbers, widths.")
 
-    @property
-    def shrinks_on(self) -> str:
-        """Return which embedding SURE shrinks, h or z: z where clusters are made on z."""
-        return "z" if self.assign_on == "z" else "h"
-
-    @property
-    def epoch_clusters(self) -> bool:
-        """Return whether SURE takes clusters that are renewed at the start of each epoch."""
-        return self.sure != "none" and self.temporal_labels == "epoch"
-
     def train(self, job: Training) -> Result:
         data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
         size = {"n_genes": job.x.n_genes, "n_clusters": job.n_clusters, "n_cells": len(job.x)}
         epochs = job.epochs(self.epochs)
         module = PaperModule(self, **size, seed=job.seed, max_epochs=epochs)
-        record = ShrinkageRecord(clusters=self.epoch_clusters)
+        record = ShrinkageRecord(clusters=module.epoch_clusters)
         chosen = OracleSelection(job.oracle) if job.oracle else None
         job.fit(module, data, epochs, [record, *([chosen] if chosen else [])])
         labels, h = module.clusters_of(data)
@@ -128,8 +118,9 @@ class ReleasedJojoSCL(
 class PaperModule(SeededModule):
     """The networks of JojoSCL, how its views are made, and the three terms of its loss.
 
-    `labels` (n_cells,) and `centroids` (K, P) are the temporal clusters: with
-    ``temporal_labels="epoch"`` those of all cells, with "batch" each step clusters its own cells.
+    `labels` (n_cells,) and `centroids` (K, P) are the temporal clusters of the epoch; with
+    ``temporal_labels="batch"`` each step clusters its own cells. SURE shrinks `clusters_on`, h or
+    z: z where clusters are made on z.
     """
 
     settings: PaperJojoSCL
@@ -148,7 +139,8 @@ class PaperModule(SeededModule):
             self.instance_head = layers([h, *instance], norm=False, last_relu=False)
             self.cluster_head = layers([h, *head], norm=False, last_relu=False)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.clusters_on = settings.shrinks_on
+        self.clusters_on = "z" if settings.assign_on == "z" else "h"
+        self.epoch_clusters = settings.sure != "none" and settings.temporal_labels == "epoch"
         n_dims = instance[-1] if self.clusters_on == "z" else h
         self.register_buffer("centroids", torch.zeros(self.n_clusters, n_dims))
         labels = torch.zeros(size["n_cells"], dtype=torch.long)
@@ -169,7 +161,7 @@ class PaperModule(SeededModule):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        if self.settings.epoch_clusters:
+        if self.epoch_clusters:
             self.renew_clusters()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -200,13 +192,10 @@ class PaperModule(SeededModule):
         """Return a random view of cells x (B, G)."""
         return random_view(x, self.settings.mask_rate, self.settings.noise_sd, self.generator)
 
-    def two_views(self, x: Tensor) -> dict[str, Tensor]:
+    def two_views(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return embeddings (B, P) of two views of cells x (B, G), by the query and by the key."""
-        pair = {"a": self.query, "b": self.key}
-        return {
-            name: self.heads(self.embedded(encoder, self.view(x)))[self.clusters_on]
-            for name, encoder in pair.items()
-        }
+        both = (self.embedded(encoder, self.view(x)) for encoder in (self.query, self.key))
+        return tuple(self.heads(h)[self.clusters_on] for h in both)
 
     def cluster_loss(self, p_a: Tensor, p_b: Tensor) -> Tensor:
         """Return the contrast of clusters and the entropy terms of two soft assignments (B, K).
@@ -224,17 +213,15 @@ class PaperModule(SeededModule):
         x1, x2 = a[self.clusters_on], b[self.clusters_on]
         if s.sure == "none":
             return x1.new_zeros(())
-        labels = self.labels[index] if s.epoch_clusters else self.batch_labels(a)
+        labels = self.labels[index] if self.epoch_clusters else self.batch_labels(a)
         if s.sure == "released":
             return sure.loss_released(x1, labels, k)
         if s.sure == "two_view":
             return sure.loss_two_view(x1, x2, labels, k)
         with torch.no_grad():
-            stats = sure.cluster_stats(x1, labels, k)
-            sigma2 = sure.sigma2_two_views(x1, x2, labels, k)
-            tau2 = sure.tau2_sure(sure.sigma2_within(stats, x1.shape[1]), sigma2)
-        mu = self.centroids if s.epoch_clusters else stats.mean
-        return sure.loss_centroid(x1, labels, mu, sigma2, tau2)
+            found = sure.estimate_shrinkage(x1, x2, labels, k)
+        mu = self.centroids if self.epoch_clusters else found.mean
+        return sure.loss_centroid(x1, labels, mu, found.sigma2, found.tau2)
 
     def batch_labels(self, a: dict[str, Tensor]) -> Tensor:
         """Return clusters (B,) of the cells of this batch alone."""
