@@ -31,6 +31,7 @@ import torch
 from jojoscl.datasets.load import load_dataset
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
+from jojoscl.networks.paper import PaperModule
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import build, compose
 from jojoscl.utils.files import whole_file
@@ -106,7 +107,14 @@ def main() -> None:
     x = cells()
     method = dataclasses.replace(RELEASED, sure="two_view", temporal_labels="epoch")
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)
-    module = method.module(x.shape[1], 8, len(x), seed=0, epochs=arguments.epochs)
+    module = PaperModule(
+        method,
+        n_genes=x.shape[1],
+        n_clusters=8,
+        n_cells=len(x),
+        seed=0,
+        max_epochs=arguments.epochs,
+    )
     batches = [len(index) for _, index in data.train_dataloader()]
     epoch = Clock()
     timer = BareProducts([x.shape[1], *method.encoder_dims], batches, epoch)

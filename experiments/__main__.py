@@ -23,6 +23,7 @@ COMMANDS = {
     "assumptions": "whether SURE's assumptions hold",
     "new_cells": "how well a fitted model predicts new cells",
     "samples": "what batch_key does on cells of several samples",
+    "order": "how far labels move by seed, by the order of cells and genes, and by threads",
     "splits": "whether split_tests and markers are calibrated, and what they keep",
     "uneven": "scores where types are of uneven size, and which types are found",
     "rebuild": "all tables, figures and pages again, from the committed CSV files",

@@ -42,7 +42,7 @@ from jojoscl.core.kmeans import kmeans
 from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL, PaperModule
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.sure import (
     cluster_stats,
@@ -273,7 +273,8 @@ def measure_training(data: str, start: str, seed: int, epochs: int) -> pd.DataFr
     method = method_of("jojoscl_paper")
     x = method.preprocess(cells).zscores()
     loader = CellDataModule(x, batch_size=method.batch_size, seed=seed)
-    module = method.module(x.shape[1], int(truth.max()) + 1, len(x), seed=seed, epochs=epochs)
+    size = {"n_genes": x.shape[1], "n_clusters": int(truth.max()) + 1, "n_cells": len(x)}
+    module = PaperModule(method, **size, seed=seed, max_epochs=epochs)
     watched = Trajectory(first_labels(x, truth, start, seed), truth)
     history = fit(module, loader, quiet(epochs), max_epochs=epochs, callbacks=[watched])
     return pd.DataFrame(watched.rows).merge(pd.DataFrame(history.rows), on="epoch")

@@ -23,7 +23,7 @@ from experiments.collect import merged, tidy
 from experiments.compare import compare, complete, holm
 from experiments.failures import keep_failures
 from experiments.figures import OTHER, STYLE, behind, dots, markers
-from experiments.runs import FLOOR, KEYS, OURS, given_k
+from experiments.runs import FLOOR, HALF_A, KEYS, OURS, given_k
 from experiments.tables import (
     GIVEN,
     METRICS,
@@ -47,6 +47,12 @@ from jojoscl.utils.files import whole_file
 
 BENCHMARK = "benchmark"  # the README's table: results/benchmark.csv
 SHOWN = ("ari", "nmi", "f1")
+APART = 0.02  # mean and median of a set's runs that differ by more are shown side by side
+HALVES = (
+    "The two halves of the sets were drawn before the first trial on uneven types. The rule that "
+    "makes clusters was chosen with half A at hand, and half B judges it; the embedding was chosen "
+    "on all sets."
+)
 OPTIONS = {
     "source": {
         "type": Path,
@@ -126,6 +132,37 @@ def at_a_glance(means: Mapping[str, pd.DataFrame], reference: str) -> Section:
         "corrected for the number of methods."
     )
     return Section("At a glance", pd.DataFrame(rows, columns=header), note)
+
+
+def by_half(means: Mapping[str, pd.DataFrame]) -> Section:
+    """Return ARI and macro F1 of each method on each half of the sets, the best on half B first."""
+    halves = {"B": ~means["ari"].index.isin(HALF_A), "A": means["ari"].index.isin(HALF_A)}
+    columns = {
+        f"{METRICS[metric]}, half {half}": means[metric].loc[chosen].mean()
+        for metric in ("ari", "f1")
+        for half, chosen in halves.items()
+    }
+    table = pd.DataFrame(columns).sort_values("ARI, half B", ascending=False)
+    shown = table.map(number)
+    shown.insert(0, "Method", [f"`{name}`" for name in table.index])
+    shown.insert(1, "K", [GIVEN[given_k(name)] for name in table.index])
+    names = {half: ", ".join(means["ari"].index[chosen]) for half, chosen in halves.items()}
+    note = f"{HALVES} B: {names['B']}; A: {names['A']}."
+    return Section("By halves of the sets", shown, note)
+
+
+def of_two_minds(runs: pd.DataFrame) -> Section:
+    """Return mean, median and range of the ARI where mean and median are apart: a mean hides two answers."""
+    groups = runs.groupby(["dataset", "method"])["ari"]
+    table = groups.agg(["mean", "median", "min", "max", "count"]).reset_index()
+    table = table[(table["mean"] - table["median"]).abs() > APART]
+    shown = table[["mean", "median", "min", "max"]].map(number)
+    shown.columns = ["Mean", "Median", "Lowest", "Highest"]
+    shown.insert(0, "Set", table["dataset"])
+    shown.insert(1, "Method", "`" + table["method"] + "`")
+    shown["Seeds"] = table["count"].astype(str)
+    note = f"ARI over seeds where mean and median differ by more than {number(APART, digits=2)}."
+    return Section("Where seeds give two answers", shown, note)
 
 
 def over_sets(means: pd.DataFrame, metric: str, reference: str, what: str = "method") -> Section:
@@ -256,7 +293,8 @@ def make(
 ) -> None:
     """Write table, statistics and pictures."""
     table = table_of(source or results / f"{BENCHMARK}.csv", results, merge)
-    summary = summarise(scored(table))
+    runs = scored(table)
+    summary = summarise(runs)
     means = {metric: label_free(summary, metric) for metric in SHOWN}
     chosen = reference_of(means["ari"], reference or OURS)
     if reference not in (None, chosen):
@@ -264,8 +302,11 @@ def make(
             f"No run of {reference} was scored: --reference is one of {', '.join(means['ari'])}."
         )
     shown = [at_a_glance(means, chosen)]
+    if set(HALF_A) < set(means["ari"].index):
+        shown += [by_half(means)]
     shown += [over_sets(means[metric], metric, chosen) for metric in SHOWN]
     shown += [by_set(summary, metric) for metric in SHOWN]
+    shown += [of_two_minds(runs.query("selection == 'last'"))]
     shown += [failed_runs(table), made_with(pd.read_csv(table, dtype={"git_commit": str}))]
     scatter = draw({metric: means[metric] for metric in ("ari", "nmi")}, chosen)
     pictures = {

@@ -14,14 +14,15 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.runs import settings
+from experiments.runs import HALF_A, OURS, given_k, settings
 from experiments.studies import PAGES, studies
 from experiments.tables import GIVEN, number
 from experiments.text import HERE, RESULTS, grid
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 ROOT = HERE.parent
+OWN = "own sizes"
 MARKED = re.compile(r"(<!-- table ([\w./]+)(?: # ([^>]+?))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -101,6 +102,49 @@ def of_sure_weight() -> str:
     )
 
 
+def scored_runs() -> pd.DataFrame:
+    """Return the runs on the 24 sets, at own sizes and uneven: `method`, `k` given or not, `cells`, `half`."""
+    own = pd.read_csv(RESULTS / "benchmark.csv").query("selection == 'last'")
+    own = own.assign(k=own["method"].map(given_k).astype(bool))
+    unknown = pd.read_csv(RESULTS / "unknown_k.csv").assign(k=False)
+    unknown = unknown[~unknown["method"].isin(own.loc[~own["k"], "method"])]
+    uneven = pd.read_csv(RESULTS / "uneven.csv")
+    uneven = uneven.assign(k=~uneven["setting"].str.contains("n_clusters"), cells="uneven types")
+    runs = pd.concat([own.assign(cells=OWN), unknown.assign(cells=OWN), uneven])
+    return runs.assign(half=runs["dataset"].isin(HALF_A).map({True: "A", False: "B"}))
+
+
+def of_halves() -> str:
+    """Return the ARI on each half of the sets, a row a method and K; – where some set was not run."""
+    runs = scored_runs()
+    means = runs.groupby(["k", "method", "cells", "half", "dataset"])["ari"].mean()
+    sets = runs.groupby(["cells", "half"])["dataset"].nunique()
+    by_half = means.groupby(["k", "method", "cells", "half"]).agg(["mean", "count"])
+    whole = by_half["count"] == by_half["count"].index.droplevel(["k", "method"]).map(sets)
+    wide = by_half.loc[whole, "mean"].unstack(["cells", "half"])
+    columns = [(cells, half) for cells in (OWN, "uneven types") for half in ("B", "A")]
+    wide = wide.reindex(columns=columns).sort_values(columns[0], ascending=False)
+    rows = [
+        [f"`{name}`", GIVEN[k], *map(number, row)]
+        for (k, name), row in zip(wide.index, wide.to_numpy(), strict=True)
+    ]
+    header = [f"{cells}, half {half} ({sets[cells, half]} sets)" for cells, half in columns]
+    return grid(["Method", "K", *header], rows)
+
+
+def of_claims() -> str:
+    """Return a row a kind of cells: ARI of jojoscl and of the best other method that has all sets."""
+    rows = []
+    for (cells, k, half), runs in scored_runs().groupby(["cells", "k", "half"]):
+        means = runs.groupby(["method", "dataset"])["ari"].mean().unstack("method").dropna(axis=1)
+        best = means.drop(columns=OURS).mean().idxmax()
+        lost = int((means[OURS] < means[best] - 0.01).sum())
+        what = f"{cells}, K {'given' if k else 'not given'}, half {half}"
+        ari = [number(means[OURS].mean()), f"{number(means[best].mean())} (`{best}`)"]
+        rows.append([what, *ari, f"{lost} of {len(means)}"])
+    return grid(["Cells", "ARI of `jojoscl`", "of the best other method", "That is ahead on"], rows)
+
+
 def of_against() -> str:
     """Return jojoscl beside scanpy, a row a set of cells, from benchmarks/results/against.json."""
     runs = pd.DataFrame(json.loads((ROOT / "benchmarks/results/against.json").read_text())["rows"])
@@ -155,4 +199,6 @@ TABLES = {
     "sure_weight": of_sure_weight,
     "against": of_against,
     "rare": of_rare,
+    "claims": of_claims,
+    "halves": of_halves,
 }

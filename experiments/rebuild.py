@@ -16,6 +16,7 @@ from experiments import (
     fidelity,
     figures,
     new_cells,
+    order,
     samples,
     splits,
     studies,
@@ -28,7 +29,7 @@ from experiments.text import RESULTS, write
 MODULES = {  # by the table that each is made from
     "table1": (tables, figures), "fidelity": (fidelity,), "confidence": (confidence,),
     "cosine_gap": (cosine_gap,), collection.BENCHMARK: (collection,), "new_cells": (new_cells,),
-    "samples": (samples,), "splits/null": (splits,),
+    "samples": (samples,), "order": (order,), "splits/null": (splits,),
     uneven.STUDY: (uneven,),
 }  # fmt: skip
 

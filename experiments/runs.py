@@ -11,14 +11,21 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.runner.config import build, compose
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 OURS = "jojoscl"
 FLOOR = "random"  # shown, not ranked: a floor that every method passes makes Friedman's p too small
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
 RUN = ["dataset", "variant", "method", "seed", "selection", "setting", "strength"]  # one row each
 KEYS = ["experiment", *RUN]
+# Drawn from the sorted names of the 24 sets of experiment=benchmark, before the first trial:
+# default_rng(20261129).permutation(names)[:12]
+HALF_A = (
+    "bladder", "camp_fetal_cortex", "ipsc_timecourse", "joost_epidermis", "kolodziejczyk_sub300",
+    "mix_rna_celseq2", "pollen", "su_fetal_liver", "tasic_gaba", "worm_neuron", "yan",
+    "zilionis_mouse_lung",
+)  # fmt: skip
 COLUMNS = [
     *KEYS, "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc", "f1",
     "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit", "machine",

@@ -23,8 +23,8 @@ from experiments.compare import Comparison, compare
 from experiments.failures import failures_by_reason
 from experiments.runs import FLOOR, OURS, given_k, has_epochs, read, reference, settings, with_sets
 from experiments.text import markdown, save, write
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 OPTIONS = {
     "table": {"type": Path, "nargs": "?", "help": "runs; results/table1.csv if not given"},

@@ -21,11 +21,11 @@ import seaborn as sns
 
 from experiments import runs as table_of_runs
 from experiments.collect import merged, tidy
-from experiments.collection import over_sets
+from experiments.collection import HALVES, over_sets
 from experiments.failures import keep_failures
 from experiments.figures import OTHER, STYLE
 from experiments.paired_studies import numbers_found
-from experiments.runs import KEYS, OURS
+from experiments.runs import HALF_A, KEYS, OURS
 from experiments.tables import METRICS, Section, check_scored, failed_runs, number, page
 from experiments.text import by_set, save, write
 from jojoscl.runner.paired import reference_of
@@ -39,13 +39,6 @@ GIVEN = {True: "K given", False: "K not given"}
 FEWEST = 10  # cells of a type that is counted
 FOUND = 0.5  # F1 of the best cluster above which a type is found
 SHARES = {"below 1 %": 0.01, "1 to 3 %": 0.03, "3 to 10 %": 0.1, "above 10 %": np.inf}
-# Drawn from the sorted names of the 24 sets of experiment=benchmark, before the first trial:
-# default_rng(20261129).permutation(names)[:12]
-HALF_A = (
-    "bladder", "camp_fetal_cortex", "ipsc_timecourse", "joost_epidermis", "kolodziejczyk_sub300",
-    "mix_rna_celseq2", "pollen", "su_fetal_liver", "tasic_gaba", "worm_neuron", "yan",
-    "zilionis_mouse_lung",
-)  # fmt: skip
 PER_DECADE = 3  # points of a line in the picture
 APART = 0.02  # decades between the points of two methods, whose intervals would cover each other
 OPTIONS = {
@@ -197,7 +190,7 @@ def by_half(runs: pd.DataFrame) -> Section:
     }
     sets = {half: sorted(group["dataset"].unique()) for half, group in halves.groupby("half")}
     listed = "; ".join(f"{half}: {', '.join(names)}" for half, names in sets.items())
-    note = f"Two halves of the sets, drawn before the first trial. {listed}."
+    note = f"{HALVES} {listed}."
     return Section("By halves of the sets", with_means(runs, columns), note)
 
 

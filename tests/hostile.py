@@ -13,7 +13,7 @@ from anndata import AnnData
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
 from jojoscl.networks.module import SeededModule
-from jojoscl.networks.paper import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL, PaperModule
 from jojoscl.networks.settings import Run, TrainerSettings
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (30, 20)) + np.eye(30, 20)
@@ -51,7 +51,7 @@ def trained(folder: Path, n_epochs: int = 1) -> SeededModule:
     """Train, or go on from `folder`/last.ckpt where there is one."""
     x = np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32)
     settings = TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0)
-    module = METHOD.module(6, 2, 20, seed=0, epochs=2)
+    module = PaperModule(METHOD, n_genes=6, n_clusters=2, n_cells=20, seed=0, max_epochs=2)
     fit(
         module,
         CellDataModule(x),

@@ -24,7 +24,7 @@ from experiments.text import parser
 from jojoscl.cells.checks import as_cells
 from jojoscl.runner.config import compose, parse, varied
 from jojoscl.runner.predict import PredictSettings
-from jojoscl.utils.conf import conf_dir
+from jojoscl.utils.files import conf_dir
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

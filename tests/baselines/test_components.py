@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from anndata import AnnData
 
-from jojoscl.baselines.components import OnGraph, principal_components
-from jojoscl.baselines.graph import ClusterAt
+from jojoscl.baselines.components import (
+    ClusterAt,
+    OnGraph,
+    match_resolution,
+    principal_components,
+)
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
@@ -55,3 +59,21 @@ def test_principal_components_equal_the_svd() -> None:
     found = np.abs(principal_components(x, 4, seed=0))
     np.testing.assert_allclose(found, np.abs(u[:, :4] * s[:4]), atol=1e-4)
     assert principal_components(x, 50, seed=0).shape == (30, 11)
+
+
+@pytest.mark.parametrize("n_clusters", [2, 3, 5])
+@pytest.mark.parametrize("start", [0.01, 0.8, 50.0])
+def test_matching_finds_k_where_it_exists(n_clusters: int, start: float) -> None:
+    steps = np.array([0.1, 0.3, 0.35, 2.0])  # one more cluster above each
+
+    def cluster_at(resolution: float) -> np.ndarray:
+        return np.arange(100) % (1 + int((resolution > steps).sum()))
+
+    labels, resolution = match_resolution(cluster_at, n_clusters, start=start)
+    assert len(np.unique(labels)) == n_clusters
+    np.testing.assert_array_equal(labels, cluster_at(resolution))
+
+
+def test_matching_comes_as_near_as_it_can() -> None:
+    labels, _ = match_resolution(lambda r: np.arange(12) % (2 if r < 1 else 6), 3, start=0.8)
+    assert len(np.unique(labels)) == 2

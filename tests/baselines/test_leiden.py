@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from jojoscl.baselines.leiden import Leiden, PearsonLeiden
 from jojoscl.baselines.seurat import Seurat
 from jojoscl.cells.preprocess import Preprocess
+from tests.small import blobs
 
 PLAIN = Preprocess(hvg_flavor="seurat")
 
@@ -43,3 +44,8 @@ def test_leiden_on_pearson_residuals_chooses_its_own_genes(cells: AnnData) -> No
     result = method.fit_predict(cells, 3, seed=0)
     assert result.embedding.shape == (120, 10)
     assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9
+
+
+def test_leiden_finds_blobs() -> None:
+    x, truth = blobs(), np.repeat(np.arange(5), 30)
+    assert adjusted_rand_score(truth, Leiden().communities(x, seed=0)(1.0)) == 1

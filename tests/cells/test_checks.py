@@ -97,7 +97,7 @@ def test_layers():
     [
         (pd.Index([3, 1, 2, 10]), ["3", "1", "2", "10"]),
         (pd.CategoricalIndex(["a", np.nan, "b", "c"]), ["a", "nan", "b", "c"]),
-        (pd.Index(["a", 1, 2.5, b"c"], dtype=object), ["a", "1", "2.5", "b'c'"]),
+        (pd.Index(["a", 1, 2.5, None], dtype=object), ["a", "1", "2.5", "None"]),
     ],
     ids=["numbers", "missing", "mixed"],
 )
@@ -111,12 +111,6 @@ def test_counts_up_to_rounding_are_counts():
     result = as_cells(cells(np.expm1(np.log1p(COUNTS.astype(np.float32)))))
     assert result.uns["kind"] == "counts"
     np.testing.assert_array_equal(result.X.toarray(), COUNTS)
-
-
-def transposed_by_annotation():
-    adata = cells()
-    adata.var["group"] = "x"
-    return adata
 
 
 BARCODES = [f"AAACCTGAGT{a}{b}-1" for a in "ACGT" for b in "ACGT"][:15]
@@ -152,11 +146,6 @@ BAD = {
         "1 genes have the name of another .such as 'a'.*by identifiers",
     ),
     "barcodes as genes": (renamed(var_names=BARCODES), {}, "the matrix is transposed"),
-    "types among genes": (
-        transposed_by_annotation(),
-        {"label_key": "group"},
-        "the matrix is transposed",
-    ),
     "wrong label key": (
         cells(celltype=["a"] * 20),
         {"label_key": "cell_type"},
@@ -174,7 +163,7 @@ BAD = {
         "1 cells have no value",
     ),
     "no layer": (cells(), {"layer": "counts"}, "no layer 'counts' .it has none"),
-    "two layers": (cells(), {"layer": ["a", "b"]}, "layer must be the name of one layer"),
+    "two layers": (cells(), {"layer": ["a", "b"]}, r"no layer \['a', 'b'\]"),
     "a sample column that is not there": (
         cells(donors=["a"] * 20, type=["b"] * 20),
         {"batch_key": "donor"},
@@ -219,9 +208,9 @@ def test_a_dataset_says_what_its_values_are():
 
 
 MATRICES = {
-    "objects": (np.array(COUNTS.tolist(), dtype=object), "values are of type object: give numbers"),
-    "words": (COUNTS.astype(str), "values are of type <U21: give numbers"),
-    "complex": (COUNTS.astype(complex), "values are of type complex128: give numbers"),
+    "objects": (np.array(COUNTS.tolist(), dtype=object), "of type object: give .* of numbers"),
+    "words": (COUNTS.astype(str), "of type <U21: give .* of numbers"),
+    "complex": (COUNTS.astype(complex), "of type complex128: give .* of numbers"),
     "too large": (COUNTS * 1e39, "values are NaN or infinite"),
 }
 
@@ -260,7 +249,8 @@ def test_what_is_not_there_yet_is_refused():
     adata = cells()
     put(adata, Lazy())
     with pytest.raises(
-        UserError, match="The matrix is a Lazy: give a numpy array or a sparse matrix"
+        UserError,
+        match="The matrix is a Lazy of type float32: give a numpy array or a sparse matrix",
     ):
         as_cells(adata)
 

@@ -19,7 +19,6 @@ from jojoscl.cells.genes import (
     robust_v3_genes,
     seurat_genes,
     seurat_v3_genes,
-    varying,
 )
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.datasets.simulate import simulate
@@ -33,16 +32,6 @@ def test_moments_are_those_of_the_whole_matrix_to_the_bit_whatever_the_bands(ban
     mean, variance = mean_variance(x[start : start + band] for start in range(0, 60, band))
     np.testing.assert_array_equal(mean, dense.mean(0, dtype=np.float64))
     np.testing.assert_allclose(variance, dense.var(0, ddof=1), rtol=1e-5)
-
-
-def test_which_genes_vary() -> None:
-    assert varying(np.array([1e6, 1.0, 0.0]), np.array([1.0, 1.0, 0.0])).tolist() == [
-        False,
-        True,
-        False,
-    ]
-    with pytest.raises(UserError, match="No gene is left that varies"):
-        varying(np.ones(3), np.full(3, 1e-16))
 
 
 def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(

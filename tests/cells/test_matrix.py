@@ -184,7 +184,7 @@ def test_malformed_in_a_file(tmp_path: Path, case: str, name: str) -> None:
 
 
 @V2
-@pytest.mark.parametrize("case", IN_FILES)
+@pytest.mark.parametrize("case", [case for case in IN_FILES if "starts late" not in case])
 @pytest.mark.parametrize("name", ["a.h5ad", "a.zarr"])
 def test_malformed_in_a_file_that_is_read_in_bands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, case: str

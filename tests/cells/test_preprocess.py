@@ -248,14 +248,3 @@ def test_refused(build, settings, words):
 def test_wrong_settings(settings, words):
     with pytest.raises(UserError, match=words):
         Preprocess(**settings)
-
-
-def test_too_little_memory_is_said(adata, monkeypatch):
-    def too_much(*_, **__):
-        raise MemoryError
-
-    for place in ("cells.preprocess.gathered", "cells.preprocess.of_shares"):
-        with monkeypatch.context() as patch:
-            patch.setattr(f"jojoscl.{place}", too_much)
-            with pytest.raises(UserError, match=r"not enough memory .* leave them in their file"):
-                Preprocess()(adata)

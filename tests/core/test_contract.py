@@ -22,8 +22,8 @@ from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import build, compose
 from jojoscl.runner.sweep import SCORES
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 NAMES = sorted(path.stem for path in (conf_dir() / "method").glob("*.yaml"))
 EACH = [  # UMAP is compiled for half a minute
@@ -34,11 +34,15 @@ QUICK: dict[str, Any] = {  # where the method has such a setting
     "epochs": 2, "pretrain_epochs": 2, "kmeans_starts": 2, "batch_size": 32,
     "encoder_dims": [16, 8], "n_dims": 8, "n_small": 20, "n_components": 20,
 }  # fmt: skip
-DIMS = {"jojoscl_paper": {"instance_dims": [8, 8], "cluster_dims": [8]}}
+DIMS = {
+    name: {"instance_dims": [8, 8], "cluster_dims": [8]}
+    for name in ("jojoscl_paper", "jojoscl_published")
+}
 TRAINED = [
     n
     for n in NAMES
-    if n.startswith("jojoscl_") or n in ("sccl", "contrastive_sc", "scdeepcluster", "sczidesk")
+    if n in ("jojoscl_paper", "jojoscl_released")
+    or n in ("sccl", "contrastive_sc", "scdeepcluster", "sczidesk")
 ]
 
 

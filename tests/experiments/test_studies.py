@@ -14,8 +14,8 @@ from experiments import studies
 from experiments.__main__ import main
 from experiments.spread import SPREAD
 from experiments.text import markdown
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 POINTS = {
     "ablation": [(None, None), ("sure", "none"), ("alpha", 0), ("smoothing", "[1, 1]")],

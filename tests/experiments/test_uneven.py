@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from experiments import uneven
 from experiments.__main__ import main
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 ONE_EACH = [[900, 1.0, 1.0], [95, 1.0, 0.5], [5, 1.0, 1.0]]
 SPLIT = [[900, 0.5, 1.0], [95, 0.2, 1.0], [5, 1.0, 0.05]]

@@ -35,15 +35,14 @@ def test_a_history_goes_on_where_it_was() -> None:
 
 def test_the_oracle_keeps_the_first_of_the_best_epochs() -> None:
     scores = iter([0.1, 0.7, 0.7, 0.2])
-    selection = OracleSelection(lambda labels: next(scores), "h", 1)
-    h = np.repeat(np.eye(3, dtype=np.float32), 5, axis=0)
+    selection = OracleSelection(lambda labels: next(scores))
+    h, labels = np.eye(3, dtype=np.float32), np.arange(3)
     for epoch in range(4):
-        data = SimpleNamespace(embed=lambda module, epoch=epoch: {"h": h + epoch})
-        module = SimpleNamespace(n_clusters=3, seed=0)
-        selection.on_train_epoch_end(trainer(epoch, datamodule=data), module)
+        module = SimpleNamespace(clusters_of=lambda data, epoch=epoch: (labels, h + epoch))
+        selection.on_train_epoch_end(trainer(epoch, datamodule=None), module)
     assert selection.best["epoch"] == 1
-    torch.testing.assert_close(selection.best["outputs"]["h"], torch.from_numpy(h + 1))
-    assert len(selection.best["labels"].unique()) == 3
+    torch.testing.assert_close(selection.best["embedding"], torch.from_numpy(h + 1))
+    assert selection.best["labels"].tolist() == [0, 1, 2]
 
 
 def stops_after(losses: list[float], **settings: Any) -> int | None:

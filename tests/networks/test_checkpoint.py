@@ -19,7 +19,8 @@ METHOD = PaperJojoSCL(encoder_dims=[8, 4], instance_dims=[4], cluster_dims=[4], 
 
 
 def module(*, seed: int = 0, config_hash: str = "abc") -> PaperModule:
-    made = METHOD.module(6, 2, 20, seed=seed, epochs=2)
+    size = {"n_genes": 6, "n_clusters": 2, "n_cells": 20}
+    made = PaperModule(METHOD, **size, seed=seed, max_epochs=2)
     made.hparams["config_hash"] = config_hash
     return made
 
@@ -30,7 +31,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     how = TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0)
     x = np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32)
     run = Run(folder, trainer=how, config_hash="abc")
-    fit(METHOD.module(6, 2, 20, seed=0, epochs=2), CellDataModule(x), run, max_epochs=1)
+    fit(module(), CellDataModule(x), run, max_epochs=1)
     return (folder / "last.ckpt").read_bytes()
 
 

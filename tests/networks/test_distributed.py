@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
-from jojoscl.networks.contrastive_sc import ContrastiveSC
+from jojoscl.networks.contrastive_sc import ContrastiveSC, ContrastiveSCModule
 from jojoscl.networks.datamodule import Batches, CellDataModule
 from jojoscl.networks.distributed import from_first, gather, launch, own_share
 from jojoscl.networks.fit import fit
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 N_CELLS, N_GENES, K = 12, 10, 3
 PAPER: dict[str, Any] = {"encoder_dims": [8, 6], "instance_dims": [6], "cluster_dims": [6]}
+SIZE = {"n_genes": N_GENES, "n_clusters": K, "seed": 0}
 
 
 def settings(n: int) -> TrainerSettings:
@@ -75,11 +76,12 @@ def one_step(kind: str) -> dict[str, Tensor]:
     x = torch.randn(N_CELLS, N_GENES, dtype=torch.float64)
     preset, _, sure = kind.partition("-")
     if preset == "contrastive_sc":
-        module: Any = ContrastiveSC(encoder_dims=[8, 6], mask_rate=0.0).module(N_GENES, seed=0)
+        settings = ContrastiveSC(encoder_dims=[8, 6], mask_rate=0.0)
+        module: Any = ContrastiveSCModule(settings, n_genes=N_GENES, seed=0)
         module.generator = None
     else:
         method = PaperJojoSCL if preset == "paper" else ReleasedJojoSCL
-        module = method(sure=sure, **PAPER).module(N_GENES, K, N_CELLS, seed=0, epochs=1)
+        module = PaperModule(method(sure=sure, **PAPER), n_cells=N_CELLS, **SIZE, max_epochs=1)
         for parameter in module.key.parameters():
             parameter.data.add_(0.1 * torch.randn_like(parameter))
     step: Any = FixedViews(module, x)
@@ -155,7 +157,7 @@ class Killed(L.Callback):
 def trained(folder: Path | None, *callbacks: L.Callback, n_devices: int = 2) -> dict[str, Any]:
     """What four epochs of the paper's preset on 75 cells leave."""
     x = np.random.default_rng(0).standard_normal((75, N_GENES), dtype=np.float32)
-    module = PaperJojoSCL(**PAPER).module(N_GENES, K, len(x), seed=0, epochs=4)
+    module = PaperModule(PaperJojoSCL(**PAPER), n_cells=len(x), **SIZE, max_epochs=4)
     data, record = CellDataModule(x, batch_size=16), ShrinkageRecord()
     run = Run(folder, trainer=settings(n_devices))
     history = fit(module, data, run, max_epochs=4, callbacks=(record, *callbacks))

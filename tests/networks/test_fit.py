@@ -17,7 +17,7 @@ from anndata import AnnData
 from jojoscl.networks.contrastive_sc import ContrastiveSC
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
@@ -45,7 +45,9 @@ def raises(error: BaseException) -> Callable[..., None]:
 
 
 def train(how: Callable[[], None]) -> None:
-    module = PaperJojoSCL(encoder_dims=[8, 4], sure="none").module(6, 2, 20, seed=0, epochs=3)
+    settings = PaperJojoSCL(encoder_dims=[8, 4], sure="none")
+    size = {"n_genes": 6, "n_clusters": 2, "n_cells": 20}
+    module = PaperModule(settings, **size, seed=0, max_epochs=3)
     data = CellDataModule(np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32))
     fit(module, data, QUIET, max_epochs=3, callbacks=[Ends(how)])
 

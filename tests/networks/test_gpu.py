@@ -14,7 +14,7 @@ import jojoscl
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
-from jojoscl.networks.paper import PaperJojoSCL
+from jojoscl.networks.paper import PaperJojoSCL, PaperModule
 from jojoscl.networks.settings import Run, TrainerSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -54,7 +54,9 @@ class NoWaiting(L.Callback):
 def test_no_step_waits_for_the_gpu(cells: AnnData) -> None:
     method = PaperJojoSCL()
     x = method.preprocess(cells)
-    module = method.module(x.n_genes, 4, len(x), seed=0, epochs=3)
+    module = PaperModule(
+        method, n_genes=x.n_genes, n_clusters=4, n_cells=len(x), seed=0, max_epochs=3
+    )
     run = Run(trainer=TrainerSettings(accelerator="gpu", progress_bar=False))
     data = CellDataModule(x, batch_size=128)
     try:

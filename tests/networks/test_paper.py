@@ -33,7 +33,8 @@ def build(
     method = PaperJojoSCL(**(SMALL | settings))
     x = np.random.default_rng(0).normal(size=(n_cells, 12)).astype(np.float32)
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)
-    return method.module(12, 3, n_cells, seed=0, epochs=epochs), data
+    size = {"n_genes": 12, "n_clusters": 3, "n_cells": n_cells}
+    return PaperModule(method, **size, seed=0, max_epochs=epochs), data
 
 
 def test_the_released_settings_are_the_papers_but_for_what_is_named() -> None:

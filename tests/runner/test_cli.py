@@ -24,7 +24,7 @@ from jojoscl.networks.checkpoint import LastCheckpoint
 from jojoscl.runner.arguments import known_keys
 from jojoscl.runner.cli import EXAMPLES, help_text
 from jojoscl.runner.sweep import collect
-from jojoscl.utils.conf import choices, conf_dir
+from jojoscl.utils.files import choices, conf_dir
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess

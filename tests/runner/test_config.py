@@ -17,8 +17,8 @@ from jojoscl.cells.preprocess import Preprocess
 from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.runner.config import RunSettings, build, class_of, compose, varied
 from jojoscl.runner.resolved import folder_of
-from jojoscl.utils.conf import choices, conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import choices, conf_dir
 
 
 def assert_shows_all_settings(node: Any) -> None:

@@ -19,8 +19,8 @@ import jojoscl.runner.search
 from jojoscl.runner.config import build, compose
 from jojoscl.runner.search import Search, jobs
 from jojoscl.runner.sweep import collect
-from jojoscl.utils.conf import choices
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import choices
 from tests import children
 
 if TYPE_CHECKING:  # several folders have a conftest

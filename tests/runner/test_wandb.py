@@ -30,8 +30,8 @@ from jojoscl.runner.config import build, compose
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import conf_dir
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:wandb.*",  # its own use of pydantic and protobuf, which we cannot mend

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from jojoscl.utils import files
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import digest, temporaries, temporary_folder, unwritable, whole_file
+from jojoscl.utils.files import TEMPORARY, choices, conf_dir, unwritable, whole_file
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
     path = tmp_path / "below" / "a.csv"
     with whole_file(path) as temporary:
         assert temporary.suffix == ".csv"
-        assert temporaries(path.parent) == [temporary]
+        assert list(path.parent.glob(f"{TEMPORARY}*")) == [temporary]
         temporary.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"
@@ -38,12 +36,12 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "ü" * 200])
-def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
-    worked = []
-    with pytest.raises(UserError, match="its name is too long: choose a shorter one"):  # noqa: SIM117
-        with whole_file(tmp_path / name) as temporary:
-            worked.append(temporary)
-    assert not worked
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path, name: str) -> None:
+    with (
+        pytest.raises(UserError, match="its name is too long: choose a shorter one"),
+        whole_file(tmp_path / name) as temporary,
+    ):
+        temporary.write_text("new")
     assert not list(tmp_path.iterdir())
 
 
@@ -90,16 +88,7 @@ def test_errors_that_are_none_of_writing(tmp_path: Path) -> None:
     assert unwritable(tmp_path / "a", OSError("of a library")) is None
 
 
-def test_digest(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc" * 10**6)
-    assert digest(tmp_path / "a") == hashlib.sha256(b"abc" * 10**6).hexdigest()
-
-
-def test_a_temporary_folder_is_deleted_with_what_is_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
-    with temporary_folder() as folder:
-        (folder / "below").mkdir()
-        assert folder.stat().st_mode & 0o777 == 0o700, "others need not see the cells"
-    assert not list(tmp_path.iterdir())
+def test_the_folder_is_there_and_lists_its_choices() -> None:
+    assert (conf_dir() / "train.yaml").exists()
+    assert {"jojoscl", "leiden"} <= set(choices("method"))
+    assert choices("no such group") == []

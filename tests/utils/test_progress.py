@@ -10,8 +10,7 @@ from contextlib import redirect_stderr
 import pytest
 
 from jojoscl.utils import progress as module
-from jojoscl.utils.clock import Stopwatch
-from jojoscl.utils.progress import finished, progress, shows
+from jojoscl.utils.progress import Stopwatch, finished, progress, shows
 
 
 class Screen(io.StringIO):
@@ -56,3 +55,12 @@ def test_none_shows_a_bar_to_who_can_see_it() -> None:
     for other in (io.StringIO(), None):
         with redirect_stderr(other):
             assert not shows(None)
+
+
+def test_laps_add_up_and_a_stage_may_come_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([10.0, 11.0, 13.5, 13.75])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now))
+    watch = Stopwatch()
+    for stage in ("preprocess", "train", "preprocess"):
+        watch.lap(stage)
+    assert watch.seconds == {"preprocess": 1.25, "train": 2.5}

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scanpy as sc
 from anndata import AnnData
 from sklearn.decomposition import PCA
 
-from jojoscl.baselines.graph import ClusterAt, match_resolution
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import SCANPY, Preprocess
 from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
-from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import setting
+
+ClusterAt = Callable[[float], np.ndarray]
+"""Labels (n,) at a resolution."""
 
 
 def principal_components(x: np.ndarray, n_pcs: int, *, seed: int) -> np.ndarray:
@@ -85,3 +91,41 @@ class OnGraph(OnComponents):
     @abstractmethod
     def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
         """Return what gives the communities (n,) of components x (n, d) at a resolution."""
+
+
+def neighbor_graph(x: np.ndarray, n_neighbors: int, *, seed: int) -> AnnData:
+    """Return scanpy's graph of the nearest neighbors of x (n, d), weighted as in UMAP."""
+    graph = AnnData(x.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what umap and numba say of threads and versions
+        k = min(n_neighbors, len(x) - 1)
+        sc.pp.neighbors(graph, n_neighbors=k, use_rep="X", random_state=seed)
+    return graph
+
+
+def match_resolution(
+    cluster_at: ClusterAt, n_clusters: int, *, start: float, n_steps: int = 40
+) -> tuple[np.ndarray, float]:
+    """Return labels of `n_clusters` clusters and their resolution, by bisection on its logarithm.
+
+    The number of clusters hardly ever falls as the resolution rises, and may skip a value: then the
+    labels are those whose number came nearest.
+    """
+    low, high, resolution = 0.0, math.inf, start
+    best: tuple[int, np.ndarray, float] | None = None
+    for _ in range(n_steps):
+        labels = cluster_at(resolution)
+        excess = len(np.unique(labels)) - n_clusters
+        if best is None or abs(excess) < best[0]:
+            best = abs(excess), labels, resolution
+        if excess == 0:
+            break
+        low, high = (low, resolution) if excess > 0 else (resolution, high)
+        if low == 0:
+            resolution = high / 2
+        elif math.isinf(high):
+            resolution = low * 2
+        else:
+            resolution = math.sqrt(low * high)
+    assert best is not None
+    return best[1], best[2]

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 from jojoscl.baselines.components import OnComponents
 from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
 from jojoscl.core.kmeans import kmeans
-from jojoscl.utils.clock import Stopwatch
+from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import setting
 
 

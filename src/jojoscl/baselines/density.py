@@ -10,8 +10,7 @@ import scanpy as sc
 from sklearn.cluster import HDBSCAN
 from sklearn.neighbors import KNeighborsClassifier
 
-from jojoscl.baselines.components import OnGraph
-from jojoscl.baselines.graph import ClusterAt, neighbor_graph
+from jojoscl.baselines.components import ClusterAt, OnGraph, neighbor_graph
 from jojoscl.utils.settings import setting
 
 

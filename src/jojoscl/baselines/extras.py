@@ -12,8 +12,7 @@ from types import ModuleType
 import numpy as np
 from anndata import AnnData
 
-from jojoscl.baselines.components import OnGraph
-from jojoscl.baselines.graph import ClusterAt
+from jojoscl.baselines.components import ClusterAt, OnGraph
 from jojoscl.baselines.leiden import Leiden
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess

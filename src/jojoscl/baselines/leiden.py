@@ -8,8 +8,7 @@ import numpy as np
 import scanpy as sc
 from anndata import AnnData
 
-from jojoscl.baselines.components import OnGraph
-from jojoscl.baselines.graph import ClusterAt, leiden, neighbor_graph
+from jojoscl.baselines.components import ClusterAt, OnGraph, neighbor_graph
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.utils.settings import setting
@@ -25,7 +24,13 @@ class Leiden(OnGraph, name="leiden"):
     def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
         """Return what gives Leiden's communities at a resolution."""
         graph = neighbor_graph(x, self.n_neighbors, seed=seed)
-        return lambda resolution: leiden(graph, resolution, seed=seed)
+        how = {"flavor": "igraph", "n_iterations": 2, "directed": False}
+
+        def cluster_at(resolution: float) -> np.ndarray:
+            sc.tl.leiden(graph, resolution, random_state=seed, **how)
+            return np.asarray(graph.obs["leiden"], dtype=np.int64)
+
+        return cluster_at
 
 
 @dataclass(kw_only=True)

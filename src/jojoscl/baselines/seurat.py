@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
-from jojoscl.baselines.components import OnGraph
-from jojoscl.baselines.graph import ClusterAt, louvain, merge_singletons, shared_neighbors
+from jojoscl.baselines.components import ClusterAt, OnGraph
 from jojoscl.cells.preprocess import Preprocess
+from jojoscl.core.positives import igraph_seed, jaccard, nearest, to_igraph
 from jojoscl.utils.settings import setting
 
 
@@ -34,7 +35,34 @@ class Seurat(
 
     def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
         """Return what gives Louvain's communities at a resolution."""
-        graph = shared_neighbors(x, self.n_neighbors, self.prune)
-        return lambda r: merge_singletons(
-            louvain(graph, r, seed=seed, n_starts=self.n_starts), graph
-        )
+        graph = jaccard(nearest(x, min(self.n_neighbors, len(x))), self.prune)
+        n_starts = self.n_starts
+        return lambda r: merge_singletons(louvain(graph, r, seed=seed, n_starts=n_starts), graph)
+
+
+def louvain(graph: sp.csr_matrix, resolution: float, *, seed: int, n_starts: int) -> np.ndarray:
+    """Return Louvain communities (n,), the best of `n_starts` orders (Blondel et al. 2008)."""
+    g = to_igraph(graph)
+    if not g.ecount():
+        return np.arange(g.vcount())
+    how = {"weights": "weight", "resolution": resolution}
+    with igraph_seed(seed):
+        starts = [g.community_multilevel(**how) for _ in range(n_starts)]
+    best = max(starts, key=lambda start: g.modularity(start.membership, **how))
+    return np.asarray(best.membership, dtype=np.int64)
+
+
+def merge_singletons(labels: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
+    """Return labels 0 .. K-1; a cluster of one cell joins the one it is best connected to.
+
+    That is by mean weight. A cell without any edge stays alone.
+    """
+    labels = labels.copy()
+    sizes = np.bincount(labels)
+    kept = np.flatnonzero(sizes > 1)
+    for cell in np.flatnonzero(sizes[labels] == 1):
+        weights = graph[[cell]].toarray().ravel()
+        strength = np.bincount(labels, weights, minlength=len(sizes))[kept] / sizes[kept]
+        if strength.size and strength.max() > 0:
+            labels[cell] = kept[strength.argmax()]
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)

@@ -10,8 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.kind import kind_of
-from jojoscl.cells.matrix import Matrix, check_stored, checked, is_backed, row_chunks
+from jojoscl.cells.matrix import Matrix, check_stored, checked, is_backed, kind_of, row_chunks
 from jojoscl.utils.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def as_cells(
         Column of obs that tells samples apart, which becomes ``obs["_batch"]``.
     kind
         ``counts``, ``rpkm``, ``log1p`` (natural logarithms), or ``auto``: see
-        :func:`~jojoscl.cells.kind.kind_of`. What was decided, and by what, is in ``uns["kind"]``
+        :func:`~jojoscl.cells.matrix.kind_of`. What was decided, and by what, is in ``uns["kind"]``
         and ``uns["kind_decided_by"]``.
     name, variant
         Of the data set, kept in ``uns``.
@@ -62,7 +61,7 @@ def as_cells(
     x, var = _genes_alone(_usable(values), var)
     some = next(row_chunks(x), sp.csr_matrix(x.shape)) if is_backed(x) else x
     kind, by = kind_of(some, kind, adata.uns if layer is None else {})
-    obs = pd.DataFrame(index=_names(adata.obs_names))
+    obs = pd.DataFrame(index=adata.obs_names.astype(str))
     if label_key is not None:
         obs[LABELS] = types_of(adata, label_key)
     if batch_key is not None:
@@ -76,7 +75,7 @@ def as_cells(
         x = sp.csr_matrix((near, x.indices, x.indptr), shape=x.shape)  # whole up to rounding
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what anndata says of repeated names is said just below
-        cells = AnnData(X=x, obs=obs, var=pd.DataFrame(index=_names(var.index)))
+        cells = AnnData(X=x, obs=obs, var=pd.DataFrame(index=var.index.astype(str)))
     cells.uns.update(kind=kind, kind_decided_by=by, name=name, variant=variant)
     check_cells(cells, fewest)
     return cells
@@ -85,10 +84,10 @@ def as_cells(
 def check_anndata(adata: object) -> None:
     """Refuse what is no AnnData."""
     if not isinstance(adata, AnnData):
-        given = type(adata).__name__
-        made = "make one by anndata.AnnData(counts)"
-        way_out = "give that of its genes, mdata['rna']" if given == "MuData" else made
-        raise UserError(f"adata must be an AnnData, not {given}: {way_out}.")
+        raise UserError(
+            f"adata must be an AnnData, not {type(adata).__name__}: make one by "
+            "anndata.AnnData(counts), or give that of the genes of a MuData, mdata['rna']."
+        )
 
 
 def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
@@ -98,18 +97,15 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
         raise UserError(
             "adata is a view of cells in a file: give adata.to_memory(), or all cells of the file."
         )
-    if layer is not None and not isinstance(layer, str):
-        raise UserError(f"layer must be the name of one layer, not {layer!r}.")
-    if layer is not None and layer in adata.layers:
-        return adata.layers[layer], adata.var
-    if layer == "raw" and adata.raw is not None:
+    if layer == "raw" and layer not in adata.layers and adata.raw is not None:
         return adata.raw.X, adata.raw.var
     if layer is not None:
         there = [name for name in adata.layers if name is not None]  # since anndata 0.13 None is X
-        there += ["raw"] if adata.raw is not None else []
-        raise UserError(
-            f"There is no layer {layer!r}{nearest(layer, there) if there else ' (it has none)'}."
-        )
+        if layer not in there:
+            there += ["raw"] if adata.raw is not None else []
+            near = nearest(str(layer), there) if there else " (it has none)"
+            raise UserError(f"There is no layer {layer!r}{near}.")
+        return adata.layers[layer], adata.var
     try:
         x = adata.X
     except (KeyError, AttributeError):  # a backed file without X
@@ -131,14 +127,10 @@ def _usable(x: Matrix) -> Matrix:
                 "The matrix in the file is stored by genes (CSC): write it by cells, as csr_matrix."
             )
         return x
-    if not sp.issparse(x) and not isinstance(x, np.ndarray):
+    if (not sp.issparse(x) and not isinstance(x, np.ndarray)) or x.dtype.kind not in "biuf":
         raise UserError(
-            f"The matrix is a {type(x).__name__}: give a numpy array or a sparse matrix of scipy."
-        )
-    if x.dtype.kind not in "biuf":
-        raise UserError(
-            f"The values are of type {x.dtype}: give numbers, for instance by "
-            "adata.X.astype('float32')."
+            f"The matrix is a {type(x).__name__} of type {x.dtype}: give a numpy array or a sparse "
+            "matrix of numbers, for instance by adata.X.astype('float32')."
         )
     x = checked(x) if getattr(x, "format", "") in ("csr", "csc") else x
     with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
@@ -164,11 +156,6 @@ def _genes_alone(x: Matrix, var: pd.DataFrame) -> tuple[Matrix, pd.DataFrame]:
     return x[:, gene], var[gene]
 
 
-def _names(index: pd.Index) -> pd.Index:
-    """Return names as text."""
-    return pd.Index([str(name) for name in index], dtype=object)
-
-
 def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
     """Return the types as words; numbers keep their order."""
     if not isinstance(key, str):
@@ -176,8 +163,6 @@ def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
             f"{key!r} is not the name of one column of obs: join several into one, for instance by "
             "adata.obs['a'].astype(str) + adata.obs['b'].astype(str)."
         )
-    if key in adata.var and key not in adata.obs:
-        raise UserError(f"{key!r} describes the genes, so the matrix is transposed: give adata.T.")
     if key not in adata.obs:
         there = list(map(str, adata.obs))
         near = f" (there are: {', '.join(there)})" if there else " (it has none)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -19,7 +18,7 @@ _BAND = 4096  # cells
 _RESIDUALS = 512  # cells whose residuals are made at a time: they stay in the processor's cache
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Expression:
     """Cells (n,) x chosen genes (g,): what a method asks for values of cells.
 
@@ -45,10 +44,11 @@ class Expression:
         Z-scores are clipped here.
     samples
         Number (n,) of each cell's sample, or None.
-    given_mean, given_sd
-        `mean` and `sd` if they are those of other cells.
     rounded
         Whether values that are not whole were rounded up.
+    moments
+        Mean and standard deviation (g,) of each gene's logarithms, float64, with n - 1; given, if
+        they are those of other cells.
     """
 
     values: sp.csr_matrix
@@ -63,8 +63,14 @@ class Expression:
     limit: float = np.inf
     samples: np.ndarray | None = None
     rounded: bool = False
-    given_mean: np.ndarray | None = None
-    given_sd: np.ndarray | None = None
+    moments: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        if self.moments is None:
+            mean, variance = mean_variance(self._logs(band) for band in self._bands())
+            self.moments = mean, np.sqrt(variance)
+        self.mean, self.sd = self.moments
+        self._zero = self._z(np.zeros(self.n_genes, np.float32), ALL)  # z-scores of a count of 0
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -75,26 +81,6 @@ class Expression:
         return int(self.values.shape[1])
 
     @property
-    def logged(self) -> bool:
-        """Return whether the values were given as logarithms."""
-        return self.kind == "log1p"
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Return the mean (g,) of the logarithms of each gene, float64."""
-        return self._moments[0] if self.given_mean is None else self.given_mean
-
-    @property
-    def sd(self) -> np.ndarray:
-        """Return the standard deviation (g,) of the logarithms of each gene, with n - 1."""
-        return self._moments[1] if self.given_sd is None else self.given_sd
-
-    @cached_property
-    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        mean, variance = mean_variance(self._logs(band) for band in self._bands())
-        return mean, np.sqrt(variance)
-
-    @cached_property
     def names(self) -> np.ndarray:
         """Return the names (g,) of the chosen genes."""
         return self.counted_names[np.searchsorted(self.counted, self.genes)]
@@ -102,13 +88,13 @@ class Expression:
     @property
     def size_factors(self) -> np.ndarray:
         """Return size / median size (n,) float32; 1 for each cell if logarithms were given."""
-        sizes = np.ones_like(self.sizes) if self.logged else self.sizes
+        sizes = np.ones_like(self.sizes) if self.kind == "log1p" else self.sizes
         return np.asarray(sizes / np.median(sizes), np.float32)
 
     def counts(self, rows: Rows = ALL) -> sp.csr_matrix:
         """Return the counts (m, g) of some cells; exp(x) - 1 if logarithms were given."""
         x = self.values[rows]
-        return x.expm1() if self.logged else x
+        return x.expm1() if self.kind == "log1p" else x
 
     def logs(self, rows: Rows = ALL) -> np.ndarray:
         """Return log(1 + unit * count / size) of some cells, (m, g) float32."""
@@ -154,7 +140,7 @@ class Expression:
 
     def _logs(self, rows: Rows) -> sp.csr_matrix:
         x = self.values[rows]  # a copy
-        if not self.logged:
+        if self.kind != "log1p":
             factors = np.repeat(self.sizes[rows] / self.unit, np.diff(x.indptr))
             x.data = np.log1p(x.data / factors)
         return x
@@ -163,8 +149,3 @@ class Expression:
         """Return the z-scores (m,) of logarithms (m,), rounded to float32 where scanpy rounds."""
         z = ((values - self.mean[genes]).astype(np.float32) / self.sd[genes]).astype(np.float32)
         return np.clip(z, -np.float32(self.limit), np.float32(self.limit))
-
-    @cached_property
-    def _zero(self) -> np.ndarray:
-        """The z-score (g,) of a count of 0."""
-        return self._z(np.zeros(self.n_genes, np.float32), ALL)

@@ -33,14 +33,6 @@ def mean_variance(bands: Iterable[sp.csr_matrix]) -> tuple[np.ndarray, np.ndarra
     return mean, np.maximum(square / n - mean**2, 0) * (n / (n - 1))
 
 
-def varying(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return which genes (g,) vary, with room for rounding; none is a :class:`UserError`."""
-    varies: np.ndarray = variance > 1e-9 * mean**2
-    if not varies.any():
-        raise UserError("No gene is left that varies between cells: give cells that differ.")
-    return varies
-
-
 def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np.ndarray:
     """Return the genes of scanpy's flavor ``seurat`` (Satija et al., Nat Biotechnol 2015).
 

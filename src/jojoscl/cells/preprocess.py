@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,17 +17,9 @@ from anndata import AnnData
 
 from jojoscl.cells.checks import check_totals, samples_of
 from jojoscl.cells.expression import Expression
-from jojoscl.cells.genes import (
-    mean_variance,
-    robust_v3_genes,
-    seurat_genes,
-    seurat_v3_genes,
-    varying,
-)
-from jojoscl.cells.kind import check_values
-from jojoscl.cells.matrix import is_backed, row_chunks, stack_rows
+from jojoscl.cells.genes import mean_variance, robust_v3_genes, seurat_genes, seurat_v3_genes
+from jojoscl.cells.matrix import check_values, is_backed, row_chunks, stack_rows
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import temporary_folder
 from jojoscl.utils.settings import Settings, setting
 
 
@@ -67,38 +61,41 @@ class Preprocess(Settings):
     def __call__(self, cells: AnnData) -> Expression:
         """Preprocess checked cells (:func:`~jojoscl.cells.checks.as_cells`), in their order.
 
-        A :class:`UserError` says that no gene is left, or that there is not enough memory.
+        In the first pass over a file its cells are checked. A :class:`UserError` says that no gene
+        is left.
         """
-        try:
-            return self._expression(cells)
-        except MemoryError as error:
-            raise UserError(
-                "There is not enough memory to preprocess these cells: leave them in their file "
-                "(data.backed=true), or lower dense_gib or n_top_genes of preprocess."
-            ) from error
-
-    def _expression(self, cells: AnnData) -> Expression:
         kind, samples = str(cells.uns["kind"]), samples_of(cells)
         if self.hvg_flavor != "robust_v3" and samples is not None:
             raise UserError(
                 "batch_key goes with genes by hvg_flavor=robust_v3: leave out hvg_flavor."
             )
         rounded = self.round_counts and kind == "rpkm" and half_reach_one(cells)
-        counted, seen, totals = self._counted(cells, rounded)
+        seen, of_bands = np.zeros(cells.n_vars, np.int64), []
+        for band in bands(cells, None, rounded):
+            seen += np.bincount(band.indices, minlength=cells.n_vars)
+            counts = band.expm1() if kind == "log1p" else band
+            of_bands.append(np.asarray(counts.sum(1)).ravel())
+        totals = np.concatenate(of_bands)  # (n,)
+        check_totals(totals, cells.obs_names)
+        counted = np.flatnonzero(seen >= self.min_cells)  # (c,) genes that are not too rare
+        if len(counted) == 0:
+            raise UserError(f"No gene is seen in {self.min_cells} cells or more: lower min_cells.")
         sizes, mean, variance = of_shares(bands(cells, counted, rounded), undo=kind == "log1p")
         unit = 1.0 if kind == "log1p" else float(self.target_sum or np.median(sizes))
         mean, variance = unit * mean, unit**2 * variance
-        varies = varying(mean, variance)
+        varies = variance > 1e-9 * mean**2  # with room for rounding
+        if not varies.any():
+            raise UserError("No gene is left that varies between cells: give cells that differ.")
         chosen = np.arange(len(counted))
         if self.n_top_genes is not None and self.n_top_genes < len(counted):
             read = partial(bands, cells, counted, rounded)
             chosen = self._chosen(read, cells, mean, variance, self.n_top_genes)
-        chosen = chosen[varies[chosen]]
-        genes, n_entries = counted[chosen], int(seen[chosen].sum())
+        genes = counted[chosen[varies[chosen]]]
+        n_entries = int(seen[genes].sum())
         return Expression(
             gathered(bands(cells, genes, rounded), n_entries, self.dense_gib * 2**30),
             kind,
-            totals,
+            totals.astype(np.float32),
             sizes,
             unit,
             genes,
@@ -109,22 +106,6 @@ class Preprocess(Settings):
             samples=samples,
             rounded=rounded,
         )
-
-    def _counted(self, cells: AnnData, rounded: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the genes that are not too rare and in how many cells each is, (c,); totals (n,).
-
-        In this pass over a file its cells are checked.
-        """
-        seen, totals = np.zeros(cells.n_vars, np.int64), []
-        for band in bands(cells, None, rounded):
-            seen += np.bincount(band.indices, minlength=cells.n_vars)
-            counts = band.expm1() if cells.uns["kind"] == "log1p" else band
-            totals.append(np.asarray(counts.sum(1)).ravel())
-        check_totals(np.concatenate(totals), cells.obs_names)
-        counted = np.flatnonzero(seen >= self.min_cells)
-        if len(counted) == 0:
-            raise UserError(f"No gene is seen in {self.min_cells} cells or more: lower min_cells.")
-        return counted, seen[counted], np.concatenate(totals).astype(np.float32)
 
     def _chosen(
         self,
@@ -217,7 +198,9 @@ def gathered(parts: Iterable[sp.csr_matrix], n_entries: int, largest: float) -> 
     if 8 * n_entries <= largest:
         return sp.vstack(list(parts), format="csr")
     index_type, lengths = np.int32 if n_entries < 2**31 else np.int64, [np.zeros(1, np.int64)]
-    with temporary_folder() as folder:  # deleted here; the system keeps what is mapped
+    # deleted here; the system keeps what is mapped
+    with TemporaryDirectory(prefix="jojoscl-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
         with (folder / "x").open("wb") as values, (folder / "genes").open("wb") as genes:
             for band in parts:
                 lengths.append(np.diff(band.indptr))

@@ -11,13 +11,17 @@ h_ik         b'_k u_k' z_i, the embedding; b'_k is the shrinkage below
 
 A contrastive loss pulls positives together and pushes other cells apart. Among linear encoders the
 one that makes the variance of all cells largest for a given variance between positives is this
-eigenproblem (the same as Fisher's, with pairs in place of classes; Wiskott & Sejnowski, Neural
-Comput 2002, for neighbors in time).
+eigenproblem (Fisher's, if all pairs of a class of n_k cells had the weight 1 / n_k; Wiskott &
+Sejnowski, Neural Comput 2002, for neighbors in time).
 
 What neighbors do not share is noise. In the units of u_k its variance is sigma2 = 1, and lambda_k =
 sigma2 + tau2_k, so SURE's weight on the mean is b_k = sigma2 / (sigma2 + tau2_k) = 1 / lambda_k
-(form (B) of :mod:`.shrinkage`, its minimiser), and each component is multiplied by b'_k = 1 - 1 /
-lambda_k: no component that neighbors do not share stays.
+(the minimiser of form (B) of :mod:`.shrinkage`, whose factor 1 - 1 / n is left out), and each
+component is multiplied by b'_k = 1 - 1 / lambda_k: no component that neighbors do not share stays.
+
+That holds for neighbors found in other counts. These are found in the same ones, so that they are
+near in their noise too: sigma2 is larger than 1, and a component of pure noise keeps a part of its
+size. docs/methods.md says how much.
 """
 
 from __future__ import annotations

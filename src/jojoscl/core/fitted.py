@@ -20,9 +20,9 @@ from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import bands
 from jojoscl.core.interface import Result, alone, whole
 from jojoscl.core.linkage import Tree
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
+from jojoscl.utils.progress import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -239,8 +239,7 @@ class Fitted:
             np.asarray(cells.var_names[counted]),
             self.profile,
             limit=math.inf if self.limit is None else self.limit,
-            given_mean=self.mean,
-            given_sd=self.sd,
+            moments=(self.mean, self.sd),
         )
 
     def _missing(self, x: Expression, cells: AnnData, max_missing: float) -> np.ndarray:

@@ -17,8 +17,8 @@ import numpy as np
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import Settings
 
 P = ParamSpec("P")

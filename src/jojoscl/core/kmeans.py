@@ -45,12 +45,3 @@ def kmeans(
 def _threadpools() -> ThreadpoolController:
     """Return the pools of loaded libraries: the search takes longer than K-means of a batch."""
     return ThreadpoolController()
-
-
-def assign(
-    outputs: dict[str, np.ndarray], on: str, n_clusters: int, *, seed: int, n_init: int
-) -> np.ndarray:
-    """Return clusters (n,): K-means on "h" or "z", or the most likely of the "cluster_head"."""
-    if on == "cluster_head":
-        return outputs[on].argmax(1)
-    return kmeans(outputs[on], n_clusters, seed=seed, n_init=n_init)[0]

@@ -47,8 +47,8 @@ from jojoscl.core.positives import (
 from jojoscl.core.samples import without_samples
 from jojoscl.core.shrinkage import shrink_embedding
 from jojoscl.core.sketch import SIZE, join, sketch
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import setting
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jojoscl.cells.kind import KINDS
+from jojoscl.cells.matrix import KINDS
 from jojoscl.core.fitted import FORMAT, HEADER, Fitted, model_path
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import reading

@@ -18,8 +18,8 @@ from jojoscl.datasets.download import RemoteFile
 from jojoscl.datasets.rda import read_rda
 from jojoscl.datasets.readers import read_h5
 from jojoscl.datasets.tables import read_table
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.files import conf_dir
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pooch
 
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import digest, is_there, reading, unwritable
+from jojoscl.utils.files import is_there, reading, unwritable
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +84,16 @@ def stamp(path: Path) -> dict[str, object]:
         return {"size": size, "sha256": digest(path)}
 
 
+def digest(path: Path, kind: str = "sha256", head: bytes = b"") -> str:
+    """Return the digest of `head` and a file's content."""
+    state = hashlib.new(kind, head)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: state).hexdigest()
+
+
 def git_id(path: Path) -> str:
     """Return the id that git gives to the content of a file."""
-    state = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: state).hexdigest()
+    return digest(path, "sha1", b"blob %d\0" % path.stat().st_size)
 
 
 def _is_published(file: RemoteFile, copy: Path) -> bool:

@@ -17,7 +17,7 @@ import h5py
 from anndata import AnnData
 
 from jojoscl.cells.checks import LABELS, as_cells
-from jojoscl.cells.kind import KINDS
+from jojoscl.cells.matrix import KINDS
 from jojoscl.datasets.catalog import find
 from jojoscl.datasets.download import data_root, fetch, stamp
 from jojoscl.datasets.readers import open_backed, read_file

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from jojoscl.core.kmeans import assign
 from jojoscl.networks.settings import EpochLog, Hooked, Oracle, State
 
 
@@ -98,16 +97,14 @@ class OracleSelection(Kept):
 
     kept = ("best",)
 
-    def __init__(self, oracle: Oracle, on: str, n_init: int) -> None:
-        self.oracle, self.on, self.n_init = oracle, on, n_init
-        self.best: State = {"score": -float("inf"), "epoch": -1}
+    def __init__(self, oracle: Oracle) -> None:
+        self.oracle = oracle
+        self.best: State = {"score": -math.inf, "epoch": -1}
 
     def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
-        outputs = trainer.datamodule.embed(module)
-        labels = assign(outputs, self.on, module.n_clusters, seed=module.seed, n_init=self.n_init)
+        labels, x = module.clusters_of(trainer.datamodule)
         if (score := self.oracle(labels)) > self.best["score"]:
-            tensors = {name: torch.from_numpy(x) for name, x in outputs.items()}
-            found = {"labels": torch.from_numpy(labels), "outputs": tensors}
+            found = {"labels": torch.from_numpy(labels), "embedding": torch.from_numpy(x)}
             self.best = {"score": score, "epoch": trainer.current_epoch, **found}
 
 

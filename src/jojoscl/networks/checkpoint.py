@@ -52,15 +52,13 @@ def load_checkpoint(path: Path, module: L.LightningModule) -> State:
             f"{path} is not a checkpoint that can be read, or is damaged: "
             "delete it, or start anew by force=true."
         ) from error
-    for key in sorted(found.keys() | wanted.keys(), key=lambda key: (key == "config_hash", key)):
-        there, here = found.get(key), wanted.get(key)
-        if there != here:
-            hashed = key == "config_hash"
-            what = (
-                "of the data or the training" if hashed else f"({key}: {there} there, {here} here)"
-            )
-            raise UserError(
-                f"{path} was made with other settings {what}: "
-                "choose another run folder, or start anew by force=true."
-            )
-    return state
+    differ = {key for key in found | wanted if found.get(key) != wanted.get(key)}
+    if not differ:
+        return state
+    what = "of the data or the training"
+    if named := sorted(differ - {"config_hash"}):
+        what = f"({named[0]}: {found.get(named[0])} there, {wanted.get(named[0])} here)"
+    raise UserError(
+        f"{path} was made with other settings {what}: "
+        "choose another run folder, or start anew by force=true."
+    )

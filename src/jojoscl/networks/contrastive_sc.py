@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import gather
 from jojoscl.networks.losses import nt_xent
 from jojoscl.networks.method import NetworkMethod, Training
-from jojoscl.networks.module import SeededModule, layers, weights_from
+from jojoscl.networks.module import SeededModule, adam_with_cosine, layers, weights_from
 from jojoscl.networks.views import random_view
 from jojoscl.utils.settings import setting
 
@@ -52,9 +51,7 @@ class ContrastiveSCModule(SeededModule):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.settings.lr, fused=True)
-        period = self.settings.lr_period
-        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=period)]
+        return adam_with_cosine(self, self.settings.lr, self.settings.lr_period)
 
 
 @dataclass(kw_only=True)
@@ -74,12 +71,8 @@ class ContrastiveSC(NetworkMethod):
 
     def train(self, job: Training) -> Result:
         data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
-        module = self.module(job.x.n_genes, seed=job.seed)
+        module = ContrastiveSCModule(self, n_genes=job.x.n_genes, seed=job.seed)
         job.fit(module, data, self.epochs)
         h = data.embed(module)["h"]  # (n, encoder_dims[-1])
         labels, _ = kmeans(h, job.n_clusters, seed=job.seed, n_init=self.kmeans_starts)
-        return job.result(labels, h, info={"epochs": len(job.stages[0].rows)})
-
-    def module(self, n_genes: int, *, seed: int) -> ContrastiveSCModule:
-        """Return the LightningModule with these settings."""
-        return ContrastiveSCModule(self, n_genes=n_genes, seed=seed)
+        return job.result(labels, h, {"epochs": len(job.stages[0].rows)})

@@ -51,32 +51,6 @@ def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float, similarity: str = "cos
         return ((rows_a + rows_b) / 2 - across.diagonal()).mean()
 
 
-def cluster_contrast(
-    p_a: Tensor, p_b: Tensor, temperature: float, similarity: str = "cosine"
-) -> Tensor:
-    """Return NT-Xent over the K columns of two soft assignments.
-
-    A cluster is the vector of its B members: Li et al., "Contrastive clustering", AAAI 2021,
-    equation 6.
-
-    Parameters
-    ----------
-    p_a, p_b
-        (B, K), rows sum to 1.
-    temperature
-        Divides the similarities.
-    similarity
-        "dot" is what JojoSCL's released code uses: columns are not normalised, logits grow with B.
-
-    Examples
-    --------
-    >>> p = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    >>> round(cluster_contrast(p, p, temperature=1.0).item(), 4)  # log(e + 2) - 1
-    0.5514
-    """
-    return nt_xent(p_a.T, p_b.T, temperature, similarity)
-
-
 def entropy_regulariser(p: Tensor, axis: str = "true_axis") -> Tensor:
     """Return log K + sum_k pbar_k log pbar_k for soft assignments p (B, K).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -20,8 +20,8 @@ from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit, isolated
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.settings import Oracle, Run
-from jojoscl.utils.clock import Stopwatch
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import Stopwatch
 
 
 @dataclass
@@ -60,7 +60,9 @@ class Training:
         """Return the losses of all epochs so far."""
         return [row for history in self.stages for row in history.rows]
 
-    def result(self, labels: np.ndarray, embedding: np.ndarray, **more: Any) -> Result:
+    def result(
+        self, labels: np.ndarray, embedding: np.ndarray, info: Mapping[str, object], **more: Any
+    ) -> Result:
         """Return labels (n,), the embedding (n, d), the history and `more` as a result.
 
         "earlier" are the seconds of training in calls that were interrupted, which this one
@@ -69,7 +71,7 @@ class Training:
         self.watch.lap("assign")
         if earlier := sum(history.earlier for history in self.stages):
             self.watch.seconds["earlier"] = earlier
-        return Result(labels, embedding, self.watch.seconds, history=self.rows, **more)
+        return Result(labels, embedding, self.watch.seconds, info, self.rows, **more)
 
 
 class NetworkMethod(MethodSettings):

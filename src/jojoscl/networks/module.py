@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from jojoscl.utils.errors import UserError
@@ -57,6 +58,13 @@ class SeededModule(L.LightningModule):
                 f"The training diverged, its numbers are no longer finite: lower {self.rate}, "
                 f"which is {self.hparams[self.rate]:g}, or the weights of the losses."
             )
+
+
+def adam_with_cosine(module: nn.Module, lr: float, period: int) -> OptimizerLRScheduler:
+    """Return Adam for what is trained of `module`, with a cosine of the learning rate."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=lr, fused=True)
+    return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=period)]
 
 
 @contextmanager

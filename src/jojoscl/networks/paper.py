@@ -9,7 +9,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any, cast
 
-import lightning as L
+import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -18,14 +18,14 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import Result
-from jojoscl.core.kmeans import assign, kmeans
+from jojoscl.core.kmeans import kmeans
 from jojoscl.networks import sure
 from jojoscl.networks.callbacks import OracleSelection
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import from_first, gather
-from jojoscl.networks.losses import cluster_contrast, entropy_regulariser, nt_xent
+from jojoscl.networks.losses import entropy_regulariser, nt_xent
 from jojoscl.networks.method import NetworkMethod, Training
-from jojoscl.networks.module import SeededModule, layers, weights_from
+from jojoscl.networks.module import SeededModule, adam_with_cosine, layers, weights_from
 from jojoscl.networks.settings import Hooked
 from jojoscl.networks.shrinkage_log import ShrinkageRecord, map_embedding
 from jojoscl.networks.views import random_view
@@ -80,43 +80,22 @@ class PaperJojoSCL(NetworkMethod):
         if not self.encoder_dims or not self.instance_dims:
             raise UserError("encoder_dims and instance_dims need one or more numbers, widths.")
 
-    @property
-    def shrinks_on(self) -> str:
-        """Return which embedding SURE shrinks, h or z: z where clusters are made on z."""
-        return "z" if self.assign_on == "z" else "h"
-
-    @property
-    def epoch_clusters(self) -> bool:
-        """Return whether SURE takes clusters that are renewed at the start of each epoch."""
-        return self.sure != "none" and self.temporal_labels == "epoch"
-
-    def module(
-        self, n_genes: int, n_clusters: int, n_cells: int, *, seed: int, epochs: int
-    ) -> PaperModule:
-        """Return the networks with these settings."""
-        size = {"n_genes": n_genes, "n_clusters": n_clusters, "n_cells": n_cells}
-        return PaperModule(self, **size, seed=seed, max_epochs=epochs)
-
     def train(self, job: Training) -> Result:
         data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
-        size, epochs = (job.x.n_genes, job.n_clusters, len(job.x)), job.epochs(self.epochs)
-        module = self.module(*size, seed=job.seed, epochs=epochs)
-        callbacks: list[L.Callback] = [record := ShrinkageRecord(clusters=self.epoch_clusters)]
-        if job.oracle:
-            callbacks.append(OracleSelection(job.oracle, self.assign_on, self.kmeans_starts))
-        job.fit(module, data, epochs, callbacks)
-
-        outputs = data.embed(module, only=(self.assign_on, self.shrinks_on))  # (n, P) each
-        h, starts = outputs[self.shrinks_on], self.kmeans_starts
-        labels = assign(outputs, self.assign_on, job.n_clusters, seed=job.seed, n_init=starts)
-        info, more = {"epochs": epochs}, {"shrinkage": record.rows}
-        if isinstance(chosen := callbacks[-1], OracleSelection):
-            best = chosen.best  # its network, and so its b_k, is gone: there is no map
-            info["selected_epoch"] = best["epoch"]
-            found, h = best["labels"].numpy(), best["outputs"][self.shrinks_on].numpy()
-            return job.result(found, h, info=info, last_labels=labels, **more)
-        obsm = {"map": map_embedding(module, data, h, labels)}
-        return job.result(labels, h, info=info, obsm=obsm, **more)
+        size = {"n_genes": job.x.n_genes, "n_clusters": job.n_clusters, "n_cells": len(job.x)}
+        epochs = job.epochs(self.epochs)
+        module = PaperModule(self, **size, seed=job.seed, max_epochs=epochs)
+        record = ShrinkageRecord(clusters=module.epoch_clusters)
+        chosen = OracleSelection(job.oracle) if job.oracle else None
+        job.fit(module, data, epochs, [record, *([chosen] if chosen else [])])
+        labels, h = module.clusters_of(data)
+        if chosen is None:
+            obsm = {"map": map_embedding(module, data, h, labels)}
+            return job.result(labels, h, {"epochs": epochs}, shrinkage=record.rows, obsm=obsm)
+        info = {"epochs": epochs, "selected_epoch": chosen.best["epoch"]}
+        best, h = (chosen.best[name].numpy() for name in ("labels", "embedding"))
+        # The network of that epoch, and so its b_k, is gone: there is no map.
+        return job.result(best, h, info, shrinkage=record.rows, last_labels=labels)
 
 
 @dataclass(kw_only=True)
@@ -139,8 +118,9 @@ class ReleasedJojoSCL(
 class PaperModule(SeededModule):
     """The networks of JojoSCL, how its views are made, and the three terms of its loss.
 
-    `labels` (n_cells,) and `centroids` (K, P) are the temporal clusters: with
-    ``temporal_labels="epoch"`` those of all cells, with "batch" each step clusters its own cells.
+    `labels` (n_cells,) and `centroids` (K, P) are the temporal clusters of the epoch; with
+    ``temporal_labels="batch"`` each step clusters its own cells. SURE shrinks `clusters_on`, h or
+    z: z where clusters are made on z.
     """
 
     settings: PaperJojoSCL
@@ -159,7 +139,8 @@ class PaperModule(SeededModule):
             self.instance_head = layers([h, *instance], norm=False, last_relu=False)
             self.cluster_head = layers([h, *head], norm=False, last_relu=False)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.clusters_on = settings.shrinks_on
+        self.clusters_on = "z" if settings.assign_on == "z" else "h"
+        self.epoch_clusters = settings.sure != "none" and settings.temporal_labels == "epoch"
         n_dims = instance[-1] if self.clusters_on == "z" else h
         self.register_buffer("centroids", torch.zeros(self.n_clusters, n_dims))
         labels = torch.zeros(size["n_cells"], dtype=torch.long)
@@ -180,7 +161,7 @@ class PaperModule(SeededModule):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        if self.settings.epoch_clusters:
+        if self.epoch_clusters:
             self.renew_clusters()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -211,18 +192,19 @@ class PaperModule(SeededModule):
         """Return a random view of cells x (B, G)."""
         return random_view(x, self.settings.mask_rate, self.settings.noise_sd, self.generator)
 
-    def two_views(self, x: Tensor) -> dict[str, Tensor]:
+    def two_views(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return embeddings (B, P) of two views of cells x (B, G), by the query and by the key."""
-        pair = {"a": self.query, "b": self.key}
-        return {
-            name: self.heads(self.embedded(encoder, self.view(x)))[self.clusters_on]
-            for name, encoder in pair.items()
-        }
+        both = (self.embedded(encoder, self.view(x)) for encoder in (self.query, self.key))
+        return tuple(self.heads(h)[self.clusters_on] for h in both)
 
     def cluster_loss(self, p_a: Tensor, p_b: Tensor) -> Tensor:
-        """Return the contrast of clusters and the entropy terms of two soft assignments (B, K)."""
+        """Return the contrast of clusters and the entropy terms of two soft assignments (B, K).
+
+        A cluster is the vector of its B members: Li et al., "Contrastive clustering", AAAI 2021,
+        equation 6. By "dot", as in the released code, its length counts, and so does B.
+        """
         s = self.settings
-        contrast = cluster_contrast(p_a, p_b, s.cluster_temperature, s.cluster_similarity)
+        contrast = nt_xent(p_a.T, p_b.T, s.cluster_temperature, s.cluster_similarity)
         return contrast + entropy_regulariser(p_a, s.entropy) + entropy_regulariser(p_b, s.entropy)
 
     def sure_loss(self, a: dict[str, Tensor], b: dict[str, Tensor], index: Tensor) -> Tensor:
@@ -231,17 +213,15 @@ class PaperModule(SeededModule):
         x1, x2 = a[self.clusters_on], b[self.clusters_on]
         if s.sure == "none":
             return x1.new_zeros(())
-        labels = self.labels[index] if s.epoch_clusters else self.batch_labels(a)
+        labels = self.labels[index] if self.epoch_clusters else self.batch_labels(a)
         if s.sure == "released":
             return sure.loss_released(x1, labels, k)
         if s.sure == "two_view":
             return sure.loss_two_view(x1, x2, labels, k)
         with torch.no_grad():
-            stats = sure.cluster_stats(x1, labels, k)
-            sigma2 = sure.sigma2_two_views(x1, x2, labels, k)
-            tau2 = sure.tau2_sure(sure.sigma2_within(stats, x1.shape[1]), sigma2)
-        mu = self.centroids if s.epoch_clusters else stats.mean
-        return sure.loss_centroid(x1, labels, mu, sigma2, tau2)
+            found = sure.estimate_shrinkage(x1, x2, labels, k)
+        mu = self.centroids if self.epoch_clusters else found.mean
+        return sure.loss_centroid(x1, labels, mu, found.sigma2, found.tau2)
 
     def batch_labels(self, a: dict[str, Tensor]) -> Tensor:
         """Return clusters (B,) of the cells of this batch alone."""
@@ -269,9 +249,15 @@ class PaperModule(SeededModule):
         for kept, new in zip((self.labels, self.centroids), made, strict=True):
             kept.copy_(torch.from_numpy(new))
 
+    def clusters_of(self, data: CellDataModule) -> tuple[np.ndarray, np.ndarray]:
+        """Return clusters (n_cells,) of all cells, and the embedding (n_cells, P)."""
+        on, starts = self.settings.assign_on, self.settings.kmeans_starts
+        outputs = data.embed(self, only=(on, self.clusters_on))
+        x, h = outputs[on], outputs[self.clusters_on]
+        if on == "cluster_head":
+            return x.argmax(1), h
+        return kmeans(x, self.n_clusters, seed=self.seed, n_init=starts)[0], h
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Train all but the key by Adam, with a cosine of the learning rate."""
-        trained = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr=self.settings.lr, fused=True)
-        period = self.settings.lr_period or self.max_epochs
-        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=period)]
+        s = self.settings
+        return adam_with_cosine(self, s.lr, s.lr_period or self.max_epochs)

@@ -58,18 +58,23 @@ class ShrinkageRecord(Kept):
             self.batches.popleft()
 
     def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
-        x1, x2, index = map(torch.cat, zip(*self.batches, strict=True))  # (N, P), (N, P), (N,)
+        kept = zip(*self.batches, strict=True)
+        x1, x2, index = (torch.cat(x).cpu() for x in kept)  # (N, P), (N, P), (N,)
         self.batches.clear()
-        gap = cosine_gap(*(normalize(x.float()).cpu().numpy() for x in (x1, x2)))
+        gap = cosine_gap(*(normalize(x.float()).numpy() for x in (x1, x2)))
         self.add(trainer, "cosine_gap", (None, None, gap))
         if not self.clusters:
             return
-        found = estimate_shrinkage(x1, x2, module.labels[index], len(module.centroids))
+        labels, k = module.labels.cpu()[index], len(module.centroids)
+        found = estimate_shrinkage(x1.double(), x2.double(), labels, k)
         order, before = torch.arange(len(found.n)), self.centroids
         if before is not None:
-            order = torch.from_numpy(linear_sum_assignment(torch.cdist(before, found.mean))[1])
-        mean = self.centroids = found.mean[order]
-        quantities = {name: getattr(found, name)[order] for name in ("n", "sigma2", "tau2", "b")}
+            order = torch.from_numpy(
+                linear_sum_assignment(torch.cdist(before, found.mean.float()))[1]
+            )
+        mean = self.centroids = found.mean[order].float()
+        names = ("n", "sigma2", "tau2", "b")
+        quantities = {name: getattr(found, name)[order].float() for name in names}
         if before is not None:
             quantities["movement"] = (mean - before).norm(dim=1)
         for name, values in quantities.items():
@@ -101,7 +106,7 @@ def map_embedding(
     module.eval()
     drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
     pairs = [module.two_views(data.cells[i][0].to(module.device)) for i in drawn.split(_BATCH)]
-    a, b = (torch.cat([pair[name].cpu() for pair in pairs]) for name in ("a", "b"))
+    a, b = (torch.cat(views).cpu().double() for views in zip(*pairs, strict=True))
     clusters = torch.from_numpy(labels)
     found = estimate_shrinkage(a, b, clusters[drawn], int(labels.max()) + 1)
     return shrink_to_clusters(torch.from_numpy(h), clusters, found.b).numpy()

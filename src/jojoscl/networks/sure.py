@@ -105,27 +105,26 @@ def tau2_sure(within: Tensor, sigma2: Tensor) -> Tensor:
 
 
 class Shrinkage(NamedTuple):
-    """What SURE makes of K clusters: n, sigma2_k, tau2_k and b_k, each (K,), and mean (K, P)."""
+    """What SURE makes of K clusters: mean (K, P), and n, ss, sigma2, tau2 and b, each (K,)."""
 
     n: Tensor
+    mean: Tensor
+    ss: Tensor
     sigma2: Tensor
     tau2: Tensor
     b: Tensor
-    mean: Tensor
 
 
 def estimate_shrinkage(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int) -> Shrinkage:
-    """Return sigma2_k, tau2_k and the b_k that minimises (B), on the CPU.
+    """Return sigma2_k, tau2_k and the b_k that minimises (B), differentiable in both views.
 
     From two views (N, P) of the same cells, of which the first is to be shrunk, and their clusters
-    (N,). Sums are taken in double precision.
+    (N,).
     """
-    x1, x2, labels = x1.double().cpu(), x2.double().cpu(), labels.cpu()
     stats = cluster_stats(x1, labels, n_clusters)
     sigma2 = sigma2_two_views(x1, x2, labels, n_clusters)
     tau2 = tau2_sure(sigma2_within(stats, x1.shape[1]), sigma2)
-    parts = stats.n, sigma2, tau2, shrinkage_weight(sigma2, tau2), stats.mean
-    return Shrinkage(*(part.float() for part in parts))
+    return Shrinkage(*stats, sigma2, tau2, shrinkage_weight(sigma2, tau2))
 
 
 def shrink_to_clusters(h: Tensor, labels: Tensor, b: Tensor) -> Tensor:
@@ -173,9 +172,6 @@ def loss_two_view(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int) -> Te
     >>> loss_two_view(x, x + 1, torch.tensor([0, 0]), 1).item()  # sigma2 = 1/2: 1/2 - 1/16
     0.4375
     """
-    n_dims = x1.shape[1]
-    stats = cluster_stats(x1, labels, n_clusters)
-    sigma2 = sigma2_two_views(x1, x2, labels, n_clusters)
-    b = shrinkage_weight(sigma2, tau2_sure(sigma2_within(stats, n_dims), sigma2))
-    risks = risk_sample_mean(stats.ss, stats.n, sigma2, b, n_dims)
-    return torch.where(stats.n >= 2, risks, 0.0).sum() / (n_dims * len(x1))
+    found, n_dims = estimate_shrinkage(x1, x2, labels, n_clusters), x1.shape[1]
+    risks = risk_sample_mean(found.ss, found.n, found.sigma2, found.b, n_dims)
+    return torch.where(found.n >= 2, risks, 0.0).sum() / (n_dims * len(x1))

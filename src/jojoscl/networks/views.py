@@ -28,22 +28,13 @@ def random_view(x: Tensor, mask_rate: float, noise_sd: float, generator: torch.G
     noise = _noise(x, noise_sd, generator) if noise_sd > 0 else torch.zeros_like(x)
     if mask_rate == 0:
         return noise + x
-    keep = torch.empty_like(x)
-    torch.lt(_random_int16(x, generator), round(_LEVELS * (0.5 - mask_rate)), out=keep)
-    return torch.addcmul(noise, x, keep, value=1 / (1 - mask_rate))
-
-
-def _random_int16(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return uniform 16-bit integers in the shape of x.
-
-    Each 64-bit draw gives four: a third of the time that floats take.
-    """
+    # Each 64-bit draw gives four 16-bit integers: a third of the time that floats take.
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-    return (
-        words.random_(-(2**63), None, generator=generator)
-        .view(torch.int16)[: x.numel()]
-        .view(x.shape)
-    )
+    drawn = words.random_(-(2**63), None, generator=generator).view(torch.int16)
+    keep = torch.empty_like(x)
+    limit = round(_LEVELS * (0.5 - mask_rate))
+    torch.lt(drawn[: x.numel()].view(x.shape), limit, out=keep)
+    return torch.addcmul(noise, x, keep, value=1 / (1 - mask_rate))
 
 
 def _noise(x: Tensor, sd: float, generator: torch.Generator) -> Tensor:
@@ -54,15 +45,13 @@ def _noise(x: Tensor, sd: float, generator: torch.Generator) -> Tensor:
     """
     if x.device.type != "cpu":
         return torch.empty_like(x).normal_(std=sd, generator=generator)
+    n = x.numel()
     start = int(torch.randint(_WINDOWS, (1,), generator=generator))
-    return _normals(x.numel(), x.dtype, sd)[start : start + x.numel()].view(x.shape)
+    # batches of up to 4 million values share a table
+    table = _normals(_WINDOWS + max(_WINDOWS, 1 << (n - 1).bit_length()), x.dtype, sd)
+    return table[start : start + n].view(x.shape)
 
 
 @functools.lru_cache(maxsize=4)
-def _table(n: int, dtype: torch.dtype, sd: float) -> Tensor:
-    return torch.randn(n, dtype=dtype, generator=torch.Generator().manual_seed(0)) * sd
-
-
 def _normals(n: int, dtype: torch.dtype, sd: float) -> Tensor:
-    """Return at least `n` + 4 million normals; batches of up to 4 million values share a table."""
-    return _table(_WINDOWS + max(_WINDOWS, 1 << (n - 1).bit_length()), dtype, sd)
+    return torch.randn(n, dtype=dtype, generator=torch.Generator().manual_seed(0)) * sd

@@ -172,7 +172,7 @@ class ZINBClustering(NetworkMethod):
     module_class: ClassVar[type[ZINBAutoencoder]]
 
     def train(self, job: Training) -> Result:
-        if job.x.logged:
+        if job.x.kind == "log1p":
             raise UserError(f"{self.name} models counts, not logarithms: choose another method.")
         counts = job.x.counts().toarray()  # (n, g)
         batches = {"batch_size": self.batch_size, "seed": job.seed}
@@ -190,7 +190,7 @@ class ZINBClustering(NetworkMethod):
         z = data.embed(module)["z"]
         labels = module.renew_clusters(z).cpu().numpy()
         pretrain_epochs, epochs = (len(history.rows) for history in job.stages)
-        return job.result(labels, z, info={"pretrain_epochs": pretrain_epochs, "epochs": epochs})
+        return job.result(labels, z, {"pretrain_epochs": pretrain_epochs, "epochs": epochs})
 
 
 def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:

@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jojoscl.runner.config import compose, keys_of, parse
-from jojoscl.utils.conf import choices, conf_dir
 from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.files import choices, conf_dir
 
 _PATHS = re.compile(
     r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
-from jojoscl.utils.conf import choices, conf_dir
 from jojoscl.utils.errors import UserError, stop
+from jojoscl.utils.files import choices, conf_dir
 from jojoscl.utils.processes import interrupted, interruptible
 
 if TYPE_CHECKING:

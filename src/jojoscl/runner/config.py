@@ -21,8 +21,8 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.utils.conf import conf_dir
 from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.files import conf_dir
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 Plain = dict[str, Any]

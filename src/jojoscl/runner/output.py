@@ -27,7 +27,7 @@ from jojoscl.runner.machine import machine, peak_memory_mb
 from jojoscl.runner.resolved import Resolved
 from jojoscl.tools.annotate import annotate, params_of
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import delete, temporaries, whole_file
+from jojoscl.utils.files import TEMPORARY, delete, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def owned(folder: Path) -> Iterator[None]:
         log.info("%s is being run by another process: waiting for it", folder)
         lock.acquire()
     try:
-        for path in temporaries(folder):
+        for path in folder.glob(f"{TEMPORARY}*"):
             delete(path)
         yield
     finally:

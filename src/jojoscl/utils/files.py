@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +12,19 @@ from pathlib import Path
 
 from jojoscl.utils.errors import UserError
 
-_TEMPORARY = ".jojoscl-"
+TEMPORARY = ".jojoscl-"  # begins the name of what :func:`whole_file` is writing
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def conf_dir() -> Path:
+    """Return the folder `conf`: inside the installed package, or beside `src` in a checkout."""
+    inside = Path(__file__).parents[1] / "conf"
+    return inside if inside.exists() else Path(__file__).parents[3] / "conf"
+
+
+def choices(group: str) -> list[str]:
+    """Return the names of a group's YAML files."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
 @contextmanager
@@ -29,11 +37,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder cannot be written, or the disk is full. `path` is then as it was before.
     """
     path = Path(path)
-    temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(6)}-{path.stem[:30]}{path.suffix}"
+    temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(6)}-{path.stem[:30]}{path.suffix}"
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            path.lstat()  # a name that is too long is refused before the work
         try:
             temporary.touch()
             yield temporary
@@ -42,35 +48,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             delete(temporary)
 
 
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Yield a new folder where the system keeps such; it is deleted after the block."""
-    parent = tempfile.gettempdir()
-    with (
-        _explained(parent),
-        tempfile.TemporaryDirectory(prefix="jojoscl-", ignore_cleanup_errors=True) as path,
-    ):
-        yield Path(path)
-
-
-def temporaries(folder: Path) -> list[Path]:
-    """Return what :func:`whole_file` is writing in `folder`, or was when its process was killed."""
-    return sorted(folder.glob(f"{_TEMPORARY}*"))
-
-
 def delete(path: Path) -> None:
-    """Delete a file, or a folder with all that is in it, where that is possible."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Delete a file, where that is possible."""
+    with suppress(OSError):
+        path.unlink()
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""One bar of stages, for whatever takes seconds."""
+"""The one clock of all methods, and a bar of stages for whatever takes seconds."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -33,11 +34,32 @@ def finished(stage: str) -> None:
         report(stage)
 
 
+class Stopwatch:
+    """Wall time of each stage, without a gap: a stage ends where :meth:`lap` names it.
+
+    >>> watch = Stopwatch()
+    >>> watch.lap("preprocess")
+    >>> list(watch.seconds)
+    ['preprocess']
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Add the time since the last lap to `stage`; a bar of stages moves behind it."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._began
+        self._began = now
+        finished(stage)
+
+
 @contextmanager
 def progress(title: str, stages: Sequence[str], show: bool | None = None) -> Iterator[None]:
     """Show a bar of stages while the block runs, if that takes longer than a second.
 
-    A stage ends where :func:`finished` or a lap of :class:`~jojoscl.utils.clock.Stopwatch` names
+    A stage ends where :func:`finished` or a lap of :class:`Stopwatch` names
     it. Within another `progress` nothing more is shown: that one knows what is wanted.
 
     Parameters

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
-
-
-class Rows(Protocol):
-    """An array, or a file that is read like one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: np.ndarray | slice, /) -> np.ndarray: ...
 
 
 def derived_seed(*parts: int) -> int:
@@ -20,8 +10,8 @@ def derived_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def at_most(x: Rows, limit: int, *, seed: int) -> np.ndarray:
+def at_most(x: np.ndarray, limit: int, *, seed: int) -> np.ndarray:
     """Return x, or above `limit` rows a random subset of `limit` rows in their order."""
     if len(x) <= limit:
-        return x[:]
+        return x
     return x[np.sort(np.random.default_rng(seed).choice(len(x), limit, replace=False))]

@@ -1,0 +1,166 @@
+"""How far labels move when nothing changes but seed, order of cells or genes, or threads.
+
+    python -m experiments order --data human_brain pollen --methods jojoscl leiden_matched
+
+measures the sets that results/order.csv lacks and writes order.md beside it; without --data the
+page only. With --folder a set is read from DIR/NAME.h5ad where there is one. K is given. Another
+BLAS or processor is not compared.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score
+
+import jojoscl
+from experiments.measured import grid_of, resumed
+from experiments.tables import Section, number, page
+from experiments.text import write
+from jojoscl.cells.checks import without_labels
+from jojoscl.datasets.load import FileDataset
+from jojoscl.runner.config import build, compose
+from jojoscl.runner.machine import machine
+from jojoscl.runner.output import git_commit
+
+METHODS = ("jojoscl", "leiden_matched", "seurat_matched", "pca_kmeans")
+CHANGES = {
+    "seed": "Seeds",
+    "cells": "Shuffled cells",
+    "genes": "Shuffled genes",
+    "threads": "Two threads",
+}
+OPTIONS = {
+    "--data": {"nargs": "+", "default": (), "help": "sets to measure, names as in conf/data"},
+    "--methods": {"nargs": "+", "default": METHODS, "help": "names as in conf/method"},
+    "--folder": {"type": Path, "help": "folder of labelled h5ad files"},
+    "--draws": {"type": int, "default": 5, "help": "seeds, and orders of the cells"},
+}
+
+
+def labels_of(adata: AnnData, method: str, k: int, seed: int) -> np.ndarray:
+    """Return the labels (n,) of cells by a method."""
+    made = build(compose([f"method={method}"]).method)
+    return np.asarray(made.fit_predict(without_labels(adata), k, seed=seed).labels)
+
+
+@functools.cache
+def process(threads: int) -> ProcessPoolExecutor:
+    """Return a process whose libraries may use so many threads; they read the number when they start."""
+    before = dict(os.environ)
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        pool.submit(os.getpid).result()  # starts it
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return pool
+
+
+def changes(draws: int) -> Iterator[tuple[str, int]]:
+    """Yield what is changed, and its number; the first is nothing: seed 0."""
+    yield from (("seed", draw) for draw in range(draws))
+    yield from (("cells", draw) for draw in range(1, draws + 1))
+    yield from (("genes", 1), ("threads", 2))
+
+
+def measure(data: str, method: str, folder: Path | None, draws: int) -> pd.DataFrame:
+    """Return a row a change: ARI with the types, and with the labels of seed 0."""
+    path = folder / f"{data}.h5ad" if folder else None
+    adata = (
+        FileDataset(path=path, label_key="cell_type").load()
+        if path is not None and path.exists()
+        else jojoscl.load_dataset(data)
+    )
+    types = adata.obs["cell_type"].astype(str).to_numpy()
+    k, first, rows = len(set(types)), np.array([]), []
+    for change, draw in changes(draws):
+        rng, cells, genes = np.random.default_rng(draw), np.arange(adata.n_obs), slice(None)
+        if change == "cells":
+            cells = rng.permutation(adata.n_obs)
+        if change == "genes":
+            genes = rng.permutation(adata.n_vars)
+        threads, seed = (2 if change == "threads" else 1), (draw if change == "seed" else 0)
+        found = process(threads).submit(
+            labels_of, adata[cells, genes].copy(), method, k, seed
+        ).result()  # fmt: skip
+        labels = np.empty_like(found)
+        labels[cells] = found
+        first = first if len(first) else labels
+        rows.append({
+            "change": change,
+            "draw": draw,
+            "ari": adjusted_rand_score(types, labels),
+            "same": adjusted_rand_score(first, labels),
+        })  # fmt: skip
+    made = {"git_commit": git_commit(), "machine": machine()}
+    return pd.DataFrame(rows).round(4).assign(**made)
+
+
+def moved(table: pd.DataFrame) -> Section:
+    """Return how far the labels of each method move, means over sets."""
+    others = table[(table["change"] != "seed") | (table["draw"] > 0)]
+    means = others.groupby(["method", "change", "data"])["same"].mean()
+    means = means.groupby(["method", "change"]).mean().unstack()
+    means = means.reindex(
+        index=[name for name in METHODS if name in means.index], columns=list(CHANGES)
+    )
+    shown = means.map(number).rename(columns=CHANGES)
+    shown.insert(0, "Method", [f"`{name}`" for name in means.index])
+    n = table["data"].nunique()
+    note = f"ARI of the labels with those of seed 0, mean over {n} sets: 1 is no change."
+    return Section("How far labels move", shown, note)
+
+
+def spread(table: pd.DataFrame, method: str) -> Section:
+    """Return mean, median and range of the ARI with the types, a row a set."""
+    rows = []
+    for data, group in table[table["method"] == method].groupby("data"):
+        row = [f"`{data}`"]
+        for change in ("seed", "cells"):
+            ari = group.loc[group["change"] == change, "ari"]
+            row += [
+                f"{number(ari.mean())} ± {number(ari.std())}",
+                f"{number(ari.median())} ({number(ari.min())} to {number(ari.max())})",
+            ]
+        rows.append(row)
+    header = [
+        "Set",
+        "Seeds: mean ± sd",
+        "median (range)",
+        "Shuffled cells: mean ± sd",
+        "median (range)",
+    ]
+    return Section(f"ARI of {method} with the types", pd.DataFrame(rows, columns=header), "")
+
+
+def make(
+    results: Path,
+    figures: Path,
+    data: Sequence[str] = (),
+    methods: Sequence[str] = METHODS,
+    folder: Path | None = None,
+    draws: int = 5,
+) -> None:
+    """Measure what the table lacks, and write its page."""
+    source = results / "order.csv"
+    table = resumed(
+        source,
+        grid_of(data=data, method=methods),
+        functools.partial(measure, folder=folder, draws=draws),
+    )
+    shown = [
+        moved(table),
+        *(spread(table, name) for name in METHODS if name in set(table["method"])),
+    ]
+    write(source.with_suffix(".md"), page(shown, source, "order"))
