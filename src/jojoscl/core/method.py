@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from jojoscl.core.consensus import Clusters, confidence_of, consensus, stability
 from jojoscl.core.contrast import (
     Contrast,
     leading_axes,
+    leading_scores,
     linear_contrast,
     no_contrast,
     pair_variance,
@@ -31,6 +32,7 @@ from jojoscl.core.interface import (
     alone,
     check_n_clusters,
     check_seed,
+    side_by_side,
     timed,
 )
 from jojoscl.core.kmeans import spread
@@ -49,7 +51,7 @@ from jojoscl.core.shrinkage import shrink_embedding
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.seeding import at_most
-from jojoscl.utils.settings import setting
+from jojoscl.utils.settings import IRRELEVANT, setting
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +123,9 @@ class JojoSCL(MethodSettings):
     sample: int = setting(
         15_000, "Above this many cells a random subset is clustered and the others join it.", low=2
     )
+    n_jobs: int | None = setting(
+        -1, "Threads, for the same labels; -1 is all, see OMP_NUM_THREADS.", neutral=IRRELEVANT
+    )
 
     def fit(
         self,
@@ -142,7 +147,7 @@ class JojoSCL(MethodSettings):
             As for :func:`jojoscl.cluster`.
         """
         seed, watch = check_seed(seed), Stopwatch()
-        with alone():
+        with alone(n_jobs=self.n_jobs):
             if not isinstance(cells, Expression):
                 checked = as_cells(cells, layer=layer, kind=kind, batch_key=batch_key)
                 cells = self.preprocess(checked)
@@ -195,7 +200,7 @@ class JojoSCL(MethodSettings):
         watch = Stopwatch()
         if n_clusters is not None:
             self._given_k(n_clusters, cells.n_obs)  # before the work
-        with alone():
+        with alone(n_jobs=self.n_jobs):
             x = self.preprocess(cells)
         watch.lap("preprocess")
         return self.fit(x, n_clusters, seed=seed).result(watch.seconds)
@@ -215,11 +220,10 @@ class JojoSCL(MethodSettings):
         """Return the graph (m, m) of positives of some cells, z-scores z (m, g), in two views."""
         k = min(self._n_positives(len(some)), len(some))
         graph = sp.csr_matrix((len(some), len(some)), dtype=np.float32)
-        for view in (lambda: z * x.sd.astype(np.float32), lambda: x.residuals(some, THETA)):
-            y = view()  # (m, g): logarithms less their mean, then residuals
-            y -= y.mean(0)
-            scores = y @ leading_axes(y, self.view_dims, seed=seed)  # (m, 30)
-            del y  # before the next is made: both are large
+        # (m, g): logarithms less their mean, and residuals
+        views = (lambda: z * x.sd.astype(np.float32), lambda: x.residuals(some, THETA))
+        tasks = (partial(leading_scores, view, self.view_dims, seed=seed) for view in views)
+        for scores in side_by_side(tasks):  # (m, 30)
             if x.samples is not None:
                 scores = without_samples(scores, x.samples[some], seed=seed)
             graph = graph + jaccard(nearest(scores, k), PRUNE)
@@ -250,7 +254,8 @@ class JojoSCL(MethodSettings):
     def cluster(self, h: np.ndarray, neighbors: np.ndarray, k: int, *, seed: int) -> Clusters:
         """Return the consensus of the trees of h (m, d), given its neighbors (m, 9), and K."""
         least = float(max(self.min_cells, LEAST * len(h) ** 0.5))
-        draws = (self._trees(h, neighbors, k, least, [seed, draw]) for draw in range(self.n_draws))
+        of_draw = partial(self._trees, h, neighbors, k, least)
+        draws = side_by_side(partial(of_draw, [seed, draw]) for draw in range(self.n_draws))
         trees = list(chain.from_iterable(draws))
         cuts = [
             [tree.cut(max(2, round(times * k)))[small] for small, tree in trees]  # (m,) each
@@ -268,9 +273,9 @@ class JojoSCL(MethodSettings):
 
     def _trees(
         self, h: np.ndarray, neighbors: np.ndarray, k: int, least: float, seeds: list[int]
-    ) -> Iterator[tuple[np.ndarray, Tree]]:
-        """Yield small clusters (m,) of h (m, d) and their trees, by distance and by angle."""
-        rng, m = np.random.default_rng(seeds), len(h)
+    ) -> list[tuple[np.ndarray, Tree]]:
+        """Return small clusters (m,) of h (m, d) and their trees, by distance and by angle."""
+        rng, m, trees = np.random.default_rng(seeds), len(h), []
         n_dims = int(rng.integers(min(MIN_DIMS, h.shape[1]), h.shape[1] + 1))
         n_neighbors = int(rng.integers(SMOOTHING[0], SMOOTHING[1] + 1))
         n_neighbors = min(n_neighbors, m // k)  # more would mix clusters of a few cells
@@ -282,7 +287,8 @@ class JojoSCL(MethodSettings):
         for x, exponents in ((smooth(points, graph), self.exponents), (by_angle, BY_ANGLE)):
             small, distance = small_clusters(x, n_small, seed=seed)  # (m,), (n_small, n_small)
             for exponent in exponents:
-                yield small, size_linkage(distance, np.bincount(small), exponent, least)
+                trees.append((small, size_linkage(distance, np.bincount(small), exponent, least)))
+        return trees
 
     def _n_positives(self, n_cells: int) -> int:
         return adaptive(n_cells, self.positives_factor, *POSITIVES)
