@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from jojoscl.core.interface import (
     check_n_clusters,
     check_seed,
     estimated,
+    n_threads,
+    side_by_side,
     timed,
 )
 from jojoscl.core.method import JojoSCL
@@ -141,6 +145,30 @@ def test_a_call_has_one_thread_and_gives_back_the_others() -> None:
     with alone():
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     assert threadpool_info() == before
+
+
+@pytest.mark.parametrize("limit", ["", "1", "3", "a"])
+def test_threads_in_the_words_of_scikit_learn(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.effective_n_jobs", lambda n: {None: 1, -1: 8}.get(n, n))
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    everything = {"": 8, "1": 1, "3": 3, "a": 8}[limit]
+    assert [n_threads(n) for n in (None, 1, 5, -1)] == [1, 1, 5, everything]
+    with pytest.raises(UserError, match="not 0"):
+        n_threads(0)
+
+
+def test_tasks_run_side_by_side_and_their_own_tasks_do_not() -> None:
+    barrier, main = threading.Barrier(2, timeout=20), threading.get_ident()
+
+    def task() -> bool:
+        barrier.wait()
+        return threading.get_ident() in side_by_side([threading.get_ident])
+
+    assert side_by_side([threading.get_ident]) == [main]
+    with alone(n_jobs=2):
+        assert side_by_side([task, task]) == [True, True]
+        assert side_by_side(partial(int, i) for i in range(9)) == list(range(9))
+    assert side_by_side([threading.get_ident]) == [main]
 
 
 @pytest.mark.parametrize("name", ["jojoscl", "leiden", "seurat", "pca_kmeans", "random"])

@@ -43,6 +43,16 @@ def ari(cells: AnnData, result: Result) -> float:
     return float(adjusted_rand_score(cells.obs["cell_type"], result.labels))
 
 
+def test_the_number_of_threads_changes_no_bit() -> None:
+    cells = simulate(
+        n_cells=2600, n_genes=400, n_types=5, library_size=300.0, seed=3
+    )  # two batches
+    one, two = (fitted(cells, 5, n_jobs=n_jobs) for n_jobs in (1, 2))
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(one.embedding, two.embedding)
+    np.testing.assert_array_equal(one.obs["confidence"], two.obs["confidence"])
+
+
 def test_easy_types_are_found_and_confidence_is_high(cells: AnnData) -> None:
     result = fitted(cells)
     assert ari(cells, result) > 0.95

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import NearestNeighbors
 
+from jojoscl.core.interface import alone
+from jojoscl.core.kmeans import one_openmp_thread
 from jojoscl.core.positives import (
+    BATCH,
     adaptive,
     communities,
     jaccard,
@@ -72,6 +76,14 @@ def test_neighbors_by_the_number_of_cells(n_cells: int, factor: float, expected:
 
 def rough_graph(n: int = 40) -> sp.csr_matrix:
     return shared_neighbors(np.random.default_rng(2).standard_normal((n, 3)), 7, 0.0)
+
+
+def test_batches_do_not_change_neighbors_of_equal_cells() -> None:
+    x = np.random.default_rng(0).integers(0, 3, (3 * BATCH, 20)).astype(np.float32) // 2
+    with one_openmp_thread():
+        expected = NearestNeighbors(n_neighbors=7).fit(x).kneighbors(x, return_distance=False)
+    with alone(n_jobs=16):
+        np.testing.assert_array_equal(nearest(x, 7), expected)
 
 
 @pytest.mark.parametrize("n_edges", [1, 4, 100])

@@ -1,4 +1,4 @@
-"""Cells x genes: float32 CSR, in memory or in bands from a file; what the values are."""
+"""Matrices of cells x genes as float32 CSR, in memory or in bands from a file; their values."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ size. docs/methods.md says how much.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +62,13 @@ def leading_axes(x: np.ndarray, n_dims: int, *, seed: int) -> np.ndarray:
     n_dims = min(n_dims, x.shape[0] - 1, x.shape[1])
     components = randomized_svd(x, n_dims, n_oversamples=15, n_iter=5, random_state=seed)[2]
     return np.ascontiguousarray(components.T, dtype=np.float32)
+
+
+def leading_scores(view: Callable[[], np.ndarray], n_dims: int, *, seed: int) -> np.ndarray:
+    """Return the leading principal components (n, d) of the matrix (n, g) that `view` makes."""
+    x = view()
+    x -= x.mean(0)
+    return np.asarray(x @ leading_axes(x, n_dims, seed=seed))
 
 
 def unit_scale(scores: np.ndarray) -> np.float32:

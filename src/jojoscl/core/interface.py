@@ -8,10 +8,12 @@ import operator
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, ParamSpec, Protocol, Self
+from typing import ClassVar, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from anndata import AnnData
@@ -22,6 +24,7 @@ from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import Settings
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Model(Protocol):
@@ -133,17 +136,48 @@ class MethodSettings(Settings):
 
 
 _ALONE = threading.RLock()
+_jobs = ContextVar("_jobs", default=1)  # another thread sees the default: tasks have no tasks
 
 
 @contextmanager
-def alone(threads: int = 1) -> Iterator[None]:
+def alone(threads: int = 1, *, n_jobs: int | None = None) -> Iterator[None]:
     """Run the block alone in this process, on `threads` threads of BLAS and OpenMP.
 
     The number of threads and igraph's generator are the process's: calls from several Python
     threads take turns. A sum depends on how threads share it: a fixed number gives the same bits.
+    So other threads are used by whole tasks alone (:func:`side_by_side`), `n_jobs` at a time.
     """
+    from sklearn.exceptions import ConvergenceWarning  # slow to import: not before it is needed
+
     with _ALONE, warnings.catch_warnings(), threadpool_limits(threads):
-        yield
+        # Tasks that end in another order than they began mix up the filters that each restores.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        token = _jobs.set(n_threads(n_jobs))
+        try:
+            yield
+        finally:
+            _jobs.reset(token)
+
+
+def n_threads(n_jobs: int | None) -> int:
+    """Return how many threads `n_jobs` means, as scikit-learn has it: None is 1, -1 is all.
+
+    All are those of the machine, or ``OMP_NUM_THREADS`` if these are fewer.
+    """
+    from joblib import effective_n_jobs
+
+    if n_jobs == 0:
+        raise UserError("n_jobs must be a number of threads, or -1 for all, not 0.")
+    found, most = int(effective_n_jobs(n_jobs)), os.environ.get("OMP_NUM_THREADS", "")
+    return min(found, int(most)) if (n_jobs or 1) < 0 and most.isdigit() and int(most) else found
+
+
+def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
+    """Return what each task returns, which run on the threads that :func:`alone` was given."""
+    if (n := _jobs.get()) == 1:
+        return [task() for task in tasks]
+    with ThreadPoolExecutor(n) as threads:
+        return list(threads.map(lambda task: task(), tasks))
 
 
 def timed(fit_predict: Callable[P, Result]) -> Callable[P, Result]:

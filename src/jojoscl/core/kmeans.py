@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from contextlib import AbstractContextManager
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -35,10 +36,15 @@ def kmeans(
         KMeans(**begin) if len(x) <= _BATCHES_ABOVE else MiniBatchKMeans(batch_size=4096, **begin)
     )
     # Threads add up in the order they finish: with one, the same seed gives the same bits.
-    with _threadpools().limit(limits=1, user_api="openmp"), warnings.catch_warnings():
+    with one_openmp_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # rows that are equal: see above
         fitted = model.fit(x, sample_weight=weights)
     return fitted.labels_.astype(np.int64), fitted.cluster_centers_
+
+
+def one_openmp_thread() -> AbstractContextManager[object]:
+    """Run the block on one thread of OpenMP, whose number each thread of Python has for itself."""
+    return _threadpools().limit(limits=1, user_api="openmp")
 
 
 @functools.lru_cache(maxsize=1)

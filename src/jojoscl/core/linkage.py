@@ -98,7 +98,9 @@ def mean_square_distances(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def in_common(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return how many cells clusters of two partitions (n,) have in common, (K, L) float32."""
-    return np.asarray((one_hot(one).T @ one_hot(other)).toarray())
+    k, m = one.max() + 1, other.max() + 1
+    found = np.bincount(one.astype(np.int64) * m + other, minlength=k * m)
+    return found.reshape(k, m).astype(np.float32)
 
 
 def one_hot(labels: np.ndarray) -> sp.csr_matrix:

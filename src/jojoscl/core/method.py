@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -20,6 +19,7 @@ from jojoscl.core.consensus import Clusters, confidence_of, consensus, stability
 from jojoscl.core.contrast import (
     Contrast,
     leading_axes,
+    leading_scores,
     linear_contrast,
     no_contrast,
     pair_variance,
@@ -30,8 +30,8 @@ from jojoscl.core.interface import (
     MethodSettings,
     Result,
     alone,
-    check_n_clusters,
     check_seed,
+    side_by_side,
     timed,
 )
 from jojoscl.core.linkage import Tree, size_linkage, small_clusters
@@ -46,10 +46,9 @@ from jojoscl.core.positives import (
 )
 from jojoscl.core.samples import without_samples
 from jojoscl.core.shrinkage import shrink_embedding
-from jojoscl.core.sketch import SIZE, join, sketch
-from jojoscl.utils.errors import UserError
+from jojoscl.core.sketch import given_k, join, sketch
 from jojoscl.utils.progress import Stopwatch
-from jojoscl.utils.settings import setting
+from jojoscl.utils.settings import IRRELEVANT, setting
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +119,9 @@ class JojoSCL(MethodSettings):
     sample: int = setting(
         15_000, "Above this many cells a sketch is clustered; the others join it.", low=10
     )
+    n_jobs: int | None = setting(
+        -1, "Threads, for the same labels; -1 is all, see OMP_NUM_THREADS.", neutral=IRRELEVANT
+    )
 
     def fit(
         self,
@@ -141,12 +143,12 @@ class JojoSCL(MethodSettings):
             As for :func:`jojoscl.cluster`.
         """
         seed, watch = check_seed(seed), Stopwatch()
-        with alone():
+        with alone(n_jobs=self.n_jobs):
             if not isinstance(cells, Expression):
                 checked = as_cells(cells, layer=layer, kind=kind, batch_key=batch_key)
                 cells = self.preprocess(checked)
             x = cells
-            k = None if n_clusters is None else self._given_k(n_clusters, len(x))
+            k = None if n_clusters is None else given_k(n_clusters, len(x), self.sample)
             watch.lap("preprocess")
 
             some, weights = self._sketch(x, seed=seed)  # (m,)
@@ -195,8 +197,8 @@ class JojoSCL(MethodSettings):
         """Cluster checked cells, see :class:`~jojoscl.core.interface.Method`."""
         watch = Stopwatch()
         if n_clusters is not None:
-            self._given_k(n_clusters, cells.n_obs)  # before the work
-        with alone():
+            given_k(n_clusters, cells.n_obs, self.sample)  # before the work
+        with alone(n_jobs=self.n_jobs):
             x = self.preprocess(cells)
         watch.lap("preprocess")
         return self.fit(x, n_clusters, seed=seed).result(watch.seconds)
@@ -214,11 +216,10 @@ class JojoSCL(MethodSettings):
         """Return the graph (m, m) of positives of some cells, z-scores z (m, g), in two views."""
         k = min(self._n_positives(len(some)), len(some))
         graph = sp.csr_matrix((len(some), len(some)), dtype=np.float32)
-        for view in (lambda: z * x.sd.astype(np.float32), lambda: x.residuals(some, THETA)):
-            y = view()  # (m, g): logarithms less their mean, then residuals
-            y -= y.mean(0)
-            scores = y @ leading_axes(y, self.view_dims, seed=seed)  # (m, 30)
-            del y  # before the next is made: both are large
+        # (m, g): logarithms less their mean, and residuals
+        views = (lambda: z * x.sd.astype(np.float32), lambda: x.residuals(some, THETA))
+        tasks = (partial(leading_scores, view, self.view_dims, seed=seed) for view in views)
+        for scores in side_by_side(tasks):  # (m, 30)
             if x.samples is not None:
                 scores = without_samples(scores, x.samples[some], seed=seed)
             graph = graph + jaccard(nearest(scores, k))
@@ -249,7 +250,8 @@ class JojoSCL(MethodSettings):
     def cluster(self, h: np.ndarray, neighbors: np.ndarray, k: int, *, seed: int) -> Clusters:
         """Return the consensus of the trees of h (m, d), given its neighbors (m, 9), and K."""
         least = float(max(self.min_cells, LEAST * len(h) ** 0.5))
-        draws = (self._trees(h, neighbors, k, least, [seed, draw]) for draw in range(self.n_draws))
+        of_draw = partial(self._trees, h, neighbors, k, least)
+        draws = side_by_side(partial(of_draw, [seed, draw]) for draw in range(self.n_draws))
         trees = list(chain.from_iterable(draws))
         cuts = [
             [tree.cut(max(2, round(times * k)))[small] for small, tree in trees]  # (m,) each
@@ -267,9 +269,9 @@ class JojoSCL(MethodSettings):
 
     def _trees(
         self, h: np.ndarray, neighbors: np.ndarray, k: int, least: float, seeds: list[int]
-    ) -> Iterator[tuple[np.ndarray, Tree]]:
-        """Yield small clusters (m,) of h (m, d) and their trees, by distance and by angle."""
-        rng, m = np.random.default_rng(seeds), len(h)
+    ) -> list[tuple[np.ndarray, Tree]]:
+        """Return small clusters (m,) of h (m, d) and their trees, by distance and by angle."""
+        rng, m, trees = np.random.default_rng(seeds), len(h), []
         n_dims = int(rng.integers(min(MIN_DIMS, h.shape[1]), h.shape[1] + 1))
         n_neighbors = int(rng.integers(SMOOTHING[0], SMOOTHING[1] + 1))
         n_neighbors = min(n_neighbors, m // k)  # more would mix clusters of a few cells
@@ -281,7 +283,8 @@ class JojoSCL(MethodSettings):
         for x, exponents in ((smooth(points, graph), self.exponents), (by_angle, BY_ANGLE)):
             small, distance = small_clusters(x, n_small, seed=seed)  # (m,), (n_small, n_small)
             for exponent in exponents:
-                yield small, size_linkage(distance, np.bincount(small), exponent, least)
+                trees.append((small, size_linkage(distance, np.bincount(small), exponent, least)))
+        return trees
 
     def _sketch(self, x: Expression, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return sketch(x, self.sample, partial(self._loadings, x, seed=seed), seed=seed)
@@ -292,9 +295,3 @@ class JojoSCL(MethodSettings):
 
     def _n_positives(self, n_cells: int) -> int:
         return adaptive(n_cells, self.positives_factor, *POSITIVES)
-
-    def _given_k(self, n_clusters: int, n_cells: int) -> int:
-        k, sketched = check_n_clusters(n_clusters, n_cells), min(self.sample, SIZE)
-        if n_cells > self.sample and k >= sketched:
-            raise UserError(f"A sketch of {sketched} cells cannot make {k} clusters: raise sample.")
-        return k

@@ -5,23 +5,37 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
+from jojoscl.core.interface import side_by_side
+from jojoscl.core.kmeans import one_openmp_thread
+
 if TYPE_CHECKING:
     import igraph  # imports matplotlib: not before it is needed
 
 PRUNE = 1 / 15  # a smaller Jaccard index of two cells' neighbors counts as none, as in Seurat
+BATCH = (
+    1280  # cells whose neighbors are a task: above 1,024 scikit-learn goes through them in order
+)
 
 
 def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Return the indices (n, k) of the exact nearest rows of each row of x (n, d), itself first."""
     from sklearn.neighbors import NearestNeighbors  # slow to import: not before it is needed
+    from sklearn.utils import gen_batches
 
-    found = NearestNeighbors(n_neighbors=n_neighbors).fit(x).kneighbors(x, return_distance=False)
-    return np.asarray(found)
+    index = NearestNeighbors(n_neighbors=n_neighbors).fit(x)
+
+    def of(rows: slice) -> np.ndarray:
+        with one_openmp_thread():
+            return np.asarray(index.kneighbors(x[rows], return_distance=False))
+
+    batches = gen_batches(len(x), BATCH, min_batch_size=BATCH)
+    return np.concatenate(side_by_side(partial(of, rows) for rows in batches))
 
 
 def jaccard(neighbors: np.ndarray, prune: float = PRUNE) -> sp.csr_matrix:
@@ -63,9 +77,10 @@ def adaptive(n_cells: int, factor: float, low: int, high: int) -> int:
 
 def strongest(graph: sp.csr_matrix, n_edges: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return pairs i, j and weights (m,) of the `n_edges` strongest edges of each cell."""
+    graph = graph.sorted_indices()
     cells = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
-    order = np.lexsort((graph.indices, -graph.data, cells))
-    rank = np.arange(len(order)) - graph.indptr[cells[order]]
+    order = np.lexsort((-graph.data, cells))
+    rank = np.arange(len(order)) - graph.indptr[cells]
     kept = order[rank < n_edges]
     return cells[kept], graph.indices[kept], graph.data[kept]
 
@@ -94,7 +109,7 @@ def to_igraph(graph: sp.csr_matrix) -> igraph.Graph:
     import igraph
 
     upper = sp.triu(graph, k=1).tocoo()
-    edges = np.column_stack([upper.row, upper.col]).tolist()  # slower as an array
+    edges = zip(upper.row.tolist(), upper.col.tolist(), strict=True)  # slower as a list or an array
     return igraph.Graph(n=graph.shape[0], edges=edges, edge_attrs={"weight": upper.data})
 
 

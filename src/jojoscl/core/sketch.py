@@ -15,8 +15,10 @@ import pandas as pd
 
 from jojoscl.cells.expression import Expression
 from jojoscl.core.consensus import Clusters
+from jojoscl.core.interface import check_n_clusters
 from jojoscl.core.linkage import one_hot
 from jojoscl.core.positives import communities, jaccard, nearest
+from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import at_most
 
 SIZE = 5_000  # cells of a sketch: in fewer, a rare type has a larger share
@@ -62,6 +64,14 @@ def sketch(
         some = even(all_found, size, seed=seed + pass_)
         weights = (np.bincount(all_found) / np.bincount(all_found[some]))[all_found[some]]
     return some, weights
+
+
+def given_k(n_clusters: object, n_cells: int, limit: int) -> int:
+    """Return the number of clusters that the user gave; a :class:`UserError` if it cannot be."""
+    k, size = check_n_clusters(n_clusters, n_cells), min(limit, SIZE)
+    if n_cells > limit and k >= size:
+        raise UserError(f"A sketch of {size} cells cannot make {k} clusters: raise sample.")
+    return k
 
 
 def even(labels: np.ndarray, size: int, *, seed: int) -> np.ndarray:

@@ -26,9 +26,6 @@ LAST_STEP = 4  # from the fifth type on, the size no longer falls
 class Corrupt(Settings):
     """What is done to the cells, in this order; the defaults do nothing."""
 
-    seed: int | None = setting(
-        None, "Seed of what is drawn here; None is the run's seed.", low=0, neutral=None
-    )
     uneven: float = setting(
         1.0,
         "Factor f of uneven types: in random order they keep about 1, 1/f, 1/f^2, 1/f^3, 1/f^4, "
@@ -66,11 +63,10 @@ class Corrupt(Settings):
         cells
             As :func:`~jojoscl.cells.checks.as_cells` returns them.
         seed
-            The run's seed, used where the setting `seed` is None.
+            The run's seed.
         """
-        if not self.decisive().keys() - {"seed"}:
+        if not self.decisive():
             return cells
-        seed = seed if self.seed is None else self.seed
         if is_backed(cells.X):
             raise UserError(
                 "corrupt changes cells in memory, and these stay in their file: take "

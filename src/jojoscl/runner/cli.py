@@ -27,6 +27,16 @@ EXAMPLES = """\
   jojoscl data=yan method=jojoscl_paper              the method as its paper has it
   jojoscl -m data=yan,bladder seed=0,1,2             a sweep; finished runs are not run again"""
 PREDICT = "jojoscl predict model=model.npz data.path=new.h5ad output=predicted.h5ad"
+HELP = f"""\
+jojoscl: shrinkage contrastive learning for single-cell RNA-seq clustering
+
+Examples
+{EXAMPLES}
+{{groups}}
+New cells, by a model that a run with save_model=true kept:
+  {PREDICT}
+
+Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."""
 
 
 def main() -> None:
@@ -165,39 +175,18 @@ def result_line(metrics: dict[str, object]) -> str:
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in SCORES if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:
         scores = f"{metrics['n_clusters']} clusters  {scores}".rstrip()
-    values = (
-        f"  (values: {metrics['kind']}, by {metrics['kind_decided_by']})"
-        if "kind" in metrics
-        else ""
-    )
-    return f"{title(metrics)} {metrics['method']} seed {metrics['seed']}: {scores}{values}"
+    values = f"values: {metrics.get('kind')}, by {metrics.get('kind_decided_by')}"
+    return f"{title(metrics)} {metrics['method']} seed {metrics['seed']}: {scores}  ({values})"
 
 
 def help_text() -> str:
     """Return datasets, methods and experiments as they stand in `conf/`, and examples."""
-    lines = [
-        "jojoscl: shrinkage contrastive learning for single-cell RNA-seq clustering",
-        "",
-        "Examples",
-        EXAMPLES,
-    ]
+    groups = ""
     for group in ("data", "method", "experiment", "search"):
-        lines += ["", f"{group}="]
-        lines += [
-            f"  {name:<21} {_described(conf_dir() / group / f'{name}.yaml')}"
-            for name in choices(group)
-        ]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "New cells, by a model that a run with save_model=true kept:",
-            f"  {PREDICT}",
-            "",
-            "Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. "
-            "Runs go to runs/.",
-        ]
-    )
+        groups += f"\n{group}=\n"
+        for name in choices(group):
+            groups += f"  {name:<21} {_described(conf_dir() / group / f'{name}.yaml')}\n"
+    return HELP.format(groups=groups)
 
 
 def _described(path: Path) -> str:

@@ -32,17 +32,10 @@ from jojoscl.utils.files import TEMPORARY, delete, whole_file
 log = logging.getLogger(__name__)
 
 MODEL, PAGE = "model.npz", "page.html"
-_VERSIONS = [
-    "jojoscl",
-    "torch",
-    "lightning",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scanpy",
-    "anndata",
+_VERSIONS = (
+    "jojoscl", "torch", "lightning", "numpy", "scipy", "scikit-learn", "scanpy", "anndata",
     "hydra-core",
-]
+)  # fmt: skip
 
 
 @contextlib.contextmanager

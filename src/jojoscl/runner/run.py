@@ -96,12 +96,8 @@ def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> P
     if selection != "oracle" and not method.takes_truth:
         return {}
     if truth is None:
-        what, instead = (
-            (f"method={method.name}", "choose another")
-            if method.takes_truth
-            else ("selection=oracle", "use selection=last")
-        )
-        raise UserError(f"{what} needs annotated types, and these cells have none: {instead}.")
+        what = f"method={method.name}" if method.takes_truth else "selection=oracle"
+        raise UserError(f"{what} needs annotated types, and these cells have none: choose another.")
     if method.takes_truth:
         return {"truth": truth}
     return {"oracle": functools.partial(_ari_and_nmi, truth)}

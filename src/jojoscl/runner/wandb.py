@@ -20,14 +20,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Wandb(Settings):
-    """One W&B run for one job. If W&B fails, the run continues with a warning."""
+    """One W&B run for one job. If W&B fails, the run continues with a warning.
+
+    W&B itself reads more from the environment, such as WANDB_ENTITY and WANDB_TAGS.
+    """
 
     project: str = setting("jojoscl", "The project of W&B.")
-    entity: str | None = setting(None, "Your team; None: your own account.")
     group: str | None = setting(None, "The group of the run.")
-    name: str | None = setting(None, "The run's name; None: its folder.")
-    id: str | None = setting(None, "The run's id; None: its experiment and hash.")
-    tags: list[str] = setting([], "Tags of the run.")
     offline: bool = setting(True, "Whether to write to the run's folder only, for `wandb sync`.")
     timeout: float = setting(20.0, "Seconds to wait for the server.", low=0)
 
@@ -45,9 +44,10 @@ class Wandb(Settings):
 
             folder.mkdir(parents=True, exist_ok=True)
             self._run = wandb.init(
-                id=self.id or re.sub(r"[^\w-]", "-", f"{config['name']}-{digits}"),
-                name=self.name or name,
-                **{key: getattr(self, key) for key in ("project", "entity", "group", "tags")},
+                id=re.sub(r"[^\w-]", "-", f"{config['name']}-{digits}"),
+                name=name,
+                project=self.project,
+                group=self.group,
                 dir=folder,
                 config=config,
                 # Not by WANDB_MODE, which would outlive the job.

@@ -15,7 +15,6 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -38,7 +37,6 @@ class _Irrelevant:
 
 IRRELEVANT = _Irrelevant()
 _DECISIVE = object()  # no value is neutral
-_TAKEN = {bool: bool | np.bool_, int: Integral, float: Real, str: str}
 
 
 def setting(
@@ -138,39 +136,32 @@ class Settings:
 
     def decisive(self) -> dict[str, object]:
         """Return the settings that are not at their neutral value, as plain values."""
-        neutral = {f.name: f.metadata["neutral"] for f in dataclasses.fields(self)}
-        return {
-            name: value.decisive()
-            if isinstance(value, Settings)
-            else str(value)
-            if isinstance(value, Path)
-            else value
-            for name, value in self._items()
-            if neutral[name] != value
-        }
+        found = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.metadata["neutral"] != value:
+                value = str(value) if isinstance(value, Path) else value
+                found[field.name] = value.decisive() if isinstance(value, Settings) else value
+        return found
 
     def _items(self) -> list[tuple[str, object]]:
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
 
     def _converted(self, field: Field, value: object, hint: object) -> object:
         """Return `value` as the Python type of the hint; numpy's are converted."""
+        value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         for kind in allowed:
-            within = typing.get_args(kind)
-            if kind is types.NoneType and value is None:
+            of = typing.get_origin(kind) or kind
+            if of is list and isinstance(value, list | tuple):
+                return [self._converted(field, item, *typing.get_args(kind)) for item in value]
+            if of is float and type(value) is int:
+                return float(value)
+            if issubclass(of, Settings) and isinstance(value, Mapping):
+                of.check_names(value)  # what it names is changed in the default
+                return dataclasses.replace(field.metadata["default"] or of(), **value)
+            if isinstance(value, of) and isinstance(value, bool) is (of is bool):
                 return value
-            if isinstance(kind, type) and issubclass(kind, Settings):
-                if isinstance(value, Mapping):  # what it names is changed in the default
-                    kind.check_names(value)
-                    return dataclasses.replace(field.metadata["default"] or kind(), **value)
-                if isinstance(value, kind):
-                    return value
-            elif typing.get_origin(kind) is list and isinstance(value, list | tuple | np.ndarray):
-                return [self._converted(field, item, within[0]) for item in value]
-            elif typing.get_origin(kind) is dict and isinstance(value, Mapping):
-                return dict(value)
-            elif (plain := _plain(value, kind)) is not None:
-                return plain
         words = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in allowed)
         raise UserError(f"{self._label(field)} must be {words}, not {value!r}.")
 
@@ -197,14 +188,6 @@ class Settings:
 def _hints(kind: type[Settings]) -> dict[str, object]:
     """Return the types of the fields, as objects."""
     return typing.get_type_hints(kind)
-
-
-def _plain(value: object, kind: type) -> object:
-    """Return `value` as a bool, int, float, str or what else `kind` is; None if it is none."""
-    if kind not in _TAKEN:
-        return value if isinstance(kind, type) and isinstance(value, kind) else None
-    fits = isinstance(value, _TAKEN[kind]) and isinstance(value, bool | np.bool_) is (kind is bool)
-    return kind(value) if fits else None
 
 
 def _bounds(low: float, high: float) -> str:
