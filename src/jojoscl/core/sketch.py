@@ -66,7 +66,7 @@ def sketch(
     return some, weights
 
 
-def given_k(n_clusters: object, n_cells: int, limit: int) -> int:
+def given_k(n_clusters: int, n_cells: int, limit: int) -> int:
     """Return the number of clusters that the user gave; a :class:`UserError` if it cannot be."""
     k, size = check_n_clusters(n_clusters, n_cells), min(limit, SIZE)
     if n_cells > limit and k >= size:
