@@ -158,3 +158,12 @@ def test_a_foreign_file_and_none_are_refused(tmp_path: Path) -> None:
         jojoscl.load(tmp_path / "x.npz")
     with pytest.raises(UserError, match="does not exist"):
         jojoscl.load(tmp_path / "y.npz")
+
+
+def test_a_model_of_one_group_is_loaded(model: Fitted, tmp_path: Path) -> None:
+    n, parts = len(model.labels_), vars(model)
+    of_clusters = {name: parts[name][:1] for name in ("sigma2_", "tau2_", "b_", "stability_")}
+    of_cells = dict.fromkeys(("labels_", "groups_"), np.zeros(n, int))
+    tree = {"merges_": np.zeros((0, 2), int), "group_sizes_": np.array([n])}
+    Fitted(**parts | of_clusters | of_cells | tree).save(tmp_path / "one.npz")
+    assert jojoscl.load(tmp_path / "one.npz").n_clusters == 1
