@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -18,18 +16,16 @@ from anndata import AnnData
 from jojoscl.cells.checks import as_cells, types_of
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import bands
+from jojoscl.core.archive import write_parts
 from jojoscl.core.interface import Result, alone, whole
 from jojoscl.core.linkage import Tree
 from jojoscl.core.samples import without_samples
 from jojoscl.core.votes import votes
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import whole_file
 from jojoscl.utils.progress import Stopwatch
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
-HEADER = "header"
 _PACKAGES = ("jojoscl", "numpy", "scipy", "scikit-learn")
 
 
@@ -290,20 +286,5 @@ class Fitted:
 
         A file that is there stays, unless `overwrite`.
         """
-        target = model_path(path)
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
-        arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
-        header = {name: part for name, part in parts.items() if name not in arrays}
-        text = np.frombuffer(json.dumps({"format": FORMAT} | header).encode(), np.uint8)
-        with whole_file(target) as temporary:
-            if target.exists() and not overwrite:
-                raise UserError(f"{target} is there already: give overwrite=True, or another path.")
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **{HEADER: text}, **arrays)
-
-
-def model_path(path: object) -> Path:
-    """Return the path of a model's file; what is no path is a :class:`UserError`."""
-    if not isinstance(path, str | os.PathLike) or not str(path):
-        raise UserError(f"The path of a model must be a name such as 'model.npz', not {path!r}.")
-    return Path(path)
+        write_parts(path, parts, overwrite=overwrite)
