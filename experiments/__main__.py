@@ -22,6 +22,7 @@ COMMANDS = {
     "cosine_gap": "what SURE does to the two views",
     "assumptions": "whether SURE's assumptions hold",
     "new_cells": "how well a fitted model predicts new cells",
+    "unseen": "whether predict notices a type that the fit never saw",
     "samples": "what batch_key does on cells of several samples",
     "order": "how far labels move by seed, by the order of cells and genes, and by threads",
     "splits": "whether split_tests and markers are calibrated, and what they keep",

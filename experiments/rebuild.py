@@ -22,6 +22,7 @@ from experiments import (
     studies,
     tables,
     uneven,
+    unseen,
 )
 from experiments.pages import filled, pages
 from experiments.text import RESULTS, write
@@ -29,7 +30,7 @@ from experiments.text import RESULTS, write
 MODULES = {  # by the table that each is made from
     "table1": (tables, figures), "fidelity": (fidelity,), "confidence": (confidence,),
     "cosine_gap": (cosine_gap,), collection.BENCHMARK: (collection,), "new_cells": (new_cells,),
-    "samples": (samples,), "order": (order,), "splits/null": (splits,),
+    "samples": (samples,), "unseen": (unseen,), "order": (order,), "splits/null": (splits,),
     uneven.STUDY: (uneven,),
 }  # fmt: skip
 

@@ -203,3 +203,19 @@ def test_what_cannot_be_restricted_to_changes_nothing(
     assert adata.obs.columns.tolist() == cells.obs.columns.tolist()
     assert not adata.obsm
     assert not [name for name in adata.uns if name.startswith("jojoscl")]
+
+
+def test_predicted_clusters_are_put_into_the_cells(cells: AnnData, tmp_path: Path) -> None:
+    model = jojoscl.JojoSCL(n_draws=1).fit(cells[:90].copy(), 3)
+    model.save(tmp_path / "model.npz")
+    new = cells[90:].copy()
+    jojoscl.predict(new, tmp_path / "model.npz", key_added="mine", n_neighbors=5)
+    found = model.predict(new, n_neighbors=5)
+    assert (new.obs["mine"].astype(int) == found.labels).all()
+    np.testing.assert_array_equal(new.obs["mine_novelty"], found.obs["novelty"])
+    assert new.obsm["X_mine"].shape == (30, found.embedding.shape[1])
+    assert new.uns["mine"]["params"]["n_neighbors"] == 5
+    new.write_h5ad(tmp_path / "new.h5ad")
+    other = jojoscl.predict(cells[90:], model, copy=True)
+    assert "jojoscl" in other.obs
+    assert "jojoscl" not in cells.obs

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jojoscl import pl
-    from jojoscl.api import cluster
+    from jojoscl.api import cluster, predict
     from jojoscl.core.method import JojoSCL
     from jojoscl.core.model_file import load
     from jojoscl.datasets.load import load_dataset
@@ -32,6 +32,7 @@ __all__ = [
     "load_dataset",
     "markers",
     "pl",
+    "predict",
     "simulate",
     "split_tests",
 ]
@@ -46,6 +47,7 @@ _HOMES = {
     "load": "core.model_file",
     "load_dataset": "datasets.load",
     "markers": "tools.markers",
+    "predict": "api",
     "simulate": "datasets.simulate",
     "split_tests": "tools.splits",
 }

@@ -1,10 +1,11 @@
-"""The scanpy-style call."""
+"""The scanpy-style calls."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import progress, shows
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
+    from jojoscl.core.fitted import Fitted
     from jojoscl.core.interface import Method
 
 log = logging.getLogger(__name__)
@@ -140,6 +142,52 @@ def cluster(
     annotate(adata, key_added, result, params, cells, part)
     words, seconds = "%d clusters in %.1f s: obs[%r], obsm[%r]", sum(result.seconds.values())
     log.info(words, len(set(result.labels)), seconds, key_added, f"X_{key_added}")
+    return adata if copy else None
+
+
+def predict(
+    adata: AnnData,
+    model: Fitted | str | os.PathLike[str],
+    *,
+    key_added: str = "jojoscl",
+    copy: bool = False,
+    **how: Any,
+) -> AnnData | None:
+    """Put the clusters of new cells into `adata`, by a model that was fitted on others.
+
+    Parameters
+    ----------
+    adata
+        The new cells.
+    model
+        What :meth:`jojoscl.JojoSCL.fit` returned, or the path of its file.
+    key_added, copy
+        As in :func:`cluster`.
+    **how
+        What :meth:`~jojoscl.core.fitted.Fitted.predict` takes: `layer`, `kind`, `batch_key`,
+        `n_neighbors`, `max_missing`.
+
+    Returns
+    -------
+    None, or the copy. Sets ``obs[key_added]``, ``obs[key_added + "_confidence"]``, ``obs[key_added
+    + "_novelty"]``, ``obsm["X_" + key_added]`` and ``uns[key_added]``.
+
+    Examples
+    --------
+    >>> jojoscl.predict(new, "model.npz")  # doctest: +SKIP
+    >>> new.obs[["jojoscl", "jojoscl_confidence", "jojoscl_novelty"]]  # doctest: +SKIP
+    """
+    from anndata import AnnData
+
+    from jojoscl.core.model_file import load
+    from jojoscl.tools.annotate import annotate, check_key
+
+    check_key(key_added)
+    fitted = load(model) if isinstance(model, str | os.PathLike) else model
+    result = fitted.predict(adata, **how)
+    adata = adata.copy() if copy else adata
+    fit = {"seed": fitted.seed, "versions": fitted.versions, "settings": fitted.settings}
+    annotate(adata, key_added, result, {**how, "fit": fit}, AnnData(uns={"kind": fitted.kind}))
     return adata if copy else None
 
 

@@ -83,17 +83,16 @@ def test_a_cell_is_predicted_by_itself(new: AnnData, model: Fitted) -> None:
     np.testing.assert_allclose(alone.embedding[0], among.embedding[7], atol=1e-6)
 
 
-def test_votes_count_as_the_confidence_of_those_who_vote(model: Fitted) -> None:
-    h = np.zeros((3, 2), np.float32)
-    h[:, 0] = [0, 1, 5]
-    small = Fitted(**vars(model) | {
-        "positions": h, "voters": np.array([3, 1, 0]), "labels_": np.array([2, 0, 1, 1]),
-        "confidence_": np.array([0.4, 0.9, 1.0, 0.5], np.float32),
-    })  # fmt: skip
-    labels, confidence = small._votes(np.array([[0.1, 0], [4.9, 0]], np.float32), 2)
-    assert labels.tolist() == [0, 0]  # cells 3 and 1 vote for the first, 0 and 1 for the second
-    np.testing.assert_allclose(confidence, [0.45, 0.45])
-    np.testing.assert_allclose(small._votes(np.array([[4.9, 0]], np.float32), 1)[1], [0.4])
+def test_new_cells_of_another_laboratory_are_brought_to_the_fit(both: AnnData) -> None:
+    pytest.importorskip("harmonypy")
+    old, new = both[:200].copy(), both[200:].copy()
+    factors = np.random.default_rng(0).lognormal(0, 0.7, both.n_vars).astype("f4")
+    new.X = sp.csr_matrix(np.rint(new.X.multiply(factors).toarray()))
+    new.obs["plate"] = "b"
+    model = jojoscl.JojoSCL(n_draws=1).fit(old, 3)
+    apart, brought = model.predict(new), model.predict(new, batch_key="plate")
+    assert adjusted_rand_score(new.obs["cell_type"], brought.labels) > 0.95
+    assert brought.obs["novelty"].mean() < apart.obs["novelty"].mean()
 
 
 # ---- genes ---------------------------------------------------------------------------------------

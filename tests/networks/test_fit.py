@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
+from tests import children
 
 QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
 SMALL: dict[str, Any] = {"encoder_dims": [16, 8]}
@@ -71,11 +70,15 @@ def test_a_signal_to_end_reaches_the_handler_of_the_program() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_signal_to_end_ends_a_program_that_does_not_handle_it() -> None:
-    code = "import signal, test_fit; test_fit.train(lambda: signal.raise_signal(signal.SIGTERM))"
-    command, folder = [sys.executable, "-c", code], Path(__file__).parent
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    assert done.returncode == -signal.SIGTERM, done.stderr
+def test_a_signal_to_end_ends_a_program_that_does_not_handle_it(tmp_path: Path) -> None:
+    code = f"""
+import signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_fit
+test_fit.train(lambda: signal.raise_signal(signal.SIGTERM))
+"""
+    code_of_exit, _, err = children.start(code, folder=tmp_path).ended()
+    assert code_of_exit == -signal.SIGTERM, err
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_table_and_other_settings(in_process: InProcess, folder: Path, cells: 
     assert in_process(*arguments, "n_neighbors=1").code == 0
     table = pd.read_csv(folder / "x.csv")
     expected = jojoscl.load(folder / "model.npz").predict(cells[90:], n_neighbors=1)
-    assert table.columns.tolist() == ["cell", "cluster", "confidence"]
+    assert table.columns.tolist() == ["cell", "cluster", "confidence", "novelty"]
     np.testing.assert_array_equal(table["cluster"], expected.labels)
     assert in_process(*arguments).code == 2
     assert in_process(*arguments, "overwrite=true").code == 0

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.cells.checks import as_cells
+from jojoscl.cells.checks import as_cells, types_of
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import bands
+from jojoscl.core.archive import write_parts
 from jojoscl.core.interface import Result, alone, whole
 from jojoscl.core.linkage import Tree
+from jojoscl.core.samples import without_samples
+from jojoscl.core.votes import votes
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import whole_file
 from jojoscl.utils.progress import Stopwatch
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
-HEADER = "header"
 _PACKAGES = ("jojoscl", "numpy", "scipy", "scikit-learn")
+
+
 _EXPECTED = 10  # a gene is missing if this many new cells should have it and none has
 
 
@@ -164,16 +164,23 @@ class Fitted:
         *,
         layer: str | None = None,
         kind: str = "auto",
+        batch_key: str | None = None,
         n_neighbors: int = 7,
         max_missing: float = 0.2,
     ) -> Result:
         """Return the clusters of new cells, one or more; `adata` is not changed.
+
+        :func:`jojoscl.predict` puts them into `adata`.
 
         Parameters
         ----------
         adata, layer, kind
             As for :func:`jojoscl.cluster`. Genes are found by name, in any order; others are
             ignored. Logarithms are brought to the total of the fit.
+        batch_key
+            Column of obs with the sample of each new cell, one or more: what differs between them
+            and the cells of the fit is taken away by Harmony, where types are alike. It needs
+            harmonypy. None: they are compared as they are.
         n_neighbors
             How many cells of the fit vote.
         max_missing
@@ -184,8 +191,10 @@ class Fitted:
         Returns
         -------
         Clusters `labels` (n,); `embedding` (n, d), among the cells of the fit;
-        ``obs["confidence"]`` (n,), the votes for the label over `n_neighbors`;
-        ``info["missing_genes"]``.
+        ``obs["confidence"]`` (n,), the share of the votes for the label, 0 to 1;
+        ``obs["novelty"]`` (n,), the share of the cluster's own cells that are nearer to their
+        neighbors than this cell is to its own, 0 to 1: above .95 it may be of a type that the fit
+        never saw; ``info["missing_genes"]``.
         """
         watch = Stopwatch()
         if (k := whole(n_neighbors)) is None or k < 1:
@@ -196,6 +205,7 @@ class Fitted:
         if not number or not 0 <= max_missing <= 1:
             raise UserError(f"max_missing must be a number between 0 and 1, not {max_missing!r}.")
         cells = as_cells(adata, layer=layer, kind=kind, fewest=1)
+        samples = None if batch_key is None else types_of(adata, batch_key).codes
         if cells.uns["kind"] != self.kind:
             raise UserError(
                 f"The values are {cells.uns['kind']}, and the model was fitted on {self.kind}: "
@@ -206,10 +216,18 @@ class Fitted:
             missing = self._missing(x, cells, max_missing)
             h = x @ np.where(missing[:, None], 0, self.loadings).astype(np.float32)
             watch.lap("preprocess")
-            labels, confidence = self._votes(h, k)
+            positions = self.positions
+            if samples is not None:  # the cells of the fit are one sample more, after its Harmony
+                positions = self.embedding_[self.voters]
+                of_all = np.concatenate([np.full(len(positions), -1), samples])
+                both = without_samples(np.vstack([positions, h]), of_all, seed=self.seed)
+                positions, h = both[: len(positions)], both[len(positions) :]
+            labels, weights = self.labels_[self.voters], self.confidence_[self.voters]
+            found = votes(h, positions, labels, weights, k)
         watch.lap("assign")
         info = {"missing_genes": int(missing.sum())}
-        return Result(labels, h, watch.seconds, info, obs={"confidence": confidence})
+        obs = {"confidence": found.confidence, "novelty": found.novelty}
+        return Result(found.labels, h, watch.seconds, info, obs=obs)
 
     def _expression(self, cells: AnnData) -> Expression:
         """Return new cells with the genes (g,), -1 if they lack one, and moments of the fit."""
@@ -263,37 +281,10 @@ class Fitted:
             )
         return missing
 
-    def _votes(self, h: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return labels and shares of the votes (n,), by the cells of the fit nearest to h."""
-        from sklearn.neighbors import NearestNeighbors  # slow to import
-
-        k = min(n_neighbors, len(self.voters))
-        nearest = NearestNeighbors(n_neighbors=k).fit(self.positions)
-        voters = self.voters[nearest.kneighbors(h, return_distance=False)]  # (n, k)
-        votes, of_cell = np.zeros((len(h), self.n_clusters), np.float32), np.arange(len(h))
-        for voter in voters.T:
-            votes[of_cell, self.labels_[voter]] += self.confidence_[voter]
-        return votes.argmax(1), votes.max(1) / k
-
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model to a file, which appears whole or not at all.
 
         A file that is there stays, unless `overwrite`.
         """
-        target = model_path(path)
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
-        arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
-        header = {name: part for name, part in parts.items() if name not in arrays}
-        text = np.frombuffer(json.dumps({"format": FORMAT} | header).encode(), np.uint8)
-        with whole_file(target) as temporary:
-            if target.exists() and not overwrite:
-                raise UserError(f"{target} is there already: give overwrite=True, or another path.")
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **{HEADER: text}, **arrays)
-
-
-def model_path(path: object) -> Path:
-    """Return the path of a model's file; what is no path is a :class:`UserError`."""
-    if not isinstance(path, str | os.PathLike) or not str(path):
-        raise UserError(f"The path of a model must be a name such as 'model.npz', not {path!r}.")
-    return Path(path)
+        write_parts(path, parts, overwrite=overwrite)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
-from typing import Any
 
 import numpy as np
 
 from jojoscl.cells.matrix import KINDS
-from jojoscl.core.fitted import FORMAT, HEADER, Fitted, model_path
-from jojoscl.utils.errors import UserError
+from jojoscl.core.archive import model_path, read_parts
+from jojoscl.core.fitted import Fitted
 from jojoscl.utils.files import reading
 
 
@@ -22,24 +19,7 @@ def load(path: str | os.PathLike[str]) -> Fitted:
     """
     source = model_path(path)
     with reading(source):
-        with zipfile.ZipFile(source) as archive:
-            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                raise ValueError("it is compressed, and no model is")
-        try:
-            with np.load(source, allow_pickle=False) as file:
-                parts: dict[str, Any] = dict(file)
-        except MemoryError as error:
-            raise ValueError("it declares more than is in it") from error
-        if HEADER not in parts:
-            raise ValueError("it is no model of jojoscl")
-        header = json.loads(parts.pop(HEADER).tobytes())
-        if header.pop("format") != FORMAT:
-            made_by = f"jojoscl {header['versions']['jojoscl']}"
-            raise UserError(
-                f"{source} is a model in another form, that of {made_by}: load it by that "
-                "version, or fit again."
-            )
-        model = Fitted(**header, **parts)
+        model = Fitted(**read_parts(source))
         _check(model)
         return model
 
@@ -64,7 +44,7 @@ def _check(model: Fitted) -> None:
     for names, shape in shapes.items():
         for name in names.split():
             x = getattr(model, name)
-            if x.shape != shape or 0 in shape or x.dtype.kind not in "fi":
+            if x.shape != shape or (0 in shape and name != "merges_") or x.dtype.kind not in "fi":
                 raise ValueError(f"{name} is {x.dtype} of shape {x.shape}, not of {shape}")
             if name != "ratio_" and not (np.abs(x) < 1e15).all():  # also NaN
                 raise ValueError(f"{name} holds values out of range")
@@ -72,7 +52,7 @@ def _check(model: Fitted) -> None:
     limits = {"labels_": k, "groups_": groups, "merges_": groups, "voters": n, "genes": c}
     for name, limit in limits.items():
         x = getattr(model, name)
-        if x.dtype.kind != "i" or x.min() < 0 or x.max() >= limit:
+        if x.dtype.kind != "i" or x.min(initial=0) < 0 or x.max(initial=0) >= limit:
             raise ValueError(f"{name} holds values out of range")
     if len(np.unique(model.merges_[:, 1])) < groups - 1:
         raise ValueError("merges_ is no tree")

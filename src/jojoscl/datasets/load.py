@@ -20,7 +20,7 @@ from jojoscl.cells.checks import LABELS, as_cells
 from jojoscl.cells.matrix import KINDS
 from jojoscl.datasets.catalog import find
 from jojoscl.datasets.download import data_root, fetch, stamp
-from jojoscl.datasets.readers import open_backed, read_file
+from jojoscl.datasets.readers import read_file
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
@@ -106,18 +106,14 @@ class FileDataset(Settings):
                 "No file is given: name yours by data.path=/path/to/cells.h5ad; a folder of them "
                 "is run by jojoscl -m experiment=collection data.folder=/path/to/it."
             )
-        path = Path(self.path).expanduser()
-        if self.backed:
-            adata = open_backed(path, layer=self.layer)
-        else:
-            metadata = None if self.metadata is None else Path(self.metadata).expanduser()
-            adata = read_file(
-                path,
-                layer=self.layer,
-                metadata=metadata,
-                label_key=self.label_key,
-                transpose=self.transpose,
-            )
+        adata = read_file(
+            Path(self.path).expanduser(),
+            layer=self.layer,
+            metadata=None if self.metadata is None else Path(self.metadata).expanduser(),
+            label_key=self.label_key,
+            transpose=self.transpose,
+            backed=self.backed,
+        )
         types, samples = self.label_key, self.batch_key
         cells = as_cells(adata, label_key=types, batch_key=samples, kind=self.kind, name=self.name)
         cells.uns["obs"] = adata.obs.set_axis(cells.obs_names)  # for the user's own file of results

@@ -48,6 +48,7 @@ def read_file(
     metadata: Path | None = None,
     label_key: str | None = None,
     transpose: bool = False,
+    backed: bool = False,
 ) -> AnnData:
     """Read any known format; the suffix says which it is.
 
@@ -63,9 +64,17 @@ def read_file(
         The column with the types, which in a table may be numbers like the genes beside them.
     transpose
         Whether the file is genes x cells; of an R data file, which is so: whether it is not.
+    backed
+        Whether the matrix stays in its file.
     """
     suffix = _known_suffix(path)
     text = [label_key] if label_key else []
+    if backed:
+        if suffix not in (".h5ad", ".h5", ".hdf5", ".zarr"):
+            raise UserError(
+                f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr."
+            )
+        return _stored(path, layer, backed=True)
     if suffix in (".h5ad", ".zarr"):
         adata = _stored(path, layer)
         adata = turned(adata) if transpose else adata
@@ -93,15 +102,6 @@ def _known_suffix(path: Path) -> str:
             way = f"write it as h5ad, in Python by {read}"
         raise UserError(f"{path} is of a format that is not read here: {way}.")
     return suffix
-
-
-def open_backed(path: Path, *, layer: str | None = None) -> AnnData:
-    """Open an h5ad, h5 or zarr; its matrix stays in the file, obs and var are read."""
-    if _known_suffix(path) not in (".h5ad", ".h5", ".hdf5", ".zarr"):
-        raise UserError(
-            f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr."
-        )
-    return _stored(path, layer, backed=True)
 
 
 def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:

@@ -5,10 +5,8 @@ Its output is a zero-inflated negative binomial (ZINB) distribution of the count
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +21,7 @@ from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.callbacks import Plateau, SettledLabels
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.method import NetworkMethod, Training
-from jojoscl.networks.module import SeededModule, weights_from
+from jojoscl.networks.module import SeededModule, layers, weights_from
 from jojoscl.networks.views import random_view
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
@@ -91,29 +89,26 @@ class ZINBAutoencoder(SeededModule, ABC):
         super().__init__(settings, seed=seed, n_genes=n_genes, n_clusters=n_clusters)
         dims = [n_genes, *settings.encoder_dims]
         with weights_from(seed):
-            self.encoder = nn.ModuleList(_linear_layers(dims))
-            self.decoder = nn.ModuleList(_linear_layers(dims[:0:-1]))
-            heads = {name: _linear_layers([dims[1], n_genes])[0] for name in ("mu", "theta", "pi")}
-        self.heads = nn.ModuleDict(heads)
+            self.encoder = layers(dims, norm=False, last_relu=False).apply(_keras)
+            self.decoder = layers(dims[:0:-1], norm=False, last_relu=True).apply(_keras)
+            heads = [nn.Linear(dims[1], n_genes).apply(_keras) for _ in range(3)]
+        self.mu, self.theta, self.pi_logit = heads
         self.centroids = nn.Parameter(torch.zeros(n_clusters, dims[-1]))
         self.clustering, self.rate = False, "pretrain_lr"
 
     def encode(self, x: Tensor, noise_sd: float = 0.0) -> Tensor:
         """Return the latent z (B, d) of cells x (B, G)."""
-        *hidden, last = self.encoder
         h = self._noisy(x, noise_sd)
-        for layer in hidden:
-            h = self._noisy(layer(h), noise_sd).relu()
-        return torch.as_tensor(last(h))
+        for layer in self.encoder:
+            h = layer(self._noisy(h, noise_sd) if isinstance(layer, nn.ReLU) else h)
+        return h
 
     def decode(self, z: Tensor, size_factors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mu, theta and the logit of pi, each (B, G), for z (B, d) and size factors (B,)."""
-        h = z
-        for layer in self.decoder:
-            h = layer(h).relu()
-        mu = self.heads["mu"](h).clamp(math.log(1e-5), math.log(1e6)).exp() * size_factors[:, None]
-        theta = F.softplus(self.heads["theta"](h)).clamp(1e-4, 1e4)
-        return mu, theta, self.heads["pi"](h)
+        h = self.decoder(z)
+        mu = self.mu(h).clamp(math.log(1e-5), math.log(1e6)).exp() * size_factors[:, None]
+        theta = F.softplus(self.theta(h)).clamp(1e-4, 1e4)
+        return mu, theta, self.pi_logit(h)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"z": self.encode(x)}
@@ -142,6 +137,11 @@ class ZINBAutoencoder(SeededModule, ABC):
     @abstractmethod
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
         """Return the loss of the clusters for cells x (B, G), their index and noisy latent z."""
+
+    def clusters_of(self, data: CellDataModule) -> tuple[np.ndarray, np.ndarray]:
+        """Return clusters (n,) of all cells, and the latent z (n, d) without noise."""
+        z = data.embed(self)["z"]
+        return self.renew_clusters(z).numpy(), z
 
     @abstractmethod
     def renew_clusters(self, z: np.ndarray) -> Tensor:
@@ -175,8 +175,9 @@ class ZINBClustering(NetworkMethod):
         if job.x.kind == "log1p":
             raise UserError(f"{self.name} models counts, not logarithms: choose another method.")
         counts = job.x.counts().toarray()  # (n, g)
-        batches = {"batch_size": self.batch_size, "seed": job.seed}
-        data = CellDataModule(job.x, counts, job.x.size_factors, **batches)
+        data = CellDataModule(
+            job.x, counts, job.x.size_factors, batch_size=self.batch_size, seed=job.seed
+        )
         size = {"n_genes": job.x.n_genes, "n_clusters": job.n_clusters}
         module = self.module_class(self, **size, seed=job.seed)
         patience, gain = self.pretrain_patience, self.pretrain_gain
@@ -187,16 +188,13 @@ class ZINBClustering(NetworkMethod):
         module.start_clustering(kmeans(z, job.n_clusters, seed=job.seed, n_init=starts)[1])
         settled = SettledLabels(self.check_every, self.tolerance)
         job.fit(module, data, self.epochs, [settled], stage="cluster")
-        z = data.embed(module)["z"]
-        labels = module.renew_clusters(z).cpu().numpy()
+        labels, z = module.clusters_of(data)
         pretrain_epochs, epochs = (len(history.rows) for history in job.stages)
         return job.result(labels, z, {"pretrain_epochs": pretrain_epochs, "epochs": epochs})
 
 
-def _linear_layers(dims: Sequence[int]) -> list[nn.Linear]:
-    """Return linear layers as Keras starts them: Glorot's uniform weights, biases of 0."""
-    layers = [nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(dims)]
-    for layer in layers:
+def _keras(layer: nn.Module) -> None:
+    """Start a linear layer as Keras does: Glorot's uniform weights, biases of 0."""
+    if isinstance(layer, nn.Linear):
         nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
-    return layers

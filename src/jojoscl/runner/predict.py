@@ -27,6 +27,9 @@ class PredictSettings(Settings):
     model: str | None = setting(None, "The model's file; must be given.")
     output: str = setting("predicted.h5ad", "Where the clusters go: an .h5ad, or a .csv.")
     overwrite: bool = setting(False, "Whether an output that is there is replaced.")
+    batch_key: str | None = setting(
+        None, "Column of obs with the sample of each new cell, which are brought to the fit."
+    )
     n_neighbors: int = setting(7, "How many cells of the fit vote.", low=1)
     max_missing: float = setting(
         0.2, "Share of the model's variable genes that may be missing.", low=0, high=1
@@ -69,9 +72,11 @@ def predict(arguments: Sequence[str]) -> None:
     model = load(str(settings.model))
     logging.basicConfig(format="%(message)s")
     cells = dataset.load()
+    cells.obs = cells.uns.get("obs", cells.obs)
     result = model.predict(
         cells,
         kind=cells.uns["kind"],
+        batch_key=settings.batch_key,
         n_neighbors=settings.n_neighbors,
         max_missing=settings.max_missing,
     )

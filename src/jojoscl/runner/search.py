@@ -8,13 +8,13 @@ process does its trial again.
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,8 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, OptunaError
+from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
@@ -49,7 +50,10 @@ _KINDS = {
     "int": IntDistribution,
     "categorical": CategoricalDistribution,
 }
-log = logging.getLogger(__name__)
+_SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+    "tpe": partial(TPESampler, constant_liar=True),  # keeps away from what other processes try
+    "random": RandomSampler,
+}
 
 
 @dataclass(kw_only=True)
@@ -160,33 +164,20 @@ def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.S
             heartbeat_interval=HEARTBEAT_SECONDS,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
         )
-    try:
         study = optuna.create_study(
-            storage=storage,
-            study_name=folder.name,
-            direction="maximize",
-            sampler=make_sampler(settings, settings.seed),
+            storage=storage, study_name=folder.name, direction="maximize", load_if_exists=True
         )
-        study.set_user_attr("settings", asked)
-        study.set_user_attr("oracle", settings.oracle)
-    except DuplicatedStudyError:
-        # Processes with one seed would propose the same: only the first has the seed asked for.
-        study = optuna.load_study(
-            storage=storage, study_name=folder.name, sampler=make_sampler(settings, None)
+        begun = study.user_attrs.get("settings")
+        if begun is None:
+            study.set_user_attr("settings", asked)
+            study.set_user_attr("oracle", settings.oracle)
+    if begun not in (None, asked):
+        raise UserError(
+            f"{folder} holds a search with other settings: give another name=search/<name>."
         )
-        if study.user_attrs.get("settings", asked) != asked:
-            raise UserError(
-                f"{folder} holds a search with other settings: give another name=search/<name>."
-            ) from None
+    # Processes with one seed would propose the same: only the first has the seed asked for.
+    study.sampler = _SAMPLERS[settings.sampler](seed=settings.seed if begun is None else None)
     return study
-
-
-def make_sampler(settings: Search, seed: int | None) -> optuna.samplers.BaseSampler:
-    """Return the sampler of a process."""
-    if settings.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    # Keeps away from what other processes try.
-    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
 
 def score(
@@ -264,6 +255,6 @@ def _check(settings: Search, overrides: Sequence[str]) -> None:
             "A search uses no launcher: start the same command several times, they share the "
             "trials."
         )
-    random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    random = optuna.create_study(sampler=RandomSampler(seed=0))
     for job in jobs(settings, overrides, random.ask(settings.distributions).params):
         job.check()

@@ -16,7 +16,7 @@ from jojoscl.utils.settings import Settings
 
 # What other calls put beside a clustering: of no use once the cells are clustered anew.
 _STALE = {
-    "obs": ("{}_confidence", "{}_group", "{}_splits", "{}_markers"),
+    "obs": ("{}_confidence", "{}_novelty", "{}_group", "{}_splits", "{}_markers"),
     "obsm": ("X_{}_map", "X_{}_umap"),
     "uns": ("{}_splits", "{}_markers", "{}_umap"),
 }
