@@ -3,8 +3,8 @@
     python -m experiments order --data human_brain pollen --methods jojoscl leiden_matched
 
 measures the sets that results/order.csv lacks and writes order.md beside it; without --data the
-page only. With --folder a set is read from DIR/NAME.h5ad where there is one. K is given. Another
-BLAS or processor is not compared.
+page only. With --folder a set is read from DIR/NAME.h5ad where there is one. K is given.
+OpenBLAS of an older processor: its kernels for AVX2, by OPENBLAS_CORETYPE.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ CHANGES = {
     "cells": "Shuffled cells",
     "genes": "Shuffled genes",
     "threads": "Two threads",
+    "blas": "OpenBLAS of an older processor",
+}
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+PROCESSES = {
+    "": dict.fromkeys(THREADS, "1"),
+    "threads": dict.fromkeys(THREADS, "2"),
+    "blas": dict.fromkeys(THREADS, "1") | {"OPENBLAS_CORETYPE": "Haswell"},
 }
 OPTIONS = {
     "--data": {"nargs": "+", "default": (), "help": "sets to measure, names as in conf/data"},
@@ -53,11 +60,10 @@ def labels_of(adata: AnnData, method: str, k: int, seed: int) -> np.ndarray:
 
 
 @functools.cache
-def process(threads: int) -> ProcessPoolExecutor:
-    """Return a process whose libraries may use so many threads; they read the number when they start."""
+def process(name: str) -> ProcessPoolExecutor:
+    """Return a process with the environment PROCESSES[name]; its libraries read it when they start."""
     before = dict(os.environ)
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    os.environ.update(dict.fromkeys(names, str(threads)))
+    os.environ.update(PROCESSES[name])
     try:
         pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         pool.submit(os.getpid).result()  # starts it
@@ -71,7 +77,7 @@ def changes(draws: int) -> Iterator[tuple[str, int]]:
     """Yield what is changed, and its number; the first is nothing: seed 0."""
     yield from (("seed", draw) for draw in range(draws))
     yield from (("cells", draw) for draw in range(1, draws + 1))
-    yield from (("genes", 1), ("threads", 2))
+    yield from (("genes", 1), ("threads", 2), ("blas", 1))
 
 
 def measure(data: str, method: str, folder: Path | None, draws: int) -> pd.DataFrame:
@@ -90,8 +96,8 @@ def measure(data: str, method: str, folder: Path | None, draws: int) -> pd.DataF
             cells = rng.permutation(adata.n_obs)
         if change == "genes":
             genes = rng.permutation(adata.n_vars)
-        threads, seed = (2 if change == "threads" else 1), (draw if change == "seed" else 0)
-        found = process(threads).submit(
+        where, seed = change if change in PROCESSES else "", draw if change == "seed" else 0
+        found = process(where).submit(
             labels_of, adata[cells, genes].copy(), method, k, seed
         ).result()  # fmt: skip
         labels = np.empty_like(found)

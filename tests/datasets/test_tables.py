@@ -53,9 +53,7 @@ def test_metadata_is_matched_by_name(tmp_path):
         frac=1, random_state=0
     )
     meta[meta["Cell_ID_temp"] != CELLS[3]].to_csv(tmp_path / "meta.csv.gz")
-    adata = read_table(
-        tmp_path / "counts.txt.gz", metadata=tmp_path / "meta.csv.gz", transpose=True
-    )
+    adata = read_file(tmp_path / "counts.txt.gz", metadata=tmp_path / "meta.csv.gz", transpose=True)
     assert holds(adata)
     types = adata.obs["SVM_clusterID"]
     assert types.isna().tolist() == [i == 3 for i in range(12)]
@@ -97,7 +95,7 @@ def test_types_in_numbers_are_not_a_gene(tmp_path):
 
 def test_transposed_table_with_words(tmp_path):
     TABLE.assign(kind="x").to_csv(tmp_path / "a.csv")
-    with pytest.raises(UserError, match="column 'kind' holds no numbers"):
+    with pytest.raises(UserError, match="column 'kind' holds words"):
         read_table(tmp_path / "a.csv", transpose=True)
 
 
@@ -111,7 +109,7 @@ def test_tables_of_other_genes_are_refused(tmp_path):
 def test_metadata_with_a_header_of_r(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\ng1,1,2\n")
     (tmp_path / "y.csv").write_text("share,kind\nb,0.5,u\na,1,v\n")
-    adata = read_table(tmp_path / "x.csv", metadata=tmp_path / "y.csv", transpose=True)
+    adata = read_file(tmp_path / "x.csv", metadata=tmp_path / "y.csv", transpose=True)
     assert adata.obs["share"].tolist() == [1, 0.5]
     assert adata.obs["kind"].tolist() == ["v", "u"]
     assert list(adata.obs) == ["share", "kind"]

@@ -16,7 +16,7 @@ from anndata import AnnData, read_h5ad
 from jojoscl.cells.checks import LABELS
 from jojoscl.datasets.download import RemoteFile
 from jojoscl.datasets.rda import read_rda
-from jojoscl.datasets.readers import read_h5
+from jojoscl.datasets.readers import read_file, read_h5
 from jojoscl.datasets.tables import read_table
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import conf_dir
@@ -77,7 +77,7 @@ class Entry:
 
 
 def _read_geo(data: Path, metadata: Path) -> AnnData:
-    return read_table(data, metadata=metadata, transpose=True)
+    return read_file(data, metadata=metadata, transpose=True)
 
 
 def _read_pbmc68k() -> AnnData:

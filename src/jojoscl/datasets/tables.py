@@ -23,12 +23,7 @@ PEEKED = 100  # rows that decide which columns are annotation
 Column: TypeAlias = np.ndarray | pd.Index | pd.Series
 
 
-def read_table(
-    *paths: Path,
-    metadata: Path | None = None,
-    text: Collection[str] = (),
-    transpose: bool = False,
-) -> AnnData:
+def read_table(*paths: Path, text: Collection[str] = (), transpose: bool = False) -> AnnData:
     """Read one table of cells x genes, or several with the same genes.
 
     Names of cells and genes stay as they are written.
@@ -37,8 +32,6 @@ def read_table(
     ----------
     paths
         The tables; the first column of each names the rows.
-    metadata
-        A table with a row for each cell (see :func:`annotated`).
     text
         Columns that are annotation, although they hold numbers.
     transpose
@@ -53,14 +46,11 @@ def read_table(
     with reading(paths[0]):
         x = sp.vstack([part.X for part in parts], format="csr")
         adata = AnnData(x, obs=pd.concat([part.obs for part in parts]), var=parts[0].var)
-        if transpose:
-            for column in adata.obs:
-                raise UserError(
-                    f"{paths[0]}: column {column!r} holds no numbers: give a table of numbers."
-                )
-            adata = turned(adata)
-        adata = adata[:, ~adata.var_names.str.removeprefix("__").isin(HTSEQ_ROWS)].copy()
-    return adata if metadata is None else annotated(paths[0], adata, metadata, text)
+        if transpose and len(adata.obs.columns):
+            column = adata.obs.columns[0]
+            raise UserError(f"{paths[0]}: column {column!r} holds words: give a table of numbers.")
+        adata = turned(adata) if transpose else adata
+        return adata[:, ~adata.var_names.str.removeprefix("__").isin(HTSEQ_ROWS)].copy()
 
 
 def turned(adata: AnnData) -> AnnData:
@@ -108,11 +98,9 @@ def _read_one(path: Path, text: Collection[str]) -> AnnData:
             notes.append(
                 band[noted].set_axis(band[0].to_numpy(), axis=0).set_axis(names[noted], axis=1)
             )
-            for i in _words(band[numbered]):
-                raise UserError(
-                    f"{path}: column {names[i]!r} holds words among numbers: give a table of "
-                    "numbers."
-                )
+            if words := _words(band[numbered]):
+                column = names[words[0]]
+                raise UserError(f"{path}: column {column!r} holds words: give a table of numbers.")
             values.append(sp.csr_matrix(band[numbered].to_numpy(np.float32)))
         var = pd.DataFrame(index=names[numbered])
         return AnnData(stack_rows(values), obs=pd.concat(notes), var=var)

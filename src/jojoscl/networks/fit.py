@@ -8,7 +8,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import lightning as L
@@ -25,7 +25,6 @@ from jojoscl.networks.module import SeededModule
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
 
-_NOISY = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
 _NOT_FOR_USERS = (  # warnings
     ".*does not have many workers.*",  # one gather per batch needs no worker processes
     ".*LeafSpec.*is deprecated.*",  # Lightning's use of torch
@@ -129,20 +128,16 @@ def isolated(threads: int) -> Iterator[None]:
 
     Random numbers need no guard: all are drawn from generators of their own.
     """
-    with alone(threads), torch.inference_mode(False), torch.enable_grad():
-        before, dtype = torch.get_num_threads(), torch.get_default_dtype()
-        levels = [log.level for log in _NOISY]
-        try:
-            torch.set_num_threads(threads)
-            torch.set_default_dtype(torch.float32)
-            for log in _NOISY:
-                log.setLevel(logging.WARNING)
-            yield
-        finally:
-            torch.set_num_threads(before)
-            torch.set_default_dtype(dtype)
-            for log, level in zip(_NOISY, levels, strict=True):
-                log.setLevel(level)
+    with alone(threads), torch.inference_mode(False), torch.enable_grad(), ExitStack() as after:
+        after.callback(torch.set_num_threads, torch.get_num_threads())
+        after.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(torch.float32)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            log = logging.getLogger(name)
+            after.callback(log.setLevel, log.level)
+            log.setLevel(logging.WARNING)
+        yield
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -38,14 +39,12 @@ class ScDeepClusterModule(ZINBAutoencoder):
     """Add gamma KL(p || q); p is computed anew from all cells after each epoch."""
 
     settings: ScDeepCluster
-
     target: Tensor
 
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
         q = student_t_assignment(self.encode(x), self.centroids)  # (B, K); no noise in the latent
-        p = self.target[index]
-        divergence = (torch.xlogy(p, p) - p * q.log()).sum(1).mean()
-        return torch.as_tensor(self.settings.gamma * divergence)
+        divergence = F.kl_div(q.log(), self.target[index], reduction="none").sum(1)  # (B,)
+        return self.settings.gamma * divergence.mean()
 
     @torch.no_grad()
     def renew_clusters(self, z: np.ndarray) -> Tensor:

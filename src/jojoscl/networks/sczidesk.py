@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -37,7 +38,7 @@ def affinity_divergence(z: Tensor) -> Tensor:
     others = ~torch.eye(n, dtype=torch.bool, device=z.device)
     kernel = -torch.log1p(squared_distances(z, z)[others].view(n, n - 1))
     log_p, log_q = torch.log_softmax(kernel, dim=1), torch.log_softmax(2 * kernel, dim=1)
-    return (log_q.exp() * (log_q - log_p)).sum()
+    return F.kl_div(log_p, log_q, reduction="sum", log_target=True)
 
 
 class ScziDeskModule(ZINBAutoencoder):

@@ -67,12 +67,10 @@ class ShrinkageRecord(Kept):
             return
         labels, k = module.labels.cpu()[index], len(module.centroids)
         found = estimate_shrinkage(x1.double(), x2.double(), labels, k)
-        order, before = torch.arange(len(found.n)), self.centroids
+        mean, before, order = found.mean.float(), self.centroids, torch.arange(k)
         if before is not None:
-            order = torch.from_numpy(
-                linear_sum_assignment(torch.cdist(before, found.mean.float()))[1]
-            )
-        mean = self.centroids = found.mean[order].float()
+            order = torch.from_numpy(linear_sum_assignment(torch.cdist(before, mean))[1])
+        mean = self.centroids = mean[order]
         names = ("n", "sigma2", "tau2", "b")
         quantities = {name: getattr(found, name)[order].float() for name in names}
         if before is not None:
