@@ -22,7 +22,7 @@ from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.contrastive_sc import ContrastiveSC, ContrastiveSCModule
 from jojoscl.networks.datamodule import Batches, CellDataModule
-from jojoscl.networks.distributed import from_first, gather, launch, own_share
+from jojoscl.networks.distributed import gather, launch, own_share
 from jojoscl.networks.fit import fit
 from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
@@ -98,7 +98,6 @@ def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> 
     dist.init_process_group("gloo", rank=int(os.environ["LOCAL_RANK"]), world_size=2)
     rows = gather(torch.arange(4.0).view(2, 2) + 10 * dist.get_rank())
     assert rows.tolist() == [[0, 1], [2, 3], [10, 11], [12, 13]]
-    assert from_first(lambda: f"made by {dist.get_rank()}") == "made by 0"
     torch.save({kind: one_step(kind) for kind in kinds}, folder / f"{dist.get_rank()}.pt")
 
 

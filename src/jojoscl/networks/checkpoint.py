@@ -11,7 +11,6 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from jojoscl.networks.distributed import from_first
 from jojoscl.networks.settings import State
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
@@ -28,7 +27,8 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        if from_first(lambda: done or time.monotonic() - self._saved >= self.seconds):
+        due = done or time.monotonic() - self._saved >= self.seconds
+        if trainer.strategy.broadcast(due):  # as the first process says
             # Lightning needs all processes for saving, though only the first writes.
             writes = whole_file if trainer.is_global_zero else nullcontext
             with writes(self.path) as path:

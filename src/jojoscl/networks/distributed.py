@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import lightning as L
 import torch
@@ -25,8 +25,6 @@ from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.processes import live_with_parent
-
-T = TypeVar("T")
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -63,15 +61,6 @@ def own_share(batch: Tensor) -> Tensor:
     rank, world = rank_and_world()
     share = len(batch) // world
     return batch[rank * share : (rank + 1) * share]
-
-
-def from_first(make: Callable[[], T]) -> T:
-    """Return to all processes what `make` returns in the first; it is called there only."""
-    rank, world = rank_and_world()
-    box = [make() if rank == 0 else None]
-    if world > 1:
-        dist.broadcast_object_list(box)
-    return box[0]  # type: ignore[return-value]
 
 
 def launch(

@@ -22,7 +22,7 @@ from jojoscl.core.kmeans import kmeans
 from jojoscl.networks import sure
 from jojoscl.networks.callbacks import OracleSelection
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.distributed import from_first, gather
+from jojoscl.networks.distributed import gather
 from jojoscl.networks.losses import entropy_regulariser, nt_xent
 from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule, adam_with_cosine, layers, weights_from
@@ -245,9 +245,10 @@ class PaperModule(SeededModule):
             self.centroids.copy_(sure.cluster_stats(h, self.labels, self.n_clusters).mean)
             return
         start = self.centroids.cpu().numpy() if self.centroids.any() else None
-        made = from_first(lambda: kmeans(x, self.n_clusters, seed=self.seed, start=start))
-        for kept, new in zip((self.labels, self.centroids), made, strict=True):
-            kept.copy_(torch.from_numpy(new))
+        made = kmeans(x, self.n_clusters, seed=self.seed, start=start)
+        labels, centroids = trainer.strategy.broadcast(made)  # those of the first process
+        self.labels.copy_(torch.from_numpy(labels))
+        self.centroids.copy_(torch.from_numpy(centroids))
 
     def clusters_of(self, data: CellDataModule) -> tuple[np.ndarray, np.ndarray]:
         """Return clusters (n_cells,) of all cells, and the embedding (n_cells, P)."""
