@@ -50,8 +50,8 @@ SHOWN = ("ari", "nmi", "f1")
 APART = 0.02  # mean and median of a set's runs that differ by more are shown side by side
 HALVES = (
     "The two halves of the sets were drawn before the first trial on uneven types. The rule that "
-    "makes clusters was chosen with half A at hand, and half B judges it; the embedding was chosen "
-    "on all sets."
+    "makes clusters was chosen with half A at hand, and half B judges it. What was kept lies between "
+    "the rules that each half alone would have chosen, and the embedding was chosen on all sets."
 )
 OPTIONS = {
     "source": {
