@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from jojoscl.datasets.load import load_dataset
     from jojoscl.datasets.simulate import simulate
     from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
+    from jojoscl.tools.compare import compare
     from jojoscl.tools.cut import cut
     from jojoscl.tools.markers import markers
+    from jojoscl.tools.names import name_clusters
     from jojoscl.tools.splits import split_tests
     from jojoscl.utils.errors import UserError
 
@@ -27,10 +29,12 @@ __all__ = [
     "UserError",
     "__version__",
     "cluster",
+    "compare",
     "cut",
     "load",
     "load_dataset",
     "markers",
+    "name_clusters",
     "pl",
     "predict",
     "simulate",
@@ -43,10 +47,12 @@ _HOMES = {
     "ReleasedJojoSCL": "networks.paper",
     "UserError": "utils.errors",
     "cluster": "api",
+    "compare": "tools.compare",
     "cut": "tools.cut",
     "load": "core.model_file",
     "load_dataset": "datasets.load",
     "markers": "tools.markers",
+    "name_clusters": "tools.names",
     "predict": "api",
     "simulate": "datasets.simulate",
     "split_tests": "tools.splits",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from matplotlib.axes import Axes
 
 import jojoscl
-from jojoscl.baselines.controls import PCAKMeans
-from jojoscl.pl import _SPLITS
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 DRAWN = ["umap", "confidence", "shrinkage", "tree"]
-
-
-@pytest.fixture(autouse=True)
-def _close() -> Iterator[None]:
-    yield
-    plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def adata(cells: AnnData) -> AnnData:
-    adata = cells.copy()
-    jojoscl.cluster(adata, 3, n_draws=1)
-    jojoscl.split_tests(adata, method=jojoscl.JojoSCL(n_draws=1))
-    adata.obsm["X_jojoscl_umap"] = adata.obsm["X_jojoscl"][:, :2]
-    return adata
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -138,19 +118,6 @@ def test_four_cells_are_drawn() -> None:
     assert jojoscl.pl.umap(few, "mine").has_data()
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_where_a_picture_cannot_be_saved(adata: AnnData, name: str, tmp_path: Path) -> None:
-    draw = getattr(jojoscl.pl, name)
-    with pytest.raises(
-        jojoscl.UserError, match=r"gone.x\.png cannot be written .its folder is gone"
-    ):
-        draw(adata, save=tmp_path / "gone" / "x.png")
-    for wrong in (tmp_path / "x.doc", tmp_path / "x", 5):
-        with pytest.raises(jojoscl.UserError, match=r" is no picture: let its name end in \..*png"):
-            draw(adata, save=wrong)
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("color", [["jojoscl", "cell_type"], 3, ("jojoscl",)])
 def test_one_color_a_picture(adata: AnnData, color: Any) -> None:
     with pytest.raises(jojoscl.UserError, match="color must be one column or gene, not"):
@@ -201,80 +168,17 @@ def test_shrinkage_and_confidence_show_the_values(adata: AnnData) -> None:
         jojoscl.pl.shrinkage(other)
 
 
-def test_the_tree_shows_each_cluster_and_p_value() -> None:
-    adata = AnnData(np.ones((2, 2), np.float32))
-    rows = [
-        (0, -1, "", "0 + 2", "1 + 3", 30, 40, 1e-9, True),
-        (1, 0, "left", "0", "2", 10, 20, 0.2, False),
-        (2, 0, "right", "1", "3", 5, 35, 1e-3, True),
-    ]
-    adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=_SPLITS)
-    ax = jojoscl.pl.tree(adata)
-    assert leaves(ax) == [
-        "0 (10 cells)", "2 (20 cells)", "1 (5 cells)", "3 (35 cells)",
-    ]  # fmt: skip
-    assert {text.get_text() for text in ax.texts} == {"1e-09", "0.2", "0.001"}
-    assert sorted(line.get_linestyle() for line in ax.lines) == ["-"] * 4 + ["--"] * 2
-    adata.uns["jojoscl_splits"] = adata.uns["jojoscl_splits"][:0]
-    with pytest.raises(jojoscl.UserError, match="One cluster has no splits"):
-        jojoscl.pl.tree(adata)
-
-
-def leaves(ax: Axes) -> list[str]:
-    return [label.get_text() for label in ax.get_yticklabels()]
-
-
-def test_the_tree_of_the_clusters_shows_cells_and_stability(cells: AnnData) -> None:
-    adata = cells.copy()
-    jojoscl.cluster(adata, 3, n_draws=1)
-    ax = jojoscl.pl.tree(adata)
-    sizes, stable = adata.obs["jojoscl"].value_counts(), adata.uns["jojoscl"]["stability"]
-    assert sorted(leaves(ax)) == [
-        f"{k} ({sizes[str(k)]} cells, stability {stable[k]:.2f})" for k in range(3)
-    ]
-    assert len(ax.lines) == 4
-    assert not any(text.get_text() for text in ax.texts)
-    adata.obs["jojoscl"] = adata.obs["jojoscl"].cat.rename_categories({"1": "T cells"})
-    assert f"T cells ({sizes['1']} cells, stability {stable[1]:.2f})" in leaves(
-        jojoscl.pl.tree(adata)
-    )
-    jojoscl.split_tests(adata, method=jojoscl.JojoSCL(n_draws=1))
-    assert "stability" not in "".join(leaves(jojoscl.pl.tree(adata)))
-
-
-def test_the_tree_of_two_clusters_of_some_cells(cells: AnnData) -> None:
-    adata = cells.copy()
-    jojoscl.cluster(adata, 2, n_draws=1, restrict_to=("cell_type", ["type1", "type2"]))
-    ax = jojoscl.pl.tree(adata, "jojoscl_R")
-    assert len(ax.lines) == 2
-    words = [re.fullmatch(r"(.*) \((\d+) cells, stability (.*)\)", word) for word in leaves(ax)]
-    drawn = {word[1]: int(word[2]) for word in words if word}
-    sizes = adata.obs["jojoscl_R"].value_counts()
-    assert drawn == {name: sizes[name] for name in ("type1-type2,0", "type1-type2,1")}
-
-
-def test_the_tree_of_a_method_that_leaves_none(cells: AnnData) -> None:
-    adata = cells.copy()
-    jojoscl.cluster(adata, 3, method=PCAKMeans())
-    with pytest.raises(jojoscl.UserError, match="has no tree of clusters"):
-        jojoscl.pl.tree(adata)
-    jojoscl.split_tests(adata, method=PCAKMeans())
-    assert len(leaves(jojoscl.pl.tree(adata))) == 3
-
-
-def test_the_tree_joins_by_data_and_not_by_names() -> None:
-    """Clusters called A, B and "A + B": the third is no split of the others."""
-    adata = AnnData(np.ones((2, 2), np.float32))
-    rows = [
-        (0, -1, "", "A + B", "A + B", 30, 40, 1e-9, True),
-        (1, 0, "right", "A", "B", 15, 25, 1e-3, True),
-    ]
-    adata.uns["jojoscl_splits"] = pd.DataFrame(rows, columns=_SPLITS)
-    assert leaves(jojoscl.pl.tree(adata)) == [
-        "A + B (30 cells)", "A (15 cells)", "B (25 cells)",
-    ]  # fmt: skip
-
-
 def test_matplotlib_is_loaded_with_the_pictures_only() -> None:
     code = "import sys, jojoscl; jojoscl.cluster; assert 'matplotlib' not in sys.modules; jojoscl.pl.umap"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_compare_shows_the_share_of_each_group(adata: AnnData) -> None:
+    adata.obs["half"] = np.where(np.arange(120) % 2, "$a$", "b")
+    ax = jojoscl.pl.compare(adata, "jojoscl", "half")
+    shares = ax.images[0].get_array()
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "1", "2"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("half", "jojoscl")
+    with pytest.raises(jojoscl.UserError, match="no column 'leiden'"):
+        jojoscl.pl.compare(adata, "jojoscl", "leiden")

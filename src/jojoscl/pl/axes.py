@@ -1,0 +1,59 @@
+"""Where pictures are drawn, and what of the cells they are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import matplotlib.pyplot as plt
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.text import Text
+
+from jojoscl.cells.checks import check_anndata
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import unwritable
+
+
+class Shown(TypedDict, total=False):
+    """How a picture is shown."""
+
+    ax: Axes | None
+    show: bool
+    save: str | Path | None
+
+
+def there(adata: AnnData, where: str, name: str) -> Any:
+    """Return adata.obs[name] or another; if it is missing, say what puts it there."""
+    check_anndata(adata)
+    if name not in getattr(adata, where):
+        raise UserError(
+            f"There is no adata.{where}[{name!r}]: call jojoscl.cluster first, or name another key."
+        )
+    return getattr(adata, where)[name]
+
+
+@contextmanager
+def axes(size: tuple[float, float], **shown: Unpack[Shown]) -> Iterator[Axes]:
+    """Yield `ax`, or the axes of a new figure of this size; show and save it after the block."""
+    save, ax = shown.get("save"), shown.get("ax")
+    if ax is not None and not isinstance(ax, Axes):
+        raise UserError(f"ax must be an Axes of matplotlib, such as plt.gca(), not {ax!r}.")
+    ax = ax or plt.subplots(figsize=size, layout="constrained")[1]
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # for mypy
+    kinds = figure.canvas.get_supported_filetypes()
+    if save is not None and Path(str(save)).suffix[1:].lower() not in kinds:
+        raise UserError(f"{save} is no picture: let its name end in .{', .'.join(sorted(kinds))}.")
+    yield ax
+    for text in ax.findobj(Text):
+        text.set_parse_math(False)  # a name with dollar signs in it is no formula
+    if save is not None:
+        try:
+            figure.savefig(save, dpi=150, bbox_inches="tight")
+        except OSError as error:
+            raise unwritable(save, error) or error from error
+    if shown.get("show"):
+        plt.show()

@@ -1,0 +1,57 @@
+"""How much clusterings of the same cells agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import pandas as pd
+from anndata import AnnData
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from jojoscl.cells.checks import check_anndata
+from jojoscl.utils.errors import UserError, nearest
+
+
+def compare(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
+    """Compare columns of `obs`, such as clusterings by several methods and the annotated types.
+
+    Parameters
+    ----------
+    keys
+        Two columns or more, such as ``["jojoscl", "leiden", "cell_type"]``.
+
+    Returns
+    -------
+    A row for each two columns: one, other, n_cells (with a value in both), n_one, n_other (how many
+    groups), ari and nmi (Hubert and Arabie 1985; arithmetic mean of the entropies), 1 where both
+    are the same. :func:`jojoscl.pl.compare` draws what is in which.
+
+    Examples
+    --------
+    >>> jojoscl.compare(adata, ["jojoscl", "leiden"])  # doctest: +SKIP
+    """
+    check_anndata(adata)
+    if isinstance(keys, str) or len(keys) < 2:
+        raise UserError(f"keys must be two columns of obs or more, not {keys!r}.")
+    rows = []
+    for one, other in combinations(keys, 2):
+        a, b = both_of(adata, one, other)
+        row = {"one": one, "other": other, "n_cells": len(a)}
+        row |= {"n_one": a.nunique(), "n_other": b.nunique()}
+        row["ari"] = adjusted_rand_score(a, b)
+        row["nmi"] = normalized_mutual_info_score(a, b)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def both_of(adata: AnnData, one: str, other: str) -> tuple[pd.Series, pd.Series]:
+    """Return two columns of obs in words, of the cells that have a value in both."""
+    for key in (one, other):
+        if key not in adata.obs:
+            near = nearest(str(key), map(str, adata.obs.columns))
+            raise UserError(f"There is no column {key!r} in adata.obs{near}.")
+    there = (adata.obs[one].notna() & adata.obs[other].notna()).to_numpy()
+    if not there.any():
+        raise UserError(f"No cell has a value in both {one!r} and {other!r}.")
+    return adata.obs[one][there].astype(str), adata.obs[other][there].astype(str)

@@ -1,0 +1,67 @@
+"""Names of clusters by markers of a list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import jojoscl
+
+
+@pytest.fixture
+def known(adata: AnnData) -> dict[str, list[str]]:
+    """Return the genes that are highest in each type."""
+    x = pd.DataFrame(adata.X.toarray(), columns=adata.var_names)
+    means = x.div(x.sum(axis=1), axis=0).groupby(adata.obs["cell_type"].to_numpy()).mean()
+    return {
+        name: list((means.loc[name] - means.drop(name).max()).nlargest(10).index)
+        for name in means.index
+    }
+
+
+def test_clusters_get_the_type_whose_markers_they_have(
+    adata: AnnData, known: dict[str, list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scores = jojoscl.name_clusters(adata, known | {"more": ["no_gene"]})
+    assert scores.shape == (3, 3)
+    assert (
+        adata.obs["jojoscl_named"].astype(str) == adata.obs["cell_type"].astype(str)
+    ).mean() > 0.95
+    assert "1 markers are no genes of these cells: no_gene" in caplog.text
+    rows = [(name, gene) for name, genes in known.items() for gene in genes]
+    pd.DataFrame(rows, columns=["type", "gene"]).to_csv(tmp_path / "known.csv", index=False)
+    pd.testing.assert_frame_equal(jojoscl.name_clusters(adata, tmp_path / "known.csv"), scores)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+
+
+def test_a_cluster_without_markers_is_unknown(adata: AnnData, known: dict[str, list[str]]) -> None:
+    first = dict(list(known.items())[:1])
+    adata.obs["mine"] = adata.obs["jojoscl"].where(np.arange(120) > 5)
+    jojoscl.name_clusters(adata, first, "mine")
+    assert adata.obs["mine_named"].value_counts().index.tolist() == ["unknown", *first]
+    assert adata.obs["mine_named"].isna().sum() == 6
+
+
+@pytest.mark.parametrize(
+    ("markers", "key", "words"),
+    [
+        ({"B": ["x"]}, "jojoscl", "None of the markers is a gene of these cells .such as 'x'"),
+        ({}, "jojoscl", "markers must be genes by type"),
+        (["x"], "jojoscl", "markers must be genes by type"),
+        ({"B": ["gene0"]}, "leiden", "no clusters in adata.obs"),
+        ("a.csv", "jojoscl", "needs the columns type and gene"),
+        ("b.csv", "jojoscl", "does not exist"),
+    ],
+)
+def test_bad_lists_are_one_sentence(
+    adata: AnnData, markers: Any, key: str, words: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "a.csv").write_text("name,x\nB,gene0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(jojoscl.UserError, match=words):
+        jojoscl.name_clusters(adata, markers, key)
