@@ -239,7 +239,7 @@ def test_a_model_of_several_samples_predicts_other_cells_of_them(sampled: AnnDat
 def test_samples_are_refused_where_they_would_be_ignored(sampled: AnnData) -> None:
     with pytest.raises(UserError, match="jojoscl_paper does not tell samples apart"):
         jojoscl.cluster(sampled, 4, batch_key="mouse", method=jojoscl.PaperJojoSCL())
-    with pytest.raises(UserError, match="batch_key goes with genes by hvg_flavor=robust_v3"):
+    with pytest.raises(UserError, match="batch_key goes with hvg_flavor=robust_v3"):
         JojoSCL.of({"preprocess": {"hvg_flavor": "seurat"}}).fit(sampled, 4, batch_key="mouse")
 
 

@@ -208,11 +208,11 @@ BAD = {
         r"read_h5mu\(path\)\['rna'\]\.write_h5ad",
     ),
     "folder of mtx": ("sample", tenx_folder, r"scanpy\.read_10x_mtx\(folder\)\.write_h5ad"),
-    "latin-1": ("a.csv", latin, "its text is not UTF-8: save it as UTF-8, for instance by iconv"),
+    "latin-1": ("a.csv", latin, "cannot be read: save its text as UTF-8, for instance by iconv"),
     "latin-1, packed": (
         "a.csv.gz",
         lambda path: path.write_bytes(gzip.compress(b"a,\xe4\nb,1\n")),
-        "not UTF-8",
+        "as UTF-8",
     ),
     "over-long name": ("a" * 300 + ".h5ad", lambda path: None, "does not exist, or is not a file"),
     "missing": ("a.h5ad", lambda path: None, "does not exist"),
@@ -221,7 +221,7 @@ BAD = {
     "truncated h5": ("a.h5", truncated, "cannot be read"),
     "no h5": ("a.h5", lambda path: path.write_text("words"), "cannot be read"),
     "no h5ad": ("a.h5ad", lambda path: path.write_text("words"), "cannot be read"),
-    "h5 without X": ("a.h5", lambda path: h5(path, Z=COUNTS), "holds Z, but neither X nor exprs"),
+    "h5 without X": ("a.h5", lambda path: h5(path, Z=COUNTS), "holds neither X nor exprs, but Z"),
     "transposed h5": ("a.h5", lambda path: h5(path, X=COUNTS.T, Y=CODES), "looks transposed"),
     "labels of other cells": (
         "a.h5",
@@ -242,7 +242,7 @@ BAD = {
     ),
     "ragged csv": ("a.csv", lambda path: path.write_text("c,g\na,1\nb,1,2,3\n"), "cannot be read"),
     "cut gz": ("a.csv.gz", gz_cut, "cannot be read"),
-    "no gz": ("a.csv.gz", lambda path: path.write_text("words"), "get it again"),
+    "no gz": ("a.csv.gz", lambda path: path.write_text("words"), "it may be damaged"),
     "no zip": ("a.zip", lambda path: path.write_text("words"), "cannot be read"),
     "zip of two": ("a.zip", lambda path: zip_of(path, 2), "Multiple files found in ZIP"),
 }

@@ -102,7 +102,7 @@ def test_transposed_table_with_words(tmp_path):
 def test_tables_of_other_genes_are_refused(tmp_path):
     TABLE.to_csv(tmp_path / "a.csv")
     TABLE.iloc[:, :6].to_csv(tmp_path / "b.csv")
-    with pytest.raises(UserError, match=r"b\.csv has other columns than .*a\.csv"):
+    with pytest.raises(UserError, match=r"b\.csv has other genes than .*a\.csv"):
         read_table(tmp_path / "a.csv", tmp_path / "b.csv")
 
 

@@ -225,7 +225,7 @@ def test_what_several_devices_cannot_do_is_said(
         PaperJojoSCL().fit_predict(cells, 3, run=run)
     done = in_process("-m", "trainer=ddp", "seed=0,1", "data=simulated")
     assert done.code == 2
-    assert "A sweep trains each run on one device: leave out -m" in done.err
+    assert "A sweep trains on one device: leave out -m" in done.err
 
 
 def wrong(module: L.LightningModule, sentence: str) -> None:

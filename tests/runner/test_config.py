@@ -206,7 +206,7 @@ def test_what_is_no_class_of_settings_is_refused(target: object, words: str) -> 
 
 
 def test_a_value_in_place_of_a_group_is_refused() -> None:
-    with pytest.raises(UserError, match="stands where a group of settings belongs"):
+    with pytest.raises(UserError, match="is no group of settings"):
         build(3)  # type: ignore[arg-type]
 
 

@@ -182,7 +182,7 @@ def test_a_wrong_setting_has_a_folder_too() -> None:
     [
         (("method=leiden", "n_clusters=5"), "leiden finds the number of clusters itself"),
         (("selection=oracle",), "jojoscl has no epochs to choose from"),
-        (("method=random", "save_model=true"), "random makes no model that could be kept"),
+        (("method=random", "save_model=true"), "random makes no model: leave out save_model"),
         (
             ("method=leiden", "data=h5ad", "data.batch_key=mouse"),
             "leiden does not tell samples apart",

@@ -66,10 +66,7 @@ def as_cells(
         obs[LABELS] = types_of(adata, label_key)
     if batch_key is not None:
         if batch_key == label_key:
-            raise UserError(
-                f"{batch_key!r} cannot hold both the types and the samples: change label_key or "
-                "batch_key."
-            )
+            raise UserError(f"{batch_key!r} cannot hold both the types and the samples.")
         obs[BATCH] = samples_in(adata, batch_key)
     if kind == "counts" and not is_backed(x) and (x.data != (near := np.rint(x.data))).any():
         x = sp.csr_matrix((near, x.indices, x.indptr), shape=x.shape)  # whole up to rounding
@@ -94,9 +91,7 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
     """Return the matrix of the layer, and the annotation of its genes."""
     check_anndata(adata)
     if adata.is_view and adata.isbacked:
-        raise UserError(
-            "adata is a view of cells in a file: give adata.to_memory(), or all cells of the file."
-        )
+        raise UserError("adata is a view of cells in a file: give adata.to_memory().")
     if layer == "raw" and layer not in adata.layers and adata.raw is not None:
         return adata.raw.X, adata.raw.var
     if layer is not None:
@@ -111,10 +106,7 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
     except (KeyError, AttributeError):  # a backed file without X
         x = None
     if x is None:
-        raise UserError(
-            "There is no matrix X: give the cells with their counts, or name the layer that holds "
-            "them by layer=."
-        )
+        raise UserError("There is no matrix X: name the layer of the counts by layer=.")
     return x, adata.var
 
 
@@ -123,9 +115,7 @@ def _usable(x: Matrix) -> Matrix:
     if is_backed(x):
         check_stored(x)
         if getattr(x, "format", "csr") != "csr":
-            raise UserError(
-                "The matrix in the file is stored by genes (CSC): write it by cells, as csr_matrix."
-            )
+            raise UserError("The matrix in the file is stored by genes (CSC): write it as CSR.")
         return x
     if (not sp.issparse(x) and not isinstance(x, np.ndarray)) or x.dtype.kind not in "biuf":
         raise UserError(
@@ -169,9 +159,7 @@ def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
         raise UserError(f"There is no column {key!r} in the cells' annotation{near}.")
     values = pd.Series(np.asarray(adata.obs[key]))
     if missing := int(values.isna().sum()):
-        raise UserError(
-            f"{missing} cells have no value in {key!r}: fill it in, or drop these cells."
-        )
+        raise UserError(f"{missing} cells have no value in {key!r}: fill it in, or drop them.")
     if values.dtype.kind == "f" and (values % 1 == 0).all():
         values = values.astype(int)  # codes that were stored as 1.0, 2.0, ...
     elif values.dtype == object:
@@ -200,10 +188,7 @@ def check_cells(adata: AnnData, fewest: int = 2) -> None:
     transposed; and cells in memory without any count.
     """
     if adata.n_obs < fewest or adata.n_vars < 1:
-        raise UserError(
-            f"There are {adata.n_obs} cells and {adata.n_vars} genes: give at least {fewest} cells "
-            "and 1 gene."
-        )
+        raise UserError(f"There are {adata.n_obs} cells and {adata.n_vars} genes: give more.")
     for names, words, way in (
         (adata.obs_names, "cells", "for instance by adata.obs_names_make_unique()"),
         (adata.var_names, "genes", "the same way for all cells, for instance by identifiers"),
@@ -218,10 +203,7 @@ def check_cells(adata: AnnData, fewest: int = 2) -> None:
         names[:200].str.match(_BARCODE).mean() > 0.5 for names in (adata.var_names, adata.obs_names)
     ]
     if named_by_barcode == [True, False]:
-        raise UserError(
-            "The columns are named like cells (by barcodes), so the matrix is transposed: give "
-            "adata.T."
-        )
+        raise UserError("The genes are named by barcodes: the matrix is transposed, give adata.T.")
     if not is_backed(adata.X):
         check_totals(np.asarray(adata.X.sum(axis=1)).ravel(), adata.obs_names)
 

@@ -145,7 +145,5 @@ def seurat_v3_genes(x: sp.csr_matrix, n_top_genes: int) -> np.ndarray:
         common = np.flatnonzero(x.getnnz(axis=0) >= 3)
         if len(common) < x.shape[1]:
             return np.asarray(common[seurat_v3_genes(x[:, common], n_top_genes)])
-        raise UserError(
-            "hvg_flavor=seurat_v3 fails on these cells, too few or too sparse for it: take another."
-        ) from error
+        raise UserError("hvg_flavor=seurat_v3 fails on these cells: take another.") from error
     return np.flatnonzero(cells.var["highly_variable"].to_numpy())

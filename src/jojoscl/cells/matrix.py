@@ -47,8 +47,7 @@ def check_stored(x: Stored) -> None:
     """Refuse a matrix in a file that holds no numbers."""
     if len(x.shape) != 2 or x.dtype.kind not in "biuf":
         raise UserError(
-            f"{file_of(x)} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers, "
-            "cells x genes."
+            f"{file_of(x)} holds {x.dtype} values of shape {x.shape}: give a matrix of numbers."
         )
 
 
@@ -64,9 +63,7 @@ def checked(x: sp.csr_matrix) -> sp.csr_matrix:
         matrix = build((x.data, x.indices, x.indptr), shape=x.shape)
         matrix.check_format(full_check=True)
     except ValueError as error:
-        raise UserError(
-            f"The sparse matrix is malformed ({error}): write it again from its source."
-        ) from error
+        raise UserError(f"The sparse matrix is malformed ({error}): write it again.") from error
     return matrix.tocsr()
 
 
@@ -114,9 +111,8 @@ def kind_of(x: sp.csr_matrix, kind: str, said: Mapping[str, object]) -> tuple[st
     if whole(x.data).all():
         if largest < LARGEST_LOG and _steadier_than_counts(some):
             raise UserError(
-                "The values are whole numbers, but vary less than counts do, as rounded logarithms "
-                "would: give kind='counts' if they are counts, or name the layer of the counts by "
-                "layer=."
+                "The values are whole numbers, but vary less than counts do, like rounded "
+                "logarithms: give kind='counts' if they are counts, or name their layer by layer=."
             )
         return "counts", "whole numbers"
     noted, by = said.get("kind"), said.get("kind_decided_by")
@@ -134,10 +130,7 @@ def kind_of(x: sp.csr_matrix, kind: str, said: Mapping[str, object]) -> tuple[st
 def check_values(x: np.ndarray, kind: str) -> None:
     """Refuse values that are missing, infinite, negative, or not what `kind` says."""
     if not np.isfinite(x).all():
-        raise UserError(
-            f"{(~np.isfinite(x)).sum()} values are NaN or infinite: replace them, or drop those "
-            "cells."
-        )
+        raise UserError(f"{(~np.isfinite(x)).sum()} values are NaN or infinite: replace them.")
     if (x < 0).any():
         raise UserError(
             f"{(x < 0).sum()} values are negative, as in scaled data: name the layer of the "
@@ -151,8 +144,7 @@ def check_values(x: np.ndarray, kind: str) -> None:
     if kind == "counts" and not (fits := whole(x)).all():
         raise UserError(
             f"The values are no counts, as they are not whole (such as {x[~fits][0]:.4g}): give "
-            "kind='log1p' or kind='rpkm' if they are that, or name the layer of the "
-            "counts by layer=."
+            "kind='log1p' or kind='rpkm', or name the layer of the counts by layer=."
         )
 
 

@@ -66,9 +66,7 @@ class Preprocess(Settings):
         """
         kind, samples = str(cells.uns["kind"]), samples_of(cells)
         if self.hvg_flavor != "robust_v3" and samples is not None:
-            raise UserError(
-                "batch_key goes with genes by hvg_flavor=robust_v3: leave out hvg_flavor."
-            )
+            raise UserError("batch_key goes with hvg_flavor=robust_v3: leave out hvg_flavor.")
         rounded = self.round_counts and kind == "rpkm" and half_reach_one(cells)
         seen, of_bands = np.zeros(cells.n_vars, np.int64), []
         for band in bands(cells, None, rounded):
@@ -128,10 +126,7 @@ class Preprocess(Settings):
         if is_backed(cells.X):
             raise UserError("hvg_flavor=seurat_v3 needs all cells in memory: take robust_v3.")
         if logged:
-            raise UserError(
-                "hvg_flavor=seurat_v3 needs counts, and these are log-normalised values: take "
-                "seurat."
-            )
+            raise UserError("hvg_flavor=seurat_v3 needs counts, and these are logarithms.")
         return seurat_v3_genes(stack_rows(read()), n_top)
 
 

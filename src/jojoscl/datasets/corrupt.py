@@ -68,19 +68,13 @@ class Corrupt(Settings):
         if not self.decisive():
             return cells
         if is_backed(cells.X):
-            raise UserError(
-                "corrupt changes cells in memory, and these stay in their file: take "
-                "data.backed=false."
-            )
+            raise UserError("corrupt changes cells in memory: take data.backed=false.")
         of_cells, of_counts, of_dropout, of_noise = (
             np.random.default_rng((seed, step)) for step in range(1, 5)
         )
         if self.uneven > 1:
             if LABELS not in cells.obs:
-                raise UserError(
-                    "corrupt.uneven needs types, and these cells have none: name their column by "
-                    "data.label_key, or leave corrupt.uneven out."
-                )
+                raise UserError("corrupt.uneven needs types: name their column by data.label_key.")
             types = np.asarray(cells.obs[LABELS].astype(str))
             cells = cells[uneven(types, self.uneven, np.random.default_rng(seed))].copy()
             cells.uns["input_made_by_types"] = "uneven"
@@ -90,10 +84,7 @@ class Corrupt(Settings):
         x = sp.csr_matrix(cells.X)
         if self.thin < 1:
             if cells.uns["kind"] == "log1p":
-                raise UserError(
-                    "corrupt.thin thins counts, and these are log-normalised values: take "
-                    "corrupt.dropout."
-                )
+                raise UserError("corrupt.thin needs counts, and these are logarithms.")
             counts = np.ceil(x.data).astype(np.int64)  # RPKM are rounded up
             x.data = of_counts.binomial(counts, self.thin).astype(np.float32)
             x.eliminate_zeros()

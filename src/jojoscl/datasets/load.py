@@ -94,10 +94,7 @@ class FileDataset(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.backed and (self.metadata is not None or self.transpose):
-            raise UserError(
-                "data.backed=true goes with neither metadata nor transpose: write the cells as "
-                "h5ad."
-            )
+            raise UserError("data.backed=true goes with neither metadata nor transpose.")
 
     def load(self) -> AnnData:
         """Read the file and check what it holds."""

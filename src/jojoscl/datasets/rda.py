@@ -185,9 +185,7 @@ def _table(
         names = [None, None] if coords is None else [coords.get(name) for name in coords.dims]
         x = sp.csr_matrix(np.asarray(o, float).T)
     else:
-        raise UserError(
-            f"{path}: {where} is no matrix of numbers, dense or a dgCMatrix: give one that is."
-        )
+        raise UserError(f"{path}: {where} is no matrix of numbers, dense or a dgCMatrix.")
     rows, columns = (found if len(found := _vector(part)) else None for part in names)
     return x, columns, rows
 
@@ -207,8 +205,5 @@ def _unlogged(
         factors = obs[unlog].astype(float)
     counts = sp.csr_matrix(x.multiply(np.reshape(factors, (-1, 1))))
     if (far := np.abs(counts.data - counts.data.round()).max(initial=0)) > _WHOLE:
-        raise UserError(
-            f"{path}: its logarithms are not those of counts (off by {far:.2g}): get the "
-            "published file."
-        )
+        raise UserError(f"{path}: its logarithms are not those of counts (off by {far:.2g}).")
     return counts.rint()

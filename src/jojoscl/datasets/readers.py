@@ -71,17 +71,13 @@ def read_file(
     text = [label_key] if label_key else []
     if backed:
         if suffix not in (".h5ad", ".h5", ".hdf5", ".zarr"):
-            raise UserError(
-                f"{path} cannot stay in its file: data.backed=true needs an h5ad, an h5 or a zarr."
-            )
+            raise UserError(f"{path} cannot stay in its file: take data.backed=false.")
         return _stored(path, layer, backed=True)
     if suffix in (".h5ad", ".zarr"):
         adata = _stored(path, layer)
         adata = turned(adata) if transpose else adata
     elif layer is not None:
-        raise UserError(
-            f"{path} has no layer {layer!r}: leave out data.layer, which is for h5ad and zarr."
-        )
+        raise UserError(f"{path} has no layers: leave out data.layer.")
     elif suffix in TABLES:
         adata = read_table(path, text=text, transpose=transpose)
     else:
@@ -111,9 +107,7 @@ def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:
         places = {"raw": "raw/X"} if "raw/X" in root else {}
         places |= {name: f"layers/{name}" for name in root.get("layers", ())}
         if layer is None and "X" not in root:
-            raise UserError(
-                f"{path} has no matrix X: name the layer that holds the values by data.layer."
-            )
+            raise UserError(f"{path} has no matrix X: name the layer by data.layer.")
         if layer is not None and layer not in places:
             near = nearest(layer, places) if places else " (it has none)"
             raise UserError(f"{path} has no layer {layer!r}{near}.")
@@ -171,10 +165,7 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
             return turned(adata) if transpose else adata
         key = "exprs" if "exprs" in file else "X"
         if key not in file:
-            raise UserError(
-                f"{path} holds {', '.join(file)}, but neither X nor exprs: give a file with the "
-                "cells."
-            )
+            raise UserError(f"{path} holds neither X nor exprs, but {', '.join(file)}.")
         x = _matrix(file[key])
         x = x.T.tocsr() if transpose else x
         if x.shape[0] == x.shape[1]:

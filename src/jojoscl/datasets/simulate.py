@@ -55,9 +55,7 @@ class SimulatedDataset(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.name.startswith("simulated"):
-            raise UserError(
-                f"Simulated data cannot be called {self.name!r}: start the name with 'simulated'."
-            )
+            raise UserError(f"{self.name!r} is simulated: start the name with 'simulated'.")
 
     def load(self, *, progress_bar: bool | None = None) -> AnnData:
         """Draw the cells: X (n_cells, n_genes), ``obs["cell_type"]``, ``obs["library_size"]``.
@@ -93,15 +91,9 @@ class SimulatedDataset(Settings):
         if self.type_sizes is not None:
             sizes = np.asarray(self.type_sizes, float)
         if len(sizes) != self.n_types or (sizes < 0).any() or not sizes.sum() > 0:
-            raise UserError(
-                f"type_sizes must be {self.n_types} numbers that are not negative, one for each "
-                "type."
-            )
+            raise UserError(f"type_sizes must be {self.n_types} numbers that are not negative.")
         if self.n_types > self.n_cells:
-            raise UserError(
-                f"{self.n_types} types need at least as many cells: raise n_cells above "
-                f"{self.n_cells}."
-            )
+            raise UserError(f"{self.n_types} types need at least as many cells: raise n_cells.")
         ideal = np.maximum(sizes / sizes.sum() * self.n_cells, 1.0)
         counts = np.floor(ideal).astype(int)
         while missing := self.n_cells - counts.sum():  # fractions are left, or types were raised

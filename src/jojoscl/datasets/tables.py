@@ -40,9 +40,7 @@ def read_table(*paths: Path, text: Collection[str] = (), transpose: bool = False
     parts = [_read_one(path, text) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if not part.var_names.equals(parts[0].var_names):
-            raise UserError(
-                f"{path} has other columns than {paths[0]}: give tables with the same genes."
-            )
+            raise UserError(f"{path} has other genes than {paths[0]}: give the same.")
     with reading(paths[0]):
         x = sp.vstack([part.X for part in parts], format="csr")
         adata = AnnData(x, obs=pd.concat([part.obs for part in parts]), var=parts[0].var)

@@ -120,9 +120,7 @@ def build(node: DictConfig) -> Any:
     """
     given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
     if not isinstance(given, dict) or "_target_" not in given:
-        raise UserError(
-            f"{node!r} stands where a group of settings belongs: jojoscl --cfg job shows them."
-        )
+        raise UserError(f"{node!r} is no group of settings: see jojoscl --cfg job.")
     kind = class_of(given.pop("_target_"))
     given.pop("about", None)
     return kind.of({str(name): value for name, value in given.items()})
@@ -164,9 +162,7 @@ def varied(cfg: DictConfig) -> tuple[DictConfig, Plain]:
     if changes is None:
         return cfg, {}
     if not isinstance(changes, DictConfig):
-        raise UserError(
-            f"vary lists settings and their values, such as {{method.alpha:0}}, not {changes!r}."
-        )
+        raise UserError(f"vary lists settings, such as {{method.alpha:0}}, not {changes!r}.")
     OmegaConf.set_struct(cfg, True)
     given: Plain = OmegaConf.to_container(changes, resolve=True)  # type: ignore[assignment]
     for key, value in given.items():

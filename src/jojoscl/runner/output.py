@@ -82,8 +82,7 @@ def finished(folder: Path, job: Resolved) -> Plain | None:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != job.config_hash:
         raise UserError(
-            f"{folder} holds a run with other settings: choose another hydra.run.dir, or "
-            "force=true."
+            f"{folder} holds a run with other settings: give force=true, or another folder."
         )
     files = set(metrics.get("files", ["config.yaml", "labels.csv", "result.h5ad"]))
     files |= {MODEL} if settings.save_model else set()

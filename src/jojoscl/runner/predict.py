@@ -40,24 +40,18 @@ class PredictSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.model is None:
-            raise UserError(
-                "No model is given: name one by model=, such as that of a run with save_model=true."
-            )
+            raise UserError("No model is given: name one by model=path/to/model.npz.")
         if Path(self.output).suffix not in (".h5ad", ".csv"):
             raise UserError(f"output={self.output} has no known suffix: give one in .h5ad or .csv.")
         if Path(self.output).exists() and not self.overwrite:
-            raise UserError(
-                f"{self.output} is there already: give overwrite=true, or another output=."
-            )
+            raise UserError(f"{self.output} is there already: give overwrite=true.")
 
 
 def predict(arguments: Sequence[str]) -> None:
     """Predict by ``model=`` for the cells of ``data.path=`` or ``data=``, and write ``output=``."""
     for argument in arguments:
         if argument.startswith("-"):
-            raise UserError(
-                f"jojoscl predict takes settings only, as key=value, not {argument}: leave it out."
-            )
+            raise UserError(f"jojoscl predict takes key=value only, not {argument}.")
     overrides = parse(check_arguments(arguments).overrides)
     of_data = [o for o in overrides if str(o.key_or_group).partition(".")[0] == "data"]
     settings = PredictSettings.of(

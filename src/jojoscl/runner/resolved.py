@@ -106,14 +106,11 @@ class Resolved:
         if getattr(self.data, "batch_key", None) and not method.takes_batch:
             raise UserError(f"{method.name} does not tell samples apart: leave out data.batch_key.")
         if settings.save_model and not hasattr(method, "fit"):
-            raise UserError(
-                f"{method.name} makes no model that could be kept: leave out save_model."
-            )
+            raise UserError(f"{method.name} makes no model: leave out save_model.")
         if isinstance(settings.n_clusters, int) and method.finds_k:
             raise UserError(
-                f"{method.name} finds the number of clusters itself, and "
-                f"n_clusters={settings.n_clusters} is given: leave it out, or set "
-                "method.match_k=true."
+                f"{method.name} finds the number of clusters itself: leave out n_clusters, or "
+                "set method.match_k=true."
             )
 
 

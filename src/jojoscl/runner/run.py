@@ -81,9 +81,7 @@ def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> in
     if not isinstance(wanted, str):
         return wanted
     if truth is None:
-        raise UserError(
-            "These cells have no annotated types to count: give n_clusters=<whole number>."
-        )
+        raise UserError("There are no annotated types to count: give n_clusters=<whole number>.")
     return len(np.unique(truth))
 
 

@@ -79,10 +79,7 @@ class Search(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.datasets and self.seeds and self.space):
-            raise UserError(
-                "A search needs at least one of each: search.datasets, search.seeds and "
-                "search.space."
-            )
+            raise UserError("A search needs search.datasets, search.seeds and search.space.")
         self.distributions  # noqa: B018  a wrong one is said before anything runs
 
     @property
@@ -172,9 +169,7 @@ def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.S
             study.set_user_attr("settings", asked)
             study.set_user_attr("oracle", settings.oracle)
     if begun not in (None, asked):
-        raise UserError(
-            f"{folder} holds a search with other settings: give another name=search/<name>."
-        )
+        raise UserError(f"{folder} holds a search with other settings: give another name=.")
     # Processes with one seed would propose the same: only the first has the seed asked for.
     study.sampler = _SAMPLERS[settings.sampler](seed=settings.seed if begun is None else None)
     return study
@@ -247,14 +242,9 @@ def _check(settings: Search, overrides: Sequence[str]) -> None:
     """Refuse, before a study is made, what would make every trial fail."""
     for key, instead in (("data", "datasets"), ("seed", "seeds")):
         if key in map(_key, overrides):
-            raise UserError(
-                f"In a search {key}= is given as search.{instead}=[...]: a trial is a run on each."
-            )
+            raise UserError(f"In a search {key}= is given as search.{instead}=[...].")
     if any(_key(o).startswith(("launcher", "hydra")) for o in overrides):
-        raise UserError(
-            "A search uses no launcher: start the same command several times, they share the "
-            "trials."
-        )
+        raise UserError("A search uses no launcher: start the same command several times.")
     random = optuna.create_study(sampler=RandomSampler(seed=0))
     for job in jobs(settings, overrides, random.ask(settings.distributions).params):
         job.check()

@@ -129,13 +129,10 @@ class SweepSummary(Callback):
         params = OmegaConf.select(config, "hydra.sweeper.params") or OmegaConf.create()
         try:
             if config.trainer.devices > 1:
-                raise UserError(
-                    "A sweep trains each run on one device: leave out -m, or trainer.devices."
-                )
+                raise UserError("A sweep trains on one device: leave out -m, or trainer.devices.")
             if "SlurmLauncher" in config.hydra.launcher._target_ and not shutil.which("sbatch"):
                 raise UserError(
-                    "launcher=slurm needs Slurm's sbatch, and this machine has none: start the "
-                    "command on a login node of a cluster, or use launcher=joblib."
+                    "launcher=slurm needs sbatch, which is not here: use launcher=joblib."
                 )
             OmegaConf.resolve(params)  # once: what a folder holds is looked up here
             for override in parse([f"{key!s}={value}" for key, value in params.items()]):

@@ -91,26 +91,18 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what a parser raises on a missing or damaged file into one sentence."""
     try:
         if not is_there(path):
-            raise UserError(
-                f"{path} does not exist, or is not a file: give the path of an existing one."
-            )
+            raise UserError(f"{path} does not exist, or is not a file: give another path.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except (UserError, MemoryError):
         raise
     except PermissionError as error:
-        raise UserError(
-            f"{path} cannot be read (no permission): make it readable, for instance by chmod u+r, "
-            "or copy it."
-        ) from error
+        raise UserError(f"{path} cannot be read (no permission): make it readable.") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} cannot be read, as its text is not UTF-8: save it as UTF-8, for instance by "
-            "iconv -f latin1 -t utf-8."
+            f"{path} cannot be read: save its text as UTF-8, for instance by iconv."
         ) from error
     except Exception as error:  # a damaged file can make a parser raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(
-            f"{path} cannot be read ({reason}): it may be damaged, get it again."
-        ) from error
+        raise UserError(f"{path} cannot be read ({reason}): it may be damaged.") from error
