@@ -28,12 +28,13 @@ from matplotlib.axes import Axes
 from jojoscl.pl.axes import Shown, axes, there
 from jojoscl.pl.trees import tree
 from jojoscl.tools.compare import both_of
+from jojoscl.tools.layout import umap_coordinates
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.progress import finished, progress
+from jojoscl.utils.progress import progress
 
 __all__ = ["compare", "confidence", "shrinkage", "tree", "umap"]
 
-FEWEST_OF_UMAP = 4  # cells; scanpy's layout fails with fewer
+FEWEST_OF_UMAP = 4  # cells
 
 
 def umap(
@@ -50,8 +51,10 @@ def umap(
 ) -> Axes:
     """Draw the UMAP of the embedding ``obsm["X_" + key]``, as scanpy draws it.
 
-    The coordinates, by scanpy's defaults, are kept in ``obsm["X_" + key + "_umap"]``. They are
-    made anew when the embedding is another, or another seed is asked for.
+    The coordinates, by igraph's UMAP, are kept in ``obsm["X_" + key + "_umap"]``. They are made
+    anew when the embedding is another, or another seed is asked for. Above 20,000 cells a random
+    subset is drawn, and the log says so: the other cells' coordinates are NaN. Coordinates of
+    one's own in that place, such as those of ``scanpy.tl.umap``, are drawn as they are.
 
     Parameters
     ----------
@@ -102,18 +105,6 @@ def _keep_coordinates(adata: AnnData, key: str, embedding: np.ndarray, seed: int
     coordinates[inside] = umap_coordinates(embedding[inside], seed)
     adata.obsm[basis] = coordinates
     adata.uns[note] = {"seed": seed, "embedding": content}
-
-
-def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
-    """Return UMAP coordinates (n, 2) by scanpy's defaults."""
-    adata = AnnData(embedding.astype(np.float32))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba's and umap's words are not for the user
-        n_neighbors = min(15, len(embedding) - 1)
-        sc.pp.neighbors(adata, n_neighbors=n_neighbors, use_rep="X", random_state=seed)
-        finished("neighbors")
-        sc.tl.umap(adata, random_state=seed)
-    return np.asarray(adata.obsm["X_umap"])
 
 
 def confidence(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:

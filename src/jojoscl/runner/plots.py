@@ -12,10 +12,10 @@ from anndata import AnnData
 from matplotlib.figure import Figure
 
 from jojoscl import pl
+from jojoscl.tools.layout import MOST_CELLS
 from jojoscl.utils.seeding import at_most
 
 log = logging.getLogger(__name__)
-MOST_CELLS = 50_000
 
 
 def tried(name: str, draw: Callable[[], bytes]) -> bytes | None:
@@ -44,7 +44,7 @@ def umap(
 ) -> bytes:
     """Return the UMAP of an embedding (n, d), colored by cluster and, if known, by type.
 
-    Above 50,000 cells a random subset is drawn.
+    Above 20,000 cells a random subset is drawn.
     """
     shown = at_most(np.arange(len(labels)), MOST_CELLS, seed=seed)
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
