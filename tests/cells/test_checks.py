@@ -278,7 +278,7 @@ def test_a_method_sees_the_samples_and_no_other_column() -> None:
     ("samples", "key", "words"),
     [
         (["x"] * 20, "a/b", "All cells have one value in 'a/b': leave out batch_key"),
-        (["x"] * 20 + ["y"] * 9, "a/b", "Sample 'y' of 'a/b' has 9 cells, and 10 are needed"),
+        (["x"] * 20 + ["y"] * 9, "a/b", "samples of 'a/b' have too few cells, 10 are needed"),
         (["x"] * 20 + [None] * 10, "a/b", "10 cells have no value in 'a/b'"),
         (
             ["x"] * 20 + ["y"] * 10,
@@ -292,3 +292,27 @@ def test_samples_that_are_none_are_refused(samples: list[object], key: str, word
     adata = sampled(samples, cell_type=["t"] * len(samples))
     with pytest.raises(UserError, match=words):
         as_cells(adata, label_key="cell_type", batch_key=key)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted"),
+    [
+        ({"x": 20, "y": 12, "z": 3}, {"x": 20, "y + z": 15}),
+        ({"x": 20, "y": 6, "z": 5}, {"x": 20, "y + z": 11}),
+        ({"x": 20, "y": 10}, {"x": 20, "y": 10}),
+    ],
+)
+def test_samples_of_few_cells_are_one(
+    sizes: dict[str, int], wanted: dict[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [name for name, n in sizes.items() for _ in range(n)]
+    found = as_cells(sampled(names), batch_key="a/b").obs["_batch"]
+    assert found.value_counts().to_dict() == wanted
+    assert ("with few cells count as one" in caplog.text) == (sizes != wanted)
+
+
+def test_a_value_that_no_cell_has_is_refused() -> None:
+    cells = sampled(["x"] * 20)
+    cells.X[3, 1] = 1e20
+    with pytest.raises(UserError, match=r"The largest value is 1e\+20"):
+        as_cells(cells)

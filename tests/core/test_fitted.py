@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +174,16 @@ def test_genes_with_repeated_names_are_refused(old: AnnData, model: Fitted) -> N
     for call in (model.predict, jojoscl.JojoSCL().fit, jojoscl.cluster):
         with pytest.raises(UserError, match="genes have the name of another"):
             call(cells)
+
+
+@pytest.mark.parametrize("place", ["var['symbol']", "var_names up to the dot"])
+def test_genes_of_another_kind_are_named(new: AnnData, model: Fitted, place: str) -> None:
+    other = new.copy()
+    other.var["symbol"] = new.var_names if "symbol" in place else "x"
+    words = "ENSG{}" if "symbol" in place else "{}.7"
+    other.var_names = [words.format(name) for name in new.var_names]
+    with pytest.raises(UserError, match=rf"genes \(those of {re.escape(place)} fit\), or raise"):
+        model.predict(other)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), True, "a", -1, 1.5, None])

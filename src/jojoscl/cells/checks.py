@@ -168,16 +168,27 @@ def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
 
 
 def samples_in(adata: AnnData, key: str) -> pd.Categorical[str]:
-    """Return the sample of each cell; at least two, of `FEWEST_OF_SAMPLE` cells each."""
+    """Return the sample of each cell, at least two.
+
+    Samples of fewer than `FEWEST_OF_SAMPLE` cells are joined, with the next larger one if need be.
+    """
     samples = types_of(adata, key)
     sizes = pd.Series(samples).value_counts()
     if len(sizes) < 2:
         raise UserError(f"All cells have one value in {key!r}: leave out batch_key.")
-    if (fewest := int(sizes.min())) < FEWEST_OF_SAMPLE:
+    few = int((sizes < FEWEST_OF_SAMPLE).sum())
+    if few and sizes.iloc[-few:].sum() < FEWEST_OF_SAMPLE:
+        few += 1
+    if few == len(sizes):
         raise UserError(
-            f"Sample {sizes.index[-1]!r} of {key!r} has {fewest} cells, and {FEWEST_OF_SAMPLE} are "
-            "needed: drop it, or join it to another."
+            f"The samples of {key!r} have too few cells, {FEWEST_OF_SAMPLE} are needed: leave out "
+            "batch_key."
         )
+    if few:
+        joined = list(sizes.index[-few:])
+        log.warning("samples of %r with few cells count as one: %s", key, ", ".join(joined))
+        words = np.asarray(samples, object)
+        samples = pd.Categorical(np.where(samples.isin(joined), " + ".join(joined), words))
     return samples
 
 

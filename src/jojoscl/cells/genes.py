@@ -147,3 +147,13 @@ def seurat_v3_genes(x: sp.csr_matrix, n_top_genes: int) -> np.ndarray:
             return np.asarray(common[seurat_v3_genes(x[:, common], n_top_genes)])
         raise UserError("hvg_flavor=seurat_v3 fails on these cells: take another.") from error
     return np.flatnonzero(cells.var["highly_variable"].to_numpy())
+
+
+def names_that_fit(names: list[str], var: pd.DataFrame) -> str:
+    """Return in words which names in `var` are those of most genes of a fit; "" if none are."""
+    columns = {"var_names": var.index, **{f"var[{name!r}]": var[name] for name in var}}
+    known = {place: pd.Index(values).astype(str) for place, values in columns.items()}
+    bare = {f"{p} up to the dot": x.str.replace(r"\..*", "", regex=True) for p, x in known.items()}
+    shares = {place: pd.Index(names).isin(x).mean() for place, x in (known | bare).items()}
+    best = max(shares, key=lambda place: shares[place])
+    return f" (those of {best} fit)" if shares[best] > 0.5 else ""

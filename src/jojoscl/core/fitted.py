@@ -10,11 +10,13 @@ from importlib.metadata import version
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
 from jojoscl.cells.checks import as_cells, types_of
 from jojoscl.cells.expression import Expression
+from jojoscl.cells.genes import names_that_fit
 from jojoscl.cells.preprocess import bands
 from jojoscl.core.archive import write_parts
 from jojoscl.core.interface import Result, alone, whole
@@ -213,7 +215,7 @@ class Fitted:
             )
         with alone():
             x = self._expression(cells)
-            missing = self._missing(x, cells, max_missing)
+            missing = self._missing(x, cells, max_missing, adata.var)
             h = x @ np.where(missing[:, None], 0, self.loadings).astype(np.float32)
             watch.lap("preprocess")
             positions = self.positions
@@ -260,7 +262,9 @@ class Fitted:
             moments=(self.mean, self.sd),
         )
 
-    def _missing(self, x: Expression, cells: AnnData, max_missing: float) -> np.ndarray:
+    def _missing(
+        self, x: Expression, cells: AnnData, max_missing: float, var: pd.DataFrame
+    ) -> np.ndarray:
         """Return which genes (g,) are missing; too many, and cells without any, are refused."""
         expected = self.seen * len(x) >= _EXPECTED
         missing = (x.values.getnnz(axis=0) == 0) & (expected | (x.genes < 0))
@@ -270,7 +274,7 @@ class Fitted:
             if missing.sum() > max_missing * len(missing):
                 raise UserError(
                     f"{of_all} are missing (such as {first!r}): give cells with the same names of "
-                    "genes, or raise max_missing."
+                    f"genes{names_that_fit(self.names, var)}, or raise max_missing."
                 )
             log.warning("%s are missing (such as %r): they count as average", of_all, first)
         empty = np.flatnonzero(x.values.getnnz(axis=1) == 0)

@@ -24,7 +24,6 @@ from jojoscl.utils.progress import finished
 
 log = logging.getLogger(__name__)
 
-LARGEST_COUNT = 2**31
 SIMILAR = 0.8  # ARI below which the clusters of the half are said to be others
 
 
@@ -163,11 +162,6 @@ def _check_counts(cells: AnnData) -> None:
         raise UserError(
             "These cells stay in their file, and halves are made in memory: read the file without "
             "backed."
-        )
-    if (largest := cells.X.data.max(initial=0)) > LARGEST_COUNT:
-        raise UserError(
-            f"The largest count is {largest:.3g}, which no cell can have: give the counts as they "
-            "were measured."
         )
 
 
