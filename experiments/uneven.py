@@ -130,12 +130,13 @@ def in_order(runs: pd.DataFrame) -> list[tuple[bool, str]]:
 
 
 def lines(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return what stands before the numbers: the method, K given or not, and the number of sets."""
-    sets = runs.groupby(["k", "method"])["dataset"].nunique()
+    """Return what stands before the numbers: the method, K given or not, how many sets and orders."""
+    counts = runs.groupby(["k", "method"])[["dataset", "seed"]].nunique().astype(str)
     rows = [
-        [f"`{name}`", "given" if k else "finds", str(sets[k, name])] for k, name in in_order(runs)
+        [f"`{name}`", "given" if k else "finds", *counts.loc[(k, name)]]
+        for k, name in in_order(runs)
     ]
-    return pd.DataFrame(rows, columns=["Method", "K", "Sets"])
+    return pd.DataFrame(rows, columns=["Method", "K", "Sets", "Orders"])
 
 
 def with_means(runs: pd.DataFrame, columns: dict[str, pd.Series]) -> pd.DataFrame:

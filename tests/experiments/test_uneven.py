@@ -50,8 +50,8 @@ def test_the_page_by_hand(tmp_path: Path) -> None:
     finished(runs, "klein", "jojoscl", 0, 0.2, types=SPLIT)  # one order: its set counts as much
     finished(runs, "klein", "pca_kmeans", 0, 0.5, types=SPLIT)
     text = page_of(tmp_path, str(runs))
-    assert "| `jojoscl` | given | 2 | .500 | .500 | .500 |" in text
-    assert "| `jojoscl` | finds | 1 | .600 | .600 | .600 |" in text
+    assert "| `jojoscl` | given | 2 | 2 | .500 | .500 | .500 |" in text
+    assert "| `jojoscl` | finds | 1 | 2 | .600 | .600 | .600 |" in text
     recall, precision, found = (
         text.partition(f"## {title}")[2]
         for title in (
@@ -61,12 +61,12 @@ def test_the_page_by_hand(tmp_path: Path) -> None:
         )
     )
     # The five cells of the third type are too few.
-    assert "| `jojoscl` | given | 2 | – | – | .600 | .750 |" in recall
-    assert "| `jojoscl` | given | 2 | – | – | .750 | 1.000 |" in precision
-    assert "| `jojoscl` | given | 2 | – | – | .500 | 1.000 |" in found
-    assert "| `pca_kmeans` | given | 2 | – | – | .000 | 1.000 |" in found
+    assert "| `jojoscl` | given | 2 | 2 | – | – | .600 | .750 |" in recall
+    assert "| `jojoscl` | given | 2 | 2 | – | – | .750 | 1.000 |" in precision
+    assert "| `jojoscl` | given | 2 | 2 | – | – | .500 | 1.000 |" in found
+    assert "| `pca_kmeans` | given | 2 | 2 | – | – | .000 | 1.000 |" in found
     assert "3 to 10 %: 3 (3 sets), above 10 %: 3 (3 sets)." in text
-    assert "| `jojoscl` | given | 2 | .800 | .200 | .800 | .200 |" in text  # half A is bladder
+    assert "| `jojoscl` | given | 2 | 2 | .800 | .200 | .800 | .200 |" in text  # half A is bladder
     assert "## ARI of jojoscl against each method, K given" in text
     assert "| pca_kmeans | 2 | +.050 | 1 / 0 / 1 |" in text
     assert "| jojoscl | 1 | 1.50 | 1.50 | 1 / 0 / 0 |" in text  # K not given
