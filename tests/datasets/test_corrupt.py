@@ -192,5 +192,5 @@ def test_what_makes_no_sense(settings: dict[str, float], words: str) -> None:
 def test_log_normalised_values_are_not_thinned() -> None:
     cells = simulate(20, 10, 2)
     cells.uns["kind"] = "log1p"
-    with pytest.raises(UserError, match="corrupt.thin needs counts"):
+    with pytest.raises(UserError, match=r"corrupt\.thin needs counts"):
         Corrupt(thin=0.5)(cells, seed=0)

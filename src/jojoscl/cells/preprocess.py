@@ -32,27 +32,17 @@ class Preprocess(Settings):
     enter at the choice of genes. Genes that do not vary are dropped, cells never are.
     """
 
-    round_counts: bool = setting(
-        True, "Round RPKM up to pseudo-counts, if half of those above 0 are at least 1."
-    )
+    round_counts: bool = setting(True, "Round RPKM up, if half of those above 0 are at least 1.")
     min_cells: int = setting(1, "A gene seen in fewer cells is dropped.", low=0)
-    target_sum: float | None = setting(
-        None, "Total of each cell, normalised; None is the median total.", low=1
-    )
-    n_top_genes: int | None = setting(
-        2000, "How many highly variable genes to keep; None keeps all.", low=1
-    )
+    target_sum: float | None = setting(None, "Normalised total of a cell; None: the median.", low=1)
+    n_top_genes: int | None = setting(2000, "How many variable genes are kept; None: all.", low=1)
     hvg_flavor: str = setting(
         "seurat",
         "Scanpy's rule to choose them; robust_v3 is ours, like seurat_v3 with a trend of medians.",
         values=("seurat", "seurat_v3", "robust_v3"),
     )
-    max_value: float | None = setting(
-        None, "Where z-scores are clipped; None does not clip.", low=0
-    )
-    dense_gib: float = setting(
-        0.5, "A larger matrix (in GiB) of the chosen genes stays in a file.", low=0
-    )
+    max_value: float | None = setting(None, "Limit of z-scores; None does not clip.", low=0)
+    dense_gib: float = setting(0.5, "A larger matrix (GiB) of the genes stays in a file.", low=0)
 
     def decisive(self) -> dict[str, object]:
         """Return the settings that decide a result, with two former ones: runs keep their names."""

@@ -33,20 +33,10 @@ class Corrupt(Settings):
         low=1,
         neutral=1.0,
     )
-    stratify: bool = setting(
-        True,
-        "Whether `subsample` takes the same share of every type, and at least one cell.",
-        neutral=True,
-    )
-    subsample: float = setting(
-        1.0, "Fraction of the cells that is kept.", low=1e-6, high=1, neutral=1.0
-    )
-    thin: float = setting(
-        1.0, "Share of the depth: each count becomes binomial.", low=1e-6, high=1, neutral=1.0
-    )
-    dropout: float = setting(
-        0.0, "Probability that a value becomes zero.", low=0, high=0.999999, neutral=0.0
-    )
+    stratify: bool = setting(True, "Whether `subsample` keeps the shares of types.", neutral=True)
+    subsample: float = setting(1.0, "Share of the cells kept.", low=1e-6, high=1, neutral=1.0)
+    thin: float = setting(1.0, "Share of each count kept, binomial.", low=1e-6, high=1, neutral=1.0)
+    dropout: float = setting(0.0, "Share of values made zero.", low=0, high=0.999999, neutral=0.0)
     gaussian: float = setting(0.0, "Noise (sd) added to log-normalised values.", low=0, neutral=0.0)
 
     def __call__(self, cells: AnnData, *, seed: int) -> AnnData:

@@ -32,13 +32,9 @@ class CatalogDataset(Settings):
     """A dataset of the catalogue, :data:`~jojoscl.datasets.catalog.CATALOG`."""
 
     name: str = setting("pbmc68k_reduced", "A name of the catalogue; 'mouse' is baron_mouse.")
-    variant: str | None = setting(
-        None, "One of its variants; None is the first.", neutral=IRRELEVANT
-    )
+    variant: str | None = setting(None, "Its variant; None is the first.", neutral=IRRELEVANT)
     root: str | Path | None = setting(
-        None,
-        "Folder of the files; None is JOJOSCL_DATA_ROOT, else the user's cache.",
-        neutral=IRRELEVANT,
+        None, "Folder; None: JOJOSCL_DATA_ROOT, else the user's cache.", neutral=IRRELEVANT
     )
 
     def __post_init__(self) -> None:
@@ -74,22 +70,12 @@ class FileDataset(Settings):
     name: str = setting("h5ad", "What the results call it.")
     path: str | Path | None = setting(None, "The file; must be given.", neutral=IRRELEVANT)
     layer: str | None = setting(None, "Where the values are; None is X, 'raw' is adata.raw.")
-    label_key: str | None = setting(
-        None, "Column of obs with the types; None goes without types and scores."
-    )
-    batch_key: str | None = setting(
-        None,
-        "Column of obs that tells samples apart, whose differences should not make clusters.",
-        neutral=None,
-    )
+    label_key: str | None = setting(None, "Column of obs with the types; None: without scores.")
+    batch_key: str | None = setting(None, "Column of obs that tells samples apart.", neutral=None)
     kind: str = setting("auto", "What the values are; 'auto' looks.", values=("auto", *KINDS))
-    metadata: str | Path | None = setting(
-        None, "A table with a row for each cell.", neutral=IRRELEVANT
-    )
+    metadata: str | Path | None = setting(None, "A table of the cells.", neutral=IRRELEVANT)
     transpose: bool = setting(False, "Whether the file is genes x cells.")
-    backed: bool = setting(
-        False, "Whether the matrix stays in its file (h5ad, h5, zarr), to save memory."
-    )
+    backed: bool = setting(False, "Whether the matrix stays in its file (h5ad, h5, zarr).")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,9 +115,7 @@ class FolderDataset(FileDataset, label_key="cell_type"):
 
     folder: str | Path | None = setting(None, "The folder; must be given.", neutral=IRRELEVANT)
     kinds: dict[str, str] | None = setting(
-        None,
-        "What the values of single files are, such as {yan: rpkm}; `kind` for the others.",
-        neutral=IRRELEVANT,
+        None, "`kind` of single files, such as {yan: rpkm}.", neutral=IRRELEVANT
     )
 
     def __post_init__(self) -> None:

@@ -28,28 +28,18 @@ BAND_VALUES = 1 << 22  # counts are drawn in dense bands of about four million
 class SimulatedDataset(Settings):
     """Cells drawn from a zero-inflated negative binomial model; a seed gives the same anywhere."""
 
-    name: str = setting(
-        "simulated", "Starts with 'simulated', so that no result passes for one on real cells."
-    )
+    name: str = setting("simulated", "Must start with 'simulated'.")
     n_cells: int = setting(1000, "Number of cells.", low=2)
     n_genes: int = setting(1000, "Number of genes.", low=1)
     n_types: int = setting(6, "Number of types.", low=1)
-    type_sizes: list[float] | None = setting(
-        None, "Relative sizes of the types, such as [5, 3, 1]; None draws them."
-    )
-    concentration: float = setting(
-        2.0, "Of the sizes' Dirichlet distribution; larger is more even.", low=0.01
-    )
+    type_sizes: list[float] | None = setting(None, "Relative sizes, as [5, 3, 1]; None: drawn.")
+    concentration: float = setting(2.0, "Of the sizes' Dirichlet distribution.", low=0.01)
     library_size: float = setting(1500.0, "Median of the counts of a cell, before dropout.", low=1)
     library_sd: float = setting(0.4, "Standard deviation of its logarithm.", low=0)
-    dispersion: float = setting(
-        0.5, "Of the negative binomial: variance = mean + dispersion mean^2.", low=0
-    )
+    dispersion: float = setting(0.5, "Variance = mean + dispersion mean^2.", low=0)
     dropout: float = setting(0.1, "Probability that a count is lost.", low=0, high=0.999)
     marker_fraction: float = setting(0.1, "Share of the genes that mark a type.", low=0, high=1)
-    fold_change_sd: float = setting(
-        1.0, "Standard deviation of the logarithm of the markers' fold change.", low=0
-    )
+    fold_change_sd: float = setting(1.0, "Sd of the logarithm of the markers' fold change.", low=0)
     seed: int = setting(0, "Seed of the cells; the run's seed is another.", low=0)
 
     def __post_init__(self) -> None:

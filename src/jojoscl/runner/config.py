@@ -33,32 +33,18 @@ Plain = dict[str, Any]
 class RunSettings(Settings):
     """The settings of a run that belong to no group."""
 
-    name: str = setting(
-        "main", "First folder below paths.runs; a study sets its own.", neutral=IRRELEVANT
-    )
+    name: str = setting("main", "First folder below paths.runs.", neutral=IRRELEVANT)
     seed: int = setting(0, "The same seed gives the same result.", low=0, high=2**32 - 1)
     n_clusters: int | str | None = setting(
-        "annotated",
-        "A whole number; 'annotated': the number of annotated types; None: estimated.",
+        "annotated", "A number; 'annotated': that of the annotated types; None: estimated."
     )
     selection: str = setting(
-        "last",
-        "'oracle' takes the best epoch by the true labels, only to compare.",
-        values=("last", "oracle"),
+        "last", "'oracle': the best epoch by the true labels.", values=("last", "oracle")
     )
-    pictures: bool = setting(
-        True, "Whether to draw the loss curves and a UMAP.", neutral=IRRELEVANT
-    )
-    save_model: bool = setting(
-        False,
-        "Whether method=jojoscl keeps a model for `jojoscl predict`, model.npz.",
-        neutral=IRRELEVANT,
-    )
+    pictures: bool = setting(True, "Whether to draw losses and a UMAP.", neutral=IRRELEVANT)
+    save_model: bool = setting(False, "Whether jojoscl keeps model.npz.", neutral=IRRELEVANT)
     page: bool = setting(
-        False,
-        "Whether to write page.html: pictures, tree and markers; half the counts are clustered "
-        "for it.",
-        neutral=IRRELEVANT,
+        False, "Whether to write page.html, with tree and markers.", neutral=IRRELEVANT
     )
     force: bool = setting(False, "Whether to run again what is finished.", neutral=IRRELEVANT)
 

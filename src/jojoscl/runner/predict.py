@@ -27,13 +27,9 @@ class PredictSettings(Settings):
     model: str | None = setting(None, "The model's file; must be given.")
     output: str = setting("predicted.h5ad", "Where the clusters go: an .h5ad, or a .csv.")
     overwrite: bool = setting(False, "Whether an output that is there is replaced.")
-    batch_key: str | None = setting(
-        None, "Column of obs with the sample of each new cell, which are brought to the fit."
-    )
+    batch_key: str | None = setting(None, "Column of obs with the sample of each new cell.")
     n_neighbors: int = setting(7, "How many cells of the fit vote.", low=1)
-    max_missing: float = setting(
-        0.2, "Share of the model's variable genes that may be missing.", low=0, high=1
-    )
+    max_missing: float = setting(0.2, "Share of the genes that may be missing.", low=0, high=1)
 
     outermost = True
 

@@ -69,12 +69,8 @@ class Search(Settings):
     n_trials: int = setting(30, "Trials in all processes together.", low=1)
     seed: int = setting(0, "Seed of the sampler of the first process.", low=0, high=2**32 - 1)
     datasets: list[str] = setting([], "A trial is one run on each of them,")
-    seeds: list[int] = setting(
-        [0], "and with each seed; its score is the mean.", low=0, high=2**32 - 1
-    )
-    space: dict[str, object] = setting(
-        {}, "Settings by their dotted names, as Optuna's distributions."
-    )
+    seeds: list[int] = setting([0], "and with each seed.", low=0, high=2**32 - 1)
+    space: dict[str, object] = setting({}, "Settings by dotted names, as Optuna's.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
