@@ -21,7 +21,7 @@ from jojoscl.cells.matrix import KINDS
 from jojoscl.datasets.catalog import find
 from jojoscl.datasets.download import data_root, fetch, stamp
 from jojoscl.datasets.readers import read_file
-from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 log = logging.getLogger(__name__)
@@ -120,12 +120,9 @@ class FolderDataset(FileDataset, label_key="cell_type"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for kind in (self.kinds or {}).values():
-            if kind not in ("auto", *KINDS):
-                raise UserError(
-                    f"data.kinds has no value {kind!r}{nearest(str(kind), ('auto', *KINDS))}."
-                )
-        self.kind = (self.kinds or {}).get(self.name, self.kind)
+        if self.kinds and self.name in self.kinds:
+            self.kind = self.kinds[self.name]
+            super().__post_init__()  # which checks it
 
 
 def labelled_files(folder: Path, label_key: str) -> list[Path]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,25 +14,14 @@ from jojoscl.runner.config import Plain, RunSettings, build, varied
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:  # they import numpy, pandas and more, and a wrong setting needs none of it
-    from anndata import AnnData
-
     from jojoscl.core.interface import Method
     from jojoscl.datasets.corrupt import Corrupt
+    from jojoscl.datasets.load import CatalogDataset, FileDataset
+    from jojoscl.datasets.simulate import SimulatedDataset
     from jojoscl.networks.settings import TrainerSettings
     from jojoscl.utils.settings import Settings
 
-    class Dataset(Protocol):
-        """Settings that say where cells come from."""
-
-        name: str
-
-        def load(self) -> AnnData:
-            """Read the cells."""
-            ...
-
-        def fingerprint(self) -> dict[str, object]:
-            """Return what tells their content from another."""
-            ...
+    Dataset = CatalogDataset | FileDataset | SimulatedDataset
 
 
 @dataclass(frozen=True)
