@@ -28,7 +28,7 @@ SHOWN = {"cosine_gap": "cosine gap", "b": "mean $b_k$"}
 
 
 def records(folder: Path) -> pd.DataFrame:
-    """Return what is shown of shrinkage.csv of the finished runs below `folder`, with dataset, seed and sure."""
+    """Return what is shown of shrinkage.csv of the finished runs below `folder`, with dataset, seed, commit and sure."""
     tables = []
     for path in sorted(folder.rglob("metrics.json")):
         metrics = json.loads(path.read_text())
@@ -37,6 +37,7 @@ def records(folder: Path) -> pd.DataFrame:
         table = table[table["quantity"].isin(SHOWN)]
         means = table.groupby(["quantity", "epoch"], as_index=False)["value"].mean()
         names = {"dataset": metrics["dataset"], "seed": metrics["seed"]}
+        names["git_commit"] = str(metrics.get("git_commit"))[:10]
         tables.append(means.assign(**names, sure=config["method"]["sure"]))
     if not tables:
         raise UserError(
