@@ -6,7 +6,7 @@ COPY conf /src/conf
 COPY src /src/src
 # The versions of constraints.txt. pip reads this: an index with builds of torch without CUDA, which is gigabytes
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --no-cache-dir -c /src/constraints.txt /src \
+RUN pip install --no-cache-dir -c /src/constraints.txt '/src[networks]' \
  && rm -r /src
 ENV MPLCONFIGDIR=/tmp/matplotlib NUMBA_CACHE_DIR=/tmp/numba
 WORKDIR /cells

@@ -67,6 +67,8 @@ def __getattr__(
     if name == "pl":
         return importlib.import_module("jojoscl.pl")
     if name in _HOMES:
+        if _HOMES[name].startswith("networks"):
+            importlib.import_module("jojoscl.utils.errors").check_networks()
         return getattr(importlib.import_module(f"jojoscl.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

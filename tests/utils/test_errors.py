@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import jojoscl
+from jojoscl.runner.config import class_of
+from jojoscl.utils import errors
 from jojoscl.utils.errors import UserError, nearest, stop
 
 
@@ -23,3 +26,13 @@ def test_stop_is_one_line_on_stderr_and_code_2(capsys: pytest.CaptureFixture[str
 def test_a_user_error_is_its_sentence() -> None:
     assert str(UserError("Give another file.")) == "Give another file."
     assert not issubclass(UserError, (ValueError, OSError))
+
+
+def test_a_network_without_torch_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs torch: pip install 'jojoscl\[networks\]'"):
+        class_of("jojoscl.networks.sccl.ScCCL")
+    with pytest.raises(UserError, match="needs torch"):
+        jojoscl.PaperJojoSCL  # noqa: B018
+    assert class_of("jojoscl.core.method.JojoSCL") is jojoscl.JojoSCL
+    assert class_of("jojoscl.networks.settings.TrainerSettings")  # which every run has

@@ -21,7 +21,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.errors import UserError, check_networks, nearest
 from jojoscl.utils.files import conf_dir
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
@@ -86,6 +86,8 @@ def _own_hydra() -> Iterator[None]:
 
 def class_of(target: object) -> type[Settings]:
     """Return the class of settings that a dotted path names: ``jojoscl.core.method.JojoSCL``."""
+    if str(target).startswith("jojoscl.networks.") and ".settings." not in str(target):
+        check_networks()
     try:
         found: type = get_class(str(target))
         if not issubclass(found, Settings):

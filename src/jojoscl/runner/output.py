@@ -126,7 +126,7 @@ def describe(
         "peak_memory_mb": peak_memory_mb(),
         "python": platform.python_version(),
         "machine": machine(),
-        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+        "versions": versions(),
         "settings": job.decisive,
         "config_hash": job.config_hash,
         "git_commit": git_commit(),
@@ -137,6 +137,15 @@ def describe(
         **({} if truth is None else {"types": types_of(truth, result.labels)}),
         "seconds": seconds,
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that decide a result, of torch if it is installed."""
+    found = {}
+    for name in _VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def types_of(truth: np.ndarray, labels: np.ndarray) -> list[list[float]]:

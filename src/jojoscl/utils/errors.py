@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,14 @@ def nearest(word: str, options: Iterable[str]) -> str:
     options = sorted(options)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     return f" (did you mean '{close[0]}'?)" if close else f" (there are: {', '.join(options)})"
+
+
+def check_networks() -> None:
+    """Refuse a method that trains a network where the extra with torch is not installed."""
+    if not all(map(find_spec, ("torch", "lightning"))):
+        raise UserError(
+            "This method trains a network, which needs torch: pip install 'jojoscl[networks]'."
+        )
 
 
 def stop(sentence: str, program: str = "", code: int = 2) -> NoReturn:
