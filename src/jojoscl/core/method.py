@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -82,7 +83,7 @@ class JojoSCL(MethodSettings):
     """
 
     takes_batch = True
-    stages: ClassVar[tuple[str, ...]] = "preprocess", "sketch", "positives", "contrast", "assign"
+    stages: ClassVar[tuple[str, ...]] = "preprocess", "sketch", "contrast", "assign"
 
     name: str = setting("jojoscl", "What the results call it.")
     preprocess: Preprocess = setting(
@@ -154,11 +155,7 @@ class JojoSCL(MethodSettings):
             some, weights = self._sketch(x, seed=seed)  # (m,)
             watch.lap("sketch")
 
-            z = x.zscores(some)  # (m, g)
-            positives = self.positives(x, z, some, seed=seed)  # (m, m)
-            watch.lap("positives")
-
-            contrast, loadings = self.encode(z, positives, seed=seed)  # (g, 40)
+            contrast, loadings = self.encode(x, some, seed=seed)  # (g, 40)
             linear = x @ loadings  # (n, 40)
             h = linear if x.samples is None else without_samples(linear, x.samples, seed=seed)
             watch.lap("contrast")
@@ -210,36 +207,37 @@ class JojoSCL(MethodSettings):
         h = (x @ self._loadings(x, some, seed=seed))[some]
         return self.estimate(nearest(h, min(K_NEIGHBORS, len(h))), seed=seed)
 
-    def positives(
-        self, x: Expression, z: np.ndarray, some: np.ndarray, *, seed: int
-    ) -> sp.csr_matrix:
-        """Return the graph (m, m) of positives of some cells, z-scores z (m, g), in two views."""
-        k = min(self._n_positives(len(some)), len(some))
-        graph = sp.csr_matrix((len(some), len(some)), dtype=np.float32)
+    def encode(self, x: Expression, some: np.ndarray, *, seed: int) -> tuple[Contrast, np.ndarray]:
+        """Return the contrast of some cells (m,) of x, and the encoder's loadings (g, d)."""
+        z = x.zscores(some)  # (m, g)
         # (m, g): logarithms less their mean, and residuals
         views = (lambda: z * x.sd.astype(np.float32), lambda: x.residuals(some, THETA))
-        tasks = (partial(leading_scores, view, self.view_dims, seed=seed) for view in views)
-        for scores in side_by_side(tasks):  # (m, 30)
-            if x.samples is not None:
-                scores = without_samples(scores, x.samples[some], seed=seed)
-            graph = graph + jaccard(nearest(scores, k))
-        return graph.tocsr()
-
-    def encode(
-        self, z: np.ndarray, positives: sp.csr_matrix, *, seed: int
-    ) -> tuple[Contrast, np.ndarray]:
-        """Return the contrast of cells, z-scores z (m, g), and the encoder's loadings (g, d)."""
-        axes = leading_axes(z, self.n_components, seed=seed)  # (g, 100)
+        of_views = [partial(leading_scores, view, self.view_dims, seed=seed) for view in views]
+        axes, *views_of = side_by_side(
+            [partial(leading_axes, z, self.n_components, seed=seed), *of_views]
+        )  # (g, 100), (m, 30) each
         scores = z @ axes  # (m, 100)
         scale = unit_scale(scores)
         scores = (scores - scores.mean(0)) / scale
         if self.contrast == "none":
             contrast = no_contrast(axes.shape[1], self.n_dims)
         else:
-            pairs = strongest(positives, self._n_positives(len(z)))
-            within = pair_variance(scores, *pairs)  # W, (100, 100)
+            samples = None if x.samples is None else x.samples[some]
+            positives = self.positives(views_of, samples, seed=seed)
+            within = pair_variance(scores, *strongest(positives, self._n_positives(len(z))))
             contrast = linear_contrast(scores, within, n_dims=self.n_dims, ridge=self.ridge)
         return contrast, axes @ contrast.encoder(shrink=self.shrink) / scale
+
+    def positives(
+        self, views: Sequence[np.ndarray], samples: np.ndarray | None, *, seed: int
+    ) -> sp.csr_matrix:
+        """Return the graph (m, m) of positives of cells in views (m, d), and of their samples."""
+        m = len(views[0])
+        graph = sp.csr_matrix((m, m), dtype=np.float32)
+        for x in views:
+            scores = x if samples is None else without_samples(x, samples, seed=seed)
+            graph = graph + jaccard(nearest(scores, min(self._n_positives(m), m)))
+        return graph.tocsr()
 
     def estimate(self, neighbors: np.ndarray, *, seed: int) -> int:
         """Return K of cells with neighbors (m, k): their communities of `min_cells` or more."""
@@ -290,8 +288,7 @@ class JojoSCL(MethodSettings):
         return sketch(x, self.sample, partial(self._loadings, x, seed=seed), seed=seed)
 
     def _loadings(self, x: Expression, some: np.ndarray, *, seed: int) -> np.ndarray:
-        z = x.zscores(some)
-        return self.encode(z, self.positives(x, z, some, seed=seed), seed=seed)[1]
+        return self.encode(x, some, seed=seed)[1]
 
     def _n_positives(self, n_cells: int) -> int:
         return adaptive(n_cells, self.positives_factor, *POSITIVES)

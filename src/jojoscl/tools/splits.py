@@ -146,7 +146,9 @@ def scores(half: HalfClusters, splits: Sequence[Split]) -> np.ndarray:
     """
     share = sp.diags(1 / totals_of(half.first)) @ half.first.astype(np.float64)
     of_cluster = one_hot(half.labels).T
-    sums, squares = ((of_cluster @ x).toarray() for x in (share, share.multiply(share)))
+    sums = (of_cluster @ share).toarray()
+    share.data *= share.data
+    squares = (of_cluster @ share).toarray()
     sizes = np.bincount(half.labels)
     weights = np.zeros((share.shape[1], len(splits)))
     for split, of_gene in zip(splits, weights.T, strict=True):
