@@ -198,3 +198,14 @@ def test_another_reference(runs: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_no_runs_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no finished run"):
         collection.gather(tmp_path)
+
+
+def test_both_halves_and_seeds_with_two_answers_are_shown() -> None:
+    means = pd.DataFrame({"jojoscl": [0.5, 0.9], "seurat": [0.7, 0.3]}, ["bladder", "pbmc_10x"])
+    table = collection.by_half({"ari": means, "f1": means}).table
+    assert table.iloc[0].tolist() == ["`jojoscl`", "given", ".900", ".500", ".900", ".500"]
+    assert table["Method"].tolist() == ["`jojoscl`", "`seurat`"]  # the best on half B first
+    runs = pd.DataFrame({"dataset": "x", "method": ["sccl"] * 3 + ["seurat"] * 3})
+    runs["ari"] = [0.5, 0.5, 0.9, 0.5, 0.51, 0.52]
+    (row,) = collection.of_two_minds(runs).table.to_numpy().tolist()
+    assert row == ["x", "`sccl`", ".633", ".500", ".500", ".900", "3"]
