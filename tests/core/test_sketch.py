@@ -41,6 +41,22 @@ def test_a_rare_label_takes_no_cells_from_the_border_of_a_large_one() -> None:
     assert taken[0] < 10 < taken[1]
 
 
+def test_a_label_that_is_nowhere_likeliest_keeps_its_cells() -> None:
+    h, rare = pair(5000, 40, apart=0)  # the same place
+    some = np.r_[np.arange(200), 5000:5040]
+    tree = Tree(np.array([[0, 1]]), np.array([200, 40]), 1.0)
+    found = Clusters(rare[some], np.ones(240, np.float32), tree, np.ones(2))
+    groups, _ = join(h, some, np.where(rare[some] == 1, 1.0, 25.0), found, 2)
+    assert set(np.flatnonzero(groups == groups[5000])) <= set(range(5000, 5040))
+
+
+def test_a_component_that_is_shrunk_to_nothing_does_no_harm() -> None:
+    h, rare = pair(300, 300, apart=20)
+    h[:, 3] = 0
+    some = np.arange(0, 600, 3)
+    np.testing.assert_array_equal(likeliest(h, some, rare[some], np.ones(200)), rare)
+
+
 def test_cells_join_a_cluster_and_its_nearest_group() -> None:
     h, rare = pair(600, 600, apart=30)
     right = h[:, 1] > 0  # two groups of each cluster, 0 and 1, 2 and 3

@@ -25,6 +25,7 @@ SIZE = 5_000  # cells of a sketch: in fewer, a rare type has a larger share
 PASSES = 2  # the encoder of the first has seen few cells of a rare type, that of the second more
 NEIGHBORS = 8  # of a cell in the graph of communities
 RESOLUTION = 1.0  # of the communities, as in scanpy
+BAND = 50_000  # cells whose labels are found at a time, for memory
 LEAST_PARTS = 200  # a community with fewer cells has no parts
 
 Encode = Callable[[np.ndarray], np.ndarray]  # from cells (m,) to loadings (g, d), fitted on these
@@ -62,7 +63,8 @@ def sketch(
                 parts = _communities(x.zscores(rows) @ encode(rows), seed)
                 all_found[rows] = np.where(parts == 0, small, all_found.max() + parts)
         some = even(all_found, size, seed=seed + pass_)
-        weights = (np.bincount(all_found) / np.bincount(all_found[some]))[all_found[some]]
+        of_some, sizes = all_found[some], np.bincount(all_found)
+        weights = sizes[of_some] / np.bincount(of_some)[of_some]
     return some, weights
 
 
@@ -103,7 +105,10 @@ def join(
     of_group, members = found.tree.cut(k), one_hot(found.groups)  # (G,), (m, G)
     sizes = np.bincount(found.groups)
     means = ((members.T @ h[some]) / sizes[:, None]).astype(h.dtype)  # (G, d)
-    clusters, groups = likeliest(h, some, of_group[found.groups], weights), np.zeros(len(h), int)
+    labels, groups = of_group[found.groups], np.zeros(len(h), np.int64)
+    clusters = likeliest(h, some, labels, weights)
+    for lost in np.setdiff1d(labels, clusters):  # too few to be likeliest anywhere: they stay
+        clusters[some[labels == lost]] = lost
     for cluster in np.unique(clusters):
         rows, own = np.flatnonzero(clusters == cluster), np.flatnonzero(of_group == cluster)
         groups[rows] = own[pairwise_distances_argmin(h[rows], means[own])]
@@ -121,12 +126,15 @@ def likeliest(
     discriminant analysis, by scikit-learn.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # slow to import
+    from sklearn.utils import gen_batches
 
     share = np.bincount(labels, weights) / weights.sum()
     if len(share) == 1:
         return np.zeros(len(h), np.int64)
-    fitted = LinearDiscriminantAnalysis(priors=share).fit(h[some], labels)
-    return np.asarray(fitted.predict(h))
+    varied = np.flatnonzero(np.ptp(h[some], axis=0))  # a component may be shrunk to nothing
+    fitted = LinearDiscriminantAnalysis(priors=share).fit(h[np.ix_(some, varied)], labels)
+    bands = gen_batches(len(h), BAND)
+    return np.concatenate([fitted.predict(h[band][:, varied]) for band in bands])
 
 
 def _communities(h: np.ndarray, seed: int) -> np.ndarray:
