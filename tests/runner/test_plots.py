@@ -40,6 +40,16 @@ def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
     assert size(two)[0] > size(one)[0]
 
 
+def test_a_type_has_the_color_of_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    palettes = []
+    monkeypatch.setattr(plots.pl, "umap", lambda *_, palette, **__: palettes.append(palette))
+    labels, truth = np.repeat([0, 1, 2], 10), np.repeat(["b", "a", "c", "d"], [10, 10, 6, 4])
+    plots.umap(np.zeros((30, 2)), labels, truth, seed=0)
+    clusters, types = palettes
+    assert [types[name] for name in "bac"] == [clusters[name] for name in "012"]
+    assert types["d"] not in clusters.values()
+
+
 def test_dollar_signs_are_no_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots.pl, "umap_coordinates", lambda embedding, seed: embedding[:, :2])
     embedding, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3

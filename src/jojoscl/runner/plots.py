@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
+import scanpy as sc
 from anndata import AnnData
 from matplotlib.figure import Figure
 
 from jojoscl import pl
+from jojoscl.tools.half_clusters import matching_names
 from jojoscl.tools.layout import MOST_CELLS
 from jojoscl.utils.seeding import at_most
 
 log = logging.getLogger(__name__)
+COLORS = [*sc.pl.palettes.default_20, *sc.pl.palettes.default_102]
 
 
 def tried(name: str, draw: Callable[[], bytes]) -> bytes | None:
@@ -44,18 +48,23 @@ def umap(
 ) -> bytes:
     """Return the UMAP of an embedding (n, d), colored by cluster and, if known, by type.
 
-    Above 20,000 cells a random subset is drawn.
+    A type has the color of the cluster with which it shares most cells, one to one. Above 20,000
+    cells a random subset is drawn.
     """
     shown = at_most(np.arange(len(labels)), MOST_CELLS, seed=seed)
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
     adata = AnnData(obs=pd.DataFrame(index=shown.astype(str)), obsm={"X_run": embedding[shown]})
     figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
-    size = max(1.0, 4000 / len(shown))
+    size = np.clip(30_000 / len(shown), 2, 60)
+    clusters, codes = np.unique(labels, return_inverse=True)
     for axis, (title, group) in zip(axes, groups.items(), strict=True):
+        first = map(str, clusters) if title == "cluster" else matching_names(codes, group)
         names = sorted(set(group), key=lambda name: (int(name) if name.isdigit() else -1, name))
+        palette = dict(zip(dict.fromkeys([*first, *names]), cycle(COLORS), strict=False))
         adata.obs[title] = pd.Categorical(group[shown], pd.Index(names, dtype=object))
-        pl.umap(adata, "run", title, seed=seed, ax=axis, legend_fontsize=7, size=size)
+        how = {"legend_fontsize": 7, "size": size, "palette": palette}
+        pl.umap(adata, "run", title, seed=seed, ax=axis, **how)
     return png(figure)
 
 
