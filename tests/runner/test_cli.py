@@ -342,7 +342,7 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
 @pytest.mark.parametrize(
     ("launcher", "words"),
     [
-        (("launcher=slurm",), "launcher=slurm needs Slurm's sbatch, and this machine has none"),
+        (("launcher=slurm",), "launcher=slurm needs Slurm's sbatch: use launcher=joblib"),
         (
             ("launcher=joblib", "hydra.launcher.pre_dispatch=foo"),
             "The jobs could not be started (ValueError: 'foo' is not a valid",

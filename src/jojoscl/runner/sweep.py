@@ -131,9 +131,7 @@ class SweepSummary(Callback):
             if config.trainer.devices > 1:
                 raise UserError("A sweep trains on one device: leave out -m, or trainer.devices.")
             if "SlurmLauncher" in config.hydra.launcher._target_ and not shutil.which("sbatch"):
-                raise UserError(
-                    "launcher=slurm needs sbatch, which is not here: use launcher=joblib."
-                )
+                raise UserError("launcher=slurm needs Slurm's sbatch: use launcher=joblib.")
             OmegaConf.resolve(params)  # once: what a folder holds is looked up here
             for override in parse([f"{key!s}={value}" for key, value in params.items()]):
                 check_values(override)
