@@ -28,7 +28,9 @@ suppress_warnings = [
     "toc.not_included"
 ]  # tables and texts of studies are linked where they are spoken of
 
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 80
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_custom_sections = ["Result"]

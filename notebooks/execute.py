@@ -22,6 +22,9 @@ def executed(path: Path) -> nbformat.NotebookNode:
         record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
+    for cell in notebook.cells:  # bars
+        if "outputs" in cell:
+            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
     }
