@@ -227,8 +227,11 @@ def made_of(runs: pd.DataFrame) -> Section:
 def draw(types: pd.DataFrame) -> sns.FacetGrid:
     """Draw F1 of the best cluster against the share of the type, a line a method.
 
-    A point is the mean over sets of the types of a bin, with its 95% interval.
+    A point is the mean over sets of the types of a bin, with its 95% interval. Methods with fewer
+    than half of the sets are left out.
     """
+    sets = types.groupby(["k", "method"])["dataset"].transform("nunique")
+    types = types[sets >= sets.groupby(types["k"]).transform("max") / 2]
     place = np.floor(PER_DECADE * np.log10(types["share"]))
     binned = types.assign(middle=10 ** ((place + 0.5) / PER_DECADE))
     points = binned.groupby(["k", "method", "dataset", "middle"])["f1"].mean().reset_index()
