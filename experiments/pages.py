@@ -167,6 +167,19 @@ def of_against() -> str:
     return grid(["Cells", "Number", "jojoscl", "scanpy", "Seconds, ratio", "Memory, ratio"], rows)
 
 
+def of_threads() -> str:
+    """Return jojoscl's seconds by threads, a row a set, from benchmarks/results/threads.json."""
+    runs = pd.DataFrame(json.loads((ROOT / "benchmarks/results/threads.json").read_text())["rows"])
+    threads, rows = sorted(set(runs["threads"])), []
+    for name, group in runs.groupby("cells", sort=False):
+        seconds = group.set_index("threads")["seconds"].reindex(threads)
+        same = "the same" if group["labels"].nunique() == 1 else "others"
+        gain = f"{seconds.iloc[0] / seconds.iloc[-1]:.2f}"
+        rows.append([f"`{name}`", *(f"{value:.1f}" for value in seconds), gain, same])
+    names = [f"{n} thread{'s' * (n > 1)}, s" for n in threads]
+    return grid(["Cells", *names, "Gain", "Labels"], rows)
+
+
 def of_rare() -> str:
     """Return how well rare types are found, from benchmarks/results/rare.csv.
 
@@ -199,6 +212,7 @@ TABLES = {
     "sure_weight": of_sure_weight,
     "against": of_against,
     "rare": of_rare,
+    "threads": of_threads,
     "claims": of_claims,
     "halves": of_halves,
 }
