@@ -61,7 +61,8 @@ GROUPS = 250  # of cells, from which the consensus starts
 LEAST = 0.15  # a cluster has at least this many times sqrt(n) cells, or it counts as outliers
 BESIDE_K = ((1, 1.0), (1 / 2, 0.3), (2, 0.3))  # times K: where trees are cut, and the weight
 BY_ANGLE = 0.0, 0.2  # exponents of the linkages by angle
-K_NEIGHBORS, K_RESOLUTION = 8, 0.2  # of the communities that are counted if K is not given
+# Of the communities that are counted if K is not given; in a sketch the large ones are smaller
+K_NEIGHBORS, K_RESOLUTION, K_IN_SKETCH = 8, 0.2, 0.5
 
 
 @dataclass(kw_only=True)
@@ -161,7 +162,7 @@ class JojoSCL(MethodSettings):
             watch.lap("contrast")
 
             neighbors = nearest(h[some], min(SMOOTHING[1], len(some)))  # (m, 9)
-            k = k or self.estimate(neighbors, seed=seed)
+            k = k or self.estimate(neighbors, len(some) < len(x), seed=seed)
             found = self.cluster(h[some], neighbors, k, seed=seed)
             groups, confidence = join(h, some, weights, found, k)  # (n,)
             labels = found.tree.cut(k)[groups]  # (n,)
@@ -205,7 +206,7 @@ class JojoSCL(MethodSettings):
         x = self.preprocess(cells)
         some, _ = self._sketch(x, seed=seed)
         h = (x @ self._loadings(x, some, seed=seed))[some]
-        return self.estimate(nearest(h, min(K_NEIGHBORS, len(h))), seed=seed)
+        return self.estimate(nearest(h, min(K_NEIGHBORS, len(h))), len(h) < len(x), seed=seed)
 
     def encode(self, x: Expression, some: np.ndarray, *, seed: int) -> tuple[Contrast, np.ndarray]:
         """Return the contrast of some cells (m,) of x, and the encoder's loadings (g, d)."""
@@ -239,10 +240,12 @@ class JojoSCL(MethodSettings):
             graph = graph + jaccard(nearest(scores, min(self._n_positives(m), m)))
         return graph.tocsr()
 
-    def estimate(self, neighbors: np.ndarray, *, seed: int) -> int:
+    def estimate(self, neighbors: np.ndarray, sketched: bool = False, *, seed: int) -> int:
         """Return K of cells with neighbors (m, k): their communities of `min_cells` or more."""
         graph = jaccard(neighbors[:, :K_NEIGHBORS])
-        sizes = np.bincount(communities(graph, K_RESOLUTION, seed=seed))
+        sizes = np.bincount(
+            communities(graph, K_IN_SKETCH if sketched else K_RESOLUTION, seed=seed)
+        )
         return max(2, int((sizes >= self.min_cells).sum()))
 
     def cluster(self, h: np.ndarray, neighbors: np.ndarray, k: int, *, seed: int) -> Clusters:

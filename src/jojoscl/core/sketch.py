@@ -21,12 +21,12 @@ from jojoscl.core.positives import communities, jaccard, nearest
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import at_most
 
-SIZE = 5_000  # cells of a sketch: in fewer, a rare type has a larger share
-PASSES = 2  # the encoder of the first has seen few cells of a rare type, that of the second more
+SIZE = 6_000  # cells of a sketch: in fewer, a rare type has a larger share
+PASSES = 3  # the encoder of the first has seen few cells of a rare type, the next ones more
 NEIGHBORS = 8  # of a cell in the graph of communities
 RESOLUTION = 1.0  # of the communities, as in scanpy
 BAND = 50_000  # cells whose labels are found at a time, for memory
-LEAST_PARTS = 200  # a community with fewer cells has no parts
+SMALL, LEAST_PARTS = 20, 200  # parts are sought below 1 / 20 of all cells, from 200 cells on
 
 Encode = Callable[[np.ndarray], np.ndarray]  # from cells (m,) to loadings (g, d), fitted on these
 
@@ -36,7 +36,7 @@ def sketch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the cells (m,) of x (n, g) to cluster, and how many cells each stands for (m,).
 
-    All, or above `limit` at most 5,000 and `limit`, even over communities of all cells.
+    All, or above `limit` at most 6,000 and `limit`, even over communities of all cells.
 
     Parameters
     ----------
@@ -53,19 +53,30 @@ def sketch(
     if n <= limit:
         return np.arange(n), np.ones(n)
     some, weights = at_most(np.arange(n), size, seed=seed), np.full(size, n / size)
-    for pass_ in range(PASSES):
+    for _ in range(PASSES):
         h = x @ encode(some)  # (n, d)
-        found = _communities(h[some], seed)  # (m,)
-        all_found = likeliest(h, some, found, weights)  # (n,)
-        for small in np.flatnonzero(np.bincount(all_found) <= size):
-            rows = np.flatnonzero(all_found == small)
-            if len(rows) >= LEAST_PARTS:
-                parts = _communities(x.zscores(rows) @ encode(rows), seed)
-                all_found[rows] = np.where(parts == 0, small, all_found.max() + parts)
-        some = even(all_found, size, seed=seed + pass_)
-        of_some, sizes = all_found[some], np.bincount(all_found)
-        weights = sizes[of_some] / np.bincount(of_some)[of_some]
+        found = likeliest(h, some, _communities(h[some], seed), weights)  # (n,)
+        some, weights = _even_over(x, found, size, encode, seed)
     return some, weights
+
+
+def _even_over(
+    x: Expression, found: np.ndarray, size: int, encode: Encode, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `size` cells, even over communities (n,), and how many each stands for."""
+    share = share_of(np.bincount(found), size)
+    some, weights = [], np.zeros(len(found))
+    for community in np.unique(found):
+        rows = np.flatnonzero(found == community)
+        parts = np.zeros(len(rows), np.int64)
+        if LEAST_PARTS <= len(rows) <= min(len(found) // SMALL, size):
+            parts = _communities(x.zscores(rows) @ encode(rows), seed)
+        chosen = even(parts, share, seed=seed)
+        some.append(rows[chosen])
+        stands_for = np.bincount(parts) / np.bincount(parts[chosen], minlength=parts.max() + 1)
+        weights[some[-1]] = stands_for[parts[chosen]]
+    cells = np.sort(np.concatenate(some))
+    return cells, weights[cells]
 
 
 def given_k(n_clusters: int, n_cells: int, limit: int) -> int:
@@ -76,18 +87,21 @@ def given_k(n_clusters: int, n_cells: int, limit: int) -> int:
     return k
 
 
-def even(labels: np.ndarray, size: int, *, seed: int) -> np.ndarray:
-    """Return at most `size` cells (m,), rising: all of a small label (n,), as many of each other.
+def share_of(sizes: np.ndarray, total: int) -> int:
+    """Return the most cells of each of several parts so that all have at most `total`, at least 1.
 
-    >>> labels = np.repeat([0, 1, 2], [50, 30, 2])
-    >>> np.bincount(labels[even(labels, 12, seed=0)]).tolist()
-    [5, 5, 2]
+    >>> share_of(np.array([50, 30, 2]), 12)
+    5
     """
-    caps = np.arange(1, size + 1)
-    made = np.minimum(np.bincount(labels)[:, None], caps).sum(0)  # (size,)
-    cap = max(1, int((made <= size).sum()))
+    shares = np.arange(1, total + 1)
+    return max(1, int((np.minimum(sizes[:, None], shares).sum(0) <= total).sum()))
+
+
+def even(labels: np.ndarray, total: int, *, seed: int) -> np.ndarray:
+    """Return at most `total` cells, rising: all of a small label (n,), as many of each other."""
     shuffled = pd.Series(labels).sample(frac=1, random_state=seed)
-    return np.sort(shuffled.groupby(shuffled).head(cap).index.to_numpy())
+    chosen = shuffled.groupby(shuffled).head(share_of(np.bincount(labels), total))
+    return np.sort(chosen.index.to_numpy())
 
 
 def join(
