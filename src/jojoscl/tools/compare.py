@@ -19,7 +19,7 @@ def compare(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
     Parameters
     ----------
     keys
-        Two columns or more, such as ``["jojoscl", "leiden", "cell_type"]``.
+        Two columns or more, such as ``["jojoscl", "leiden", "annotation"]``.
 
     Returns
     -------
