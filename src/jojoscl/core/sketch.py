@@ -1,9 +1,9 @@
 """A sketch of many cells, in which rare types are less rare, and how the others join its clusters.
 
-A random subset of 100,000 cells holds 7 of a type of 50: an encoder that is fitted on it shrinks
-what tells these apart. So the subset is chosen again, with as many cells of each community as there
-are, up to a common number; and communities that are small are searched for parts by an encoder of
-their own.
+Of 100,000 cells 6,000 random ones hold 9 of a type of 150: an encoder that is fitted on them
+shrinks what tells these apart. So the subset is chosen again, with as many cells of each community
+as of the next, small ones whole; and a community that is small is searched for parts by an encoder
+of its own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def sketch(
     x
         Preprocessed cells.
     limit
-        So many cells are clustered without a sketch.
+        Up to this many cells are clustered without a sketch.
     encode
         Fits the loadings (g, d) of an embedding on some cells (m,).
     seed
