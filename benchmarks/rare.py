@@ -203,7 +203,7 @@ def measured(method: str, path: Path, arguments: argparse.Namespace) -> list[dic
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment = os.environ | dict.fromkeys(names, str(arguments.threads))
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    from jojoscl.runner.output import git_commit  # slow to import, and no method needs it
+    from jojoscl.runner.machine import git_commit  # slow to import, and no method needs it
 
     found = {"seed": arguments.seed, "machine": machine(), "commit": git_commit()}
     return [row | found for row in json.loads(done.stdout.splitlines()[-1])]

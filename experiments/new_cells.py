@@ -23,7 +23,7 @@ import jojoscl
 from experiments.measured import grid_of, resumed
 from experiments.tables import Section, number, page
 from experiments.text import write
-from jojoscl.runner.output import git_commit
+from jojoscl.runner.machine import git_commit
 
 OPTIONS = {
     "--data": {"nargs": "+", "default": (), "help": "sets to measure, names as in conf/data"},

@@ -28,8 +28,7 @@ from experiments.text import write
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.load import FileDataset
 from jojoscl.runner.config import build, compose
-from jojoscl.runner.machine import machine
-from jojoscl.runner.output import git_commit
+from jojoscl.runner.machine import git_commit, machine
 
 METHODS = ("jojoscl", "leiden_matched", "seurat_matched", "pca_kmeans")
 CHANGES = {

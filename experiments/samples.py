@@ -24,7 +24,7 @@ from experiments.measured import grid_of, resumed
 from experiments.tables import number
 from experiments.text import markdown, write
 from jojoscl.core.samples import without_samples
-from jojoscl.runner.output import git_commit
+from jojoscl.runner.machine import git_commit
 
 OPTIONS = {
     "--measure": {

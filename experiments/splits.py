@@ -26,7 +26,7 @@ from experiments.measured import Unit, grid_of, resumed
 from experiments.tables import Section, number, page
 from experiments.text import write
 from jojoscl.cells.checks import as_cells
-from jojoscl.runner.output import git_commit
+from jojoscl.runner.machine import git_commit
 from jojoscl.tools.half_clusters import half_clusters
 from jojoscl.tools.splits import tested
 

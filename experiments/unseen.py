@@ -23,7 +23,7 @@ from experiments.measured import grid_of, resumed
 from experiments.tables import Section, number, page
 from experiments.text import write
 from jojoscl.cells.checks import as_cells
-from jojoscl.runner.output import git_commit
+from jojoscl.runner.machine import git_commit
 
 OPTIONS = {"--folder": {"type": Path, "default": None, "help": "labelled h5ad files"}}
 SETS = (

@@ -1,4 +1,4 @@
-"""Arguments before Hydra sees them: file names of every kind, choices, sweeps over nothing."""
+"""Arguments before Hydra sees them: file names of every kind, and flags."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from anndata import AnnData
-from omegaconf import OmegaConf
 
 from jojoscl.runner.arguments import check_arguments, known_keys, quoted
-from jojoscl.runner.config import compose, parse
-from jojoscl.runner.sweep import SweepSummary, collect
+from jojoscl.runner.config import parse
+from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
 
-NAMES = ("größe.h5ad", "k=1.h5ad", "a b.h5ad", "a,b.h5ad", "[1] (copy).h5ad", "it's {x}.h5ad", "12",
-         'back\\"slash.h5ad', "細胞.h5ad", "a:b.h5ad", "50%.h5ad", "null.h5ad", "#1&2.h5ad")  # fmt: skip
+NAMES = ("größe.h5ad", "k=1.h5ad", "a b,c.h5ad", "[1] (copy).h5ad", "it's {x}.h5ad", "12",
+         'back\\"slash.h5ad', "a:b.h5ad", "50%.h5ad", "null.h5ad", "#1&2.h5ad")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,37 +64,9 @@ def test_a_run_reads_a_file_with_any_name_and_is_called_by_it(
     assert list(collect(tmp_path / "runs")["path"]) == [name]
 
 
-@pytest.mark.parametrize(
-    ("argument", "words"),
-    [
-        ("data=glob(zzz*)", "'data=glob(zzz*)' matches nothing, so there is nothing to run"),
-        ("seed=range(3,3)", "'seed=range(3,3)' matches nothing, so there is nothing to run"),
-        ("data=yan,blader", "data has no choice 'blader' (did you mean 'bladder'?)"),
-        ("data=3", "data has no choice '3'"),
-        ("=3", "'=3' is no setting: settings are given as key=value"),
-        ("--sweep", "Unrecognized arguments: --sweep: see jojoscl --help"),
-        ("--experimental-rerun=x", "--experimental-rerun is not offered"),
-    ],
-)
-def test_refused_in_a_sentence(argument: str, words: str) -> None:
-    with pytest.raises(UserError) as error:
-        check_arguments(["-m", argument])
-    assert words in str(error.value)
-
-
-@pytest.mark.parametrize("argument", ["method=glob(leiden*)", "experiment=null", "~vary", "seed=1"])
-def test_what_is_right_passes(argument: str) -> None:
-    assert check_arguments(["-m", argument]).overrides == [argument]
-
-
-def test_an_empty_sweep_of_an_experiment_is_refused() -> None:
-    config = compose().copy()
-    OmegaConf.set_struct(config, False)
-    OmegaConf.update(config, "hydra.sweeper.params", {"seed": "range(3,3)"}, force_add=True)
-    OmegaConf.update(config, "hydra.launcher._target_", "BasicLauncher", force_add=True)
-    with pytest.raises(SystemExit) as stop:
-        SweepSummary().on_multirun_start(config)
-    assert stop.value.code == 2
+def test_a_flag_that_is_not_there_is_refused_in_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"^unrecognized arguments: --sweep: see jojoscl --help\.$"):
+        check_arguments(["--sweep", "seed=1"])
 
 
 def test_known_keys_are_those_of_the_chosen_group() -> None:

@@ -106,9 +106,7 @@ CASES: dict[str, tuple[Prepare | None, tuple[str, ...], str]] = {
     "unknown value": (None, (*SIMULATED, "selection=orcle"), "(did you mean 'oracle'?)"),
     "out of range": (None, (*SIMULATED, "method.momentum=2"), "must be between 0 and 1, not 2"),
     "wrong precision": (None, (*SIMULATED, "trainer.precision=half"), "(Precision 'half' is inv"),
-    "no key": (None, ("=3",), "'=3' is no setting: settings are given as key=value"),
     "runs folder is a file": (both(GOOD, text("runs")), OWN, "cannot be written (Not a directory)"),
-    "a code file": (None, ("--experimental-rerun=x",), "--experimental-rerun is not offered"),
 }  # fmt: skip
 
 
@@ -198,7 +196,6 @@ def checkpoint(content: bytes | dict[str, Any]) -> Prepare:
 FOLDERS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
     "metrics of other settings": (lambda folder: None, ("seed=5",), "holds a run with other set"),
     "metrics cut short": (text("metrics.json", '{"ari": 0.'), (), "metrics.json cannot be read"),
-    "metrics of another kind": (text("metrics.json", "[1]"), (), "metrics.json cannot be read"),
     "checkpoint of other settings": (
         without_metrics, ("method.momentum=0.25",), "(momentum: 0.5 there, 0.25 here)",
     ),

@@ -336,28 +336,15 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
     done = in_process("-m", "data=yan,blader")
     assert done.code == 2
     assert done.err == "jojoscl: data has no choice 'blader' (did you mean 'bladder'?).\n"
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.rglob("yan"))
 
 
-@pytest.mark.parametrize(
-    ("launcher", "words"),
-    [
-        (("launcher=slurm",), "launcher=slurm needs Slurm's sbatch: use launcher=joblib"),
-        (
-            ("launcher=joblib", "hydra.launcher.pre_dispatch=foo"),
-            "The jobs could not be started (ValueError: 'foo' is not a valid",
-        ),
-    ],
-)
-def test_a_launcher_that_cannot_start_is_one_sentence(
-    in_process: InProcess, monkeypatch: pytest.MonkeyPatch, launcher: tuple[str, ...], words: str
-) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    done = in_process("-m", *launcher, *TINY, "seed=0,1")
-    assert done.code == 2
-    assert done.err.startswith(f"jojoscl: {words}")
-    assert done.err.count("\n") == 1
+def test_a_sweep_over_devices_is_refused(in_process: InProcess) -> None:
+    done = in_process("-m", *TINY, "seed=0,1", "trainer.devices=2")
+    assert (done.code, done.err) == (
+        2,
+        "jojoscl: A sweep trains on one device: leave out -m, or trainer.devices.\n",
+    )
 
 
 def test_a_sweep_over_methods(in_process: InProcess, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from jojoscl.baselines.controls import PCAKMeans
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.runner.config import RunSettings, build, class_of, compose, varied
-from jojoscl.runner.resolved import folder_of
+from jojoscl.runner.resolved import run_folder
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import choices, conf_dir
 
@@ -95,7 +95,7 @@ def test_every_point_of_a_study_can_be_built(name: str) -> None:
     for point in points:
         (vary,) = OverridesParser.create().parse_overrides([f"vary={point or 'null'}"])
         OmegaConf.update(cfg, "vary", vary.value(), merge=False, force_add=True)
-        names.append(folder_of(cfg.copy()))
+        names.append(run_folder(_root_=cfg.copy()))
     assert len(set(names)) == len(points)
     assert not any("wrong" in folder for folder in names)
     for key in grid.keys() & {"data", "method"}:
@@ -162,7 +162,9 @@ def test_settings_of_a_run_are_checked(override: str) -> None:
 )
 def test_vary_names_what_is_not_there(override: str, words: str) -> None:
     cfg = compose([override])
-    assert "seed0-wrong-" in folder_of(cfg)  # the run says it, and in a sweep the others go on
+    assert "seed0-wrong-" in run_folder(
+        _root_=cfg
+    )  # the run says it, and in a sweep the others go on
     with pytest.raises(UserError, match=words):
         varied(cfg)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from jojoscl.runner.machine import machine, peak_memory_mb
+import numpy as np
+import pytest
+
+from jojoscl.runner import machine as module
+from jojoscl.runner.machine import git_commit, machine, peak_memory_mb
 
 
 def test_the_machine_has_a_name_and_cores() -> None:
@@ -19,3 +23,13 @@ def test_the_peak_stays_when_the_memory_is_given_back() -> None:
     size = held.nbytes / 1e6
     del held
     assert peak_memory_mb() >= size
+
+
+def test_without_git_or_a_checkout_there_is_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        assert git_commit() is None
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "a" / "jojoscl" / "runner" / "x.py"))
+    assert git_commit() is None

@@ -1,10 +1,8 @@
-"""The run folder: one owner, a log that is mended, files that are whole, the commit."""
+"""The run folder: one owner, files that are whole, what a study changed."""
 
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -17,9 +15,8 @@ import pytest
 from anndata import AnnData
 
 import jojoscl
-from jojoscl.runner import output
 from jojoscl.runner.config import compose
-from jojoscl.runner.output import git_commit, h5ad_bytes, owned, point_of
+from jojoscl.runner.output import h5ad_bytes, owned, point_of
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 
@@ -81,36 +78,6 @@ def test_clusters_of_a_result_are_cut_anew(tmp_path: Path) -> None:
         jojoscl.cut(result, k)
         assert result.obs[f"jojoscl_{k}"].nunique() == k
     assert (result.obs["jojoscl_3"].astype(str) == result.obs["jojoscl"].astype(str)).all()
-
-
-def no_git(*_: Any, **__: Any) -> None:
-    raise FileNotFoundError("git")
-
-
-def failing_git(*_: Any, **__: Any) -> None:
-    raise subprocess.CalledProcessError(128, "git")
-
-
-def hanging_git(*_: Any, **__: Any) -> None:
-    raise subprocess.TimeoutExpired("git", 30)
-
-
-@pytest.mark.parametrize("git", [no_git, failing_git, hanging_git])
-def test_a_run_needs_no_git(monkeypatch: pytest.MonkeyPatch, git: Any) -> None:
-    monkeypatch.setattr(subprocess, "run", git)
-    assert git_commit() is None
-
-
-def test_without_git_on_the_path_or_a_checkout_there_is_no_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setitem(os.environ, "PATH", str(tmp_path))
-        assert git_commit() is None
-    monkeypatch.setattr(
-        output, "__file__", str(tmp_path / "site-packages" / "jojoscl" / "runner" / "output.py")
-    )
-    assert git_commit() is None
 
 
 @pytest.mark.parametrize(

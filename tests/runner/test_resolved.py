@@ -14,7 +14,7 @@ from anndata import AnnData
 from jojoscl.core.method import JojoSCL
 from jojoscl.runner import config
 from jojoscl.runner.config import compose, varied
-from jojoscl.runner.resolved import Resolved, folder_of
+from jojoscl.runner.resolved import Resolved, run_folder
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import setting
@@ -171,7 +171,7 @@ def test_a_killed_run_does_not_go_on_with_other_content(tmp_path: Path, cells: A
 
 def test_a_wrong_setting_has_a_folder_too() -> None:
     """Hydra asks for it before the run can say what is wrong."""
-    assert "/seed0-wrong-" in folder_of(compose(["method.n_draws=0"]))
+    assert "/seed0-wrong-" in run_folder(_root_=compose(["method.n_draws=0"]))
 
 
 # ---- what goes together --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from hydra.errors import HydraException
 
 from jojoscl.runner.config import compose, parse
-from jojoscl.runner.sentences import killed, sentence
+from jojoscl.runner.sentences import sentence
 from jojoscl.utils.errors import UserError
 
 
@@ -44,7 +44,6 @@ def test_errors_of_files_say_which_and_what_to_do(tmp_path: Path) -> None:
 
 def test_a_killed_process_is_told_and_a_defect_is_not() -> None:
     lost = type("TerminatedWorkerError", (Exception,), {})()
-    assert killed(lost)
     assert "was killed" in (sentence(lost) or "")
     assert sentence(UserError("Wrong.")) == "Wrong."
     python = UserError("give kind='counts', or name the layer by layer= (layer='raw' if ...)")

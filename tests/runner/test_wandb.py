@@ -199,7 +199,7 @@ class Broken:
         return act
 
 
-@pytest.mark.parametrize("part", ["init", "define_metric", "log", "update", "finish"])
+@pytest.mark.parametrize("part", ["init", "log", "update", "finish"])
 def test_whatever_raises_in_wandb_is_one_warning(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import yaml
 
+import jojoscl
 from jojoscl.utils.errors import UserError, stop
 from jojoscl.utils.files import choices, conf_dir
 from jojoscl.utils.processes import interrupted, interruptible
@@ -45,20 +47,20 @@ def main() -> None:
     Exit codes: 0 done, 1 a run failed or a defect of ours, 2 something the user can mend, 130
     Ctrl-C, 143 SIGTERM.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal may lack some letters
-            stream.reconfigure(errors="backslashreplace")
-    arguments = sys.argv
     try:
         with interruptible():
-            command(arguments[1:])
+            command(sys.argv[1:])
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BaseException as error:
-        _end(error)
-    finally:
-        sys.argv = arguments
+        if code := interrupted():
+            stop("interrupted; the same command goes on.", "jojoscl", code)
+        from jojoscl.runner.sentences import sentence
+
+        if words := sentence(error):
+            stop(words, "jojoscl")
+        raise
 
 
 def command(arguments: list[str]) -> None:
@@ -67,8 +69,6 @@ def command(arguments: list[str]) -> None:
         print(help_text())
         return
     if "--version" in arguments:
-        import jojoscl
-
         print(f"jojoscl {jojoscl.__version__}")
         return
     from jojoscl.runner.arguments import check_arguments, quoted
@@ -79,7 +79,6 @@ def command(arguments: list[str]) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     several = bool({"-m", "--multirun"} & set(arguments))
     arguments = [quoted(argument, several=several) for argument in arguments]
-    sys.argv = [sys.argv[0], *arguments]  # which Hydra reads
     if arguments[:1] == ["predict"]:
         from jojoscl.runner.predict import predict
 
@@ -87,7 +86,7 @@ def command(arguments: list[str]) -> None:
         return
     found = check_arguments(arguments)
     if not found.cfg and any(o.startswith("search=") for o in found.overrides):
-        if found.multirun:
+        if several:
             raise UserError("A search is no sweep: leave out -m and give each setting one value.")
         try:
             from jojoscl.runner.search import search
@@ -97,41 +96,12 @@ def command(arguments: list[str]) -> None:
             ) from error
         search(found.overrides)
         return
-    _hydra(several)
-
-
-def _hydra(several: bool) -> None:
-    """Hand over to Hydra, which reads ``sys.argv`` and calls :func:`job` for each run."""
     import hydra
 
-    import jojoscl.runner.resolved  # noqa: F401  ${run_folder:}
-    from jojoscl.runner.config import register_resolvers
-    from jojoscl.runner.sentences import sentence
+    from jojoscl.runner import resolved  # noqa: F401  ${run_folder:}
 
-    register_resolvers()
-    try:
-        hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
-    except Exception as error:
-        if not several or sentence(error):
-            raise
-        # A job keeps its own errors: this one is of what starts the jobs.
-        reason = (str(error).splitlines() or [""])[0].rstrip(".")
-        raise UserError(
-            f"The jobs could not be started ({type(error).__name__}: {reason}): check launcher= "
-            "and hydra.launcher."
-        ) from error
-
-
-def _end(error: BaseException) -> NoReturn:
-    code = interrupted() or (130 if isinstance(error, KeyboardInterrupt) else None)
-    if code:
-        stop("interrupted; the same command goes on.", "jojoscl", code)
-    if not isinstance(error, SystemExit):
-        from jojoscl.runner.sentences import killed, sentence
-
-        if words := sentence(error):
-            stop(words, "jojoscl", 1 if killed(error) else 2)
-    raise error
+    sys.argv[1:] = arguments  # which Hydra reads
+    hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
 
 
 def job(cfg: DictConfig) -> None:
@@ -142,29 +112,29 @@ def job(cfg: DictConfig) -> None:
     from jojoscl.runner.resolved import Resolved
     from jojoscl.runner.run import run
     from jojoscl.runner.sentences import sentence
-    from jojoscl.runner.sweep import FAILED
+    from jojoscl.runner.sweep import FAILED, PAGE
 
-    hydra_cfg = HydraConfig.get()
-    folder = Path(hydra_cfg.runtime.output_dir)
-    failed = folder / FAILED
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    alone = HydraConfig.get().mode != RunMode.MULTIRUN
     try:
         metrics = run(Resolved.kept(cfg), folder)
     except Exception as error:
         if interrupted():
             raise KeyboardInterrupt from error
         words = sentence(error, folder)
-        if hydra_cfg.mode == RunMode.MULTIRUN:
+        if not alone:
             folder.mkdir(parents=True, exist_ok=True)
-            failed.write_text(f"{words}\n" if words else traceback.format_exc())
+            (folder / FAILED).write_text(f"{words}\n" if words else traceback.format_exc())
             return
-        _remove_if_empty(folder)
+        with suppress(OSError):  # not empty
+            os.removedirs(os.path.relpath(folder))
         if words:
             stop(words, "jojoscl")  # from here: Hydra would add lines of its own
         raise
-    failed.unlink(missing_ok=True)
-    page = folder / "page.html"
+    (folder / FAILED).unlink(missing_ok=True)
     print(result_line(metrics))
-    if hydra_cfg.mode != RunMode.MULTIRUN:  # a sweep names one page of all runs
+    if alone:  # a sweep names one page of all runs
+        page = folder / PAGE
         print(f"  {page if page.exists() else folder}")
 
 
@@ -196,15 +166,5 @@ def _described(path: Path) -> str:
         about = yaml.safe_load(text)["about"]
         known = "given K" if about["given_k"] else "finds K"
         return f"{about['summary']} ({about['citation']}; {known}; about {about['minutes']} min)"
-    comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
-    comments = [comment for comment in comments if "@package" not in comment]
-    return comments[0].rstrip(".") if comments else ""
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Remove an empty run folder, and the empty folders around it below the working folder."""
-    for path in (folder, *(path for path in folder.parents if Path.cwd() in path.parents)):
-        try:
-            path.rmdir()
-        except OSError:
-            return
+    comments = (line[2:] for line in text.splitlines() if line.startswith("# "))
+    return next(comment for comment in comments if "@package" not in comment).rstrip(".")

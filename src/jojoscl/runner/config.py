@@ -7,7 +7,6 @@ and only the classes that a command chooses are imported.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,18 +67,11 @@ def compose(overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConf
 
     A Hydra application around it is left alone.
     """
-    with _own_hydra():
-        return hydra.compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
-
-
-@contextmanager
-def _own_hydra() -> Iterator[None]:
-    register_resolvers()
     around = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            yield
+            return hydra.compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
     finally:
         GlobalHydra.instance().hydra = around
 
@@ -111,7 +103,7 @@ def build(node: DictConfig) -> Any:
         raise UserError(f"{node!r} is no group of settings: see jojoscl --cfg job.")
     kind = class_of(given.pop("_target_"))
     given.pop("about", None)
-    return kind.of({str(name): value for name, value in given.items()})
+    return kind.of(given)  # type: ignore[arg-type]  # names are words
 
 
 class _SettingsGroup(dict[str, ConfigNode]):
@@ -146,57 +138,55 @@ def varied(cfg: DictConfig) -> tuple[DictConfig, Plain]:
     A sweep of `vary` changes one setting, or a few together, at a time, where Hydra's own sweeps
     make a full grid.
     """
-    changes, cfg = OmegaConf.select(cfg, "vary"), _without_hydra(cfg)
-    if changes is None:
-        return cfg, {}
-    if not isinstance(changes, DictConfig):
-        raise UserError(f"vary lists settings, such as {{method.alpha:0}}, not {changes!r}.")
+    cfg = _without_hydra(cfg)
     OmegaConf.set_struct(cfg, True)
-    given: Plain = OmegaConf.to_container(changes, resolve=True)  # type: ignore[assignment]
-    for key, value in given.items():
+    vary = cfg.vary or OmegaConf.create()
+    if not isinstance(vary, DictConfig):
+        raise UserError(f"vary lists settings, such as {{method.alpha:0}}, not {vary!r}.")
+    changes: Plain = OmegaConf.to_container(vary, resolve=True)  # type: ignore[assignment]
+    for key, value in changes.items():
         try:
             OmegaConf.update(cfg, key, value)
         except OmegaConfBaseException as error:
             known = keys_of(OmegaConf.to_container(cfg))
             raise UserError(f"vary: there is no setting {key!r}{nearest(key, known)}.") from error
-    return cfg, given
+    return cfg, changes
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
-def oracle_if_possible(cfg: DictConfig) -> str:
+def oracle_if_possible(*, _root_: DictConfig) -> str:
     """Return the `selection` of a study that shows both protocols.
 
     A run by the oracle scores its last epoch too.
     """
-    return "oracle" if getattr(class_of(cfg.method._target_), "takes_oracle", False) else "last"
+    return "oracle" if getattr(class_of(_root_.method._target_), "takes_oracle", False) else "last"
 
 
-def files_to_run(cfg: DictConfig) -> str:
+def labelled_files(*, _root_: DictConfig) -> str:
     """Return the labelled files of `data.folder`, quoted, separated by commas, for a sweep."""
-    data = cfg.data
-    if not OmegaConf.select(data, "folder"):
+    data = _root_.data
+    if not data.get("folder"):
         raise UserError("No folder is given: name one by data.folder=/path/to/folder.")
-    from jojoscl.datasets.load import labelled_files  # slow to import, and needed only here
+    from jojoscl.datasets import load  # slow to import, and needed only here
 
-    files = labelled_files(Path(data.folder).expanduser(), data.label_key)
+    files = load.labelled_files(Path(data.folder).expanduser(), data.label_key)
+    stems = [path.stem for path in files]
     for name in data.kinds or {}:
-        if name not in (stems := [path.stem for path in files]):
+        if name not in stems:
             raise UserError(
                 f"data.kinds names {name!r}, which is no file of the folder{nearest(name, stems)}."
             )
     return ",".join(QuotedString(str(path), Quote.single).with_quotes() for path in files)
 
 
-def register_resolvers() -> None:
-    """Give Hydra the settings of the classes, and OmegaConf what `conf/` computes."""
-    repo = ConfigStore.instance().repo
-    repo.setdefault("settings", _SettingsGroup())
-    for name, resolver in (
-        ("oracle_if_possible", lambda *, _root_: oracle_if_possible(_root_)),
-        ("labelled_files", lambda *, _root_: files_to_run(_root_)),
-        ("file_name", lambda path: Path(path or "folder").stem),
-    ):
-        OmegaConf.register_new_resolver(name, resolver, replace=True)
+def file_name(path: str | None) -> str:
+    """Return the name of a user's file without its suffix."""
+    return Path(path or "folder").stem
+
+
+ConfigStore.instance().repo.setdefault("settings", _SettingsGroup())
+for _resolver in (oracle_if_possible, labelled_files, file_name):  # what `conf/` computes
+    OmegaConf.register_new_resolver(_resolver.__name__, _resolver, replace=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib.metadata
 import json
 import logging
 import platform
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -23,19 +22,17 @@ from pandas.api.types import is_object_dtype
 
 from jojoscl.core.interface import Result
 from jojoscl.runner.config import Plain, plain
-from jojoscl.runner.machine import machine, peak_memory_mb
+from jojoscl.runner.machine import git_commit, machine, peak_memory_mb, versions
 from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.sweep import PAGE
 from jojoscl.tools.annotate import annotate, params_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import TEMPORARY, delete, whole_file
 
 log = logging.getLogger(__name__)
 
-MODEL, PAGE = "model.npz", "page.html"
-_VERSIONS = (
-    "jojoscl", "torch", "lightning", "numpy", "scipy", "scikit-learn", "scanpy", "anndata",
-    "hydra-core",
-)  # fmt: skip
+MODEL = "model.npz"
+_OF_CELLS = ("kind_decided_by", "input_made_by_types")
 
 
 @contextlib.contextmanager
@@ -77,16 +74,15 @@ def finished(folder: Path, job: Resolved) -> Plain | None:
     if settings.force or not path.exists():
         return None
     try:
-        metrics: Plain = dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        metrics: Plain = json.loads(path.read_text())
+    except ValueError as error:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != job.config_hash:
         raise UserError(
             f"{folder} holds a run with other settings: give force=true, or another folder."
         )
-    files = set(metrics.get("files", ["config.yaml", "labels.csv", "result.h5ad"]))
-    files |= {MODEL} if settings.save_model else set()
-    files |= {PAGE} if settings.page else set()
+    asked = [*([MODEL] if settings.save_model else []), *([PAGE] if settings.page else [])]
+    files = [*metrics.get("files", []), *asked]
     return metrics if all((folder / name).exists() for name in files) else None
 
 
@@ -101,7 +97,7 @@ def describe(
     cells: AnnData,
     result: Result,
     truth: np.ndarray | None,
-    scores: dict[str, float | None],
+    scores: Plain,
     seconds: dict[str, float],
 ) -> Plain:
     """Return what was run, on what, with which versions, and what came out."""
@@ -109,7 +105,7 @@ def describe(
     return {
         "experiment": settings.name,
         "dataset": job.data.name,
-        "path": OmegaConf.select(job.cfg, "data.path"),
+        "path": job.cfg.data.get("path"),
         "variant": cells.uns.get("variant"),
         "method": job.method.name,
         "seed": settings.seed,
@@ -119,8 +115,7 @@ def describe(
         "n_cells": cells.n_obs,
         "n_genes": cells.n_vars,
         "kind": cells.uns["kind"],
-        "kind_decided_by": cells.uns.get("kind_decided_by"),
-        **{name: word for name, word in cells.uns.items() if name == "input_made_by_types"},
+        **{name: cells.uns[name] for name in _OF_CELLS if name in cells.uns},
         "n_clusters": len(np.unique(result.labels)),
         **result.info,
         "peak_memory_mb": peak_memory_mb(),
@@ -134,30 +129,8 @@ def describe(
         "n_types": None if truth is None else len(np.unique(truth)),
         **point_of(job.changes),
         **scores,
-        **({} if truth is None else {"types": types_of(truth, result.labels)}),
         "seconds": seconds,
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that decide a result, of torch if it is installed."""
-    found = {}
-    for name in _VERSIONS:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-def types_of(truth: np.ndarray, labels: np.ndarray) -> list[list[float]]:
-    """Return :func:`~jojoscl.core.metrics.best_clusters` as JSON has it, with four decimals.
-
-    >>> types_of(np.array(["a", "a", "a", "b"]), np.array([0, 0, 1, 1]))
-    [[3, 0.6667, 1.0], [1, 1.0, 0.5]]
-    """
-    from jojoscl.core.metrics import best_clusters  # slow to import
-
-    rows = best_clusters(truth, labels).tolist()
-    return [[int(n), round(recall, 4), round(precision, 4)] for n, recall, precision in rows]
 
 
 def point_of(changes: Plain) -> Plain:
@@ -196,32 +169,27 @@ def write(
     }
     if result.shrinkage:
         files["shrinkage.csv"] = pd.DataFrame(result.shrinkage).to_csv(index=False)
+    drawn = {}
+    if job.settings.pictures or job.settings.page:
+        from jojoscl.runner import plots
+
+        umap = partial(plots.umap, result.embedding, result.labels, truth, seed=job.settings.seed)
+        draw = {"umap.png": umap}
+        if result.history:
+            draw["losses.png"] = partial(plots.loss_curves, result.history)
+        drawn = plots.tried(draw)
     if job.settings.pictures:
-        files |= pictures(job, truth, result)
+        files |= drawn
     if job.settings.page:
         from jojoscl.runner import page
 
-        files[PAGE] = page.html(job, cells, truth, result, metrics)
+        files[PAGE] = page.html(job, cells, truth, result, metrics, drawn)
     for name, content in files.items():
         write_whole(folder / name, content)
     if job.settings.save_model and result.model:
         result.model.save(folder / MODEL, overwrite=True)
     metrics["files"] = sorted([*files, *([MODEL] if job.settings.save_model else [])])
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-
-
-def pictures(job: Resolved, truth: np.ndarray | None, result: Result) -> dict[str, bytes]:
-    """Return the pictures of a run by their names; one that fails is left out with a warning."""
-    from jojoscl.runner import plots
-
-    draw: dict[str, Callable[[], bytes]] = {
-        "umap.png": lambda: plots.umap(
-            result.embedding, result.labels, truth, seed=job.settings.seed
-        )
-    }
-    if result.history:
-        draw["losses.png"] = lambda: plots.loss_curves(result.history)
-    return {name: png for name, drawn in draw.items() if (png := plots.tried(name, drawn))}
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -258,21 +226,3 @@ def result_anndata(cells: AnnData, result: Result, asked: Plain) -> AnnData:
     adata = AnnData(obs=own)
     annotate(adata, "jojoscl", result, asked, cells)
     return adata
-
-
-def git_commit() -> str | None:
-    """Return the commit of the checkout that the package is in, with "+" when it was changed since.
-
-    None where there is no checkout, no git, or a git that fails.
-    """
-    root = Path(__file__).parents[3]
-    if not (root / ".git").exists():  # installed, perhaps below a repository of the user's
-        return None
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-    try:
-        done = subprocess.run(
-            command, cwd=root, capture_output=True, text=True, check=True, timeout=30
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,27 +32,41 @@ N_MARKERS = 8  # of each cluster
 
 
 def html(
-    job: Resolved, cells: AnnData, truth: np.ndarray | None, result: Result, metrics: Plain
+    job: Resolved,
+    cells: AnnData,
+    truth: np.ndarray | None,
+    result: Result,
+    metrics: Plain,
+    drawn: Mapping[str, bytes],
 ) -> str:
     """Return sizes, pictures, tree, markers, settings, seconds and versions as one HTML text.
 
     For tree and markers the run's method clusters one half of the counts. Where that cannot be, a
-    sentence says why.
+    sentence says why. `drawn` has the run's own pictures.
     """
-    adata, seed = without_labels(cells), job.settings.seed
+    adata = without_labels(cells)
     annotate(adata, KEY, result, metrics["settings"], cells)
+    how = {"method": job.method, "seed": job.settings.seed, "kind": cells.uns["kind"]}
+    how |= {"batch_key": BATCH} if BATCH in adata.obs else {}
+    splits, genes, problem = pd.DataFrame(), pd.DataFrame(), ""
     try:
-        how = {"method": job.method, "seed": seed, "kind": cells.uns["kind"]}
-        how |= {"batch_key": BATCH} if BATCH in adata.obs else {}
-        splits, found, problem = split_tests(adata, KEY, **how), markers(adata, KEY, **how), ""
+        splits, genes = split_tests(adata, KEY, **how), _first(markers(adata, KEY, **how))
     except UserError as error:
-        splits, found, problem = pd.DataFrame(), pd.DataFrame(), str(error)
-    scores = [name for name in (*SCORES, "silhouette") if metrics.get(name) is not None]
-    drawn = {
-        "UMAP of the embedding": lambda: plots.umap(
-            result.embedding, result.labels, truth, seed=seed
-        )
-    } | _pictures(adata, result, splits)
+        problem = str(error)
+    n = metrics["n_clusters"]
+    wanted: dict[str, tuple[Callable[..., Axes], float, bool]] = {  # what, inches, is there any
+        "Confidence of the cells": (pl.confidence, 1 + 0.28 * n, "confidence" in result.obs),
+        "What SURE leaves of each component": (pl.shrinkage, 3.0, "shrinkage" in result.uns),
+        "Tree of the clusters": (pl.tree, 1 + 0.35 * n, len(splits) > 0 or "tree" in result.uns),
+    }
+    pictures = {"UMAP of the embedding": drawn["umap.png"]} if "umap.png" in drawn else {}
+    pictures |= plots.tried(
+        {
+            name: partial(_drawn, draw, adata, height)
+            for name, (draw, height, there) in wanted.items()
+            if there
+        }
+    )
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -62,16 +76,12 @@ def html(
     return environment.get_template("page.html.j2").render(
         title=title(metrics),
         metrics=metrics,
-        scores=", ".join(f"{name.upper()} {metrics[name]:.3f}" for name in scores),
+        scores=[name for name in (*SCORES, "silhouette") if metrics.get(name) is not None],
         clusters=_table(_clusters(result, truth)),
         stable="stability" in result.uns,
-        pictures={
-            name: f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            for name, draw in drawn.items()
-            if (png := plots.tried(name, draw))
-        },
-        splits=_table(_splits(splits)),
-        markers=_table(_markers(found)),
+        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
+        splits=_table(splits.drop(columns=["split", "parent", "side"], errors="ignore")),
+        markers=_table(genes),
         problem=problem,
         seconds=_table(pd.DataFrame([metrics["seconds"]])),
         settings=OmegaConf.to_yaml(OmegaConf.create(metrics["settings"])),
@@ -79,25 +89,8 @@ def html(
 
 
 def _table(table: pd.DataFrame) -> str:
-    style: Plain = {"index": False, "border": 0, "justify": "left", "na_rep": ""}
-    return str(table.to_html(**style, float_format="{:.2g}".format)) if len(table) else ""
-
-
-def _pictures(
-    adata: AnnData, result: Result, splits: pd.DataFrame
-) -> dict[str, Callable[[], bytes]]:
-    """Return what draws each picture that there is, by its title."""
-    n = len(np.unique(result.labels))
-    wanted = {
-        "Confidence of the cells": (pl.confidence, 1 + 0.28 * n, "confidence" in result.obs),
-        "What SURE leaves of each component": (pl.shrinkage, 3.0, "shrinkage" in result.uns),
-        "Tree of the clusters": (pl.tree, 1 + 0.35 * n, len(splits) > 0 or "tree" in result.uns),
-    }
-    return {
-        name: partial(_drawn, draw, adata, height)
-        for name, (draw, height, there) in wanted.items()
-        if there
-    }
+    two_digits = "{:.2g}".format
+    return table.to_html(index=False, border=0, justify="left", na_rep="", float_format=two_digits)
 
 
 def _drawn(draw: Callable[..., Axes], adata: AnnData, height: float) -> bytes:
@@ -122,18 +115,8 @@ def _clusters(result: Result, truth: np.ndarray | None) -> pd.DataFrame:
     return table.reset_index()
 
 
-def _splits(splits: pd.DataFrame) -> pd.DataFrame:
-    names = {
-        **{"left": "left", "right": "right", "n_left": "cells left", "n_right": "cells right"},
-        **{"auc": "AUC", "p": "p", "p_adjusted": "adjusted p", "kept": "kept"},
-    }
-    return splits.reindex(columns=list(names)).rename(columns=names)
-
-
-def _markers(found: pd.DataFrame) -> pd.DataFrame:
+def _first(found: pd.DataFrame) -> pd.DataFrame:
     """Return the first markers of each cluster that are significant at 5 %."""
-    if found.empty:
-        return found
     good = found["names"].where((found["pvals_adj"] <= 0.05) & (found["scores"] > 0))
     genes = good.groupby(found["group"], sort=False, observed=True)
     first = genes.agg(lambda names: ", ".join(names.dropna()[:N_MARKERS]) or "none")

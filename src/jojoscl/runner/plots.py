@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import cycle
 
 import numpy as np
@@ -22,14 +22,16 @@ log = logging.getLogger(__name__)
 COLORS = [*sc.pl.palettes.default_20, *sc.pl.palettes.default_102]
 
 
-def tried(name: str, draw: Callable[[], bytes]) -> bytes | None:
-    """Return a picture; one that fails is a warning: the run matters more."""
-    try:
-        return draw()
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[-1]
-        log.warning("%s could not be drawn (%s: %s)", name, type(error).__name__, reason)
-        return None
+def tried(pictures: Mapping[str, Callable[[], bytes]]) -> dict[str, bytes]:
+    """Return what is drawn; a picture that fails is a warning: the run matters more."""
+    drawn = {}
+    for name, draw in pictures.items():
+        try:
+            drawn[name] = draw()
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [""])[-1]
+            log.warning("%s could not be drawn (%s: %s)", name, type(error).__name__, reason)
+    return drawn
 
 
 def loss_curves(history: list[dict[str, float]]) -> bytes:

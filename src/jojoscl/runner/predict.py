@@ -6,18 +6,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from jojoscl.runner.arguments import check_arguments
 from jojoscl.runner.config import build, compose, parse
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-    from jojoscl.core.fitted import Fitted
-    from jojoscl.core.interface import Result
 
 
 @dataclass(kw_only=True)
@@ -37,6 +29,8 @@ class PredictSettings(Settings):
         super().__post_init__()
         if self.model is None:
             raise UserError("No model is given: name one by model=path/to/model.npz.")
+        if not Path(self.model).exists():
+            raise UserError(f"{self.model} does not exist: give the path of a model.")
         if Path(self.output).suffix not in (".h5ad", ".csv"):
             raise UserError(f"output={self.output} has no known suffix: give one in .h5ad or .csv.")
         if Path(self.output).exists() and not self.overwrite:
@@ -48,16 +42,17 @@ def predict(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if argument.startswith("-"):
             raise UserError(f"jojoscl predict takes key=value only, not {argument}.")
-    overrides = parse(check_arguments(arguments).overrides)
+    overrides = parse(arguments)
     of_data = [o for o in overrides if str(o.key_or_group).partition(".")[0] == "data"]
     settings = PredictSettings.of(
         {str(o.key_or_group): o.value() for o in overrides if o not in of_data}
     )
-    if not Path(str(settings.model)).exists():  # before seconds of imports
-        raise UserError(f"{settings.model} does not exist: give the path of a model.")
     chosen = [] if any(o.key_or_group == "data" for o in of_data) else ["data=h5ad"]
     dataset = build(compose([*chosen, *(str(o.input_line) for o in of_data)]).data)
-    from jojoscl.core.model_file import load  # slow to import, as are those of the functions below
+    import pandas as pd  # slow to import, as are those below
+
+    from jojoscl.core.model_file import load
+    from jojoscl.runner.output import h5ad_bytes, result_anndata, write_whole
 
     model = load(str(settings.model))
     logging.basicConfig(format="%(message)s")
@@ -70,27 +65,16 @@ def predict(arguments: Sequence[str]) -> None:
         n_neighbors=settings.n_neighbors,
         max_missing=settings.max_missing,
     )
-    from jojoscl.runner.output import write_whole
-
-    write_whole(Path(settings.output), _content(settings, model, cells, result))
+    if settings.output.endswith(".csv"):
+        columns = {"cell": cells.obs_names, "cluster": result.labels, **result.obs}
+        content: str | bytes = pd.DataFrame(columns).to_csv(index=False)
+    else:
+        fit = {"seed": model.seed, "versions": model.versions, "settings": model.settings}
+        content = h5ad_bytes(result_anndata(cells, result, settings.plain() | {"fit": fit}))
+    write_whole(Path(settings.output), content)
     confidence, n_clusters = result.obs["confidence"].mean(), len(set(result.labels))
     print(
         f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters, "
         f"mean confidence {confidence:.2f}"
     )
     print(f"  {settings.output}")
-
-
-def _content(
-    settings: PredictSettings, model: Fitted, cells: AnnData, result: Result
-) -> str | bytes:
-    """Return the file's content: a table of the cells, or an h5ad with clusters and embedding."""
-    import pandas as pd
-
-    from jojoscl.runner.output import h5ad_bytes, result_anndata
-
-    if settings.output.endswith(".csv"):
-        columns = {"cell": cells.obs_names, "cluster": result.labels, **result.obs}
-        return pd.DataFrame(columns).to_csv(index=False)
-    fit = {"seed": model.seed, "versions": model.versions, "settings": model.settings}
-    return h5ad_bytes(result_anndata(cells, result, settings.plain() | {"fit": fit}))

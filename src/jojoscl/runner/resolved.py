@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # they import numpy, pandas and more, and a wrong setting nee
     from jojoscl.datasets.load import CatalogDataset, FileDataset
     from jojoscl.datasets.simulate import SimulatedDataset
     from jojoscl.networks.settings import TrainerSettings
-    from jojoscl.utils.settings import Settings
 
     Dataset = CatalogDataset | FileDataset | SimulatedDataset
 
@@ -44,11 +43,8 @@ class Resolved:
     def of(cls, cfg: DictConfig) -> Resolved:
         """Build the objects; a wrong name or value is a :class:`UserError`."""
         cfg, changes = varied(cfg)
-        own = {name: OmegaConf.select(cfg, name) for name in RunSettings.defaults()}
-        parts = {
-            node: build(OmegaConf.select(cfg, node))
-            for node in ("data", "method", "corrupt", "trainer")
-        }
+        own = {name: cfg[name] for name in RunSettings.defaults()}
+        parts = {node: build(cfg[node]) for node in ("data", "method", "corrupt", "trainer")}
         corrupted = {f"corrupt.{k}": value for k, value in parts["corrupt"].decisive().items()}
         return cls(cfg=cfg, settings=RunSettings(**own), changes=corrupted | changes, **parts)
 
@@ -70,10 +66,10 @@ class Resolved:
         Neither where a class lives nor where a file is. A setting at its neutral value is left out,
         so that a setting that is added later leaves finished runs finished.
         """
-        groups: dict[str, Settings] = {
-            name: getattr(self, name) for name in ("data", "method", "trainer", "corrupt")
+        settings: Plain = {
+            name: getattr(self, name).decisive()
+            for name in ("data", "method", "trainer", "corrupt")
         }
-        settings: Plain = {name: group.decisive() for name, group in groups.items()}
         settings["data"]["content"] = self.data.fingerprint()
         return self.settings.decisive() | settings
 
@@ -103,12 +99,12 @@ class Resolved:
             )
 
 
-def folder_of(cfg: DictConfig) -> str:
+def run_folder(*, _root_: DictConfig) -> str:
     """Return the folder of a run, also of one with a wrong setting: the run itself refuses it."""
     try:
-        return Resolved.kept(cfg).folder
+        return Resolved.kept(_root_).folder
     except UserError as error:
-        return _folder(cfg, f"wrong-{_digits(str(error))}")
+        return _folder(_root_, f"wrong-{_digits(str(error))}")
 
 
 def _folder(cfg: DictConfig, digits: str) -> str:
@@ -120,6 +116,4 @@ def _digits(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-OmegaConf.register_new_resolver(
-    "run_folder", lambda *, _root_: folder_of(_root_), replace=True
-)  # Hydra's `run.dir` ends with it
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)  # ends Hydra's `run.dir`

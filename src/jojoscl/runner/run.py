@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from jojoscl.core.interface import Method, Result
 from jojoscl.networks.settings import CsvLog, EpochLog, Run
 from jojoscl.runner import output
 from jojoscl.runner.config import Plain, build, plain
+from jojoscl.runner.machine import forget_peak_memory
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.wandb import Wandb
 from jojoscl.utils.errors import UserError
@@ -39,41 +38,43 @@ def run(job: Resolved, folder: Path) -> Plain:
 
 
 def _run(job: Resolved, folder: Path) -> Plain:
-    settings = job.settings
+    settings, method = job.settings, job.method
     forget_peak_memory()
     started = time.perf_counter()
     cells = job.corrupt(job.data.load(), seed=settings.seed)
-    loaded = time.perf_counter()
+    load = time.perf_counter() - started
     finished("load")
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
     n_clusters = number_of_clusters(settings.n_clusters, truth)
-    handed = handed_labels(job.method, settings.selection, truth)
+    handed = handed_labels(method, settings.selection, truth)
     if settings.force:
         output.clear(folder)
-    with logs_of(job, folder) as logs:
-        if job.method.takes_run:
+    with contextlib.ExitStack() as stack:
+        logs: list[EpochLog] = [CsvLog(folder)]
+        mirror: Wandb | None = build(job.cfg.logger) if job.cfg.get("logger") else None
+        if mirror:
+            mirror.start(folder, plain(job.cfg), job.folder, job.config_hash)
+            stack.callback(mirror.close)
+            logs.append(mirror)
+        if method.takes_run:
             handed["run"] = Run(
-                folder=folder, trainer=job.trainer, loggers=logs, config_hash=job.config_hash
+                folder=folder,
+                trainer=job.trainer,
+                loggers=tuple(logs),
+                config_hash=job.config_hash,
             )
-        result = job.method.fit_predict(
-            without_labels(cells), n_clusters, seed=settings.seed, **handed
-        )
-        seconds = seconds_of(loaded - started, result, time.perf_counter() - started)
+        result = method.fit_predict(without_labels(cells), n_clusters, seed=settings.seed, **handed)
+        # The stages of a resumed run hold the seconds from before it was cut off too.
+        seconds = {"load": load, **result.seconds}
+        total = max(time.perf_counter() - started, sum(seconds.values()))
+        seconds |= {"method": sum(result.seconds.values()), "total": total}
         scores = evaluate(truth, result)
         finished("scores")
         metrics = output.describe(job, cells, result, truth, scores, seconds)
         output.write(folder, job, cells, truth, result, metrics)
-        for mirror in logs:
-            if isinstance(mirror, Wandb):
-                mirror.log_results(folder, metrics)
+        if mirror:
+            mirror.log_results(folder, metrics)
     return metrics
-
-
-def forget_peak_memory() -> None:
-    """Forget the peak of earlier runs of a sweep, so that this run's is reported; on Linux only."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # gives back what earlier runs freed
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> int | None:
@@ -102,48 +103,24 @@ def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> P
 
 
 def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
-    from jojoscl.core.metrics import scores
+    from jojoscl.core.metrics import scores  # slow to import
 
     found = scores(truth, labels)
     return found["ari"] + found["nmi"]
 
 
-def evaluate(truth: np.ndarray | None, result: Result) -> dict[str, float | None]:
-    """Return the scores.
+def evaluate(truth: np.ndarray | None, result: Result) -> Plain:
+    """Return the scores, and of each type its cells, and recall and precision of its best cluster.
 
-    Where an oracle chose the epoch, those of the last epoch stand beside them (`last_ari` ...).
+    Where an oracle chose the epoch, the scores of the last epoch stand beside (`last_ari` ...).
     """
-    from jojoscl.core.metrics import scores, silhouette
+    from jojoscl.core.metrics import best_clusters, scores, silhouette
 
-    found: dict[str, float | None] = {}
+    found: Plain = {"silhouette": silhouette(result.embedding, result.labels)}
     if truth is not None:
         found |= scores(truth, result.labels)
+        found["types"] = best_clusters(truth, result.labels).round(4).tolist()
         if result.last_labels is not None:
             last = scores(truth, result.last_labels)
             found |= {f"last_{name}": value for name, value in last.items()}
-    return found | {"silhouette": silhouette(result.embedding, result.labels)}
-
-
-def seconds_of(load: float, result: Result, wall: float) -> dict[str, float]:
-    """Return the seconds of each stage, of the method and in total.
-
-    The stages of a resumed run hold the seconds from before it was cut off too.
-    """
-    stages = {"load": load, **result.seconds}
-    total = max(wall, sum(stages.values()))
-    return stages | {"method": sum(result.seconds.values()), "total": total}
-
-
-@contextlib.contextmanager
-def logs_of(job: Resolved, folder: Path) -> Iterator[tuple[EpochLog, ...]]:
-    """Yield the CSV log, and the one that `logger` names, which ends after the block."""
-    logs: tuple[EpochLog, ...] = (CsvLog(folder),)
-    if not job.cfg.get("logger"):
-        yield logs
-        return
-    mirror: Wandb = build(job.cfg.logger)
-    mirror.start(folder, plain(job.cfg), job.folder, job.config_hash)
-    try:
-        yield (*logs, mirror)
-    finally:
-        mirror.close()
+    return found

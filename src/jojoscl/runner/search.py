@@ -10,50 +10,33 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import optuna
 from filelock import FileLock
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.exceptions import ExperimentalWarning, OptunaError
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from jojoscl.runner.config import build, compose
+from jojoscl.runner.output import write_whole
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import whole_file
 from jojoscl.utils.settings import Settings, setting
 
 HEARTBEAT_SECONDS = 30  # a process that has been silent for twice as long is dead
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-_STATES = {"COMPLETE": "complete", "PRUNED": "fail", "FAIL": "lost"}
-_KINDS = {
-    "float": FloatDistribution,
-    "int": IntDistribution,
-    "categorical": CategoricalDistribution,
-}
-_SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
-    "tpe": partial(TPESampler, constant_liar=True),  # keeps away from what other processes try
-    "random": RandomSampler,
-}
+_STATES = {"COMPLETE": "complete", "PRUNED": "fail", "FAIL": "lost", "RUNNING": "running"}
 
 
 @dataclass(kw_only=True)
@@ -76,28 +59,7 @@ class Search(Settings):
         super().__post_init__()
         if not (self.datasets and self.seeds and self.space):
             raise UserError("A search needs search.datasets, search.seeds and search.space.")
-        self.distributions  # noqa: B018  a wrong one is said before anything runs
-
-    @property
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """The space as Optuna's distributions."""
-        found = {}
-        for name, spec in self.space.items():
-            try:
-                values = dict(spec)  # type: ignore[call-overload]  # what is no dict is refused
-                kind = values.pop("type")
-                if kind == "categorical":  # as Hydra reads them: Optuna keeps no lists
-                    choices = values["choices"]
-                    values["choices"] = [
-                        c if isinstance(c, str) else json.dumps(c) for c in choices
-                    ]
-                found[name] = _KINDS[kind](**values)
-            except (KeyError, TypeError, ValueError) as error:
-                reason = str(error).splitlines()[0].rstrip(".")
-                raise UserError(
-                    f"search.space: {name} is no parameter of type {', '.join(_KINDS)} ({reason})."
-                ) from error
-        return found
+        self.distributions = dict(map(_distribution, self.space, self.space.values()))
 
     @property
     def oracle(self) -> bool:
@@ -105,9 +67,19 @@ class Search(Settings):
         return self.score in SCORES
 
 
+def _distribution(name: str, spec: object) -> tuple[str, BaseDistribution]:
+    try:
+        return name, json_to_distribution(json.dumps(spec))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"search.space: {name} is no parameter of type float, int or categorical ({error})."
+        ) from error
+
+
 def search(overrides: Sequence[str]) -> None:
     """Do this process's share of a search, and print the best settings known then."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # the heartbeat, since 2.8
     # Settings of the data wait until the datasets are known.
     cfg = compose([o for o in overrides if _key(o).startswith(("search", "name", "paths."))])
     settings: Search = build(cfg.search)
@@ -122,31 +94,33 @@ def search(overrides: Sequence[str]) -> None:
         try:
             value = score(settings, fixed, params, folder)
         except Exception as error:  # the next trial may not fail
-            defect = "" if isinstance(error, UserError) else traceback.format_exc()
-            trial.set_user_attr("reason", (defect or str(error)).strip())
-            print(f"trial {trial.number}: failed: {error}  {words}")
+            trial.set_user_attr("reason", str(error) or repr(error))
+            print(f"trial {trial.number}: failed: {error!s}  {words}")
             raise optuna.TrialPruned from error
         print(f"trial {trial.number}: {settings.score} {value:.4f}  {words}")
         return value
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # the heartbeat, since Optuna 2.8
-            study = opened(settings, fixed, folder)
-            if len(study.get_trials(states=DONE)) < settings.n_trials:
-                study.optimize(objective, callbacks=[MaxTrialsCallback(settings.n_trials, DONE)])
-            report(settings, study, fixed, folder)
-    except (SQLAlchemyError, OptunaError, KeyError, RuntimeError, ValueError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"{folder / 'study.db'} cannot be used as a study ({reason}): move it away and search "
-            "again, finished runs are kept."
-        ) from error
+    study = opened(settings, fixed, folder)
+    if len(study.get_trials(states=DONE)) < settings.n_trials:
+        study.optimize(objective, callbacks=[MaxTrialsCallback(settings.n_trials, DONE)])
+    report(settings, study, fixed, folder)
+
+
+def _check(settings: Search, overrides: Sequence[str]) -> None:
+    """Refuse, before a study is made, what would make every trial fail."""
+    for key, instead in (("data", "datasets"), ("seed", "seeds")):
+        if key in map(_key, overrides):
+            raise UserError(f"In a search {key}= is given as search.{instead}=[...].")
+    if any(_key(o).startswith(("launcher", "hydra")) for o in overrides):
+        raise UserError("A search uses no launcher: start the same command several times.")
+    any_trial = optuna.create_study(sampler=RandomSampler(seed=0)).ask(settings.distributions)
+    for job in jobs(settings, overrides, any_trial.params):
+        job.check()
 
 
 def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.Study:
     """Return the study; a :class:`UserError` if another process began it with other settings."""
-    asked = {**vars(settings), "overrides": sorted(overrides)}
+    asked = settings.plain() | {"overrides": sorted(overrides)}
     del asked["n_trials"]  # more may be added to a finished search
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # two processes that make the tables at once would fail
@@ -161,13 +135,14 @@ def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.S
             storage=storage, study_name=folder.name, direction="maximize", load_if_exists=True
         )
         begun = study.user_attrs.get("settings")
-        if begun is None:
-            study.set_user_attr("settings", asked)
-            study.set_user_attr("oracle", settings.oracle)
+        study.set_user_attr("settings", begun or asked)
     if begun not in (None, asked):
         raise UserError(f"{folder} holds a search with other settings: give another name=.")
     # Processes with one seed would propose the same: only the first has the seed asked for.
-    study.sampler = _SAMPLERS[settings.sampler](seed=settings.seed if begun is None else None)
+    seed = settings.seed if begun is None else None
+    study.sampler = RandomSampler(seed)
+    if settings.sampler == "tpe":  # constant_liar: keeps away from what other processes try
+        study.sampler = TPESampler(seed=seed, constant_liar=True)
     return study
 
 
@@ -198,15 +173,11 @@ def jobs(
 def report(settings: Search, study: optuna.Study, overrides: Sequence[str], folder: Path) -> None:
     """Write trials.csv, and print the best settings as a command."""
     table = study.trials_dataframe(("number", "state", "value", "params", "user_attrs"))
-    table.columns = table.columns.str.removeprefix("params_").str.removeprefix("user_attrs_")
-    table = table.rename(columns={"number": "trial"})
-    table["state"] = table["state"].map(_STATES).fillna("running")
-    table.insert(2, "score", settings.score)
-    table.insert(3, "by_true_labels", settings.oracle)
-    with whole_file(folder / "trials.csv") as path:
-        table.to_csv(path, index=False)
-    done = len(study.get_trials(states=DONE))
-    running = int((table["state"] == "running").sum())
+    table.columns = table.columns.str.replace("^(params|user_attrs)_", "", regex=True)
+    table = table.rename(columns={"number": "trial"}).replace({"state": _STATES})
+    table = table.assign(score=settings.score, by_true_labels=settings.oracle)
+    write_whole(folder / "trials.csv", table.to_csv(index=False))
+    done, running = len(study.get_trials(states=DONE)), sum(table["state"] == "running")
     print(f"\n{done} of {settings.n_trials} trials are done, {running} run in other processes:")
     print(f"  {folder / 'trials.csv'}")
     if not study.get_trials(states=(TrialState.COMPLETE,)):
@@ -214,9 +185,8 @@ def report(settings: Search, study: optuna.Study, overrides: Sequence[str], fold
     best = study.best_trial
     mark = " (ORACLE: the true labels judged; to compare only)" if settings.oracle else ""
     print(f"\nBest, trial {best.number}, {settings.score} {best.value:.4f}{mark}:")
-    several = len(settings.datasets) * len(settings.seeds) > 1
     line = [
-        *(["-m"] if several else []),
+        *(["-m"] if len(settings.datasets) * len(settings.seeds) > 1 else []),
         f"data={','.join(settings.datasets)}",
         f"seed={','.join(map(str, settings.seeds))}",
         *(o for o in overrides if _key(o) not in ("search", "name")),
@@ -226,21 +196,9 @@ def report(settings: Search, study: optuna.Study, overrides: Sequence[str], fold
 
 
 def as_overrides(params: Mapping[str, object]) -> list[str]:
-    """Return parameters as Hydra takes them; choices are written so already."""
-    return [f"{name}={value}" for name, value in params.items()]
+    """Return parameters as Hydra takes them; a word stands as it is, and so may a list in it."""
+    return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in params.items()]
 
 
 def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
-
-
-def _check(settings: Search, overrides: Sequence[str]) -> None:
-    """Refuse, before a study is made, what would make every trial fail."""
-    for key, instead in (("data", "datasets"), ("seed", "seeds")):
-        if key in map(_key, overrides):
-            raise UserError(f"In a search {key}= is given as search.{instead}=[...].")
-    if any(_key(o).startswith(("launcher", "hydra")) for o in overrides):
-        raise UserError("A search uses no launcher: start the same command several times.")
-    random = optuna.create_study(sampler=RandomSampler(seed=0))
-    for job in jobs(settings, overrides, random.ask(settings.distributions).params):
-        job.check()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 import sys
 from pathlib import Path
@@ -16,8 +14,8 @@ from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import unwritable
 
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate", re.I)
-_OF_DATA = re.compile(r"(?<=[ (])(layer|kind)=")  # as a call has them; in a command of data
 _KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "ProcessExitedException")
+_OF_DATA = re.compile(r"(?<=[ (])(layer|kind)=")  # as a call has them; in a command of data
 
 
 def sentence(error: BaseException, folder: Path | None = None) -> str | None:
@@ -27,24 +25,18 @@ def sentence(error: BaseException, folder: Path | None = None) -> str | None:
         return words.replace("give adata.T.", "change data.transpose.")
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explained(error)
-    no_memory = isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))
-    if isinstance(error, MemoryError) or no_memory or getattr(error, "errno", 0) == errno.ENOMEM:
+    no_memory = isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(str(error))
+    if isinstance(error, MemoryError) or no_memory:
         return (
             "There is not enough memory: read an h5ad by bands with data.backed=true, take fewer "
             "cells or genes, or allow more memory."
         )
-    if killed(error):
+    if type(error).__name__ in _KILLED:
         return "A process was killed, perhaps for lack of memory: the same command goes on."
     if isinstance(error, OSError) and error.errno:
-        named = isinstance(error.filename, str | bytes)
-        path = Path(os.fsdecode(error.filename)) if named else folder or Path("A file")
+        path = error.filename or folder or "A file"
         return str(unwritable(path, error) or f"{path} cannot be used ({error.strerror}).")
     return None
-
-
-def killed(error: BaseException) -> bool:
-    """Return whether a process that this one had started was killed."""
-    return type(error).__name__ in _KILLED
 
 
 def explained(error: Exception) -> str:

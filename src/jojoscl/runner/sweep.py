@@ -6,31 +6,25 @@ import html
 import json
 import logging
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
-from jojoscl.runner.arguments import check_values
-from jojoscl.runner.config import Plain, parse
-from jojoscl.runner.sentences import sentence
-from jojoscl.utils.errors import UserError, stop
+from jojoscl.runner.config import Plain
+from jojoscl.utils.errors import stop
 
 if TYPE_CHECKING:
     import pandas as pd  # Hydra imports this module before the first argument is checked
 
 log = logging.getLogger(__name__)
 
-FAILED = "failed.txt"
+FAILED, PAGE = "failed.txt", "page.html"  # files of a run's folder
 SCORES = ("ari", "nmi", "acc", "f1")  # what annotated types, and nothing else, give
 _KEYS = (
-    "dataset", "path", "variant", "method",
-    "preset",  # of runs from before each method had one name
-    "selection", "n_clusters_asked", "setting", "strength",
+    "dataset", "path", "variant", "method", "selection", "n_clusters_asked", "setting", "strength",
 )  # fmt: skip
 
 
@@ -51,13 +45,12 @@ def collect(folder: Path) -> pd.DataFrame:
     rows = []
     for path in sorted(folder.rglob("metrics.json")):
         try:
-            row = _row(json.loads(path.read_text()))
+            row = _row(json.loads(path.read_text())) | {"folder": str(path.parent)}
         except Exception:  # a file of something else
             log.warning(
                 "%s cannot be read as the metrics of a run: it is left out of the table", path
             )
             continue
-        row["folder"] = str(path.parent)
         last = {key: row.pop(f"last_{key}", None) for key in SCORES}
         rows.append(row)
         if last["ari"] is not None:
@@ -69,12 +62,10 @@ def _row(metrics: Plain) -> Plain:
     """Return the scalars of a metrics.json; an error where it is foreign."""
     import pandas as pd
 
-    seconds = metrics["seconds"]
-    row = {key: value for key, value in metrics.items() if not isinstance(value, dict | list)}
     flat = pd.json_normalize(metrics.get("settings") or {}).to_dict("records")
-    return row | {
-        "seconds": float(seconds["total"]),
-        "seconds_method": seconds.get("method"),
+    return {key: value for key, value in metrics.items() if not isinstance(value, dict | list)} | {
+        "seconds": float(metrics["seconds"]["total"]),
+        "seconds_method": metrics["seconds"].get("method"),
         "settings": {name: str(value) for one in flat for name, value in one.items()},
     }
 
@@ -84,9 +75,8 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     by = [name for name in _KEYS if name in runs and runs[name].notna().any()]
-    settings = pd.DataFrame(list(runs["settings"]), index=runs.index).drop(
-        columns="seed", errors="ignore"
-    )
+    settings = pd.DataFrame(list(runs["settings"]), index=runs.index)
+    settings = settings.drop(columns="seed", errors="ignore")
     for name in map(str, settings):
         if (settings.groupby([runs[key] for key in by], dropna=False)[name].nunique() > 1).any():
             runs = runs.assign(**{name: settings[name]})
@@ -125,18 +115,9 @@ class SweepSummary(Callback):
         self.reference, self.says = reference, says
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Refuse a sweep that cannot be done."""
-        params = OmegaConf.select(config, "hydra.sweeper.params") or OmegaConf.create()
-        try:
-            if config.trainer.devices > 1:
-                raise UserError("A sweep trains on one device: leave out -m, or trainer.devices.")
-            if "SlurmLauncher" in config.hydra.launcher._target_ and not shutil.which("sbatch"):
-                raise UserError("launcher=slurm needs Slurm's sbatch: use launcher=joblib.")
-            OmegaConf.resolve(params)  # once: what a folder holds is looked up here
-            for override in parse([f"{key!s}={value}" for key, value in params.items()]):
-                check_values(override)
-        except (UserError, OmegaConfBaseException) as error:  # which Hydra would swallow
-            stop(str(sentence(error)), "jojoscl")
+        """Refuse a sweep over several devices, whose processes would each do all jobs."""
+        if config.trainer.devices > 1:
+            stop("A sweep trains on one device: leave out -m, or trainer.devices.", "jojoscl")
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
@@ -145,7 +126,7 @@ class SweepSummary(Callback):
         try:
             runs = collect(folder)
             if not runs.empty:
-                _print_table(runs, folder, self.says)
+                _show(runs, folder, self.says)
             if self.reference and not runs.empty:
                 print(f"\n{comparison(runs, self.reference)}")
         except Exception as error:  # which Hydra would swallow together with the failed jobs
@@ -159,28 +140,26 @@ class SweepSummary(Callback):
             sys.exit(1)
 
 
-def _print_table(runs: pd.DataFrame, folder: Path, says: str) -> None:
-    """Print the table, and name a page of it with the pictures of the runs, if there are any."""
+def _show(runs: pd.DataFrame, folder: Path, says: str) -> None:
+    """Print the table; write it to a page with the pictures of the runs, those that there are."""
     table = summary(runs).astype(object)
     table, number = table.where(table.notna(), ""), "{:.3f}".format
     print("\n" + table.to_string(index=False, float_format=number))
     print(f"\n{says}" if says else "")
     parts = [
+        '<!DOCTYPE html><meta charset="utf-8"><title>Runs</title>',
         table.to_html(index=False, border=0, float_format=number),
         f"<p>{html.escape(says)}</p>",
     ]
     for run in map(Path, dict.fromkeys(runs["folder"])):
-        there = [name for name in ("page.html", "umap.png") if (run / name).exists()]
-        if there:
-            where = html.escape(os.path.relpath(run, folder))
-            image = f'<img alt="UMAP" src="{where}/umap.png" width="640">'
-            image = image if there[-1] == "umap.png" else ""
-            parts.append(f'<h3><a href="{where}/{there[0]}">{where}</a></h3>{image}')
-    if len(parts) > 2:
-        page = folder / "index.html"
-        head = '<!DOCTYPE html><meta charset="utf-8"><title>Runs</title>'
-        page.write_text("\n".join([head, *parts]), "utf-8")
-        print(f"Table and pictures: {page}")
+        where = html.escape(os.path.relpath(run, folder))
+        if (run / PAGE).exists():
+            parts.append(f'<h3><a href="{where}/{PAGE}">{where}</a></h3>')
+        if (run / "umap.png").exists():
+            parts.append(f'<p>{where}<br><img src="{where}/umap.png" width="640"></p>')
+    page = folder / "index.html"
+    page.write_text("\n".join(parts), "utf-8")
+    print(f"Table and pictures: {page}")
 
 
 def _failures(folder: Path) -> dict[Path, int]:

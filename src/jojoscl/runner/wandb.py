@@ -62,22 +62,18 @@ class Wandb(Settings):
                     finish_timeout=self.timeout,
                 ),
             )
-            self._run.define_metric("epoch")
-            self._run.define_metric("*", step_metric="epoch")
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         """Send the losses of an epoch."""
         with self._warned():
-            self._run.log({"epoch": step, **metrics})
+            self._run.log({"epoch": step, **metrics}, step=step)
 
     def log_results(self, folder: Path, metrics: Plain) -> None:
         """Send `metrics` as the summary, the scalars as a table, and the pictures in `folder`."""
         with self._warned():
             import wandb
 
-            row = {
-                key: value for key, value in metrics.items() if not isinstance(value, dict | list)
-            }
+            row = {k: value for k, value in metrics.items() if not isinstance(value, dict | list)}
             table = wandb.Table(columns=list(row), data=[list(row.values())])
             images = {path.stem: wandb.Image(str(path)) for path in folder.glob("*.png")}
             self._run.log({"results": table, **images})
