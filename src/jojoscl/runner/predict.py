@@ -29,8 +29,6 @@ class PredictSettings(Settings):
         super().__post_init__()
         if self.model is None:
             raise UserError("No model is given: name one by model=path/to/model.npz.")
-        if not Path(self.model).exists():
-            raise UserError(f"{self.model} does not exist: give the path of a model.")
         if Path(self.output).suffix not in (".h5ad", ".csv"):
             raise UserError(f"output={self.output} has no known suffix: give one in .h5ad or .csv.")
         if Path(self.output).exists() and not self.overwrite:
