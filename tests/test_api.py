@@ -82,7 +82,7 @@ def test_embedded_dataset_needs_no_settings() -> None:
         ({"n_neighbors": 15}, "no setting 'n_neighbors': give positives_factor="),
         ({"n_top_genes": 2000}, "give preprocess={'n_top_genes': ...}"),
         ({"method": jojoscl.PaperJojoSCL(), "n_draws": 2}, "method= and n_draws= are given"),
-        ({"method": "paper"}, "method must be a method such as jojoscl.PaperJojoSCL"),
+        ({"method": "paper"}, "method must be a method such as jojoscl.JojoSCL"),
         ({"preprocess": {"n_top": 3}}, "Preprocess has no setting 'n_top'"),
         ({"method": jojoscl.PaperJojoSCL(), "accelerator": "gpuu"}, "did you mean 'gpu'"),
         ({"seed": 1.5}, "seed must be a whole number"),

@@ -111,16 +111,13 @@ def cluster(
     # What takes seconds to import is imported when it is used: a network only if one is trained.
     from jojoscl.cells.checks import as_cells
     from jojoscl.core.interface import check_n_clusters, check_seed
-    from jojoscl.tools.annotate import annotate, check_key, params_of, restricted
+    from jojoscl.tools.annotate import annotate, check_key, check_method, params_of, restricted
 
     if copy and getattr(adata, "isbacked", False):
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
     check_key(key_added)
     chosen, seed = _method(method, settings), check_seed(seed)
-    if batch_key is not None and not getattr(chosen, "takes_batch", False):
-        raise UserError(
-            f"{chosen.name} does not tell samples apart: leave out batch_key, or method."
-        )
+    check_method(chosen, batch_key)
     more: dict[str, object] = {}
     if getattr(chosen, "takes_run", False):
         from jojoscl.networks.settings import Run, TrainerSettings
@@ -211,6 +208,4 @@ def _method(method: Method | None, settings: dict[str, object]) -> Method:
         raise UserError(
             f"method= and {name}= are given: put all settings into the method's brackets."
         )
-    if isinstance(method, type) or not hasattr(method, "fit_predict"):
-        raise UserError(f"method must be a method such as jojoscl.PaperJojoSCL(), not {method!r}.")
     return method

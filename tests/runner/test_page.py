@@ -54,7 +54,7 @@ def test_the_page_has_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
 
 def test_what_cannot_be_tested_is_said(tmp_path: Path) -> None:
     text = page(tmp_path, "corrupt.gaussian=0.1", "method=pca_kmeans")
-    assert "Not tested. Only counts can be split into halves, and these are log1p" in text
+    assert "Not tested. Only counts in memory can be split into halves, and these are log1p" in text
     assert "Confidence of the cells" not in text
     assert "Tree of the clusters" not in text
     assert "stability" not in text

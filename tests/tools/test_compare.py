@@ -28,7 +28,10 @@ def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata: AnnD
     [
         ("jojoscl", "keys must be two columns of obs or more"),
         (["jojoscl"], "keys must be two columns"),
-        (["jojoscl", "cell_typ"], "no column 'cell_typ' in adata.obs .did you mean 'cell_type'"),
+        (
+            ["jojoscl", "cell_typ"],
+            "no column 'cell_typ' in the cells' annotation .there are: cell_type",
+        ),
         (["jojoscl", "none"], "No cell has a value in both"),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_cluster_without_markers_is_unknown(adata: AnnData, known: dict[str, l
         ({"B": ["x"]}, "jojoscl", "None of the markers is a gene of these cells .such as 'x'"),
         ({}, "jojoscl", "markers must be genes by type"),
         (["x"], "jojoscl", "markers must be genes by type"),
-        ({"B": ["gene0"]}, "leiden", "no clusters in adata.obs"),
+        ({"B": ["gene0"]}, "leiden", "There is no adata.obs"),
         ("a.csv", "jojoscl", "needs the columns type and gene"),
         ("b.csv", "jojoscl", "does not exist"),
     ],

@@ -146,18 +146,22 @@ def _genes_alone(x: Matrix, var: pd.DataFrame) -> tuple[Matrix, pd.DataFrame]:
     return x[:, gene], var[gene]
 
 
+def column(adata: AnnData, key: str) -> pd.Series:
+    """Return a column of obs; where there is none, a :class:`UserError` names all."""
+    check_anndata(adata)
+    if not isinstance(key, str) or key not in adata.obs:
+        near = (
+            f"there are: {', '.join(map(str, adata.obs))}"
+            if len(adata.obs.columns)
+            else "it has none"
+        )
+        raise UserError(f"There is no column {key!r} in the cells' annotation ({near}).")
+    return adata.obs[key]
+
+
 def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
     """Return the types as words; numbers keep their order."""
-    if not isinstance(key, str):
-        raise UserError(
-            f"{key!r} is not the name of one column of obs: join several into one, for instance by "
-            "adata.obs['a'].astype(str) + adata.obs['b'].astype(str)."
-        )
-    if key not in adata.obs:
-        there = list(map(str, adata.obs))
-        near = f" (there are: {', '.join(there)})" if there else " (it has none)"
-        raise UserError(f"There is no column {key!r} in the cells' annotation{near}.")
-    values = pd.Series(np.asarray(adata.obs[key]))
+    values = pd.Series(np.asarray(column(adata, key)))
     if missing := int(values.isna().sum()):
         raise UserError(f"{missing} cells have no value in {key!r}: fill it in, or drop them.")
     if values.dtype.kind == "f" and (values % 1 == 0).all():

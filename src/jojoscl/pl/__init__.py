@@ -25,8 +25,9 @@ import scanpy as sc
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from jojoscl.pl.axes import Shown, axes, there
+from jojoscl.pl.axes import Shown, axes
 from jojoscl.pl.trees import tree
+from jojoscl.tools.annotate import there
 from jojoscl.tools.compare import both_of
 from jojoscl.tools.layout import umap_coordinates
 from jojoscl.utils.errors import UserError

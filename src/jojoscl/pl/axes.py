@@ -1,18 +1,16 @@
-"""Where pictures are drawn, and what of the cells they are drawn from."""
+"""Where pictures are drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import matplotlib.pyplot as plt
-from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
-from jojoscl.cells.checks import check_anndata
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import unwritable
 
@@ -23,16 +21,6 @@ class Shown(TypedDict, total=False):
     ax: Axes | None
     show: bool
     save: str | Path | None
-
-
-def there(adata: AnnData, where: str, name: str) -> Any:
-    """Return adata.obs[name] or another; if it is missing, say what puts it there."""
-    check_anndata(adata)
-    if name not in getattr(adata, where):
-        raise UserError(
-            f"There is no adata.{where}[{name!r}]: call jojoscl.cluster first, or name another key."
-        )
-    return getattr(adata, where)[name]
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from jojoscl.pl.axes import Shown, axes, there
+from jojoscl.pl.axes import Shown, axes
+from jojoscl.tools.annotate import there
 from jojoscl.tools.cut import tree_of
 from jojoscl.tools.tree import hierarchy, side_of
 from jojoscl.utils.errors import UserError

@@ -23,8 +23,9 @@ from jojoscl.runner.config import Plain
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.sweep import SCORES, title
 from jojoscl.tools.annotate import annotate
-from jojoscl.tools.markers import markers
-from jojoscl.tools.splits import split_tests
+from jojoscl.tools.half_clusters import half_clusters
+from jojoscl.tools.markers import put_markers
+from jojoscl.tools.splits import put_splits
 from jojoscl.utils.errors import UserError
 
 KEY = "jojoscl"
@@ -50,7 +51,8 @@ def html(
     how |= {"batch_key": BATCH} if BATCH in adata.obs else {}
     splits, genes, problem = pd.DataFrame(), pd.DataFrame(), ""
     try:
-        splits, genes = split_tests(adata, KEY, **how), _first(markers(adata, KEY, **how))
+        half = half_clusters(adata, KEY, **how)
+        splits, genes = put_splits(adata, KEY, half), _first(put_markers(adata, KEY, half))
     except UserError as error:
         problem = str(error)
     n = metrics["n_clusters"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from jojoscl.cells.checks import check_anndata
+from jojoscl.cells.checks import check_anndata, column
 from jojoscl.core.interface import Method, Result
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.settings import Settings
@@ -20,7 +20,6 @@ _STALE = {
     "obsm": ("X_{}_map", "X_{}_umap"),
     "uns": ("{}_splits", "{}_markers", "{}_umap"),
 }
-NULL = "null"  # None in a file: anndata before 0.11 writes no None
 
 
 def check_key(key: str) -> str:
@@ -28,6 +27,17 @@ def check_key(key: str) -> str:
     if not isinstance(key, str) or not key or "/" in key:
         raise UserError(f"key_added must be a word without '/', not {key!r}.")
     return key
+
+
+def check_method(method: Method, batch_key: str | None) -> None:
+    """Refuse what clusters no cells by itself, and samples that it would not tell apart."""
+    clusters = not isinstance(method, type) and hasattr(method, "fit_predict")
+    if not clusters or getattr(method, "takes_truth", False):
+        raise UserError(f"method must be a method such as jojoscl.JojoSCL(), not {method!r}.")
+    if batch_key is not None and not getattr(method, "takes_batch", False):
+        raise UserError(
+            f"{method.name} does not tell samples apart: leave out batch_key, or method."
+        )
 
 
 class Part(NamedTuple):
@@ -69,40 +79,33 @@ class Part(NamedTuple):
         return {"column": self.words.name, "categories": self.categories}
 
 
-def restricted(adata: AnnData, restrict_to: object) -> Part:
-    """Return the cells, at least two, whose category is one of ``(column, categories)``."""
+def there(adata: AnnData, where: str, name: str) -> Any:
+    """Return adata.obs[name] or another; if it is missing, say what puts it there."""
     check_anndata(adata)
-    match restrict_to:
-        case (str() as key, str() | int() as name):
-            categories = [name]
-        case (str() as key, list() | tuple() | set() | np.ndarray() | pd.Index() as names):
-            categories = list(names)
-        case _:
-            raise UserError(
-                "restrict_to is a column of obs and its categories, ('leiden', ['3']), not "
-                f"{restrict_to!r}."
-            )
-    if key not in adata.obs:
+    if name not in getattr(adata, where):
         raise UserError(
-            f"There is no column {key!r} in adata.obs{nearest(key, map(str, adata.obs.columns))}."
+            f"There is no adata.{where}[{name!r}]: call jojoscl.cluster first, or name another key."
         )
-    if adata.obs[key].ndim > 1:
-        raise UserError(f"Several columns of adata.obs are called {key!r}: rename them.")
-    words = adata.obs[key].astype("category")
-    there = [str(name) for name in words.cat.categories]
-    if len(set(there)) < len(there):
-        raise UserError(f"{key!r} has categories that read the same, such as 1 and '1': join them.")
-    words = words.cat.rename_categories(there)
-    wanted = list(dict.fromkeys(map(str, categories)))
+    return getattr(adata, where)[name]
+
+
+def restricted(adata: AnnData, restrict_to: tuple[str, object]) -> Part:
+    """Return the cells, at least two, whose category is one of ``(column, categories)``."""
+    try:
+        key, names = restrict_to
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            "restrict_to is a column of obs and its categories, ('leiden', ['3']), not "
+            f"{restrict_to!r}."
+        ) from error
+    words = column(adata, key).astype("category")
+    words = words.cat.rename_categories(list(map(str, words.cat.categories)))
+    wanted = list(dict.fromkeys(map(str, np.atleast_1d(names))))
     for name in wanted:
-        if name not in there:
-            raise UserError(f"{key!r} has no category {name!r}{nearest(name, there)}.")
-    prefix = "-".join(wanted) + ","
-    if taken := [name for name in there if name not in wanted and name.startswith(prefix)]:
-        raise UserError(
-            f"{key!r} has a category {taken[0]!r} already, as the new clusters are called: "
-            "rename it."
-        )
+        if name not in words.cat.categories:
+            raise UserError(
+                f"{key!r} has no category {name!r}{nearest(name, words.cat.categories)}."
+            )
     inside = words.isin(wanted).to_numpy()
     if inside.sum() < 2:
         raise UserError(f"restrict_to names {inside.sum()} cells: name categories with at least 2.")
@@ -137,7 +140,7 @@ def annotate(
     result
         What the method found.
     settings
-        What was asked for; it becomes ``uns[key]["params"]``, see :func:`writable_settings`.
+        What was asked for; what is not None becomes ``uns[key]["params"]``.
     cells
         The checked cells, whose kind of values is noted.
     part
@@ -152,68 +155,31 @@ def annotate(
         labels = part.labels(labels)
         more, obsm = ({name: part.rows(x) for name, x in store.items()} for store in (more, obsm))
     uns = {
-        "params": writable_settings(settings),
+        "params": {name: value for name, value in settings.items() if value is not None},
         "seconds": result.seconds,
         **{name: cells.uns[name] for name in ("kind", "kind_decided_by") if name in cells.uns},
         **result.info,
         **result.uns,
     }
-    stale = {store: [name.format(key) for name in names] for store, names in _STALE.items()}
-    put(adata, obs={key: labels, **more}, obsm=obsm, uns={key: uns}, stale=stale)
+    put(adata, {key: labels, **more}, obsm, {key: uns}, clear=key)
 
 
 def put(
     adata: AnnData,
-    *,
-    obs: Mapping[str, object],
+    obs: Mapping[str, pd.Categorical | np.ndarray],
     obsm: Mapping[str, np.ndarray] | None = None,
-    uns: Mapping[str, object],
-    stale: Mapping[str, list[str]] | None = None,
+    uns: Mapping[str, object] | None = None,
+    *,
+    clear: str | None = None,
 ) -> None:
-    """Put all of it into `adata`, after checking that it fits; what is `stale` is removed."""
-    for name, values in {**obs, **(obsm or {})}.items():
-        if len(values) != adata.n_obs:  # type: ignore[arg-type]  # arrays and columns
-            raise ValueError(f"{name} has no value for each of the {adata.n_obs} cells")
+    """Put columns of `obs` and more into `adata`; what is stale under the key `clear` goes."""
+    columns = pd.DataFrame(dict(obs), index=adata.obs_names)
     if adata.is_view:  # as anndata itself does at the first assignment, with a warning
         adata._init_as_actual(adata.copy())
-    for store, names in (stale or {}).items():
+    for store, names in _STALE.items() if clear else ():
         for name in names:
-            if name in getattr(adata, store):
-                del getattr(adata, store)[name]
-    adata.obs[list(obs)] = pd.DataFrame(dict(obs), index=adata.obs_names)
+            if (stale := name.format(clear)) in getattr(adata, store):
+                del getattr(adata, store)[stale]
+    adata.obs[list(obs)] = columns
     adata.obsm.update(obsm or {})
-    adata.uns.update(uns)
-
-
-def writable_settings(settings: Mapping[str, object]) -> dict[str, object]:
-    """Return settings as an h5ad holds them: words, numbers, truth values, arrays and dicts.
-
-    None is left out; within others, where leaving it out would mean the default, it is "null".
-    """
-    return {str(name): _writable(value) for name, value in settings.items() if value is not None}
-
-
-def _writable(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(name): _writable(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        if all(isinstance(item, bool | int | float | np.generic) for item in value):
-            return np.asarray(value)
-        return np.array([str(item) for item in value])
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, bool | int | float | str):
-        return value
-    return NULL if value is None else str(value)
-
-
-def settings_from(kept: Mapping[str, object]) -> dict[str, Any]:
-    """Return what :func:`writable_settings` kept, with None in place of "null"."""
-    return {
-        name: settings_from(value)
-        if isinstance(value, Mapping)
-        else None
-        if isinstance(value, str) and value == NULL
-        else value
-        for name, value in kept.items()
-    }
+    adata.uns.update(uns or {})

@@ -9,8 +9,8 @@ import pandas as pd
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from jojoscl.cells.checks import check_anndata
-from jojoscl.utils.errors import UserError, nearest
+from jojoscl.cells.checks import column
+from jojoscl.utils.errors import UserError
 
 
 def compare(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
@@ -31,7 +31,6 @@ def compare(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
     --------
     >>> jojoscl.compare(adata, ["jojoscl", "leiden"])  # doctest: +SKIP
     """
-    check_anndata(adata)
     if isinstance(keys, str) or len(keys) < 2:
         raise UserError(f"keys must be two columns of obs or more, not {keys!r}.")
     rows = []
@@ -39,19 +38,14 @@ def compare(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
         a, b = both_of(adata, one, other)
         row = {"one": one, "other": other, "n_cells": len(a)}
         row |= {"n_one": a.nunique(), "n_other": b.nunique()}
-        row["ari"] = adjusted_rand_score(a, b)
-        row["nmi"] = normalized_mutual_info_score(a, b)
+        row |= {"ari": adjusted_rand_score(a, b), "nmi": normalized_mutual_info_score(a, b)}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def both_of(adata: AnnData, one: str, other: str) -> tuple[pd.Series, pd.Series]:
     """Return two columns of obs in words, of the cells that have a value in both."""
-    for key in (one, other):
-        if key not in adata.obs:
-            near = nearest(str(key), map(str, adata.obs.columns))
-            raise UserError(f"There is no column {key!r} in adata.obs{near}.")
-    there = (adata.obs[one].notna() & adata.obs[other].notna()).to_numpy()
-    if not there.any():
+    both = pd.DataFrame({"one": column(adata, one), "other": column(adata, other)}).dropna()
+    if both.empty:
         raise UserError(f"No cell has a value in both {one!r} and {other!r}.")
-    return adata.obs[one][there].astype(str), adata.obs[other][there].astype(str)
+    return both["one"].astype(str), both["other"].astype(str)

@@ -54,7 +54,7 @@ def cut(
     clusters = tree.cut(k)
     labels = np.where(groups < 0, -1, clusters[groups])
     names = pd.Index([str(cluster) for cluster in range(clusters.max() + 1)], dtype=object)
-    put(adata, obs={name: pd.Categorical.from_codes(labels, names)}, uns={})
+    put(adata, {name: pd.Categorical.from_codes(labels, names)})
 
 
 def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree]:

@@ -13,11 +13,11 @@ from anndata import AnnData
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.cells.checks import as_cells, check_anndata, without_labels
+from jojoscl.cells.checks import as_cells, without_labels
 from jojoscl.cells.matrix import canonical, is_backed
 from jojoscl.core.interface import Method, check_n_clusters, check_seed
 from jojoscl.core.linkage import in_common
-from jojoscl.tools.annotate import check_key, settings_from
+from jojoscl.tools.annotate import check_method, there
 from jojoscl.tools.halves import halves
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import finished
@@ -38,8 +38,8 @@ class HalfClusters(NamedTuple):
         The halves of their counts, CSR.
     labels, names
         The clusters (n,) of the first half, numbered, and their names (K,).
-    own
-        The clusters (n,) of the user, in words.
+    own, ari
+        The clusters (n,) of the user, in words, and how far both agree.
     embedding
         (n, d), in which they were found.
     inside
@@ -52,6 +52,7 @@ class HalfClusters(NamedTuple):
     labels: np.ndarray
     names: np.ndarray
     own: np.ndarray
+    ari: float
     embedding: np.ndarray
     inside: np.ndarray
 
@@ -73,28 +74,25 @@ def half_clusters(
     seed: int = 0,
 ) -> HalfClusters:
     """Return the halves of the counts, and the clusters of the first (see :func:`split_tests`)."""
-    check_anndata(adata)
-    if check_key(key) not in adata.obs:
-        raise UserError(
-            f"There are no clusters in adata.obs[{key!r}]: call jojoscl.cluster first, or name "
-            "others."
-        )
+    own = there(adata, "obs", key)
     seed, asked = check_seed(seed), _asked(adata, key)
-    method = _method(method, asked)
-    batch_key = batch_key or (asked.get("batch_key") if method.takes_batch else None)
-    if batch_key is not None and not method.takes_batch:
-        raise UserError(
-            f"{method.name} does not tell samples apart: leave out batch_key, or method."
-        )
-    inside = adata.obs[key].notna().to_numpy()
+    method = _default(asked) if method is None else method
+    check_method(method, batch_key)
+    if batch_key is None and method.takes_batch:
+        batch_key = asked.get("batch_key")
+    inside = own.notna().to_numpy()
     cells = as_cells(
         adata if inside.all() else adata[inside].copy(),
         layer=layer or asked.get("layer"),
         kind=asked.get("kind", kind) if kind == "auto" else kind,
         batch_key=batch_key,
     )
-    own = adata.obs[key][inside].astype(str).to_numpy()
-    _check_counts(cells)
+    own = own[inside].astype(str).to_numpy()
+    if cells.uns["kind"] != "counts" or is_backed(cells.X):
+        raise UserError(
+            f"Only counts in memory can be split into halves, and these are {cells.uns['kind']}"
+            f"{' in a file' if is_backed(cells.X) else ''}: give the counts, read without backed."
+        )
     k = check_n_clusters(len(set(own)) if n_clusters is None else n_clusters, cells.n_obs)
     first, second = halves(canonical(cells.X), seed=seed)
     few = np.flatnonzero((totals_of(first) == 0) | (totals_of(second) == 0))
@@ -111,6 +109,9 @@ def half_clusters(
     labels = np.unique(result.labels, return_inverse=True)[1]
     names = matching_names(labels, own)
     order = np.array(sorted(range(len(names)), key=lambda k: str(names[k]).zfill(9)))
+    ari = float(adjusted_rand_score(own, labels))
+    say = log.info if ari >= SIMILAR else log.warning
+    say("the tested clusters, of half of the counts, agree with obs[%r] by %.2f (ARI)", key, ari)
     return HalfClusters(
         cells,
         first,
@@ -118,6 +119,7 @@ def half_clusters(
         np.argsort(order)[labels],
         names[order],
         own,
+        ari,
         result.embedding,
         inside,
     )
@@ -130,48 +132,21 @@ def stages_of(method: Method | None) -> tuple[str, ...]:
     return "halves", *getattr(method or JojoSCL, "stages", ()), "tests"
 
 
-def _asked(adata: AnnData, key: str) -> dict[str, Any]:
+def _asked(adata: AnnData, key: str) -> Mapping[str, Any]:
     """Return what the call that made the clusters was asked for; nothing if that is not known."""
     made = adata.uns.get(key)
     params = made.get("params") if isinstance(made, Mapping) else None
-    return settings_from(params) if isinstance(params, Mapping) else {}
+    return params if isinstance(params, Mapping) else {}
 
 
-def _method(method: Method | None, asked: Mapping[str, object]) -> Method:
-    """Return `method`, or the default one with the settings that made the clusters."""
-    if method is None:
-        from jojoscl.core.method import JojoSCL  # which nothing above needs
+def _default(asked: Mapping[str, Any]) -> Method:
+    """Return the default method, with the settings that made the clusters if they are its own."""
+    from jojoscl.core.method import JojoSCL  # which nothing above needs
 
-        name, settings = asked.get("method", JojoSCL.name), asked.get("settings")
-        if name == JojoSCL.name:
-            return JojoSCL.of(settings if isinstance(settings, Mapping) else {})
-        log.warning("the clusters are by %s, those of the half are by jojoscl: give method=", name)
-        return JojoSCL()
-    if isinstance(method, type) or not hasattr(method, "fit_predict") or method.takes_truth:
-        raise UserError(f"method must be a method such as jojoscl.JojoSCL(), not {method!r}.")
-    return method
-
-
-def _check_counts(cells: AnnData) -> None:
-    if cells.uns["kind"] != "counts":
-        raise UserError(
-            f"Only counts can be split into halves, and these are {cells.uns['kind']}: give the "
-            "counts."
-        )
-    if is_backed(cells.X):
-        raise UserError(
-            "These cells stay in their file, and halves are made in memory: read the file without "
-            "backed."
-        )
-
-
-def agreement(half: HalfClusters, adata: AnnData, key: str) -> float:
-    """Return the ARI of the clusters of the half with ``obs[key]``, and say it in the log."""
-    own = adata.obs[key][half.inside].astype(str)
-    ari = float(adjusted_rand_score(own, half.labels))
-    say = log.info if ari >= SIMILAR else log.warning
-    say("the tested clusters, of half of the counts, agree with obs[%r] by %.2f (ARI)", key, ari)
-    return ari
+    if (name := asked.get("method", JojoSCL.name)) == JojoSCL.name:
+        return JojoSCL.of(asked.get("settings", {}))
+    log.warning("the clusters are by %s, those of the half are by jojoscl: give method=", name)
+    return JojoSCL()
 
 
 def matching_names(labels: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 from jojoscl.cells.checks import samples_of, without_labels
 from jojoscl.core.interface import Method
 from jojoscl.core.linkage import one_hot
-from jojoscl.tools.annotate import put, writable_settings
-from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, stages_of
+from jojoscl.tools.annotate import put
+from jojoscl.tools.half_clusters import HalfClusters, half_clusters, stages_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import progress
 
@@ -70,18 +70,14 @@ def markers(
     >>> jojoscl.cluster(adata)  # doctest: +SKIP
     >>> jojoscl.markers(adata).groupby("group").head(5)  # doctest: +SKIP
     """
-    name = f"{key}_markers"
     with progress("markers", stages_of(method), progress_bar):
         half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
-        of_groups, table = ranked(half, name)
-    table.attrs["ari"] = agreement(half, adata, key)
-    column = half.column(half.names[half.labels], half.names)
-    put(adata, obs={name: column}, uns={name: of_groups})
-    return table
+        return put_markers(adata, key, half)
 
 
-def ranked(half: HalfClusters, name: str) -> tuple[dict[str, object], pd.DataFrame]:
-    """Return the genes of each cluster as scanpy's ``rank_genes_groups`` has them, and a table."""
+def put_markers(adata: AnnData, key: str, half: HalfClusters) -> pd.DataFrame:
+    """Rank the genes of the clusters of a half, and put what :func:`markers` puts."""
+    name = f"{key}_markers"
     groups = [str(half.names[k]) for k in np.flatnonzero(np.bincount(half.labels) > 1)]
     if len(half.names) < 2 or not groups:
         raise UserError(
@@ -105,8 +101,10 @@ def ranked(half: HalfClusters, name: str) -> tuple[dict[str, object], pd.DataFra
     table = sc.get.rank_genes_groups_df(cells, None, key=name)
     if len(groups) == 1:
         table.insert(0, "group", groups[0])
-    found = dict(cells.uns[name])
-    return found | {"params": writable_settings(found["params"])}, table
+    table.attrs["ari"] = half.ari
+    column = half.column(half.names[half.labels], half.names)
+    put(adata, {name: column}, uns={name: cells.uns[name]})
+    return table
 
 
 def level(x: sp.csr_matrix, samples: np.ndarray) -> sp.csr_matrix:
@@ -130,7 +128,7 @@ def _rank_by_the_others(cells: AnnData, name: str, large: str) -> None:
 
     The test takes the size of its group for both sides, and that must not be the larger one.
     """
-    cells.obs["side"] = np.where(cells.obs[name] == large, large, "others")
+    cells.obs["side"] = pd.Categorical(np.where(cells.obs[name] == large, large, "others"))
     _rank(cells, "side", ["others"], large, "others")
     for field in ("names", "pvals", "pvals_adj", "scores", "logfoldchanges"):
         values = cells.uns["others"][field]["others"][::-1]

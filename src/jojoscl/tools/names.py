@@ -13,7 +13,7 @@ import scanpy as sc
 from anndata import AnnData
 
 from jojoscl.cells.checks import as_cells, without_labels
-from jojoscl.tools.annotate import put
+from jojoscl.tools.annotate import put, there
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import reading
 
@@ -58,8 +58,7 @@ def name_clusters(
     """
     types = _types(markers)
     cells = without_labels(as_cells(adata, layer=layer, kind=kind))
-    if key not in adata.obs:
-        raise UserError(f"There are no clusters in adata.obs[{key!r}]: call jojoscl.cluster first.")
+    clusters = there(adata, "obs", key)
     missing = sorted({gene for genes in types.values() for gene in genes} - {*cells.var_names})
     types = {name: [*cells.var_names.intersection(genes)] for name, genes in types.items()}
     if not any(types.values()):
@@ -75,10 +74,10 @@ def name_clusters(
     for name in (name for name, genes in types.items() if genes):
         sc.tl.score_genes(cells, types[name], score_name=name, random_state=seed)
         cells.obs[name] /= cells.obs[name].std() or 1
-    scores = cells.obs.groupby(adata.obs[key].to_numpy(), observed=True).mean()
+    scores = cells.obs.groupby(clusters.to_numpy(), observed=True).mean()
     names = scores.idxmax(axis=1).where(scores.max(axis=1) > 0, UNKNOWN)
-    named = adata.obs[key].map(names.to_dict()).astype("category")
-    put(adata, obs={f"{key}_named": named.array}, uns={})
+    named = clusters.map(names.to_dict()).astype("category")
+    put(adata, {f"{key}_named": named.array})
     return scores
 
 

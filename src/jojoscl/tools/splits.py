@@ -16,7 +16,7 @@ from jojoscl.cells.checks import samples_of
 from jojoscl.core.interface import Method
 from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put
-from jojoscl.tools.half_clusters import HalfClusters, agreement, half_clusters, stages_of, totals_of
+from jojoscl.tools.half_clusters import HalfClusters, half_clusters, stages_of, totals_of
 from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged, side_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import progress
@@ -93,19 +93,19 @@ def split_tests(
         raise UserError(f"alpha must be a number between 0 and 1, not {alpha!r}.")
     with progress("split_tests", stages_of(method), progress_bar):
         half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
-        table, groups = tested(half, float(alpha))
-    table.attrs["ari"] = agreement(half, adata, key)
-    name = f"{key}_splits"
-    put(adata, obs={name: _merged(half, groups)}, uns={name: table})
-    return table
+        return put_splits(adata, key, half, float(alpha))
 
 
-def _merged(half: HalfClusters, groups: np.ndarray) -> pd.Categorical:
-    """Return the user's clusters, each in the group (K,) of the half that has most of its cells."""
+def put_splits(adata: AnnData, key: str, half: HalfClusters, alpha: float = 0.05) -> pd.DataFrame:
+    """Test the splits of the clusters of a half, and put what :func:`split_tests` puts."""
+    table, groups = tested(half, alpha)
+    # each of the user's clusters is in the group of the half that has most of its cells
     group = pd.crosstab(half.own, groups[half.labels]).idxmax(axis=1)
     group = group[sorted(group.index, key=lambda word: word.zfill(9))]
     names = group.groupby(group).transform(lambda one: _joined(one.index))
-    return half.column(names[half.own].to_numpy(), names.unique())
+    column = half.column(names[half.own].to_numpy(), names.unique())
+    put(adata, {f"{key}_splits": column}, uns={f"{key}_splits": table})
+    return table
 
 
 def tested(half: HalfClusters, alpha: float) -> tuple[pd.DataFrame, np.ndarray]:
@@ -130,6 +130,7 @@ def tested(half: HalfClusters, alpha: float) -> tuple[pd.DataFrame, np.ndarray]:
             "kept": adjusted <= alpha,
         }
     )
+    table.attrs["ari"] = half.ari
     return table, merged(splits, adjusted <= alpha)
 
 
