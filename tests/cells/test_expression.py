@@ -151,5 +151,5 @@ def test_files_that_cannot_stay_are_refused(adata: AnnData, tmp_path: Path) -> N
         FileDataset(path=tmp_path / "x.csv", backed=True).load()
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["Z"] = 1
-    with pytest.raises(UserError, match="no matrix X"):
+    with pytest.raises(UserError, match="has no X"):
         FileDataset(path=tmp_path / "x.h5", backed=True).load()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from jojoscl.datasets.download import RemoteFile, data_root, fetch, git_id, stamp
+from jojoscl.datasets.download import RemoteFile, data_root, digest, fetch, stamp
 from jojoscl.utils.errors import UserError
 
 CONTENT = b"cells and genes\n" * 1000
@@ -112,7 +112,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="choose another folder"):
+    with pytest.raises(UserError, match=r"choose another (path|folder)"):
         fetch(RemoteFile("data.h5", "http://127.0.0.1:9/x", SHA256), tmp_path / "file")
 
 
@@ -137,7 +137,7 @@ def test_git_id_is_what_git_says(tmp_path):
     said = subprocess.run(
         ["git", "hash-object", "--no-filters", path], capture_output=True, text=True, check=True
     )
-    assert git_id(path) == said.stdout.strip()
+    assert digest(path, "git") == said.stdout.strip()
 
 
 def test_data_root(monkeypatch, tmp_path):

@@ -6,7 +6,6 @@ import os
 import pickle
 import warnings
 import zipfile
-from types import SimpleNamespace
 
 import anndata
 import h5py
@@ -104,23 +103,11 @@ def write_exprs(path, matrix, cell_types):
 
 
 CODES = np.arange(12) % 3
-CATEGORIES = np.array(["alpha", "beta", "delta"], "S")
 
 
-@pytest.mark.parametrize(
-    "matrix", [sp.csr_matrix(COUNTS), sp.csc_matrix(COUNTS), COUNTS], ids=["csr", "csc", "dense"]
-)
-@pytest.mark.parametrize(
-    "cell_types",
-    [
-        {"cell_type1": TYPES.astype("S")},
-        {"cell_type1/codes": CODES, "cell_type1/categories": CATEGORIES},
-        {"cell_type1": CODES, "__categories/cell_type1": CATEGORIES},
-    ],
-    ids=["words", "codes", "old codes"],
-)
-def test_h5_of_sczidesk(tmp_path, matrix, cell_types):
-    write_exprs(tmp_path / "data.h5", matrix, cell_types)
+@pytest.mark.parametrize("matrix", [sp.csr_matrix(COUNTS), COUNTS], ids=["csr", "dense"])
+def test_h5_of_sczidesk(tmp_path, matrix):
+    write_exprs(tmp_path / "data.h5", matrix, {"cell_type1": TYPES.astype("S")})
     adata = read_h5(tmp_path / "data.h5")
     assert holds(adata)
     assert is_named(adata)
@@ -222,7 +209,7 @@ BAD = {
     "no h5": ("a.h5", lambda path: path.write_text("words"), "cannot be read"),
     "no h5ad": ("a.h5ad", lambda path: path.write_text("words"), "cannot be read"),
     "h5 without X": ("a.h5", lambda path: h5(path, Z=COUNTS), "holds neither X nor exprs, but Z"),
-    "transposed h5": ("a.h5", lambda path: h5(path, X=COUNTS.T, Y=CODES), "looks transposed"),
+    "transposed h5": ("a.h5", lambda path: h5(path, X=COUNTS.T, Y=CODES), "change data.transpose"),
     "labels of other cells": (
         "a.h5",
         lambda path: h5(path, X=COUNTS, Y=CODES[:9]),
@@ -290,7 +277,7 @@ def test_zarr_in_memory(tmp_path):
     assert holds(read_file(tmp_path / "a.zarr"))
     assert is_named(read_file(tmp_path / "a.zarr"))
     assert holds(read_file(tmp_path / "a.zarr", layer="more"), COUNTS + 1)
-    with pytest.raises(UserError, match=r"no layer 'mor' .did you mean 'more'"):
+    with pytest.raises(UserError, match=r"no layers/mor: .* \(there are: more\)"):
         read_file(tmp_path / "a.zarr", layer="mor")
 
 
@@ -317,7 +304,7 @@ def test_h5ad_of_before_anndata_07_names_a_way_that_works(tmp_path):
             list(zip(CELLS, CODES, strict=True)), [("index", "S12"), ("louvain", "i1")]
         )
         file["var"] = np.array([(name,) for name in GENES], [("index", "S12")])
-        file["uns/louvain_categories"] = CATEGORIES
+        file["uns/louvain_categories"] = np.array(["alpha", "beta", "delta"], "S")
     with pytest.raises(
         UserError, match=r"before 0\.7: write it anew, in Python by anndata\.read_h5ad"
     ):
@@ -354,7 +341,9 @@ def test_fields_of_a_square_h5_that_say_nothing_name_nothing(tmp_path):
 
 def test_names_of_genes_beside_the_cells_show_a_turned_h5(tmp_path):
     h5(tmp_path / "a.h5", X=COUNTS.T, cells=np.array(CELLS, "S"), genes=np.array(GENES, "S"))
-    with pytest.raises(UserError, match=r"looks transposed, change data\.transpose"):
+    with pytest.raises(
+        UserError, match=r"names of cells has 12 entries for 7 rows: change data\.transpose"
+    ):
         read_h5(tmp_path / "a.h5")
     assert is_named(read_h5(tmp_path / "a.h5", transpose=True))
 
@@ -463,10 +452,3 @@ def test_a_zarr_of_a_stranger_runs_no_code(tmp_path, array, backed):
     with pytest.raises(UserError, match="cannot be read"):
         FileDataset(path=path, backed=backed).load()
     assert not (tmp_path / "run").exists()
-
-
-def test_a_matrix_that_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
-    anndata.AnnData(sp.csr_matrix(COUNTS, dtype="f4")).write_h5ad(tmp_path / "a.h5ad")
-    monkeypatch.setattr(readers.psutil, "virtual_memory", lambda: SimpleNamespace(available=60))
-    with pytest.raises(UserError, match=r"its matrix needs .* give data\.backed=true"):
-        read_file(tmp_path / "a.h5ad")

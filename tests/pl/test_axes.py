@@ -20,7 +20,7 @@ DRAWN = ["umap", "confidence", "shrinkage", "tree"]
 def test_where_a_picture_cannot_be_saved(adata: AnnData, name: str, tmp_path: Path) -> None:
     draw = getattr(jojoscl.pl, name)
     with pytest.raises(
-        jojoscl.UserError, match=r"gone.x\.png cannot be written .its folder is gone"
+        jojoscl.UserError, match=r"gone.x\.png cannot be written .No such file or directory"
     ):
         draw(adata, save=tmp_path / "gone" / "x.png")
     for wrong in (tmp_path / "x.doc", tmp_path / "x", 5):

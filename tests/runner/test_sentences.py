@@ -35,7 +35,7 @@ def test_errors_of_files_say_which_and_what_to_do(tmp_path: Path) -> None:
     denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "mine.h5"))
     full = OSError(errno.ENOSPC, "No space left on device")
     assert sentence(denied, tmp_path) == (
-        f"{tmp_path}/mine.h5 cannot be written (Permission denied): choose another folder."
+        f"{tmp_path}/mine.h5 cannot be written (Permission denied): choose another path."
     )
     assert sentence(full, tmp_path) == (
         f"No space left to write {tmp_path}: free some disk or choose another folder."

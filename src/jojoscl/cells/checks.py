@@ -101,13 +101,9 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
             near = nearest(str(layer), there) if there else " (it has none)"
             raise UserError(f"There is no layer {layer!r}{near}.")
         return adata.layers[layer], adata.var
-    try:
-        x = adata.X
-    except (KeyError, AttributeError):  # a backed file without X
-        x = None
-    if x is None:
+    if adata.X is None:
         raise UserError("There is no matrix X: name the layer of the counts by layer=.")
-    return x, adata.var
+    return adata.X, adata.var
 
 
 def _usable(x: Matrix) -> Matrix:
@@ -123,16 +119,15 @@ def _usable(x: Matrix) -> Matrix:
             "matrix of numbers, for instance by adata.X.astype('float32')."
         )
     x = checked(x) if getattr(x, "format", "") in ("csr", "csc") else x
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
-        return sp.csr_matrix(x, dtype=np.float32)
+    return sp.csr_matrix(x, dtype=np.float32)
 
 
 def _genes_alone(x: Matrix, var: pd.DataFrame) -> tuple[Matrix, pd.DataFrame]:
     """Leave out features that ``var["feature_types"]`` says are no genes, such as antibodies."""
     if "feature_types" not in var:
         return x, var
-    kinds = var["feature_types"].astype(object).where(var["feature_types"].notna(), _GENES[0])
-    gene = kinds.astype(str).str.lower().isin(_GENES).to_numpy()
+    kinds = var["feature_types"].astype(object).fillna(_GENES[0]).astype(str)
+    gene = kinds.str.lower().isin(_GENES).to_numpy()
     if gene.all() or not gene.any():
         return x, var
     if is_backed(x):

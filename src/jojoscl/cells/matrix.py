@@ -21,7 +21,6 @@ Matrix: TypeAlias = Stored | sp.csr_matrix
 KINDS = ("counts", "rpkm", "log1p")
 BAND_BYTES = 1 << 26  # dense matrices are read in bands of about 64 MiB
 WHOLE = 1e-3  # values this near to a whole number of 1 or more are whole
-LARGEST = 2.0**31  # no cell has as many molecules
 LARGEST_LOG = 30.0  # no normalised value is as large as its exponential
 _SAMPLE = 500  # cells that are looked at
 _FEWEST = 20  # genes that must be common before their variance says anything
@@ -136,11 +135,6 @@ def check_values(x: np.ndarray, kind: str) -> None:
         raise UserError(
             f"{(x < 0).sum()} values are negative, as in scaled data: name the layer of the "
             "counts, or of log-normalised values, by layer= (layer='raw' if they are in adata.raw)."
-        )
-    if (largest := x.max(initial=0)) > LARGEST:
-        raise UserError(
-            f"The largest value is {largest:.3g}, which no cell can have: give the values as they "
-            "were measured."
         )
     if kind == "log1p" and x.max(initial=0) > LARGEST_LOG:
         raise UserError(

@@ -74,10 +74,7 @@ class Preprocess(Settings):
         varies = variance > 1e-9 * mean**2  # with room for rounding
         if not varies.any():
             raise UserError("No gene is left that varies between cells: give cells that differ.")
-        chosen = np.arange(len(counted))
-        if self.n_top_genes is not None and self.n_top_genes < len(counted):
-            read = partial(bands, cells, counted, rounded)
-            chosen = self._chosen(read, cells, mean, variance, self.n_top_genes)
+        chosen = self._chosen(partial(bands, cells, counted, rounded), cells, mean, variance)
         genes = counted[chosen[varies[chosen]]]
         n_entries = int(seen[genes].sum())
         return Expression(
@@ -101,13 +98,14 @@ class Preprocess(Settings):
         cells: AnnData,
         mean: np.ndarray,
         variance: np.ndarray,
-        n_top: int,
     ) -> np.ndarray:
-        """Return the indices of the `n_top` highly variable genes among those that `read` gives.
+        """Return the indices of the highly variable genes among those that `read` gives.
 
         `mean` and `variance` (c,) are those of normalised counts.
         """
-        logged = cells.uns["kind"] == "log1p"
+        logged, n_top = cells.uns["kind"] == "log1p", self.n_top_genes
+        if n_top is None or n_top >= len(mean):
+            return np.arange(len(mean))
         if self.hvg_flavor == "seurat":
             return seurat_genes(mean, variance, n_top)
         if self.hvg_flavor == "robust_v3":

@@ -10,13 +10,12 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from jojoscl.cells.checks import LABELS, check_cells
-from jojoscl.cells.matrix import is_backed, stack_rows
+from jojoscl.cells.matrix import is_backed, row_chunks, stack_rows
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
 log = logging.getLogger(__name__)
 
-BAND_VALUES = 1 << 22  # noise is drawn in dense bands of about four million values
 MOST_OF_FIRST = 1000  # cells of the first type that `uneven` keeps at most
 FEWEST_OF_TYPE = 10  # cells of each type that it keeps at least, where there are as many
 LAST_STEP = 4  # from the fifth type on, the size no longer falls
@@ -62,14 +61,15 @@ class Corrupt(Settings):
         of_cells, of_counts, of_dropout, of_noise = (
             np.random.default_rng((seed, step)) for step in range(1, 5)
         )
+        known = LABELS in cells.obs
+        types = np.asarray(cells.obs[LABELS].astype(str)) if known else np.zeros(cells.n_obs)
         if self.uneven > 1:
-            if LABELS not in cells.obs:
+            if not known:
                 raise UserError("corrupt.uneven needs types: name their column by data.label_key.")
-            types = np.asarray(cells.obs[LABELS].astype(str))
-            cells = cells[uneven(types, self.uneven, np.random.default_rng(seed))].copy()
+            kept = uneven(types, self.uneven, np.random.default_rng(seed))
+            types, cells = types[kept], cells[kept].copy()
             cells.uns["input_made_by_types"] = "uneven"
-        by_type = self.stratify and LABELS in cells.obs
-        types = np.asarray(cells.obs[LABELS].astype(str)) if by_type else np.zeros(cells.n_obs)
+        types = types if self.stratify else np.zeros(cells.n_obs)
         cells = cells[subsample(types, self.subsample, of_cells)].copy()
         x = sp.csr_matrix(cells.X)
         if self.thin < 1:
@@ -134,8 +134,7 @@ def log_normalised(cells: AnnData) -> sp.csr_matrix:
 
 def add_noise(x: sp.csr_matrix, sd: float, rng: np.random.Generator) -> sp.csr_matrix:
     """Return max(0, x + noise): about half of the zeros rise."""
-    step = max(1, BAND_VALUES // x.shape[1])
-    bands = (x[start : start + step].toarray() for start in range(0, x.shape[0], step))
+    bands = (band.toarray() for band in row_chunks(x))
     scale = np.float32(sd)
     return stack_rows(
         np.maximum(b + scale * rng.standard_normal(b.shape, dtype=np.float32), 0) for b in bands

@@ -84,21 +84,16 @@ def stamp(path: Path) -> dict[str, object]:
         return {"size": size, "sha256": digest(path)}
 
 
-def digest(path: Path, kind: str = "sha256", head: bytes = b"") -> str:
-    """Return the digest of `head` and a file's content."""
-    state = hashlib.new(kind, head)
+def digest(path: Path, kind: str = "sha256") -> str:
+    """Return the SHA-256 of a file's content, or of the kind "git" the id that git gives it."""
+    state = hashlib.new("sha1", b"blob %d\0" % path.stat().st_size) if kind == "git" else None
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: state).hexdigest()
-
-
-def git_id(path: Path) -> str:
-    """Return the id that git gives to the content of a file."""
-    return digest(path, "sha1", b"blob %d\0" % path.stat().st_size)
+        return hashlib.file_digest(file, lambda: state or hashlib.sha256()).hexdigest()
 
 
 def _is_published(file: RemoteFile, copy: Path) -> bool:
-    scheme, _, value = (file.checksum or "").partition(":")
-    return not scheme or (git_id(copy) if scheme == "git" else digest(copy)) == value
+    kind, _, value = (file.checksum or "").partition(":")
+    return not kind or digest(copy, kind) == value
 
 
 def _download(file: RemoteFile, path: Path) -> None:

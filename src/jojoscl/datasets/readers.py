@@ -16,16 +16,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-import psutil
 import scipy.sparse as sp
 import zarr
 from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset
 
-from jojoscl.cells.matrix import Stored, check_stored, checked, file_of, row_chunks, stack_rows
+from jojoscl.cells.matrix import Stored, check_stored, checked, row_chunks, stack_rows
 from jojoscl.datasets.rda import read_rda
 from jojoscl.datasets.tables import annotated, read_table, to_cells, turned
-from jojoscl.utils.errors import UserError, nearest
+from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import reading
 
 log = logging.getLogger(__name__)
@@ -104,18 +103,19 @@ def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:
     """Read what anndata wrote: one matrix, or a reference to it with `backed`, obs and var."""
     with reading(path):
         root: h5py.Group = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)
-        places = {"raw": "raw/X"} if "raw/X" in root else {}
-        places |= {name: f"layers/{name}" for name in root.get("layers", ())}
-        if layer is None and "X" not in root:
-            raise UserError(f"{path} has no matrix X: name the layer by data.layer.")
-        if layer is not None and layer not in places:
-            near = nearest(layer, places) if places else " (it has none)"
-            raise UserError(f"{path} has no layer {layer!r}{near}.")
-        node = root["X" if layer is None else places[layer]]
+        raw = layer == "raw" and "layers/raw" not in root
+        place = "X" if layer is None else "raw/X" if raw else f"layers/{layer}"
+        if place not in root:
+            there = [*root.get("layers", ()), *(["raw"] if "raw/X" in root else [])]
+            raise UserError(
+                f"{path} has no {place}: name the layer of the values by data.layer (there are: "
+                f"{', '.join(there) or 'none'})."
+            )
+        node = root[place]
         x: Stored = sparse_dataset(node) if hasattr(node, "keys") else node
         check_stored(x)
         obs = _table(path, root, "obs")
-        var = _table(path, root, "raw/var" if layer == "raw" else "var")
+        var = _table(path, root, "raw/var" if raw else "var")
         if obs is None and "Y" in root:  # an h5 without annotation but types
             obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
         adata = AnnData(x if backed else _loaded(x), obs=obs, var=var)
@@ -128,12 +128,6 @@ def _loaded(x: Stored) -> sp.csr_matrix:
     """Read a matrix that is in its file into memory, as float32 CSR."""
     if not hasattr(x, "group"):
         return stack_rows(row_chunks(x))
-    n_bytes = sum(x.group[name].size * x.group[name].dtype.itemsize for name in ("data", "indices"))
-    if n_bytes > (free := psutil.virtual_memory().available):
-        raise UserError(
-            f"{file_of(x)}: its matrix needs {n_bytes / 2**30:.1f} GiB of memory, and "
-            f"{free / 2**30:.1f} GiB are free: give data.backed=true, or take a larger machine."
-        )
     return checked(x.to_memory()).astype(np.float32)
 
 
@@ -173,60 +167,27 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
                 "%s holds a square matrix: its %s are taken as cells; if they are genes, change "
                 "data.transpose", path, "columns" if transpose else "rows",
             )  # fmt: skip
-        obs = {"Y": _values(file["Y"])} if "Y" in file else {}
-        if key == "exprs":
-            names = [name for name in file.get("obs", ()) if name != "__categories"]
-            obs = {name: _column(file["obs"], name) for name in names}
-        texts = {k: _values(node) for k, node in file.items() if k != "Y" and _is_text(node)}
-        return to_cells(path, x, obs, *_names(texts, x.shape))
+        types = {"Y": _values(file["Y"])} if "Y" in file else {}
+        obs = {name: _values(node) for name, node in file.get("obs", {}).items()}
+        named = [node for node in file.values() if getattr(node, "ndim", 0) == 1]
+        texts = {node.name: _values(node) for node in named if node.dtype.kind in "SO"}
+        return to_cells(path, x, types | obs, _named(texts, _OF_CELLS), _named(texts, _OF_GENES))
 
 
-def _names(
-    texts: Mapping[str, np.ndarray], shape: tuple[int, int]
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the names of cells and of genes among the texts of a file.
-
-    The field's own name decides, such as ``gene_symbols``. A field that says neither is taken by
-    its length, unless the matrix is square.
-    """
-    cells, genes = _called(texts, _OF_CELLS), _called(texts, _OF_GENES)
-    for key, values in texts.items():
-        if key not in (cells, genes) and shape[0] != shape[1]:
-            cells = cells or (key if len(values) == shape[0] else None)
-            genes = genes or (key if len(values) == shape[1] else None)
-    return texts.get(cells or ""), texts.get(genes or "")
-
-
-def _called(texts: Mapping[str, np.ndarray], words: Collection[str]) -> str | None:
+def _named(texts: Mapping[str, np.ndarray], words: Collection[str]) -> np.ndarray | None:
     """Return the first field that one of `words` is part of, and whose values are all different."""
-    named = (key for key in texts if any(word in key.lower() for word in words))
-    return next((key for key in named if len(set(texts[key])) == len(texts[key])), None)
+    named = (texts[key] for key in texts if any(word in key.lower() for word in words))
+    return next((values for values in named if len(set(values)) == len(values)), None)
 
 
 def _matrix(node: h5py.Group | h5py.Dataset) -> sp.csr_matrix:
-    """Read a matrix: a dense dataset, or data, indices, indptr and shape."""
+    """Read a matrix: a dense dataset, or data, indices, indptr and shape of a CSR."""
     if isinstance(node, h5py.Dataset):
         check_stored(node)
         return _loaded(node)
-    shape = tuple(map(int, node["shape"][()]))
     parts = tuple(node[name][()] for name in ("data", "indices", "indptr"))
-    build = sp.csr_matrix if len(parts[2]) == shape[0] + 1 else sp.csc_matrix
-    return checked(build(parts, shape=shape)).astype(np.float32)
-
-
-def _is_text(node: object) -> bool:
-    return isinstance(node, h5py.Dataset) and node.ndim == 1 and node.dtype.kind in "SO"
+    return checked(sp.csr_matrix(parts, shape=tuple(node["shape"][()]))).astype(np.float32)
 
 
 def _values(node: h5py.Dataset) -> np.ndarray:
     return np.ravel(node.asstr()[()] if node.dtype.kind in "SO" else node[()])
-
-
-def _column(obs: h5py.Group, name: str) -> np.ndarray:
-    """Read a column of annotation: values, or codes with categories beside them (-1: none)."""
-    node = obs[name]
-    grouped = isinstance(node, h5py.Group)
-    codes = _values(node["codes"] if grouped else node)
-    if (categories := node["categories"] if grouped else obs.get(f"__categories/{name}")) is None:
-        return codes
-    return np.asarray(pd.Categorical.from_codes(codes, pd.Index(_values(categories))))

@@ -8,17 +8,17 @@ markers of type k, scaled to sum 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from tqdm import tqdm
 
 from jojoscl.cells.matrix import stack_rows
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.progress import finished, progress
+from jojoscl.utils.progress import shows
 from jojoscl.utils.settings import Settings, setting
 
 BAND_VALUES = 1 << 22  # counts are drawn in dense bands of about four million
@@ -111,15 +111,12 @@ class SimulatedDataset(Settings):
         step = max(1, BAND_VALUES // self.n_genes)
         bands = [slice(start, start + step) for start in range(0, self.n_cells, step)]
         seeds = np.random.SeedSequence(self.seed).spawn(len(bands))
-        names = [f"cells to {min(rows.stop, self.n_cells):,}" for rows in bands]
-
-        def drawn() -> Iterator[sp.csr_matrix]:
-            for name, rows, seed in zip(names, bands, seeds, strict=True):
-                yield self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
-                finished(name)
-
-        with progress("simulate", names, progress_bar):
-            return stack_rows(drawn())
+        hidden = not shows(progress_bar)
+        steps = tqdm(zip(bands, seeds, strict=True), "simulate", len(bands), False, disable=hidden)
+        return stack_rows(
+            self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
+            for rows, seed in steps
+        )
 
     def draw(
         self, rng: np.random.Generator, types: np.ndarray, library: np.ndarray, profiles: np.ndarray

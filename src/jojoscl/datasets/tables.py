@@ -37,16 +37,13 @@ def read_table(*paths: Path, text: Collection[str] = (), transpose: bool = False
     transpose
         Whether the tables are genes x cells.
     """
-    parts = [_read_one(path, text) for path in paths]
+    parts = [_read_one(path, text, transpose) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if not part.var_names.equals(parts[0].var_names):
             raise UserError(f"{path} has other genes than {paths[0]}: give the same.")
     with reading(paths[0]):
         x = sp.vstack([part.X for part in parts], format="csr")
         adata = AnnData(x, obs=pd.concat([part.obs for part in parts]), var=parts[0].var)
-        if transpose and len(adata.obs.columns):
-            column = adata.obs.columns[0]
-            raise UserError(f"{paths[0]}: column {column!r} holds words: give a table of numbers.")
         adata = turned(adata) if transpose else adata
         return adata[:, ~adata.var_names.str.removeprefix("__").isin(HTSEQ_ROWS)].copy()
 
@@ -81,27 +78,24 @@ def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] 
     return adata
 
 
-def _read_one(path: Path, text: Collection[str]) -> AnnData:
-    """Read a table whose first column names the rows; columns without numbers go to obs."""
+def _read_one(path: Path, text: Collection[str], transpose: bool) -> AnnData:
+    """Read a table whose first column names the rows; of cells, columns of words go to obs."""
     with reading(path):
         names, layout = _layout(path)
         first = _read_csv(path, **layout, words=[0], nrows=PEEKED)
         is_note = names.isin(list(text))
-        is_note[[i for i in _words(first) if _has_no_number(first[i])]] = True
-        is_note[0] = False
-        noted, numbered = np.flatnonzero(is_note), np.flatnonzero(~is_note)[1:]
+        is_note[[i for i in _words(first) if _has_no_number(first[i])]] = not transpose
+        noted, numbered = np.flatnonzero(is_note[1:]) + 1, np.flatnonzero(~is_note[1:]) + 1
         values, notes = [], []
         step = BAND_BYTES // 8 // len(names) + 1
         for band in _read_csv(path, **layout, words=[0, *noted], chunksize=step):
-            notes.append(
-                band[noted].set_axis(band[0].to_numpy(), axis=0).set_axis(names[noted], axis=1)
-            )
+            notes.append(band[[0, *noted]].set_index(0))
             if words := _words(band[numbered]):
                 column = names[words[0]]
                 raise UserError(f"{path}: column {column!r} holds words: give a table of numbers.")
             values.append(sp.csr_matrix(band[numbered].to_numpy(np.float32)))
-        var = pd.DataFrame(index=names[numbered])
-        return AnnData(stack_rows(values), obs=pd.concat(notes), var=var)
+        obs = pd.concat(notes).set_axis(names[noted], axis=1).rename_axis(index=None)
+        return AnnData(stack_rows(values), obs=obs, var=pd.DataFrame(index=names[numbered]))
 
 
 def _words(table: pd.DataFrame) -> list[int]:
@@ -146,17 +140,14 @@ def to_cells(
 ) -> AnnData:
     """Put cells x genes and their annotation together; missing names are numbered."""
     cells, genes = (
-        pd.Index(
-            [f"{word}{i}" for i in range(size)] if given is None else np.asarray(given).astype(str)
-        )
-        for word, size, given in (("cell", x.shape[0], obs_names), ("gene", x.shape[1], var_names))
+        [f"{word}{i}" for i in range(size)] if names is None else np.asarray(names).astype(str)
+        for word, size, names in zip(("cell", "gene"), x.shape, (obs_names, var_names), strict=True)
     )
     for name, values in {**obs, "names of cells": cells}.items():
         if len(values) != x.shape[0]:
-            turned = "it looks transposed, change data.transpose"
-            way_out = turned if len(values) == x.shape[1] else "give a file whose parts fit"
             raise UserError(
-                f"{path}: {name} has {len(values)} entries for {x.shape[0]} rows: {way_out}."
+                f"{path}: {name} has {len(values)} entries for {x.shape[0]} rows: change "
+                "data.transpose, or give a file whose parts fit."
             )
     columns = {name: np.asarray(values) for name, values in obs.items()}
     return AnnData(x, obs=pd.DataFrame(columns, index=cells), var=pd.DataFrame(index=genes))

@@ -100,7 +100,7 @@ def restricted(adata: AnnData, restrict_to: tuple[str, object]) -> Part:
         ) from error
     words = column(adata, key).astype("category")
     words = words.cat.rename_categories(list(map(str, words.cat.categories)))
-    wanted = list(dict.fromkeys(map(str, np.atleast_1d(names))))
+    wanted = list(dict.fromkeys(map(str, np.atleast_1d(np.asarray(names)))))
     for name in wanted:
         if name not in words.cat.categories:
             raise UserError(

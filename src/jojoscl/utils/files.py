@@ -38,14 +38,17 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(6)}-{path.stem[:30]}{path.suffix}"
-    with _explained(path):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.touch()
-            yield temporary
-            temporary.replace(path)
-        finally:
-            delete(temporary)
+        temporary.touch()
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if problem := unwritable(path, error):
+            raise problem from error
+        raise
+    finally:
+        delete(temporary)
 
 
 def delete(path: Path) -> None:
@@ -54,31 +57,15 @@ def delete(path: Path) -> None:
         path.unlink()
 
 
-@contextmanager
-def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise what :func:`unwritable` says of an error that is met in the block, which writes."""
-    try:
-        yield
-    except OSError as error:
-        if problem := unwritable(path, error):
-            raise problem from error
-        raise
-
-
 def unwritable(path: str | os.PathLike[str], error: OSError) -> UserError | None:
     """Return what to say of `error`, met in writing `path`; None if it is about something else."""
     if error.errno in _FULL:
         return UserError(f"No space left to write {path}: free some disk or choose another folder.")
-    if error.errno == errno.ENAMETOOLONG:
-        return UserError(
-            f"{path} cannot be written, as its name is too long: choose a shorter one."
-        )
     if error.errno == errno.ENOENT and Path(path).absolute().parent.is_dir():
         return None  # another file is missing, not the folder of this one
     if error.errno is None or isinstance(error, ConnectionError | TimeoutError):
         return None  # of a network, or of a library
-    reason = "its folder is gone" if error.errno == errno.ENOENT else error.strerror
-    return UserError(f"{path} cannot be written ({reason}): choose another folder.")
+    return UserError(f"{path} cannot be written ({error.strerror}): choose another path.")
 
 
 def is_there(path: Path) -> bool:

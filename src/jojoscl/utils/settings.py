@@ -62,14 +62,8 @@ def setting(
         Value that leaves results unchanged. It is left out of the run's hash, so runs from before
         this setting keep their names. :data:`IRRELEVANT`: no result depends on the setting.
     """
-    about = {
-        "meaning": meaning,
-        "low": low,
-        "high": high,
-        "values": values,
-        "neutral": neutral,
-        "default": default,
-    }
+    about = {"meaning": meaning, "low": low, "high": high, "values": values, "neutral": neutral}
+    about["default"] = default
     if isinstance(default, list | dict | Settings):  # each object has its own
         return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=about)
     return dataclasses.field(default=default, metadata=about)
@@ -87,17 +81,13 @@ class Settings:
 
     def __init_subclass__(cls, **defaults: object) -> None:
         super().__init_subclass__()
-        inherited = {
-            field.name: field for field in dataclasses.fields(cls)
-        }  # of the bases: cls is no dataclass yet
+        inherited = {field.name: field for field in dataclasses.fields(cls)}  # of the bases alone
         for name, default in defaults.items():
             setattr(cls, name, setting(**{**inherited[name].metadata, "default": default}))
         cls.__annotations__ = inspect.get_annotations(cls) | {
             name: inherited[name].type for name in defaults
         }
-        own = {
-            name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)
-        }
+        own = {name: x for name, x in vars(cls).items() if isinstance(x, dataclasses.Field)}
         cls.__doc__ = _documented(cls, inherited | own)
 
     def __post_init__(self) -> None:
