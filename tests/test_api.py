@@ -134,7 +134,7 @@ def test_a_bar_shows_the_stages_where_it_is_wanted(
     jojoscl.split_tests(adata, progress_bar=True)
     jojoscl.simulate(15_000, 300, progress_bar=True)
     seen = capsys.readouterr().err
-    for words in ("cluster |", ", assign", "split_tests |", "simulate |"):
+    for words in ("cluster |", ", assign", "split_tests |", "simulate:"):
         assert words in seen
     assert set(jojoscl.JojoSCL.stages) == set(adata.uns["jojoscl"]["seconds"]) - {"other"}
 

@@ -120,7 +120,7 @@ def test_threads_of_torch_stay(adata: AnnData) -> None:
 
 def test_scanpy_draws_what_is_in_uns(adata: AnnData) -> None:
     jojoscl.markers(adata, method=QUICK)
-    sc.pl.rank_genes_groups(adata, key="jojoscl_markers", show=False)
+    assert sc.pl.rank_genes_groups(adata, key="jojoscl_markers", show=False)
     sc.pl.rank_genes_groups_dotplot(
         adata, key="jojoscl_markers", n_genes=2, dendrogram=False, show=False
     )
