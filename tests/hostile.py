@@ -10,14 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
-from jojoscl.networks.module import SeededModule
-from jojoscl.networks.paper import PaperJojoSCL, PaperModule
-from jojoscl.networks.settings import Run, TrainerSettings
-
 COUNTS = np.random.default_rng(0).poisson(1.0, (30, 20)) + np.eye(30, 20)
-METHOD = PaperJojoSCL(encoder_dims=[8, 4], instance_dims=[4], cluster_dims=[4], sure="none")
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -45,20 +38,6 @@ def sparse_h5(path: Path) -> None:
         file["obs_names"], file["var_names"] = (
             np.array([f"n{i}" for i in range(n)], "S") for n in x.shape
         )
-
-
-def trained(folder: Path, n_epochs: int = 1) -> SeededModule:
-    """Train, or go on from `folder`/last.ckpt where there is one."""
-    x = np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32)
-    settings = TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0)
-    module = PaperModule(METHOD, n_genes=6, n_clusters=2, n_cells=20, seed=0, max_epochs=2)
-    fit(
-        module,
-        CellDataModule(x),
-        Run(folder, trainer=settings, config_hash="abc"),
-        max_epochs=n_epochs,
-    )
-    return module
 
 
 # ---- damage --------------------------------------------------------------------------------------

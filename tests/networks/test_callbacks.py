@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from jojoscl.networks.callbacks import History, OracleSelection, Plateau
+from jojoscl.networks.settings import Run
 
 
 def trainer(epoch: int, **more: Any) -> Any:
     return SimpleNamespace(current_epoch=epoch, **more)
 
 
+def trained(history: History, *losses: dict[str, float]) -> History:
+    """One epoch for each of `losses`."""
+    for row in losses:
+        history.on_train_epoch_start(trainer(0), None)  # type: ignore[arg-type]
+        history.on_train_epoch_end(trainer(0, callback_metrics=row), None)  # type: ignore[arg-type]
+    return history
+
+
 def test_a_history_goes_on_where_it_was() -> None:
-    history = History(first_epoch=10)
-    for epoch in range(2):
-        history.on_train_epoch_start(trainer(epoch), None)  # type: ignore[arg-type]
-        metrics = {"loss": torch.tensor(1.0 - epoch)}
-        history.on_train_epoch_end(trainer(epoch, callback_metrics=metrics), None)  # type: ignore[arg-type]
-    assert history.rows == [{"epoch": 10, "loss": 1.0}, {"epoch": 11, "loss": 0.0}]
+    history = trained(History(Run()), {"loss": 1.0}, {"loss": 0.0})
+    assert history.rows == [{"epoch": 0, "loss": 1.0}, {"epoch": 1, "loss": 0.0}]
     written: list[tuple[float, int]] = []
     log = SimpleNamespace(log_metrics=lambda row, step: written.append((row["loss"], step)))
-    resumed = History(logs=[log])
+    resumed = History(Run(loggers=(log,)))
     resumed.load_state_dict(history.state_dict())
     assert resumed.rows == history.rows
     assert resumed.seconds == history.seconds > 0
     resumed.on_fit_start(trainer(2), None)  # type: ignore[arg-type]
-    assert written == [(1.0, 10), (0.0, 11)]
+    assert written == [(1.0, 0), (0.0, 1)]
+    trained(resumed, {"loss": -1.0})
+    assert written[2:] == [(-1.0, 2)]
+
+
+@pytest.mark.filterwarnings("ignore:.*exists and is not empty")  # the second run's, as it begins
+def test_each_row_is_in_the_file_at_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        history = History(Run(tmp_path))
+        for epoch, row in enumerate(({"loss": 2.0}, {"loss": 1.0, "cluster": 0.5})):
+            trained(history, row)
+            table = pd.read_csv(tmp_path / "csv" / "metrics.csv")
+            assert len(table) == epoch + 1
+            assert table.iloc[-1].to_dict() == {"epoch": epoch, "step": epoch, **row}
 
 
 def test_the_oracle_keeps_the_first_of_the_best_epochs() -> None:

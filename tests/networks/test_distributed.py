@@ -211,18 +211,11 @@ def test_the_command_trains_on_two_processes(command: Command, tmp_path: Path) -
 # ---- what is refused -----------------------------------------------------------------------------
 
 
-def test_what_several_devices_cannot_do_is_said(
-    monkeypatch: pytest.MonkeyPatch, in_process: InProcess
-) -> None:
+def test_what_several_devices_cannot_do_is_said(in_process: InProcess) -> None:
     cells = without_labels(simulate(n_cells=60, n_genes=50, n_types=3, seed=1))
     run = Run(trainer=settings(4))
     with pytest.raises(UserError, match="trains on one device"):
         ScDeepCluster().fit_predict(cells, 3, run=run)
-    with pytest.raises(UserError, match="4 devices need a batch of at least 8 cells"):
-        PaperJojoSCL(batch_size=7).fit_predict(cells, 3, run=run)
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    with pytest.raises(UserError, match="leave out torchrun"):
-        PaperJojoSCL().fit_predict(cells, 3, run=run)
     done = in_process("-m", "trainer=ddp", "seed=0,1", "data=simulated")
     assert done.code == 2
     assert "A sweep trains on one device: leave out -m" in done.err

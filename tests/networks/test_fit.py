@@ -1,4 +1,4 @@
-"""What ends a training other than its last epoch: keys, signals, numbers that are not finite."""
+"""What ends a training other than its last epoch, and what a later call goes on from."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 import lightning as L
 import numpy as np
 import pytest
+import torch
 from anndata import AnnData
 
 from jojoscl.networks.contrastive_sc import ContrastiveSC
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
+from jojoscl.networks.fit import fit, load_checkpoint
 from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
-from tests import children
 
 QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
 SMALL: dict[str, Any] = {"encoder_dims": [16, 8]}
@@ -70,31 +70,20 @@ def test_a_signal_to_end_reaches_the_handler_of_the_program() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_signal_to_end_ends_a_program_that_does_not_handle_it(tmp_path: Path) -> None:
-    code = f"""
-import signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import test_fit
-test_fit.train(lambda: signal.raise_signal(signal.SIGTERM))
-"""
-    code_of_exit, _, err = children.start(code, folder=tmp_path).ended()
-    assert code_of_exit == -signal.SIGTERM, err
-
-
 @pytest.mark.parametrize(
-    ("method", "rate"),
+    "method",
     [
-        (PaperJojoSCL(lr=1e30, epochs=3, **SMALL), "lr, which is 1e.30"),
-        (ReleasedJojoSCL(lr=1e30, epochs=3, **SMALL), "lr, which is 1e.30"),
-        (PaperJojoSCL(lambda_=1e38, epochs=3, **SMALL), "the weights of the losses"),
-        (ContrastiveSC(lr=1e30, epochs=3, **SMALL), "lr, which is 1e.30"),
-        (ScDeepCluster(pretrain_lr=1e30, pretrain_epochs=5, **SMALL), "pretrain_lr, which is 1e"),
-        (ScDeepCluster(lr=1e38, pretrain_epochs=2, epochs=5, **SMALL), "lower lr, which is 1e.38"),
+        PaperJojoSCL(lr=1e30, epochs=3, **SMALL),
+        ReleasedJojoSCL(lr=1e30, epochs=3, **SMALL),
+        PaperJojoSCL(lambda_=1e38, epochs=3, **SMALL),
+        ContrastiveSC(lr=1e30, epochs=3, **SMALL),
+        ScDeepCluster(pretrain_lr=1e30, pretrain_epochs=5, **SMALL),
+        ScDeepCluster(lr=1e38, pretrain_epochs=2, epochs=5, **SMALL),
     ],
-    ids=lambda value: getattr(value, "name", value),
+    ids=lambda method: method.name,
 )
-def test_a_training_that_diverges_is_one_sentence(method: Any, rate: str, bare: AnnData) -> None:
-    with pytest.raises(UserError, match=rf"diverged.*{rate}") as caught:
+def test_a_training_that_diverges_is_one_sentence(method: Any, bare: AnnData) -> None:
+    with pytest.raises(UserError, match=r"diverged.*lower the learning rate") as caught:
         method.fit_predict(bare, 3, run=QUIET)
     assert "\n" not in str(caught.value)
 
@@ -109,3 +98,46 @@ def test_a_rate_of_ten_thousand_gives_clusters_or_a_sentence(method: Any, bare: 
         assert "diverged" in str(error)  # noqa: PT017
     else:
         assert np.isfinite(result.embedding).all()
+
+
+# ---- checkpoints ---------------------------------------------------------------------------------
+
+METHOD = PaperJojoSCL(encoder_dims=[8, 4], instance_dims=[4], cluster_dims=[4], sure="none")
+
+
+def module(*, seed: int = 0, config_hash: str = "abc") -> PaperModule:
+    size = {"n_genes": 6, "n_clusters": 2, "n_cells": 20}
+    made = PaperModule(METHOD, **size, seed=seed, max_epochs=2)
+    made.hparams["config_hash"] = config_hash
+    return made
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("run")
+    how = TrainerSettings(accelerator="cpu", progress_bar=False, checkpoint_seconds=0)
+    x = np.random.default_rng(0).standard_normal((20, 6), dtype=np.float32)
+    run = Run(folder, trainer=how, config_hash="abc")
+    fit(module(), CellDataModule(x), run, max_epochs=1)
+    return (folder / "last.ckpt").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.999])
+def test_a_cut_file_is_refused(share: float, checkpoint: bytes, tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(checkpoint[: int(share * len(checkpoint))])
+    with pytest.raises(UserError, match="damaged: delete it, or start anew by force=true"):
+        load_checkpoint(tmp_path / "last.ckpt", module())
+
+
+def test_a_good_one_is_plain_and_fits_one_module_and_one_run(
+    checkpoint: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(checkpoint)
+    state = torch.load(path, weights_only=True)
+    assert state["hyper_parameters"]["preprocess"]["n_top_genes"] == METHOD.preprocess.n_top_genes
+    assert load_checkpoint(path, module())["epoch"] == 0
+    with pytest.raises(UserError, match=r"\(config_hash: abc there, abd here\): choose"):
+        load_checkpoint(path, module(config_hash="abd"))
+    with pytest.raises(UserError, match=r"other settings \(seed: 0 there, 1 here\)"):
+        load_checkpoint(path, module(seed=1, config_hash="abd"))

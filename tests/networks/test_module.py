@@ -39,11 +39,11 @@ def test_noise_depends_on_seed_and_epoch_alone(monkeypatch: pytest.MonkeyPatch) 
     assert not torch.equal(drawn[0], drawn[1])
 
 
-def test_a_loss_that_is_not_finite_names_the_learning_rate() -> None:
+def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
     module = Small()
     module.check_finite(torch.tensor([1.0, 2.0]))
     for value in (float("nan"), float("inf"), 1e30):
-        with pytest.raises(UserError, match=r"lower lr, which is 0\.5"):
+        with pytest.raises(UserError, match="lower the learning rate"):
             module.check_finite(torch.tensor([1.0, value]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -41,6 +42,8 @@ class Trainer:
 class Module:
     """Four cells in two clusters."""
 
+    epoch_clusters = True
+    settings = SimpleNamespace(batch_size=4)
     centroids = torch.zeros(2, 2)
     labels = torch.tensor([0, 0, 1, 1])
     x1 = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 5.0], [0.0, 7.0]])

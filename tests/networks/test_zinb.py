@@ -18,7 +18,7 @@ from scipy.stats import nbinom, poisson
 from jojoscl.core.interface import Result
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.scdeepcluster import ScDeepClusterModule
-from jojoscl.networks.settings import CsvLog, Run
+from jojoscl.networks.settings import Run
 from jojoscl.networks.zinb import ZINBAutoencoder, squared_distances, zinb_nll
 from jojoscl.utils.errors import UserError
 
@@ -182,7 +182,7 @@ def test_a_run_cut_off_in_either_stage_ends_like_an_unbroken_one(
 def test_both_stages_are_one_log(
     method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
 ) -> None:
-    run = replace(quiet, loggers=(CsvLog(tmp_path),))
+    run = replace(quiet, folder=tmp_path)
     method("scdeepcluster", *SHORT).fit_predict(bare, 3, run=run)
     table = pd.read_csv(tmp_path / "csv" / "metrics.csv")
     np.testing.assert_array_equal(table["epoch"], np.arange(6))

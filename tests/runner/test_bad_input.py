@@ -199,7 +199,7 @@ FOLDERS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
     "checkpoint of other settings": (
         without_metrics, ("method.momentum=0.25",), "(momentum: 0.5 there, 0.25 here)",
     ),
-    "checkpoint of other cells": (without_metrics, ("data.seed=9",), "other settings of the data"),
+    "checkpoint of other cells": (without_metrics, ("data.seed=9",), "other settings (config_hash: "),
     "damaged checkpoint": (checkpoint(b"x" * 99), (), "is not a checkpoint that can be read"),
     "checkpoint of something else": (checkpoint({"x": 1}), (), "is not a checkpoint that can be"),
 }  # fmt: skip

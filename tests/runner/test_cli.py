@@ -20,7 +20,7 @@ import jojoscl
 import jojoscl.runner.run
 from jojoscl.baselines.controls import RandomLabels
 from jojoscl.datasets.simulate import SimulatedDataset
-from jojoscl.networks.checkpoint import LastCheckpoint
+from jojoscl.networks.callbacks import LastCheckpoint
 from jojoscl.runner.arguments import known_keys
 from jojoscl.runner.cli import EXAMPLES, help_text
 from jojoscl.runner.sweep import collect

@@ -1,17 +1,22 @@
-"""What happens between epochs: history, progress, choice of an epoch, the end."""
+"""What happens between epochs: history, progress, choice of an epoch, the end, checkpoints."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.fabric.loggers.csv_logs import CSVLogger
+from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from jojoscl.networks.settings import EpochLog, Hooked, Oracle, State
+from jojoscl.networks.settings import EpochLog, Hooked, Oracle, Run, State
+from jojoscl.utils.files import whole_file
 
 
 class Kept(L.Callback):
@@ -29,17 +34,13 @@ class Kept(L.Callback):
 class History(Kept):
     """Losses and seconds of every epoch; a resumed run's history is that of an unbroken run.
 
-    Parameters
-    ----------
-    first_epoch
-        The number of the first epoch, in a method that trains in several stages.
-    logs
-        Take each row as soon as it is complete.
+    Each row goes to ``csv/metrics.csv`` in the run's folder and to its loggers as soon as it is
+    complete.
 
     Attributes
     ----------
     rows
-        One per epoch: its number and the means of its losses.
+        One per epoch of all stages so far: its number and the means of its losses.
     seconds
         Of all epochs.
     earlier
@@ -48,19 +49,25 @@ class History(Kept):
 
     kept = ("rows", "seconds")
 
-    def __init__(self, first_epoch: int = 0, logs: Sequence[EpochLog] = ()) -> None:
-        self.first_epoch, self.logs = first_epoch, logs
+    def __init__(self, run: Run) -> None:
+        csv = [CSVLogger(run.folder, "csv", "", flush_logs_every_n_steps=1)] if run.folder else []
+        self.logs: Sequence[EpochLog] = (*csv, *run.loggers)
         self.rows: list[dict[str, float]] = []
         self.seconds = self.earlier = 0.0
+        self.n_written = 0
 
-    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.write(self.rows)  # those of a checkpoint, also if no epoch is left to train
+    def __getstate__(self) -> State:
+        return vars(self) | {"logs": ()}  # a log may not work in another process
 
-    def write(self, rows: Sequence[dict[str, float]]) -> None:
-        """Write rows to all logs."""
-        for row in rows:
+    def write(self) -> None:
+        """Write the rows that are new to all logs."""
+        for row in self.rows[self.n_written :]:
             for log in self.logs:
                 log.log_metrics(row, step=int(row["epoch"]))
+        self.n_written = len(self.rows)
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.write()  # the rows of a checkpoint, also if no epoch is left to train
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._started = time.perf_counter()
@@ -68,8 +75,8 @@ class History(Kept):
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.seconds += time.perf_counter() - self._started
         losses = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": self.first_epoch + trainer.current_epoch, **losses})
-        self.write(self.rows[-1:])
+        self.rows.append({"epoch": len(self.rows), **losses})
+        self.write()
 
 
 class Progress(L.Callback):
@@ -87,6 +94,26 @@ class Progress(L.Callback):
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
+
+
+class LastCheckpoint(Checkpoint):
+    """Write the state after an epoch to `path`, at most once in `seconds`, and after the last.
+
+    The file is never half-written.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path, self.seconds, self._saved = path, seconds, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        due = done or time.monotonic() - self._saved >= self.seconds
+        if trainer.strategy.broadcast(due):  # as the first process says
+            # Lightning needs all processes for saving, though only the first writes.
+            writes = whole_file if trainer.is_global_zero else nullcontext
+            with writes(self.path) as path:
+                trainer.save_checkpoint(path)
+            self._saved = time.monotonic()
 
 
 class OracleSelection(Kept):

@@ -16,6 +16,7 @@ from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import gather
+from jojoscl.networks.fit import fit
 from jojoscl.networks.losses import nt_xent
 from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule, adam_with_cosine, layers, weights_from
@@ -72,7 +73,8 @@ class ContrastiveSC(NetworkMethod):
     def train(self, job: Training) -> Result:
         data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
         module = ContrastiveSCModule(self, n_genes=job.x.n_genes, seed=job.seed)
-        job.fit(module, data, self.epochs)
+        fit(module, data, job.run, self.epochs, job.history)
+        job.watch.lap("train")
         h = data.embed(module)["h"]  # (n, encoder_dims[-1])
         labels, _ = kmeans(h, job.n_clusters, seed=job.seed, n_init=self.kmeans_starts)
-        return job.result(labels, h, {"epochs": len(job.stages[0].rows)})
+        return Result(labels, h, {}, {"epochs": len(job.history.rows)})

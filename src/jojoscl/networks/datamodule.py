@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 
 import lightning as L
 import numpy as np
@@ -16,22 +16,6 @@ from jojoscl.networks.module import SeededModule
 
 Loader = DataLoader[tuple[Tensor, ...]]
 _PREDICTED = 4096  # cells that are embedded at a time
-
-
-class Cells(Dataset[tuple[Tensor, ...]]):
-    """Preprocessed cells: an index (B,) gives cells (B, G), the index, and B rows of `more`."""
-
-    def __init__(self, x: np.ndarray | Expression, *more: np.ndarray) -> None:
-        self.x = x if isinstance(x, Expression) else np.asarray(x, np.float32)
-        self.more = [np.asarray(a, np.float32) for a in more]
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        rows = index.numpy()
-        x = self.x.zscores(rows) if isinstance(self.x, Expression) else self.x[rows]
-        return torch.from_numpy(x), index, *(torch.from_numpy(a[rows]) for a in self.more)
 
 
 class Batches(Sampler[Tensor]):
@@ -62,14 +46,15 @@ class Batches(Sampler[Tensor]):
         yield from batches if self.seed is None else map(own_share, batches)
 
 
-class CellDataModule(L.LightningDataModule):
-    """Batches of cells: shuffled for training, in their order for embedding. It holds no labels.
+class CellDataModule(L.LightningDataModule, Dataset[tuple[Tensor, ...]]):
+    """Preprocessed cells (n, g), drawn in batches for training, or embedded in their order.
+
+    An index (B,) gives cells (B, G), the index, and B rows of `more`.
 
     Parameters
     ----------
     x
-        Preprocessed cells: an Expression, whose z-scores are made batch by batch, or an array
-        (n_cells, n_genes).
+        Z-scores are made batch by batch from an :class:`~jojoscl.cells.expression.Expression`.
     more
         Arrays with a row per cell, such as counts: they follow the cells' index in each batch.
     batch_size
@@ -82,13 +67,21 @@ class CellDataModule(L.LightningDataModule):
         self, x: np.ndarray | Expression, *more: np.ndarray, batch_size: int = 256, seed: int = 0
     ) -> None:
         super().__init__()
-        self.cells, self.batch_size, self.seed = Cells(x, *more), batch_size, seed
+        self.x, self.more, self.batch_size, self.seed = x, more, batch_size, seed
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
+        rows = index.numpy()
+        x = self.x.zscores(rows) if isinstance(self.x, Expression) else self.x[rows]
+        return torch.from_numpy(x), index, *(torch.from_numpy(a[rows]) for a in self.more)
 
     def train_dataloader(self) -> Loader:
-        return self._loader(Batches(len(self.cells), self.batch_size, seed=self.seed))
+        return self._loader(Batches(len(self), self.batch_size, seed=self.seed))
 
     def predict_dataloader(self) -> Loader:
-        return self._loader(Batches(len(self.cells), _PREDICTED, seed=None))
+        return self._loader(Batches(len(self), _PREDICTED, seed=None))
 
     def _loader(self, batches: Batches) -> Loader:
         # batch_size=None: a batch is one gather of rows, not a list of cells collated one by one.
@@ -96,27 +89,22 @@ class CellDataModule(L.LightningDataModule):
         # pin_memory: copies to a GPU need not wait for it.
         pin, generator = torch.cuda.is_available(), torch.Generator()
         return DataLoader(
-            self.cells, sampler=batches, batch_size=None, generator=generator, pin_memory=pin
+            self, sampler=batches, batch_size=None, generator=generator, pin_memory=pin
         )
 
     @torch.no_grad()
-    def embed(
-        self, module: SeededModule, only: Container[str] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Return outputs of `module` for all cells in their order: name -> (n_cells, d).
+    def embed(self, module: SeededModule) -> dict[str, np.ndarray]:
+        """Return the outputs of `module` for all cells in their order: name -> (n, d).
 
-        `only` names those that are wanted. A :class:`UserError` says that values are not finite.
+        A :class:`UserError` says that values are not finite.
         """
         training = module.training
         module.eval()
-        outputs: dict[str, np.ndarray] = {}
-        for x, index, *_ in self.predict_dataloader():
-            for name, part in module(x.to(module.device)).items():
-                if only is not None and name not in only:
-                    continue
-                if name not in outputs:  # filled in place: all cells are held once
-                    outputs[name] = np.empty((len(self.cells), part.shape[1]), np.float32)
-                module.check_finite(part)
-                outputs[name][index] = part.cpu().numpy()
+        parts = []
+        for x, *_ in self.predict_dataloader():
+            parts.append({name: y.cpu() for name, y in module(x.to(module.device)).items()})
         module.train(training)
-        return outputs
+        outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        for y in outputs.values():
+            module.check_finite(y)
+        return {name: y.numpy() for name, y in outputs.items()}

@@ -3,9 +3,8 @@
 The processes do nothing but train: cells are read, clusters made and results written once, in the
 process that starts them. A call from Python, a notebook or the command line is the same.
 
-Lightning's own "ddp_spawn" is not used: it returns the weights, but not the state of the callbacks
-(history, record of shrinkage); each process would import everything again, which takes seconds; and
-a KeyboardInterrupt would leave the processes running.
+Lightning's own launchers are not used: they refuse a notebook and a process that has used CUDA,
+and a KeyboardInterrupt would leave the processes running.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
-from typing import Any
 
 import lightning as L
 import torch
@@ -32,20 +30,6 @@ def rank_and_world() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = x.contiguous()
-        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, x)
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        rank, world = rank_and_world()
-        return gradient.chunk(world)[rank] * world
-
-
 def gather(x: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of the batch: (b, ...) -> (b * world, ...).
 
@@ -53,7 +37,15 @@ def gather(x: Tensor) -> Tensor:
     averages the gradients of the processes, but the gradient of the whole batch is their sum:
     the gradient in `x` is multiplied by the number of processes.
     """
-    return _Gather.apply(x) if dist.is_initialized() else x
+    rank, world = rank_and_world()
+    if world == 1:
+        return x
+    parts = [torch.empty_like(x) for _ in range(world)]
+    dist.all_gather(parts, x.detach().contiguous())
+    parts[rank] = x  # with its gradient
+    if x.requires_grad:
+        x.register_hook(lambda gradient: gradient * world)
+    return torch.cat(parts)
 
 
 def own_share(batch: Tensor) -> Tensor:
@@ -71,8 +63,6 @@ def launch(
     Tensors in `args` are shared, the module is copied. A :class:`UserError` of a process is raised
     here again.
     """
-    if "LOCAL_RANK" in os.environ:
-        raise UserError("Training on several devices starts its own processes: leave out torchrun.")
     # Each process is a fork of a server that has imported all and run nothing: the slow imports
     # are done once, and CUDA and OpenMP do not survive the fork of a process that has used them.
     mp.get_context("forkserver").set_forkserver_preload(["jojoscl.networks.fit"])

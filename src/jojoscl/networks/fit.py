@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import signal
 import tempfile
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,16 +15,16 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from jojoscl.core.interface import alone
-from jojoscl.networks.callbacks import History, Progress
-from jojoscl.networks.checkpoint import LastCheckpoint, load_checkpoint
+from jojoscl.networks.callbacks import History, LastCheckpoint, Progress
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import launch
 from jojoscl.networks.module import SeededModule
-from jojoscl.networks.settings import Run, TrainerSettings
+from jojoscl.networks.settings import Run, State, TrainerSettings
 from jojoscl.utils.errors import UserError
 
 _NOT_FOR_USERS = (  # warnings
     ".*does not have many workers.*",  # one gather per batch needs no worker processes
+    ".*logs directory.*exists and is not empty.*",  # a resumed run writes its losses anew
     ".*LeafSpec.*is deprecated.*",  # Lightning's use of torch
     ".*`srun` command is available.*",  # each job of an allocation is a run of its own
     ".*is deprecated. Please switch to `torch.compile`.*",  # torch's use of itself
@@ -38,11 +36,10 @@ def fit(
     module: SeededModule,
     data: CellDataModule,
     run: Run,
-    *,
     max_epochs: int,
+    history: History | None = None,
     stage: str = "last",
     callbacks: Sequence[L.Callback] = (),
-    first_epoch: int = 0,
 ) -> History:
     """Train `module` in place and return the history.
 
@@ -54,21 +51,22 @@ def fit(
         How to train, and the folder of the checkpoint. If that holds one of this stage, training
         goes on from there.
     max_epochs
-        Epochs of this stage, at most.
+        Epochs of this stage at most, if `run` does not say how many.
+    history
+        That of the stages before, which this stage continues.
     stage
         Names the checkpoint, in a method that trains in several stages.
     callbacks
         Their state goes into the checkpoint and comes back from it, also from other processes.
-    first_epoch
-        The number of this stage's first epoch in the history.
 
     Raises
     ------
     UserError
-        If the checkpoint belongs to other settings, if there are too few devices, or if training
-        diverges.
+        If the checkpoint belongs to other settings, if the method or the machine has no use for so
+        many devices, or if training diverges.
     """
-    history, settings = History(first_epoch, run.loggers), run.trainer
+    history, settings = history or History(run), run.trainer
+    max_epochs = settings.max_epochs or max_epochs
     path = run.folder / f"{stage}.ckpt" if run.folder else None
     module.hparams["config_hash"] = run.config_hash  # a checkpoint holds the hyper-parameters
     if path and path.exists():
@@ -78,9 +76,9 @@ def fit(
     if settings.devices == 1:
         _train(module, data, settings, max_epochs, path, callbacks)
         return history
+    if not module.splits_batches:
+        raise UserError("This method trains on one device: set trainer.devices=1.")
     # All but the training stays in this process; the state comes back in the checkpoint.
-    check_devices(settings, module, data)
-    history.logs = ()  # a log may not work in another process: all rows are written at the end
     with tempfile.TemporaryDirectory() as folder:
         path = path or Path(folder) / "last.ckpt"
         launch(_train, settings.devices, module, data, settings, max_epochs, path, callbacks)
@@ -88,8 +86,7 @@ def fit(
     module.load_state_dict(state["state_dict"])
     for callback in callbacks:
         callback.load_state_dict(state["callbacks"].get(callback.state_key, {}))
-    history.logs = run.loggers
-    history.write(history.rows)
+    history.write()
     return history
 
 
@@ -105,14 +102,14 @@ def _train(
     bar = [Progress()] if settings.progress_bar else []
     last = [LastCheckpoint(path, settings.checkpoint_seconds)] if path else []
     with isolated(settings.threads):
-        for words in _NOT_FOR_USERS:
-            warnings.filterwarnings("ignore", words)
         if settings.compile:
             for part in module.children():
                 part.compile()  # in place: names in checkpoints stay the same
         trainer = make_trainer(settings, max_epochs, [*callbacks, *bar, *last])
-        with interruptions_pass(trainer):
+        try:
             trainer.fit(module, data, ckpt_path=path if path and path.exists() else None)
+        except SystemExit as stop:  # Lightning's for Ctrl-C: it would end a notebook's kernel
+            raise KeyboardInterrupt from stop
     # Lightning has moved the module to the CPU, and all cells are still to be embedded.
     module.to(trainer.strategy.root_device)
 
@@ -128,46 +125,29 @@ def isolated(threads: int) -> Iterator[None]:
 
     Random numbers need no guard: all are drawn from generators of their own.
     """
-    with alone(threads), torch.inference_mode(False), torch.enable_grad(), ExitStack() as after:
-        after.callback(torch.set_num_threads, torch.get_num_threads())
-        after.callback(torch.set_default_dtype, torch.get_default_dtype())
-        torch.set_num_threads(threads)
-        torch.set_default_dtype(torch.float32)
+    with alone(threads), ExitStack() as after:
+        for words in _NOT_FOR_USERS:
+            warnings.filterwarnings("ignore", words)
         for name in ("lightning.pytorch", "lightning.fabric"):
             log = logging.getLogger(name)
             after.callback(log.setLevel, log.level)
             log.setLevel(logging.WARNING)
+        after.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
         yield
-
-
-@contextmanager
-def interruptions_pass(trainer: L.Trainer) -> Iterator[None]:
-    """Raise KeyboardInterrupt for Ctrl-C, and pass SIGTERM on to the program's own handler.
-
-    Lightning raises SystemExit for both: that ends a notebook's kernel, or looks like success.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as stop:
-        if trainer.received_sigterm:
-            signal.raise_signal(signal.SIGTERM)
-        raise KeyboardInterrupt from stop
-    finally:
-        # Interrupted before it has begun, Lightning would leave Ctrl-C ignored.
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
 
 
 def make_trainer(
     settings: TrainerSettings, max_epochs: int, callbacks: list[L.Callback]
 ) -> L.Trainer:
-    """Return Lightning's trainer; an unknown device or precision is a :class:`UserError`."""
-    n, n_gpus = settings.devices, count_gpus(settings)
+    """Return Lightning's trainer; what it cannot have is a :class:`UserError`."""
+    n, n_gpus = settings.devices, 0
+    if settings.accelerator in ("auto", "gpu", "cuda"):
+        n_gpus = torch.cuda.device_count()  # NVIDIA's or AMD's
     try:
         return L.Trainer(
             accelerator=settings.accelerator,
-            devices=[(settings.device + i) % n_gpus for i in range(n)] if n_gpus else n,
+            devices=[settings.device % n_gpus + i for i in range(n)] if n_gpus else n,
             strategy="ddp" if n > 1 else "auto",
             plugins=[LightningEnvironment()] if n > 1 else None,
             sync_batchnorm=n > 1 and n_gpus > 0,  # on CPUs the first process's statistics count
@@ -182,29 +162,30 @@ def make_trainer(
             log_every_n_steps=1,
         )
     except (MisconfigurationException, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".!")
+        reason = " ".join(str(error).split()).rstrip(".!")
         raise UserError(
-            f"No training with accelerator={settings.accelerator} and "
+            f"No training with accelerator={settings.accelerator}, devices={n} and "
             f"precision={settings.precision} ({reason}): change these settings of trainer."
         ) from error
 
 
-def count_gpus(settings: TrainerSettings) -> int:
-    """Return how many NVIDIA or AMD GPUs training may use."""
-    return torch.cuda.device_count() if settings.accelerator in ("auto", "gpu", "cuda") else 0
+def load_checkpoint(path: Path, module: L.LightningModule) -> State:
+    """Return what a checkpoint holds, tensors on the CPU.
 
-
-def check_devices(settings: TrainerSettings, module: SeededModule, data: CellDataModule) -> None:
-    """Raise a :class:`UserError` if the method, the machine or the batch cannot be shared."""
-    n, n_gpus = settings.devices, count_gpus(settings)
-    if not module.splits_batches:
-        raise UserError("This method trains on one device: set trainer.devices=1.")
-    if 0 < n_gpus < n:
+    A :class:`UserError` says that it is damaged, or which setting differs from `module`'s.
+    """
+    try:
+        state: State = torch.load(path, "cpu", weights_only=True)
+        found, wanted = state["hyper_parameters"], dict(module.hparams)
+    except Exception as error:  # a damaged file can make a reader raise anything
         raise UserError(
-            f"trainer.devices={n}, and there are {n_gpus} GPUs: "
-            "ask for fewer, or trainer.accelerator=cpu."
-        )
-    if min(len(data.cells), data.batch_size) < 2 * n:
-        raise UserError(
-            f"{n} devices need a batch of at least {2 * n} cells: ask for fewer devices."
-        )
+            f"{path} is not a checkpoint that can be read, or is damaged: "
+            "delete it, or start anew by force=true."
+        ) from error
+    for name in wanted:
+        if found.get(name) != wanted[name]:
+            raise UserError(
+                f"{path} was made with other settings ({name}: {found.get(name)} there, "
+                f"{wanted[name]} here): choose another run folder, or start anew by force=true."
+            )
+    return state

@@ -25,7 +25,6 @@ class SeededModule(L.LightningModule):
     """
 
     splits_batches = False  # whether several processes may share a batch
-    rate = "lr"  # the setting to lower if training diverges
     generator: torch.Generator
     _sums: Tensor
 
@@ -35,8 +34,8 @@ class SeededModule(L.LightningModule):
         self.settings, self.seed = settings, seed
 
     def on_train_epoch_start(self) -> None:
-        self.generator = torch.Generator(self.device)
-        self.generator.manual_seed(derived_seed(self.seed, self.current_epoch, self.global_rank))
+        seed = derived_seed(self.seed, self.current_epoch, self.global_rank)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
 
     def record(self, batch_idx: int, **losses: Tensor) -> None:
         """Add losses (scalars) to the epoch's means.
@@ -55,8 +54,8 @@ class SeededModule(L.LightningModule):
         """Raise a :class:`UserError` unless the rows of x (..., d) have a finite length."""
         if not x.square().sum(-1).isfinite().all():
             raise UserError(
-                f"The training diverged, its numbers are no longer finite: lower {self.rate}, "
-                f"which is {self.hparams[self.rate]:g}, or the weights of the losses."
+                "The training diverged, its numbers are no longer finite: "
+                "lower the learning rate or the weights of the losses."
             )
 
 

@@ -6,7 +6,7 @@ Wang, "JojoSCL: Shrinkage contrastive learning", BIBM 2024, section III.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +23,7 @@ from jojoscl.networks import sure
 from jojoscl.networks.callbacks import OracleSelection
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import gather
+from jojoscl.networks.fit import fit
 from jojoscl.networks.losses import entropy_regulariser, nt_xent
 from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule, adam_with_cosine, layers, weights_from
@@ -83,19 +84,20 @@ class PaperJojoSCL(NetworkMethod):
     def train(self, job: Training) -> Result:
         data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
         size = {"n_genes": job.x.n_genes, "n_clusters": job.n_clusters, "n_cells": len(job.x)}
-        epochs = job.epochs(self.epochs)
-        module = PaperModule(self, **size, seed=job.seed, max_epochs=epochs)
-        record = ShrinkageRecord(clusters=module.epoch_clusters)
-        chosen = OracleSelection(job.oracle) if job.oracle else None
-        job.fit(module, data, epochs, [record, *([chosen] if chosen else [])])
+        info = {"epochs": job.run.trainer.max_epochs or self.epochs}
+        module = PaperModule(self, **size, seed=job.seed, max_epochs=info["epochs"])
+        record = ShrinkageRecord()
+        chosen = [OracleSelection(job.oracle)] if job.oracle else []
+        fit(module, data, job.run, self.epochs, job.history, callbacks=[record, *chosen])
+        job.watch.lap("train")
         labels, h = module.clusters_of(data)
-        if chosen is None:
-            obsm = {"map": map_embedding(module, data, h, labels)}
-            return job.result(labels, h, {"epochs": epochs}, shrinkage=record.rows, obsm=obsm)
-        info = {"epochs": epochs, "selected_epoch": chosen.best["epoch"]}
-        best, h = (chosen.best[name].numpy() for name in ("labels", "embedding"))
+        result = Result(labels, h, {}, info, shrinkage=record.rows)
+        if not chosen:
+            return replace(result, obsm={"map": map_embedding(module, data, h, labels)})
         # The network of that epoch, and so its b_k, is gone: there is no map.
-        return job.result(best, h, info, shrinkage=record.rows, last_labels=labels)
+        epoch, best, h = (chosen[0].best[name] for name in ("epoch", "labels", "embedding"))
+        info["selected_epoch"] = epoch
+        return replace(result, labels=best.numpy(), embedding=h.numpy(), last_labels=labels)
 
 
 @dataclass(kw_only=True)
@@ -229,35 +231,33 @@ class PaperModule(SeededModule):
         self.check_finite(x)
         if self.settings.assign_on == "cluster_head":
             return x.argmax(1)
-        if len(x) < self.n_clusters:  # each cell is a cluster, which adds nothing to the loss
-            return torch.arange(len(x), device=x.device)
-        labels, _ = kmeans(x.cpu().numpy(), self.n_clusters, seed=self.seed, n_init=1)
+        k = min(self.n_clusters, len(x))
+        labels, _ = kmeans(x.cpu().numpy(), k, seed=self.seed, n_init=1)
         return torch.from_numpy(labels).to(x.device)
 
-    @torch.no_grad()
     def renew_clusters(self) -> None:
         """Make the temporal clusters of all cells; K-means starts from the centroids before."""
-        on, trainer = self.clusters_on, cast("Hooked", self.trainer)
-        x = trainer.datamodule.embed(self, only=(on,))[on]  # (n_cells, P)
-        if self.settings.assign_on == "cluster_head":
-            h = torch.from_numpy(x).to(self.device)
-            self.labels.copy_(self.cluster_head(h).argmax(1))
-            self.centroids.copy_(sure.cluster_stats(h, self.labels, self.n_clusters).mean)
-            return
+        trainer = cast("Hooked", self.trainer)
         start = self.centroids.cpu().numpy() if self.centroids.any() else None
-        made = kmeans(x, self.n_clusters, seed=self.seed, start=start)
+        made = self.clusters(trainer.datamodule.embed(self), start=start)
         labels, centroids = trainer.strategy.broadcast(made)  # those of the first process
         self.labels.copy_(torch.from_numpy(labels))
         self.centroids.copy_(torch.from_numpy(centroids))
 
     def clusters_of(self, data: CellDataModule) -> tuple[np.ndarray, np.ndarray]:
         """Return clusters (n_cells,) of all cells, and the embedding (n_cells, P)."""
-        on, starts = self.settings.assign_on, self.settings.kmeans_starts
-        outputs = data.embed(self, only=(on, self.clusters_on))
-        x, h = outputs[on], outputs[self.clusters_on]
-        if on == "cluster_head":
-            return x.argmax(1), h
-        return kmeans(x, self.n_clusters, seed=self.seed, n_init=starts)[0], h
+        outputs = data.embed(self)
+        labels, _ = self.clusters(outputs, n_init=self.settings.kmeans_starts)
+        return labels, outputs[self.clusters_on]
+
+    def clusters(self, outputs: dict[str, np.ndarray], **how: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return clusters (n_cells,) and centroids (K, P) of all cells, from their outputs."""
+        x = outputs[self.clusters_on]
+        if self.settings.assign_on != "cluster_head":
+            return kmeans(x, self.n_clusters, seed=self.seed, **how)
+        labels = outputs["cluster_head"].argmax(1)
+        stats = sure.cluster_stats(torch.from_numpy(x), torch.from_numpy(labels), self.n_clusters)
+        return labels, stats.mean.numpy()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         s = self.settings

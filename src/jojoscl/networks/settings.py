@@ -1,8 +1,7 @@
-"""How networks are trained, where a run keeps its files, and where it writes its losses."""
+"""How networks are trained, and where a run keeps its files."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +35,7 @@ class TrainerSettings(Settings):
 class EpochLog(Protocol):
     """What takes the losses of each epoch: any class with this method, as Lightning's loggers."""
 
-    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+    def log_metrics(self, metrics: dict[str, Any], step: int) -> None:
         """Write the losses of epoch number `step`."""
         ...
 
@@ -48,11 +47,11 @@ class Run:
     Parameters
     ----------
     folder
-        Of the checkpoints; None writes nothing.
+        Of the checkpoints, and of the losses, ``csv/metrics.csv``; None writes nothing.
     trainer
         How networks are trained.
     loggers
-        Take the losses of each epoch.
+        Take the losses of each epoch too.
     config_hash
         Of the settings: a checkpoint with another hash is refused.
     """
@@ -61,28 +60,3 @@ class Run:
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     loggers: tuple[EpochLog, ...] = ()
     config_hash: str = ""
-
-
-class CsvLog:
-    """Write one row per epoch to ``csv/metrics.csv`` in `folder`, made anew with the first row.
-
-    The file is complete after each row. Lightning's CSVLogger does the same, but takes seconds to
-    import, also for methods that train nothing.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "csv" / "metrics.csv"
-        self.rows: list[dict[str, float]] = []
-        self.columns: list[str] = []
-
-    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        """Write the losses of epoch number `step`."""
-        self.rows.append({"step": step, **metrics})
-        new = [name for name in self.rows[-1] if name not in self.columns]
-        self.columns += new
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w" if new else "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns)
-            if new:  # the rows before have no such columns: all are written again
-                writer.writeheader()
-            writer.writerows(self.rows if new else self.rows[-1:])

@@ -20,6 +20,7 @@ from jojoscl.utils.seeding import at_most, derived_seed
 
 _MOST_CELLS = 100_000
 _BATCH = 4096  # cells
+_OF_CLUSTERS = "n", "sigma2", "tau2", "b"
 _KEYS = ("epoch", "quantity", "cluster", "other", "value")
 
 
@@ -44,50 +45,40 @@ class ShrinkageRecord(Kept):
 
     kept = ("rows", "centroids")
 
-    def __init__(self, *, clusters: bool = True) -> None:
-        self.clusters = clusters
+    def __init__(self) -> None:
         self.rows: list[dict[str, float | str | None]] = []
         self.centroids: Tensor | None = None
 
-    def on_train_epoch_start(self, trainer: object, module: object) -> None:
-        self.batches: deque[tuple[Tensor, Tensor, Tensor]] = deque()
+    def on_train_epoch_start(self, trainer: object, module: Hooked) -> None:
+        n_batches = max(1, _MOST_CELLS // module.settings.batch_size)
+        self.batches: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=n_batches)
 
     def on_train_batch_end(self, trainer: object, module: Hooked, *args: object) -> None:
         self.batches.append(module.views)
-        if len(self.batches) > max(1, _MOST_CELLS // len(module.views[0])):
-            self.batches.popleft()
 
     def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
         kept = zip(*self.batches, strict=True)
         x1, x2, index = (torch.cat(x).cpu() for x in kept)  # (N, P), (N, P), (N,)
         self.batches.clear()
         gap = cosine_gap(*(normalize(x.float()).numpy() for x in (x1, x2)))
-        self.add(trainer, "cosine_gap", (None, None, gap))
-        if not self.clusters:
-            return
-        labels, k = module.labels.cpu()[index], len(module.centroids)
-        found = estimate_shrinkage(x1.double(), x2.double(), labels, k)
-        mean, before, order = found.mean.float(), self.centroids, torch.arange(k)
-        if before is not None:
-            order = torch.from_numpy(linear_sum_assignment(torch.cdist(before, mean))[1])
-        mean = self.centroids = mean[order]
-        names = ("n", "sigma2", "tau2", "b")
-        quantities = {name: getattr(found, name)[order].float() for name in names}
-        if before is not None:
-            quantities["movement"] = (mean - before).norm(dim=1)
-        for name, values in quantities.items():
-            self.add(trainer, name, *((k, None, x) for k, x in enumerate(values.tolist())))
-        if trainer.current_epoch + 1 == trainer.max_epochs:
-            far = torch.cdist(mean, mean).tolist()
-            pairs = combinations(range(len(far)), 2)
-            self.add(trainer, "distance", *((k, other, far[k][other]) for k, other in pairs))
-
-    def add(
-        self, trainer: Hooked, quantity: str, *rows: tuple[int | None, int | None, float]
-    ) -> None:
-        """Add rows of cluster, other and value."""
-        epoch = trainer.current_epoch
-        self.rows += [dict(zip(_KEYS, (epoch, quantity, *row), strict=True)) for row in rows]
+        found: dict[tuple[str, int | None, int | None], float] = {("cosine_gap", None, None): gap}
+        if module.epoch_clusters:
+            k = len(module.centroids)
+            shrunk = estimate_shrinkage(x1.double(), x2.double(), module.labels.cpu()[index], k)
+            mean, before, order = shrunk.mean.float(), self.centroids, torch.arange(k)
+            if before is not None:
+                order = torch.from_numpy(linear_sum_assignment(torch.cdist(before, mean))[1])
+            mean = self.centroids = mean[order]
+            of_clusters = {name: getattr(shrunk, name)[order].float() for name in _OF_CLUSTERS}
+            if before is not None:
+                of_clusters["movement"] = (mean - before).norm(dim=1)
+            for name, values in of_clusters.items():
+                found |= {(name, k, None): value for k, value in enumerate(values.tolist())}
+            if trainer.current_epoch + 1 == trainer.max_epochs:
+                far, pairs = torch.cdist(mean, mean).tolist(), combinations(range(k), 2)
+                found |= {("distance", k, other): far[k][other] for k, other in pairs}
+        rows = ((trainer.current_epoch, *key, value) for key, value in found.items())
+        self.rows += [dict(zip(_KEYS, row, strict=True)) for row in rows]
 
 
 @torch.no_grad()
@@ -99,11 +90,11 @@ def map_embedding(
     These are the posterior means of a trained module, given the clusters `labels` (n,). b_k is
     estimated from two new views of at most 100,000 cells: see :mod:`jojoscl.networks.sure`.
     """
-    module.generator = torch.Generator(module.device)
-    module.generator.manual_seed(derived_seed(module.seed, module.max_epochs))
+    seed = derived_seed(module.seed, module.max_epochs)
+    module.generator = torch.Generator(module.device).manual_seed(seed)
     module.eval()
     drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
-    pairs = [module.two_views(data.cells[i][0].to(module.device)) for i in drawn.split(_BATCH)]
+    pairs = [module.two_views(data[i][0].to(module.device)) for i in drawn.split(_BATCH)]
     a, b = (torch.cat(views).cpu().double() for views in zip(*pairs, strict=True))
     clusters = torch.from_numpy(labels)
     found = estimate_shrinkage(a, b, clusters[drawn], int(labels.max()) + 1)

@@ -20,6 +20,7 @@ from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.callbacks import Plateau, SettledLabels
 from jojoscl.networks.datamodule import CellDataModule
+from jojoscl.networks.fit import fit
 from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule, layers, weights_from
 from jojoscl.networks.views import random_view
@@ -94,7 +95,7 @@ class ZINBAutoencoder(SeededModule, ABC):
             heads = [nn.Linear(dims[1], n_genes).apply(_keras) for _ in range(3)]
         self.mu, self.theta, self.pi_logit = heads
         self.centroids = nn.Parameter(torch.zeros(n_clusters, dims[-1]))
-        self.clustering, self.rate = False, "pretrain_lr"
+        self.clustering = False
 
     def encode(self, x: Tensor, noise_sd: float = 0.0) -> Tensor:
         """Return the latent z (B, d) of cells x (B, G)."""
@@ -129,7 +130,7 @@ class ZINBAutoencoder(SeededModule, ABC):
 
     def start_clustering(self, centroids: np.ndarray) -> None:
         """Add :meth:`cluster_loss` from now on, with centroids (K, d) to start from."""
-        self.clustering, self.rate = True, "lr"
+        self.clustering = True
         self.seed = derived_seed(self.seed, 1)  # other noise than in pretraining
         with torch.no_grad():
             self.centroids.copy_(torch.from_numpy(centroids))
@@ -180,17 +181,20 @@ class ZINBClustering(NetworkMethod):
         )
         size = {"n_genes": job.x.n_genes, "n_clusters": job.n_clusters}
         module = self.module_class(self, **size, seed=job.seed)
-        patience, gain = self.pretrain_patience, self.pretrain_gain
+        history, patience, gain = job.history, self.pretrain_patience, self.pretrain_gain
         stops = [Plateau(patience, gain)] if patience else []
-        job.fit(module, data, self.pretrain_epochs, stops, stage="pretrain", seconds="pretrain")
+        fit(module, data, job.run, self.pretrain_epochs, history, "pretrain", stops)
+        job.watch.lap("pretrain")
+        pretrained = len(history.rows)
         z = data.embed(module)["z"]  # (n, encoder_dims[-1])
         starts = self.kmeans_starts
         module.start_clustering(kmeans(z, job.n_clusters, seed=job.seed, n_init=starts)[1])
-        settled = SettledLabels(self.check_every, self.tolerance)
-        job.fit(module, data, self.epochs, [settled], stage="cluster")
+        settled = [SettledLabels(self.check_every, self.tolerance)]
+        fit(module, data, job.run, self.epochs, history, "cluster", settled)
+        job.watch.lap("train")
         labels, z = module.clusters_of(data)
-        pretrain_epochs, epochs = (len(history.rows) for history in job.stages)
-        return job.result(labels, z, {"pretrain_epochs": pretrain_epochs, "epochs": epochs})
+        trained = len(history.rows) - pretrained
+        return Result(labels, z, {}, {"pretrain_epochs": pretrained, "epochs": trained})
 
 
 def _keras(layer: nn.Module) -> None:

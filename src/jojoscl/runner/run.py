@@ -12,7 +12,7 @@ import numpy as np
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
-from jojoscl.networks.settings import CsvLog, EpochLog, Run
+from jojoscl.networks.settings import Run
 from jojoscl.runner import output
 from jojoscl.runner.config import Plain, build, plain
 from jojoscl.runner.machine import forget_peak_memory
@@ -50,17 +50,15 @@ def _run(job: Resolved, folder: Path) -> Plain:
     if settings.force:
         output.clear(folder)
     with contextlib.ExitStack() as stack:
-        logs: list[EpochLog] = [CsvLog(folder)]
         mirror: Wandb | None = build(job.cfg.logger) if job.cfg.get("logger") else None
         if mirror:
             mirror.start(folder, plain(job.cfg), job.folder, job.config_hash)
             stack.callback(mirror.close)
-            logs.append(mirror)
         if method.takes_run:
             handed["run"] = Run(
                 folder=folder,
                 trainer=job.trainer,
-                loggers=tuple(logs),
+                loggers=(mirror,) if mirror else (),
                 config_hash=job.config_hash,
             )
         result = method.fit_predict(without_labels(cells), n_clusters, seed=settings.seed, **handed)
