@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 from jojoscl.baselines.density import HDBSCANOnUMAP
@@ -21,6 +22,8 @@ def test_blobs_are_found_and_every_cell_has_a_cluster() -> None:
 
 def test_without_a_dense_region_all_cells_are_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     plane = np.random.default_rng(0).standard_normal((40, 2))
-    monkeypatch.setattr("scanpy.tl.umap", lambda graph, **_: graph.obsm.update(X_umap=plane))
+    graph = AnnData(obsm={"X_umap": plane})
+    monkeypatch.setattr("jojoscl.baselines.density.neighbor_graph", lambda *_, **__: graph)
+    monkeypatch.setattr("scanpy.tl.umap", lambda *_, **__: None)
     labels = HDBSCANOnUMAP(smallest=30).communities(plane, seed=0)(1.0)
     np.testing.assert_array_equal(labels, np.zeros(40))

@@ -163,27 +163,37 @@ def trained(folder: Path | None, *callbacks: L.Callback, n_devices: int = 2) -> 
     return {"losses": history.rows, "record": record.rows, "h": data.embed(module)["h"].tolist()}
 
 
-def test_processes_draw_their_own_masks_and_end_with_one_network(tmp_path: Path) -> None:
-    found = trained(None, Views(tmp_path))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """What an unbroken training of two processes leaves, and the folder of its views."""
+    folder = tmp_path_factory.mktemp("whole")
+    return trained(None, Views(folder)), folder
+
+
+def test_processes_draw_their_own_masks_and_end_with_one_network(
+    whole: tuple[dict[str, Any], Path],
+) -> None:
+    found, folder = whole
     assert [row["epoch"] for row in found["losses"]] == [0, 1, 2, 3]
     assert np.isfinite([list(row.values()) for row in found["losses"]]).all()
     last = [row for row in found["record"] if row["epoch"] == 3]
     n_cells = sum(row["value"] for row in last if row["quantity"] == "n")
     assert n_cells == 74, "those of both processes; the last batch of 11 has shares of 5"
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    first, second = (torch.load(folder / f"{rank}.pt") for rank in range(2))
     assert not torch.equal(first["view"] > 0.5, second["view"] > 0.5)
     assert torch.equal(first["labels"], second["labels"])
     for name, value in first["weights"].items():
         torch.testing.assert_close(value, second["weights"][name], msg=name)
 
 
-def test_interrupted_processes_go_on_and_end_as_unbroken_ones(tmp_path: Path) -> None:
+def test_interrupted_processes_go_on_and_end_as_unbroken_ones(
+    whole: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
     with pytest.raises(Exception, match="killed"):
-        trained(tmp_path / "broken", Killed())
-    assert (tmp_path / "broken" / "last.ckpt").exists()
-    whole = trained(tmp_path / "whole")
-    assert trained(tmp_path / "broken") == whole
-    assert whole["h"] != trained(None, n_devices=1)["h"]
+        trained(tmp_path, Killed())
+    assert (tmp_path / "last.ckpt").exists()
+    assert trained(tmp_path) == whole[0]
+    assert whole[0]["h"] != trained(None, n_devices=1)["h"]
 
 
 def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class OnComponents(MethodSettings):
         watch = Stopwatch()
         expression = self.preprocess(cells)
         watch.lap("preprocess")
+        warnings.simplefilter("ignore")  # what umap, numba and others say of threads and versions
         x = self.components(expression, seed=seed)
         watch.lap("train")
         labels, info = self.clusters(x, k, seed=seed)
@@ -96,10 +97,8 @@ class OnGraph(OnComponents):
 def neighbor_graph(x: np.ndarray, n_neighbors: int, *, seed: int) -> AnnData:
     """Return scanpy's graph of the nearest neighbors of x (n, d), weighted as in UMAP."""
     graph = AnnData(x.astype(np.float32))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what umap and numba say of threads and versions
-        k = min(n_neighbors, len(x) - 1)
-        sc.pp.neighbors(graph, n_neighbors=k, use_rep="X", random_state=seed)
+    k = min(n_neighbors, len(x) - 1)
+    sc.pp.neighbors(graph, n_neighbors=k, use_rep="X", random_state=seed)
     return graph
 
 
@@ -112,12 +111,11 @@ def match_resolution(
     labels are those whose number came nearest.
     """
     low, high, resolution = 0.0, math.inf, start
-    best: tuple[int, np.ndarray, float] | None = None
+    tried: list[tuple[int, np.ndarray, float]] = []
     for _ in range(n_steps):
         labels = cluster_at(resolution)
         excess = len(np.unique(labels)) - n_clusters
-        if best is None or abs(excess) < best[0]:
-            best = abs(excess), labels, resolution
+        tried.append((abs(excess), labels, resolution))
         if excess == 0:
             break
         low, high = (low, resolution) if excess > 0 else (resolution, high)
@@ -127,5 +125,5 @@ def match_resolution(
             resolution = low * 2
         else:
             resolution = math.sqrt(low * high)
-    assert best is not None
-    return best[1], best[2]
+    _, labels, resolution = min(tried, key=lambda one: one[0])
+    return labels, resolution

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +26,7 @@ class HDBSCANOnUMAP(OnGraph, name="hdbscan", n_neighbors=30):
     def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
         """Return what gives the clusters at a resolution: the smallest has `smallest` / it."""
         graph = neighbor_graph(x, self.n_neighbors, seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what umap and numba say of threads and versions
-            sc.tl.umap(graph, min_dist=0.0, random_state=seed)
+        sc.tl.umap(graph, min_dist=0.0, random_state=seed)
         plane = graph.obsm["X_umap"]
 
         def cluster_at(resolution: float) -> np.ndarray:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
-import warnings
+import io
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -39,11 +38,11 @@ class PhenoGraph(OnGraph, name="phenograph", n_neighbors=30):
         """Return what gives PhenoGraph's communities at a resolution."""
         phenograph = package("phenograph.cluster")
         k = min(self.n_neighbors, len(x) - 1)
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with contextlib.redirect_stdout(io.StringIO()):
             graph = phenograph.cluster(x, "leiden", k, n_jobs=1, seed=seed)[1]
 
         def cluster_at(resolution: float) -> np.ndarray:
-            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            with contextlib.redirect_stdout(io.StringIO()):
                 found, _ = phenograph.run_leiden(graph, False, None, resolution, -1, seed, True, {})
             labels = phenograph.sort_by_size(found, min_size=10)
             return np.unique(labels, return_inverse=True)[1].astype(np.int64)
@@ -67,9 +66,7 @@ class ScVI(
         scvi = package("scvi")
         scvi.settings.seed = seed
         adata = AnnData(cells.counts())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Lightning's advice
-            scvi.model.SCVI.setup_anndata(adata)
-            model = scvi.model.SCVI(adata, n_latent=self.n_latent)
-            model.train(self.epochs, accelerator="cpu", devices=1, enable_progress_bar=False)
+        scvi.model.SCVI.setup_anndata(adata)
+        model = scvi.model.SCVI(adata, n_latent=self.n_latent)
+        model.train(self.epochs, accelerator="cpu", devices=1, enable_progress_bar=False)
         return np.asarray(model.get_latent_representation(), np.float32)
