@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 
 import jojoscl
 from jojoscl.baselines.controls import PCAKMeans
-from jojoscl.pl.trees import _SPLITS
 
 mpl.use("Agg")
+_SPLITS = ["split", "parent", "side", "left", "right", "n_left", "n_right", "p_adjusted", "kept"]
 
 
 def test_the_tree_shows_each_cluster_and_p_value() -> None:

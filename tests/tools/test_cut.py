@@ -62,13 +62,6 @@ def test_a_wrong_number_is_refused(clustered: AnnData, k: object) -> None:
         jojoscl.cut(clustered, k)  # type: ignore[arg-type]
 
 
-def test_a_tree_of_someone_else_is_none(clustered: AnnData) -> None:
-    adata = clustered.copy()
-    adata.uns["jojoscl"] = {"tree": {"merges": "a"}}
-    with pytest.raises(UserError, match="no tree of clusters"):
-        jojoscl.cut(adata, 2)
-
-
 def test_without_a_tree_the_sentence_says_what_to_call() -> None:
     with pytest.raises(UserError, match="no tree of clusters"):
         jojoscl.cut(AnnData(np.ones((4, 3))), 2)

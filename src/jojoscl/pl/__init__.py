@@ -71,12 +71,8 @@ def umap(
     """
     embedding = np.asarray(there(adata, "obsm", f"X_{key}"))
     color = key if color is None else color
-    if not isinstance(color, str):
-        raise UserError(f"color must be one column or gene, not {color!r}: draw one after another.")
-    if color not in adata.obs and color not in adata.var_names:
-        raise UserError(
-            f"There is no column and no gene {color!r} to colour by: give color= one that is there."
-        )
+    if not isinstance(color, str) or (color not in adata.obs and color not in adata.var_names):
+        raise UserError(f"There is no column and no gene {color!r}: give one to color by.")
     with progress("umap", ["neighbors", "layout"], progress_bar):
         _keep_coordinates(adata, key, embedding, seed)
     with axes((6.4, 4.8), ax=ax, show=show, save=save) as on:
@@ -153,9 +149,8 @@ def compare(adata: AnnData, one: str, other: str, **shown: Unpack[Shown]) -> Axe
 
 def shrinkage(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
     """Draw how much of each component of the embedding SURE leaves: 1 is all, 0 is nothing."""
-    found = there(adata, "uns", key)
-    kept = np.ravel(found.get("shrinkage", ()) if isinstance(found, Mapping) else ())
-    if not kept.size or kept.dtype.kind not in "fiu":
+    kept = there(adata, "uns", key).get("shrinkage")
+    if kept is None:
         raise UserError(
             f"adata.uns[{key!r}] has no shrinkage of components: only jojoscl.JojoSCL leaves it."
         )

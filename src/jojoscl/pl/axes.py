@@ -26,10 +26,8 @@ class Shown(TypedDict, total=False):
 @contextmanager
 def axes(size: tuple[float, float], **shown: Unpack[Shown]) -> Iterator[Axes]:
     """Yield `ax`, or the axes of a new figure of this size; show and save it after the block."""
-    save, ax = shown.get("save"), shown.get("ax")
-    if ax is not None and not isinstance(ax, Axes):
-        raise UserError(f"ax must be an Axes of matplotlib, such as plt.gca(), not {ax!r}.")
-    ax = ax or plt.subplots(figsize=size, layout="constrained")[1]
+    save = shown.get("save")
+    ax = shown.get("ax") or plt.subplots(figsize=size, layout="constrained")[1]
     figure = ax.get_figure(root=True)
     assert figure is not None  # for mypy
     kinds = figure.canvas.get_supported_filetypes()

@@ -16,8 +16,6 @@ from jojoscl.tools.cut import tree_of
 from jojoscl.tools.tree import hierarchy, side_of
 from jojoscl.utils.errors import UserError
 
-_SPLITS = ("split", "parent", "side", "left", "right", "n_left", "n_right", "p_adjusted", "kept")
-
 
 def tree(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
     """Draw the tree of the clusters.
@@ -31,7 +29,7 @@ def tree(adata: AnnData, key: str = "jojoscl", **shown: Unpack[Shown]) -> Axes:
     another way. The first split is the least sure: clusters far apart hardly share a draw.
     """
     tested = isinstance(adata, AnnData) and f"{key}_splits" in adata.uns
-    forks = _tested(adata.uns[f"{key}_splits"], key) if tested else _found(adata, key)
+    forks = _tested(adata.uns[f"{key}_splits"]) if tested else _found(adata, key)
     if not forks:
         raise UserError("One cluster has no splits to draw: ask for more clusters.")
     with axes((7, 1 + 0.35 * (len(forks) + 1)), **shown) as ax:
@@ -56,16 +54,8 @@ class _Fork(NamedTuple):
     kept: bool = True
 
 
-def _tested(table: object, key: str) -> list[_Fork]:
+def _tested(table: pd.DataFrame) -> list[_Fork]:
     """Return the forks of a table of :func:`jojoscl.split_tests`."""
-    if (
-        not isinstance(table, pd.DataFrame)
-        or not set(_SPLITS) <= set(table)
-        or not set(table["parent"]) <= {-1, *table["split"]}
-    ):
-        raise UserError(
-            f"adata.uns[{key + '_splits'!r}] is no table of splits: call jojoscl.split_tests."
-        )
     forks = []
     for row in table.to_dict("records"):
         leaves = {side: f"{row[side]} ({row[f'n_{side}']} cells)" for side in ("left", "right")}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -63,10 +61,8 @@ def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree]:
     Cells that ``restrict_to`` left out are in group -1.
     """
     check_anndata(adata)
-    found = adata.uns.get(key)
-    kept = found.get("tree") if isinstance(found, Mapping) else None
-    kept = kept if isinstance(kept, Mapping) else {}
-    if not {"merges", "sizes", "least"} <= set(kept) or f"{key}_group" not in adata.obs:
+    kept = adata.uns.get(key, {}).get("tree")
+    if kept is None or f"{key}_group" not in adata.obs:
         raise UserError(
             f"adata.uns[{key!r}] has no tree of clusters: call jojoscl.cluster without method=, or "
             "name the key of its results."

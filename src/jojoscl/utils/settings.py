@@ -26,17 +26,7 @@ T = TypeVar("T")
 Field = dataclasses.Field[object]
 
 
-class _Irrelevant:
-    """Equal to everything: the neutral value of a setting that no result depends on."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    __hash__ = object.__hash__
-
-
-IRRELEVANT = _Irrelevant()
-_DECISIVE = object()  # no value is neutral
+IRRELEVANT, _DECISIVE = object(), object()  # all values are neutral; none is
 
 
 def setting(
@@ -129,7 +119,7 @@ class Settings:
         found = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata["neutral"] != value:
+            if field.metadata["neutral"] not in (IRRELEVANT, value):
                 value = str(value) if isinstance(value, Path) else value
                 found[field.name] = value.decisive() if isinstance(value, Settings) else value
         return found
