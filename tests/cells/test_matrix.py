@@ -32,7 +32,7 @@ def test_bands_are_stacked_as_float32() -> None:
 
 
 def test_a_matrix_comes_back_from_its_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matrix, "BAND_BYTES", 24)
+    monkeypatch.setattr(matrix, "BAND_BYTES", 24 * 32)
     x = sp.random(20, 5, 0.4, format="csr", random_state=0)
     bands = list(row_chunks(x))
     assert len(bands) > 1

@@ -144,7 +144,7 @@ def test_it_is_scanpys_to_the_bit(adata, by_scanpy, settings, kind, place):
 @pytest.mark.parametrize("band", [1, 13, 1000])
 def test_the_bits_do_not_depend_on_the_bands(adata, monkeypatch, band):
     expected = Preprocess(n_top_genes=100)(adata)
-    monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 400 * band)
+    monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 400 * 32 * band)
     found = Preprocess(n_top_genes=100)(adata)
     np.testing.assert_array_equal(found.genes, expected.genes)
     np.testing.assert_array_equal(found.zscores(), expected.zscores())

@@ -14,7 +14,7 @@ from jojoscl.cells.genes import mean_variance
 Rows: TypeAlias = np.ndarray | slice
 
 ALL = slice(None)
-_BAND = 4096  # cells
+_BAND = 1024  # cells
 _RESIDUALS = 512  # cells whose residuals are made at a time: they stay in the processor's cache
 
 

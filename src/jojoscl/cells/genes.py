@@ -52,7 +52,7 @@ def seurat_genes(mean: np.ndarray, variance: np.ndarray, n_top_genes: int) -> np
 
 def robust_v3_genes(
     bands: Callable[[], Iterable[sp.csr_matrix]],
-    n_genes: int,
+    shape: tuple[int, int],
     n_top_genes: int,
     samples: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -68,19 +68,22 @@ def robust_v3_genes(
     ----------
     bands
         Gives all counts, in bands of cells, each time it is called.
+    shape
+        How many cells and genes there are.
     samples
         Number (n_cells,) of each cell's sample: genes are ranked within each, and the best medians
         count, as with scanpy's `batch_key`. So a gene that varies only between samples does not
         count.
     """
     if samples is None:
-        order = np.argsort(-robust_v3_scores(bands, n_genes), kind="stable")
+        order = np.argsort(-robust_v3_scores(bands, *shape), kind="stable")
     else:
         from scipy.stats import rankdata  # slow to import: not before it is needed
 
         of_each = (samples == sample for sample in np.unique(samples))
         scores = [
-            robust_v3_scores(partial(_some_rows, bands, inside), n_genes) for inside in of_each
+            robust_v3_scores(partial(_some_rows, bands, inside), int(inside.sum()), shape[1])
+            for inside in of_each
         ]
         order = np.argsort(np.median(rankdata(-np.array(scores), axis=1), axis=0), kind="stable")
     return np.sort(order[:n_top_genes])
@@ -95,9 +98,10 @@ def _some_rows(
         start += band.shape[0]
 
 
-def robust_v3_scores(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int) -> np.ndarray:
-    """Return the variance (n_genes,) of each gene's counts over what its mean lets one expect."""
-    n = sum(band.shape[0] for band in bands())
+def robust_v3_scores(
+    bands: Callable[[], Iterable[sp.csr_matrix]], n: int, n_genes: int
+) -> np.ndarray:
+    """Return the variance (n_genes,) of n cells' counts over what the mean lets one expect."""
     mean, variance = mean_variance(band.astype(np.float64) for band in bands())
     varies = variance > 0
     sd = np.ones(n_genes)
@@ -105,7 +109,8 @@ def robust_v3_scores(bands: Callable[[], Iterable[sp.csr_matrix]], n_genes: int)
     limit, sums = mean + sd * n**0.5, np.zeros((2, n_genes))
     for band in bands():
         x = np.minimum(band.data, limit[band.indices])
-        sums += [np.bincount(band.indices, x**power, n_genes) for power in (1, 2)]
+        for power, total in enumerate(sums, start=1):
+            np.add.at(total, band.indices, x**power)
     return np.where(varies, (sums[1] - 2 * mean * sums[0] + n * mean**2) / ((n - 1) * sd**2), 0)
 
 

@@ -19,7 +19,8 @@ Stored: TypeAlias = CSRDataset | h5py.Dataset  # in its file; zarr is used as h5
 Matrix: TypeAlias = Stored | sp.csr_matrix
 
 KINDS = ("counts", "rpkm", "log1p")
-BAND_BYTES = 1 << 26  # dense matrices are read in bands of about 64 MiB
+BAND_BYTES = 1 << 26  # files are read in bands of about 64 MiB
+BANDS_OF_BAND = 32  # a matrix in memory comes in smaller ones, which the processor's cache holds
 WHOLE = 1e-3  # values this near to a whole number of 1 or more are whole
 LARGEST_LOG = 30.0  # no normalised value is as large as its exponential
 _SAMPLE = 500  # cells that are looked at
@@ -68,12 +69,14 @@ def checked(x: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def row_chunks(x: Matrix) -> Iterator[sp.csr_matrix]:
-    """Yield bands of rows, about BAND_BYTES each, as float32 CSR."""
+    """Yield bands of rows as float32 CSR."""
+    stays = is_backed(x)
     # bytes of an entry; of a sparse matrix about an eighth is there, at 8 bytes each
     entry = 1 if hasattr(x, "format") else 4
-    step = max(1, BAND_BYTES // (entry * max(1, x.shape[1])))
+    size = BAND_BYTES if stays else BAND_BYTES // BANDS_OF_BAND
+    step = max(1, size // (entry * max(1, x.shape[1])))
     for start in range(0, x.shape[0], step):
-        rows = _from_file(x, start, start + step) if is_backed(x) else x[start : start + step]
+        rows = _from_file(x, start, start + step) if stays else x[start : start + step]
         yield canonical(sp.csr_matrix(rows, dtype=np.float32))
 
 

@@ -110,7 +110,7 @@ class Preprocess(Settings):
             return seurat_genes(mean, variance, n_top)
         if self.hvg_flavor == "robust_v3":
             counts = (lambda: (band.expm1() for band in read())) if logged else read
-            return robust_v3_genes(counts, len(mean), n_top, samples_of(cells))
+            return robust_v3_genes(counts, (cells.n_obs, len(mean)), n_top, samples_of(cells))
         if is_backed(cells.X):
             raise UserError("hvg_flavor=seurat_v3 needs all cells in memory: take robust_v3.")
         if logged:
@@ -144,7 +144,7 @@ def half_reach_one(cells: AnnData) -> bool:
 
     If not, such as proportions and counts by volume, rounded up they would all become 1.
     """
-    values = next(row_chunks(cells.X)).data
+    values = (next(row_chunks(cells.X)) if is_backed(cells.X) else cells.X).data
     return bool(np.median(values[values > 0]) >= 1)
 
 
