@@ -16,7 +16,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -87,7 +87,7 @@ def started(folder: Path, arguments: Iterable[str]) -> subprocess.Popen[bytes]:
 def run_whole(folder: Path, arguments: Iterable[str]) -> float:
     """Run the command to its end; return the seconds from the making of its run folder on."""
     process = started(folder, arguments)
-    wait_until(lambda: (folder / "run").exists() or process.poll() is not None, SECONDS)
+    hostile.wait_until(lambda: (folder / "run").exists() or process.poll() is not None, SECONDS)
     start = time.monotonic()
     if code := process.wait():
         raise SystemExit(f"{folder.name}: exit code {code}")
@@ -102,7 +102,7 @@ def kill_and_go_on(method: str, n_kills: int, place: Path) -> bool:
     while found["killed"] < n_kills and found.total() < 4 * n_kills + 10:
         folder = place / f"broken{found.total()}"
         process = started(folder, arguments)
-        wait_until((folder / "run").exists, SECONDS)
+        hostile.wait_until((folder / "run").exists, SECONDS)
         time.sleep(rng.uniform(0, seconds))
         process.kill()
         if process.wait() == 0:
@@ -137,19 +137,13 @@ def sweep_killed(place: Path) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as parent:
-        wait_until(lambda: len(list(place.rglob("last.ckpt"))) == 2, 180)
+        hostile.wait_until(lambda: len(list(place.rglob("last.ckpt"))) == 2, 180)
         n_before = len(hostile.processes_with(f"MARK={place}"))
         parent.kill()
-    wait_until(lambda: not hostile.processes_with(f"MARK={place}"), 20)
+    hostile.wait_until(lambda: not hostile.processes_with(f"MARK={place}"), 20)
     left = hostile.processes_with(f"MARK={place}")
     print(f"a sweep of {n_before} processes, its parent killed: {len(left)} left", flush=True)
     return bool(left) or n_before < 3
-
-
-def wait_until(done: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def main() -> None:

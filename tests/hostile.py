@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -105,3 +107,10 @@ def processes_with(mark: str) -> list[str]:
             ):
                 found.append(path.name)
     return found
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> None:
+    """Wait for something, but not longer."""
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from anndata import AnnData
 
-from jojoscl.runner.arguments import check_arguments, known_keys, quoted
+from jojoscl.runner.arguments import check_arguments, quoted
 from jojoscl.runner.config import parse
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
@@ -67,9 +67,3 @@ def test_a_run_reads_a_file_with_any_name_and_is_called_by_it(
 def test_a_flag_that_is_not_there_is_refused_in_a_sentence() -> None:
     with pytest.raises(UserError, match=r"^unrecognized arguments: --sweep: see jojoscl --help\.$"):
         check_arguments(["--sweep", "seed=1"])
-
-
-def test_known_keys_are_those_of_the_chosen_group() -> None:
-    assert "data.path" in known_keys(["data=h5ad"])
-    assert "data.path" not in known_keys(["data=yan"])
-    assert "method.n_draws" in known_keys(["data=nowhere"])

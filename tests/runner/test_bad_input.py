@@ -274,7 +274,7 @@ def test_no_space_left(
         patch.setattr(jojoscl.runner.output, "write_whole", write_or_fail)
         if name == "last.ckpt":
             patch.setattr(L.Trainer, "save_checkpoint", lambda self, path: disk_full(path))
-        done = in_process(*IN_RUN, "pictures=true")
+        done = in_process(*IN_RUN, f"pictures={name == 'losses.png'}")
     assert done.code == 2
     assert_one_sentence(done.err)
     assert f"No space left to write {tmp_path / 'run' / name}: free some disk" in done.err

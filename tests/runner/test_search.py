@@ -137,13 +137,13 @@ def test_choices_are_written_as_hydra_reads_them() -> None:
         ({"score": "silhouete"}, "did you mean 'silhouette'"),
         (
             {"space": {"k": {"type": "int", "low": 2, "high": 1}}},
-            "k is no parameter of type float, int or categorical",
+            "k is no float, int or categorical parameter",
         ),
         (
             {"space": {"k": {"type": "itn"}}},
-            "k is no parameter of type .*: itn",
+            "k is no float, int or categorical parameter .*: itn",
         ),
-        ({"space": {"k": 3}}, "k is no parameter of type"),
+        ({"space": {"k": 3}}, "k is no float, int or categorical"),
     ],
 )
 def test_settings_of_a_search_are_checked(given: dict[str, Any], sentence: str) -> None:
@@ -155,7 +155,7 @@ def test_settings_of_a_search_are_checked(given: dict[str, Any], sentence: str) 
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
-        ("data=yan", "In a search data= is given as search.datasets=[...]."),
+        ("data=yan", "A search has search.datasets=[...] and search.seeds=[...], no data=."),
         ("launcher=joblib", "A search uses no launcher: start the same command several times"),
         ("-m", "A search is no sweep: leave out -m and give each setting one value."),
         ("+search.space.n_cluster={type:int,low:1,high:2}", "There is no setting 'n_cluster' (did"),
@@ -175,7 +175,7 @@ def test_what_cannot_be_searched_is_one_sentence(
 
 
 def test_two_processes_share_a_search_and_propose_different_settings(tmp_path: Path) -> None:
-    arguments = (*TINY, "search.n_trials=8", "search.space.n_clusters.high=50")
+    arguments = (*TINY, "search.n_trials=6", "search.space.n_clusters.high=50")
     slow = "run = jojoscl.runner.search.run\njojoscl.runner.search.run = "
     slow += "lambda job, folder: time.sleep(0.3) or run(job, folder)"
     workers = [start(tmp_path, *arguments, patch=slow) for _ in range(2)]
@@ -183,8 +183,8 @@ def test_two_processes_share_a_search_and_propose_different_settings(tmp_path: P
     assert [code for code, *_ in ends] == [0, 0], ends
     found = study(tmp_path).trials
     assert {trial.state.name for trial in found} == {"COMPLETE"}
-    assert 8 <= len(found) <= 9, "two processes may both begin the last"
-    assert len({trial.params["n_clusters"] for trial in found}) > 4
+    assert 6 <= len(found) <= 7, "two processes may both begin the last"
+    assert len({trial.params["n_clusters"] for trial in found}) > 3
     said = [line.split(":")[0] for _, out, _ in ends for line in out.splitlines()]
     said = sorted(line for line in said if line.startswith("trial "))
     assert said == sorted(f"trial {trial.number}" for trial in found), "each by one process"
@@ -193,7 +193,7 @@ def test_two_processes_share_a_search_and_propose_different_settings(tmp_path: P
 def test_what_a_killed_process_left_is_done_again(
     in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = (*TINY, "search.n_trials=3", "search.space.n_clusters.high=60")
+    arguments = (*TINY, "search.n_trials=3")
     stuck = "jojoscl.runner.search.HEARTBEAT_SECONDS = 1\n"
     stuck += (
         "jojoscl.runner.search.run = lambda job, folder: print('on', flush=True) or time.sleep(600)"

@@ -10,13 +10,8 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.runner.config import compose, keys_of
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import choices, conf_dir
 
 _PATHS = re.compile(
     r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))"
@@ -64,14 +59,3 @@ def quoted(argument: str, *, several: bool) -> str:
         for name in ([value] if one else value.split(","))
     )
     return f"{key}={','.join(texts)}"
-
-
-def known_keys(arguments: Sequence[str]) -> list[str]:
-    """Return all settings, dotted, of the groups that the arguments choose."""
-    chosen = [argument for argument in arguments if choices(argument.partition("=")[0])]
-    try:
-        cfg = compose(chosen)
-    except (HydraException, OmegaConfBaseException):
-        cfg = compose()
-    groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
-    return ["hydra.run.dir", "hydra.sweep.dir", *groups, *keys_of(OmegaConf.to_container(cfg))]

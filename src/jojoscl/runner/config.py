@@ -120,14 +120,10 @@ class _SettingsGroup(dict[str, ConfigNode]):
         return self[file]
 
 
-def plain(cfg: DictConfig) -> Plain:
-    """Return every setting, resolved, without those of Hydra itself."""
-    return OmegaConf.to_container(_without_hydra(cfg), resolve=True)  # type: ignore[return-value]
-
-
 def keys_of(node: object, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all settings in plain values."""
-    for key, value in node.items() if isinstance(node, dict) else ():
+    """Yield the dotted names of all settings; `node` is a configuration or what is in it."""
+    plain = OmegaConf.to_container(node) if isinstance(node, DictConfig) else node
+    for key, value in plain.items() if isinstance(plain, dict) else ():
         yield f"{prefix}{key}"
         yield from keys_of(value, f"{prefix}{key}.")
 
@@ -138,7 +134,7 @@ def varied(cfg: DictConfig) -> tuple[DictConfig, Plain]:
     A sweep of `vary` changes one setting, or a few together, at a time, where Hydra's own sweeps
     make a full grid.
     """
-    cfg = _without_hydra(cfg)
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     OmegaConf.set_struct(cfg, True)
     vary = cfg.vary or OmegaConf.create()
     if not isinstance(vary, DictConfig):
@@ -148,13 +144,9 @@ def varied(cfg: DictConfig) -> tuple[DictConfig, Plain]:
         try:
             OmegaConf.update(cfg, key, value)
         except OmegaConfBaseException as error:
-            known = keys_of(OmegaConf.to_container(cfg))
-            raise UserError(f"vary: there is no setting {key!r}{nearest(key, known)}.") from error
+            near = nearest(key, keys_of(cfg))
+            raise UserError(f"vary: there is no setting {key!r}{near}.") from error
     return cfg, changes
-
-
-def _without_hydra(cfg: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
 def oracle_if_possible(*, _root_: DictConfig) -> str:

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from pandas.api.types import is_object_dtype
 
 from jojoscl.core.interface import Result
-from jojoscl.runner.config import Plain, plain
+from jojoscl.runner.config import Plain
 from jojoscl.runner.machine import git_commit, machine, peak_memory_mb, versions
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.sweep import PAGE
@@ -164,8 +164,8 @@ def write(
     labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
     files: dict[str, str | bytes] = {
         "labels.csv": labels.to_csv(index=False),
-        "config.yaml": OmegaConf.to_yaml(plain(job.cfg)),
-        "result.h5ad": h5ad_bytes(_kept(job, cells, result, metrics)),
+        "config.yaml": OmegaConf.to_yaml(job.cfg, resolve=True),
+        "result.h5ad": h5ad_bytes(result_anndata(cells, result, _asked(job))),
     }
     if result.shrinkage:
         files["shrinkage.csv"] = pd.DataFrame(result.shrinkage).to_csv(index=False)
@@ -206,15 +206,12 @@ def h5ad_bytes(adata: AnnData) -> bytes:
         return bytes(file.id.get_file_image())
 
 
-def _kept(job: Resolved, cells: AnnData, result: Result, metrics: Plain) -> AnnData:
-    """Return the result with what was asked for, as ``jojoscl.cluster`` has it, and the metrics."""
-    data = {name: getattr(job.data, name, None) for name in ("batch_key", "layer")}
+def _asked(job: Resolved) -> Plain:
+    """Return what was asked for, as ``jojoscl.cluster`` keeps it."""
     k, seed = job.settings.n_clusters, job.settings.seed
-    data |= {"n_clusters": k if isinstance(k, int) else None, "seed": seed}
-    asked = params_of(job.method, getattr(job.data, "kind", "auto"), **data)
-    adata = result_anndata(cells, result, asked)
-    adata.uns["jojoscl"]["metrics"] = json.dumps(metrics)
-    return adata
+    asked = {name: getattr(job.data, name, None) for name in ("batch_key", "layer")}
+    asked |= {"n_clusters": k if isinstance(k, int) else None, "seed": seed}
+    return params_of(job.method, getattr(job.data, "kind", "auto"), **asked)
 
 
 def result_anndata(cells: AnnData, result: Result, asked: Plain) -> AnnData:

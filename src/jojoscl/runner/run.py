@@ -14,7 +14,7 @@ from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
 from jojoscl.networks.settings import Run
 from jojoscl.runner import output
-from jojoscl.runner.config import Plain, build, plain
+from jojoscl.runner.config import Plain, build
 from jojoscl.runner.machine import forget_peak_memory
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.wandb import Wandb
@@ -52,7 +52,7 @@ def _run(job: Resolved, folder: Path) -> Plain:
     with contextlib.ExitStack() as stack:
         mirror: Wandb | None = build(job.cfg.logger) if job.cfg.get("logger") else None
         if mirror:
-            mirror.start(folder, plain(job.cfg), job.folder, job.config_hash)
+            mirror.start(folder, job)
             stack.callback(mirror.close)
         if method.takes_run:
             handed["run"] = Run(

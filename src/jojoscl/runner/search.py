@@ -59,21 +59,19 @@ class Search(Settings):
         super().__post_init__()
         if not (self.datasets and self.seeds and self.space):
             raise UserError("A search needs search.datasets, search.seeds and search.space.")
-        self.distributions = dict(map(_distribution, self.space, self.space.values()))
+        self.distributions: dict[str, BaseDistribution] = {}
+        for name, spec in self.space.items():
+            try:
+                self.distributions[name] = json_to_distribution(json.dumps(spec))
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"search.space: {name} is no float, int or categorical parameter ({error})."
+                ) from error
 
     @property
     def oracle(self) -> bool:
         """Whether the true labels judge the trials."""
         return self.score in SCORES
-
-
-def _distribution(name: str, spec: object) -> tuple[str, BaseDistribution]:
-    try:
-        return name, json_to_distribution(json.dumps(spec))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"search.space: {name} is no parameter of type float, int or categorical ({error})."
-        ) from error
 
 
 def search(overrides: Sequence[str]) -> None:
@@ -108,11 +106,13 @@ def search(overrides: Sequence[str]) -> None:
 
 def _check(settings: Search, overrides: Sequence[str]) -> None:
     """Refuse, before a study is made, what would make every trial fail."""
-    for key, instead in (("data", "datasets"), ("seed", "seeds")):
-        if key in map(_key, overrides):
-            raise UserError(f"In a search {key}= is given as search.{instead}=[...].")
-    if any(_key(o).startswith(("launcher", "hydra")) for o in overrides):
-        raise UserError("A search uses no launcher: start the same command several times.")
+    for key in map(_key, overrides):
+        if key in ("data", "seed"):
+            raise UserError(
+                f"A search has search.datasets=[...] and search.seeds=[...], no {key}=."
+            )
+        if key.startswith(("launcher", "hydra")):
+            raise UserError("A search uses no launcher: start the same command several times.")
     any_trial = optuna.create_study(sampler=RandomSampler(seed=0)).ask(settings.distributions)
     for job in jobs(settings, overrides, any_trial.params):
         job.check()

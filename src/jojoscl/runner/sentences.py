@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from jojoscl.runner.arguments import known_keys
+from jojoscl.runner.config import keys_of
 from jojoscl.utils.errors import UserError, nearest
-from jojoscl.utils.files import unwritable
+from jojoscl.utils.files import conf_dir, unwritable
 
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate", re.I)
 _KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "ProcessExitedException")
@@ -41,7 +40,8 @@ def sentence(error: BaseException, folder: Path | None = None) -> str | None:
 
 def explained(error: Exception) -> str:
     """Return an error of Hydra or OmegaConf in one sentence that names the nearest valid key."""
-    message = str(error).removeprefix("UserError raised while resolving interpolation: ")
+    message = str(error.__cause__ if not str(error) else error)
+    message = message.removeprefix("UserError raised while resolving interpolation: ")
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group or 'jojoscl'} has no choice {name!r}{nearest(name, error.options)}."
@@ -53,7 +53,9 @@ def explained(error: Exception) -> str:
     if found := re.search(
         r"Could not (?:override|append to|delete)(?: from config\.)? '([^'@]+)", message
     ):
-        near = nearest(found[1], known_keys(sys.argv[1:]))
+        around = getattr(error.__cause__, "parent_node", None)  # where OmegaConf looked for it
+        groups = (path.name for path in conf_dir().iterdir())
+        near = nearest(found[1], [*groups, *(keys_of(around._get_root()) if around else ())])
         near = near if "did you mean" in near else ": jojoscl --cfg job shows all"
         return f"There is no setting {found[1]!r}{near}."
     if found := re.search(r"Ambiguous value for argument '(.+)'", message):

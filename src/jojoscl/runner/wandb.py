@@ -11,7 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from jojoscl.runner.config import Plain
+from jojoscl.runner.resolved import Resolved
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
@@ -37,19 +40,19 @@ class Wandb(Settings):
         self._run: Any = None
         self._done = False
 
-    def start(self, folder: Path, config: Plain, name: str, digits: str) -> None:
+    def start(self, folder: Path, job: Resolved) -> None:
         """Begin the W&B run of a job. A resumed job goes on in its own run."""
         with self._warned():
             import wandb
 
             folder.mkdir(parents=True, exist_ok=True)
             self._run = wandb.init(
-                id=re.sub(r"[^\w-]", "-", f"{config['name']}-{digits}"),
-                name=name,
+                id=re.sub(r"[^\w-]", "-", f"{job.settings.name}-{job.config_hash}"),
+                name=job.folder,
                 project=self.project,
                 group=self.group,
                 dir=folder,
-                config=config,
+                config=OmegaConf.to_container(job.cfg, resolve=True),  # type: ignore[arg-type]
                 # Not by WANDB_MODE, which would outlive the job.
                 mode="offline" if self.offline else "online",
                 resume="allow",
