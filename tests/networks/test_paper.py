@@ -19,7 +19,6 @@ from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import fit
 from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.settings import Run, TrainerSettings
-from jojoscl.utils.errors import UserError
 
 WIDTHS = {"encoder_dims": [16, 8], "instance_dims": [8, 8], "cluster_dims": [8]}
 SMALL: dict[str, Any] = WIDTHS | {"batch_size": 16, "mask_rate": 0.3}
@@ -62,13 +61,6 @@ def test_only_the_oracle_chooses_an_epoch(cells: AnnData) -> None:
     assert result.info["selected_epoch"] == 0
     assert result.last_labels is not None
     assert method.fit_predict(cells, 3, run=QUICK).last_labels is None
-
-
-def test_layers_without_a_width_are_refused() -> None:
-    for name in ("encoder_dims", "instance_dims"):
-        with pytest.raises(UserError, match="one or more numbers"):
-            PaperJojoSCL(**{name: []})
-    PaperJojoSCL(cluster_dims=[])
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from jojoscl.cells.expression import Expression
-from jojoscl.networks.distributed import own_share, rank_and_world
+from jojoscl.networks.distributed import rank_and_world
 from jojoscl.networks.module import SeededModule
 
-Loader = DataLoader[tuple[Tensor, ...]]
-_PREDICTED = 4096  # cells that are embedded at a time
+_EMBEDDED = 4096  # cells that are embedded at a time
 
 
 class Batches(Sampler[Tensor]):
-    """Indices (B,) of `batch_size` cells, shuffled by (seed, epoch), or in their order.
+    """Indices (B,) of `batch_size` cells, shuffled by (seed, epoch).
 
-    A resumed run draws the same batches. Of several processes each gets its share of every
-    shuffled batch. A last batch that leaves a process fewer than two cells joins the batch before:
-    BatchNorm cannot normalise it.
+    A resumed run draws the same batches. Of several processes each gets an equal share of every
+    batch; the last B modulo their number are left out. A last batch that leaves a process fewer
+    than two cells joins the batch before: BatchNorm cannot normalise it.
     """
 
-    def __init__(self, n_cells: int, batch_size: int, *, seed: int | None) -> None:
+    def __init__(self, n_cells: int, batch_size: int, *, seed: int) -> None:
         self.n_cells, self.batch_size, self.seed, self.epoch = n_cells, batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -38,12 +37,11 @@ class Batches(Sampler[Tensor]):
         return max(1, self.n_cells // self.batch_size + (self.n_cells % self.batch_size >= least))
 
     def __iter__(self) -> Iterator[Tensor]:
-        order = np.arange(self.n_cells)
-        if self.seed is not None:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_cells)
+        rank, world = rank_and_world()
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_cells)
         stops = [self.batch_size * (i + 1) for i in range(len(self) - 1)]
-        batches = torch.from_numpy(order).tensor_split(stops)
-        yield from batches if self.seed is None else map(own_share, batches)
+        for batch in torch.from_numpy(order).tensor_split(stops):
+            yield batch[: len(batch) // world * world].chunk(world)[rank]
 
 
 class CellDataModule(L.LightningDataModule, Dataset[tuple[Tensor, ...]]):
@@ -77,20 +75,13 @@ class CellDataModule(L.LightningDataModule, Dataset[tuple[Tensor, ...]]):
         x = self.x.zscores(rows) if isinstance(self.x, Expression) else self.x[rows]
         return torch.from_numpy(x), index, *(torch.from_numpy(a[rows]) for a in self.more)
 
-    def train_dataloader(self) -> Loader:
-        return self._loader(Batches(len(self), self.batch_size, seed=self.seed))
-
-    def predict_dataloader(self) -> Loader:
-        return self._loader(Batches(len(self), _PREDICTED, seed=None))
-
-    def _loader(self, batches: Batches) -> Loader:
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
+        batches = Batches(len(self), self.batch_size, seed=self.seed)
         # batch_size=None: a batch is one gather of rows, not a list of cells collated one by one.
         # generator: a loader draws a number for its workers; not from torch's global generator.
         # pin_memory: copies to a GPU need not wait for it.
-        pin, generator = torch.cuda.is_available(), torch.Generator()
-        return DataLoader(
-            self, sampler=batches, batch_size=None, generator=generator, pin_memory=pin
-        )
+        gpu, own = torch.cuda.is_available(), torch.Generator()
+        return DataLoader(self, sampler=batches, batch_size=None, generator=own, pin_memory=gpu)
 
     @torch.no_grad()
     def embed(self, module: SeededModule) -> dict[str, np.ndarray]:
@@ -101,8 +92,9 @@ class CellDataModule(L.LightningDataModule, Dataset[tuple[Tensor, ...]]):
         training = module.training
         module.eval()
         parts = []
-        for x, *_ in self.predict_dataloader():
-            parts.append({name: y.cpu() for name, y in module(x.to(module.device)).items()})
+        for index in torch.arange(len(self)).split(_EMBEDDED):
+            outputs = module(self[index][0].to(module.device))
+            parts.append({name: y.cpu() for name, y in outputs.items()})
         module.train(training)
         outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         for y in outputs.values():

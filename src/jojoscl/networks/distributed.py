@@ -48,13 +48,6 @@ def gather(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def own_share(batch: Tensor) -> Tensor:
-    """Return this process's rows of a batch (B, ...); the last B modulo `world` are left out."""
-    rank, world = rank_and_world()
-    share = len(batch) // world
-    return batch[rank * share : (rank + 1) * share]
-
-
 def launch(
     work: Callable[..., None], n_processes: int, module: L.LightningModule, *args: object
 ) -> None:

@@ -22,15 +22,6 @@ from jojoscl.networks.module import SeededModule
 from jojoscl.networks.settings import Run, State, TrainerSettings
 from jojoscl.utils.errors import UserError
 
-_NOT_FOR_USERS = (  # warnings
-    ".*does not have many workers.*",  # one gather per batch needs no worker processes
-    ".*logs directory.*exists and is not empty.*",  # a resumed run writes its losses anew
-    ".*LeafSpec.*is deprecated.*",  # Lightning's use of torch
-    ".*`srun` command is available.*",  # each job of an allocation is a run of its own
-    ".*is deprecated. Please switch to `torch.compile`.*",  # torch's use of itself
-    ".*The .grad attribute of a Tensor that is not.*",  # the same
-)
-
 
 def fit(
     module: SeededModule,
@@ -126,8 +117,7 @@ def isolated(threads: int) -> Iterator[None]:
     Random numbers need no guard: all are drawn from generators of their own.
     """
     with alone(threads), ExitStack() as after:
-        for words in _NOT_FOR_USERS:
-            warnings.filterwarnings("ignore", words)
+        warnings.simplefilter("ignore")  # the advice of Lightning and torch is not for users
         for name in ("lightning.pytorch", "lightning.fabric"):
             log = logging.getLogger(name)
             after.callback(log.setLevel, log.level)

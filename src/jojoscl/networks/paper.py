@@ -30,7 +30,6 @@ from jojoscl.networks.module import SeededModule, adam_with_cosine, layers, weig
 from jojoscl.networks.settings import Hooked
 from jojoscl.networks.shrinkage_log import ShrinkageRecord, map_embedding
 from jojoscl.networks.views import random_view
-from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import setting
 
 _SURE, _ENTROPY = ("none", "released", "centroid", "two_view"), ("true_axis", "released")
@@ -75,11 +74,6 @@ class PaperJojoSCL(NetworkMethod):
 
     takes_oracle = True
     estimates_k = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.encoder_dims or not self.instance_dims:
-            raise UserError("encoder_dims and instance_dims need one or more numbers, widths.")
 
     def train(self, job: Training) -> Result:
         data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
@@ -169,11 +163,7 @@ class PaperModule(SeededModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of B cells."""
         x, index = batch  # (B, G), (B,)
-        view_a, view_b = self.view(x), self.view(x)
-        a = self.heads(gather(self.embedded(self.query, view_a)))
-        with torch.no_grad():
-            b = self.heads(gather(self.embedded(self.key, view_b)))
-        index = gather(index)  # all losses are those of the whole batch
+        (a, b), index = self.two_views(x), gather(index)
         s = self.settings
         instance = nt_xent(a["z"], b["z"], s.temperature, "dot")  # z has length 1
         cluster = self.cluster_loss(a["cluster_head"], b["cluster_head"])
@@ -194,10 +184,14 @@ class PaperModule(SeededModule):
         """Return a random view of cells x (B, G)."""
         return random_view(x, self.settings.mask_rate, self.settings.noise_sd, self.generator)
 
-    def two_views(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return embeddings (B, P) of two views of cells x (B, G), by the query and by the key."""
-        both = (self.embedded(encoder, self.view(x)) for encoder in (self.query, self.key))
-        return tuple(self.heads(h)[self.clusters_on] for h in both)
+    def two_views(self, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the outputs for two views of cells x (B, G), by the query and by the key.
+
+        They are those of all processes: all losses are those of the whole batch.
+        """
+        a = self.heads(gather(self.embedded(self.query, self.view(x))))
+        with torch.no_grad():
+            return a, self.heads(gather(self.embedded(self.key, self.view(x))))
 
     def cluster_loss(self, p_a: Tensor, p_b: Tensor) -> Tensor:
         """Return the contrast of clusters and the entropy terms of two soft assignments (B, K).
@@ -227,13 +221,9 @@ class PaperModule(SeededModule):
 
     def batch_labels(self, a: dict[str, Tensor]) -> Tensor:
         """Return clusters (B,) of the cells of this batch alone."""
-        x = a[self.settings.assign_on].detach()
-        self.check_finite(x)
-        if self.settings.assign_on == "cluster_head":
-            return x.argmax(1)
-        k = min(self.n_clusters, len(x))
-        labels, _ = kmeans(x.cpu().numpy(), k, seed=self.seed, n_init=1)
-        return torch.from_numpy(labels).to(x.device)
+        self.check_finite(a["h"])
+        outputs = {name: x.detach().cpu().numpy() for name, x in a.items()}
+        return torch.from_numpy(self.clusters(outputs, n_init=1)[0]).to(self.device)
 
     def renew_clusters(self) -> None:
         """Make the temporal clusters of all cells; K-means starts from the centroids before."""
@@ -251,10 +241,10 @@ class PaperModule(SeededModule):
         return labels, outputs[self.clusters_on]
 
     def clusters(self, outputs: dict[str, np.ndarray], **how: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return clusters (n_cells,) and centroids (K, P) of all cells, from their outputs."""
+        """Return clusters (n,) and centroids (K, P) of some cells, from their outputs."""
         x = outputs[self.clusters_on]
         if self.settings.assign_on != "cluster_head":
-            return kmeans(x, self.n_clusters, seed=self.seed, **how)
+            return kmeans(x, min(self.n_clusters, len(x)), seed=self.seed, **how)
         labels = outputs["cluster_head"].argmax(1)
         stats = sure.cluster_stats(torch.from_numpy(x), torch.from_numpy(labels), self.n_clusters)
         return labels, stats.mean.numpy()

@@ -95,7 +95,8 @@ def map_embedding(
     module.eval()
     drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
     pairs = [module.two_views(data[i][0].to(module.device)) for i in drawn.split(_BATCH)]
-    a, b = (torch.cat(views).cpu().double() for views in zip(*pairs, strict=True))
+    views = ([pair[i][module.clusters_on] for pair in pairs] for i in (0, 1))
+    a, b = (torch.cat(view).cpu().double() for view in views)
     clusters = torch.from_numpy(labels)
     found = estimate_shrinkage(a, b, clusters[drawn], int(labels.max()) + 1)
     return shrink_to_clusters(torch.from_numpy(h), clusters, found.b).numpy()
