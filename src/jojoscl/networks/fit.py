@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -69,15 +70,11 @@ def fit(
         return history
     if not module.splits_batches:
         raise UserError("This method trains on one device: set trainer.devices=1.")
-    # All but the training stays in this process; the state comes back in the checkpoint.
     with tempfile.TemporaryDirectory() as folder:
         path = path or Path(folder) / "last.ckpt"
         launch(_train, settings.devices, module, data, settings, max_epochs, path, callbacks)
-        state = load_checkpoint(path, module)
-    module.load_state_dict(state["state_dict"])
-    for callback in callbacks:
-        callback.load_state_dict(state["callbacks"].get(callback.state_key, {}))
-    history.write()
+        one = replace(settings, devices=1)  # goes on from their checkpoint, which is finished
+        _train(module, data, one, max_epochs, path, callbacks)
     return history
 
 
