@@ -125,7 +125,10 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
         ),
         ("model=model.npz data.path=new.h5ad max_missing=2", "max_missing must be between 0 and 1"),
         ("model=model.npz data.path=new.h5ad output=new.h5ad/p.csv", "cannot be written"),
-        ("-m model=model.npz data.path=new.h5ad", "takes key=value only, not -m"),
+        (
+            "-m model=model.npz data.path=new.h5ad",
+            "'-m' cannot be read: settings are given as key=value",
+        ),
         (
             "model=model.npz data=simulated data.n_genes=20",
             "variable genes of the model are missing",

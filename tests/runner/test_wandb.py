@@ -25,7 +25,6 @@ from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from experiments.text import HERE
-from jojoscl.runner.arguments import check_arguments
 from jojoscl.runner.config import build, compose
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
@@ -270,7 +269,6 @@ def arguments(sweep: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
 
 def check(overrides: list[str]) -> Any:
     """Refuse what the command would refuse before it loads cells."""
-    check_arguments(overrides)
     job = Resolved.of(compose(overrides))
     job.check()
     build(job.cfg.logger)

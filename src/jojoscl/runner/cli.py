@@ -6,11 +6,12 @@ Hydra and what a run needs take seconds to import: they are imported once they a
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
@@ -39,6 +40,14 @@ New cells, by a model that a run with save_model=true kept:
   {PREDICT}
 
 Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."""
+
+_PATHS = re.compile(
+    r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))"
+    r"|model|output)"
+)
+_WRITTEN_FOR_HYDRA = re.compile(
+    r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|"""
+)
 
 
 def main() -> None:
@@ -71,7 +80,7 @@ def command(arguments: list[str]) -> None:
     if "--version" in arguments:
         print(f"jojoscl {jojoscl.__version__}")
         return
-    from jojoscl.runner.arguments import check_arguments, quoted
+    from hydra._internal.utils import get_args_parser
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: the words are ours
     # OpenMP threads that wait by spinning make training ten times slower where another process has
@@ -84,7 +93,9 @@ def command(arguments: list[str]) -> None:
 
         predict(arguments[1:])
         return
-    found = check_arguments(arguments)
+    parser = get_args_parser()
+    parser.error = _refuse
+    found = parser.parse_args(arguments)
     if not found.cfg and any(o.startswith("search=") for o in found.overrides):
         if several:
             raise UserError("A search is no sweep: leave out -m and give each setting one value.")
@@ -102,6 +113,34 @@ def command(arguments: list[str]) -> None:
 
     sys.argv[1:] = arguments  # which Hydra reads
     hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message}: see jojoscl --help.")
+
+
+def quoted(argument: str, *, several: bool) -> str:
+    """Return an argument with its path, if it gives one, quoted for Hydra, and ``~`` written out.
+
+    With `several`, in a sweep, commas stand between paths, unless there is a file with that name.
+
+    >>> quoted("data.path=a=b (1).h5ad", several=False)
+    "data.path='a=b (1).h5ad'"
+    >>> quoted("data.path=a b.h5ad,c.h5ad", several=True)
+    "data.path='a b.h5ad','c.h5ad'"
+    """
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    key, _, value = argument.partition("=")
+    written_for_hydra = _WRITTEN_FOR_HYDRA.fullmatch(value) and not os.path.exists(value)
+    if not _PATHS.fullmatch(key) or written_for_hydra:
+        return argument
+    one = not several or os.path.exists(os.path.expanduser(value))
+    texts = (
+        QuotedString(os.path.expanduser(name), Quote.single).with_quotes()
+        for name in ([value] if one else value.split(","))
+    )
+    return f"{key}={','.join(texts)}"
 
 
 def job(cfg: DictConfig) -> None:

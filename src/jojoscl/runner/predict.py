@@ -37,9 +37,6 @@ class PredictSettings(Settings):
 
 def predict(arguments: Sequence[str]) -> None:
     """Predict by ``model=`` for the cells of ``data.path=`` or ``data=``, and write ``output=``."""
-    for argument in arguments:
-        if argument.startswith("-"):
-            raise UserError(f"jojoscl predict takes key=value only, not {argument}.")
     overrides = parse(arguments)
     of_data = [o for o in overrides if str(o.key_or_group).partition(".")[0] == "data"]
     settings = PredictSettings.of(

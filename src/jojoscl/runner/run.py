@@ -7,6 +7,7 @@ import functools
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +18,11 @@ from jojoscl.runner import output
 from jojoscl.runner.config import Plain, build
 from jojoscl.runner.machine import forget_peak_memory
 from jojoscl.runner.resolved import Resolved
-from jojoscl.runner.wandb import Wandb
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import finished, progress
+
+if TYPE_CHECKING:
+    from jojoscl.runner.wandb import Wandb
 
 log = logging.getLogger(__name__)
 
