@@ -24,6 +24,7 @@ from jojoscl.networks.callbacks import LastCheckpoint
 from jojoscl.runner.cli import EXAMPLES, help_text, quoted
 from jojoscl.runner.config import compose, keys_of, parse
 from jojoscl.runner.sweep import collect
+from jojoscl.utils.errors import nearest
 from jojoscl.utils.files import choices, conf_dir
 
 if TYPE_CHECKING:  # several folders have a conftest
@@ -97,9 +98,10 @@ def test_python_m_jojoscl_is_the_command_and_a_reader_may_leave() -> None:
 def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: str) -> None:
     for name in choices(group):
         typo = name[0] + name[2:]
-        done = in_process(f"{group}={typo}")
-        assert done.code == 2
-        assert done.err == f"jojoscl: {group} has no choice '{typo}' (did you mean '{name}'?).\n"
+        assert nearest(typo, choices(group)) == f" (did you mean '{name}'?)"
+    done = in_process(f"{group}={typo}")
+    assert done.code == 2
+    assert done.err == f"jojoscl: {group} has no choice '{typo}' (did you mean '{name}'?).\n"
 
 
 def test_a_flag_that_is_not_there_is_refused(in_process: InProcess) -> None:

@@ -75,13 +75,6 @@ def test_a_ceiling_is_handed_labels_that_halves_have_not(tmp_path: Path) -> None
     assert "Not tested. method must be a method" in page(tmp_path, "method=truth")
 
 
-@pytest.mark.parametrize("name", ["page.html.j2"])
-def test_the_template_is_beside_the_module(name: str) -> None:
-    from jojoscl.runner import page as module
-
-    assert Path(module.__file__).with_name(name).exists()
-
-
 @pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")], ids=["run", "sweep"])
 def test_the_command_names_one_page(
     in_process: InProcess, sweep: tuple[str, ...], tmp_path: Path

@@ -92,15 +92,8 @@ def clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def describe(
-    job: Resolved,
-    cells: AnnData,
-    result: Result,
-    truth: np.ndarray | None,
-    scores: Plain,
-    seconds: dict[str, float],
-) -> Plain:
-    """Return what was run, on what, with which versions, and what came out."""
+def describe(job: Resolved, cells: AnnData, result: Result) -> Plain:
+    """Return what was run, on what, and with which versions."""
     settings = job.settings
     return {
         "experiment": settings.name,
@@ -126,10 +119,7 @@ def describe(
         "config_hash": job.config_hash,
         "git_commit": git_commit(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "n_types": None if truth is None else len(np.unique(truth)),
         **point_of(job.changes),
-        **scores,
-        "seconds": seconds,
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import StrictUndefined, Template
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
@@ -69,13 +69,9 @@ def html(
             if there
         }
     )
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template("page.html.j2").render(
+    text = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
+    template = Template(text, autoescape=True, trim_blocks=True, undefined=StrictUndefined)
+    return template.render(
         title=title(metrics),
         metrics=metrics,
         scores=[name for name in (*SCORES, "silhouette") if metrics.get(name) is not None],

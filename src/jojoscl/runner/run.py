@@ -58,12 +58,8 @@ def _run(job: Resolved, folder: Path) -> Plain:
             mirror.start(folder, job)
             stack.callback(mirror.close)
         if method.takes_run:
-            handed["run"] = Run(
-                folder=folder,
-                trainer=job.trainer,
-                loggers=(mirror,) if mirror else (),
-                config_hash=job.config_hash,
-            )
+            loggers = (mirror,) if mirror else ()
+            handed["run"] = Run(folder, job.trainer, loggers, job.config_hash)
         result = method.fit_predict(without_labels(cells), n_clusters, seed=settings.seed, **handed)
         # The stages of a resumed run hold the seconds from before it was cut off too.
         seconds = {"load": load, **result.seconds}
@@ -71,7 +67,7 @@ def _run(job: Resolved, folder: Path) -> Plain:
         seconds |= {"method": sum(result.seconds.values()), "total": total}
         scores = evaluate(truth, result)
         finished("scores")
-        metrics = output.describe(job, cells, result, truth, scores, seconds)
+        metrics = output.describe(job, cells, result) | scores | {"seconds": seconds}
         output.write(folder, job, cells, truth, result, metrics)
         if mirror:
             mirror.log_results(folder, metrics)
@@ -113,12 +109,14 @@ def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
 def evaluate(truth: np.ndarray | None, result: Result) -> Plain:
     """Return the scores, and of each type its cells, and recall and precision of its best cluster.
 
-    Where an oracle chose the epoch, the scores of the last epoch stand beside (`last_ari` ...).
+    Without types (`truth` is None) only the silhouette is known. Where an oracle chose the epoch,
+    the scores of the last epoch stand beside (`last_ari` ...).
     """
     from jojoscl.core.metrics import best_clusters, scores, silhouette
 
-    found: Plain = {"silhouette": silhouette(result.embedding, result.labels)}
+    found: Plain = {"silhouette": silhouette(result.embedding, result.labels), "n_types": None}
     if truth is not None:
+        found["n_types"] = len(np.unique(truth))
         found |= scores(truth, result.labels)
         found["types"] = best_clusters(truth, result.labels).round(4).tolist()
         if result.last_labels is not None:
