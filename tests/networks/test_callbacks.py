@@ -21,8 +21,8 @@ def trainer(epoch: int, **more: Any) -> Any:
 
 def trained(history: History, *losses: dict[str, float]) -> History:
     """One epoch for each of `losses`."""
+    history.on_fit_start(trainer(0), None)  # type: ignore[arg-type]
     for row in losses:
-        history.on_train_epoch_start(trainer(0), None)  # type: ignore[arg-type]
         history.on_train_epoch_end(trainer(0, callback_metrics=row), None)  # type: ignore[arg-type]
     return history
 

@@ -22,8 +22,9 @@ from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.contrastive_sc import ContrastiveSC, ContrastiveSCModule
 from jojoscl.networks.datamodule import Batches, CellDataModule
-from jojoscl.networks.distributed import gather, launch, rank_and_world
+from jojoscl.networks.distributed import launch
 from jojoscl.networks.fit import fit
+from jojoscl.networks.module import gather, rank_and_world
 from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings

@@ -68,12 +68,12 @@ class History(Kept):
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.write()  # the rows of a checkpoint, also if no epoch is left to train
-
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._started = time.perf_counter()
+        self.last = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.seconds += time.perf_counter() - self._started
+        now = time.perf_counter()
+        self.seconds += now - self.last
+        self.last = now
         losses = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": len(self.rows), **losses})
         self.write()
@@ -143,9 +143,6 @@ class _Stop(Kept):
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         trainer.should_stop = self.stopped
 
-    def stop_if(self, trainer: L.Trainer, stopped: bool) -> None:
-        trainer.should_stop = self.stopped = stopped
-
 
 class Plateau(_Stop):
     """Stop if the best loss has not fallen by the share `gain` within `patience` steps.
@@ -163,7 +160,8 @@ class Plateau(_Stop):
         loss = float(trainer.callback_metrics["loss"])
         if math.isinf(self.best) or loss < self.best - self.gain * abs(self.best):
             self.best, self.best_step = loss, trainer.global_step
-        self.stop_if(trainer, trainer.global_step - self.best_step >= self.patience)
+        waited = trainer.global_step - self.best_step
+        trainer.should_stop = self.stopped = waited >= self.patience
 
 
 class SettledLabels(_Stop):
@@ -187,7 +185,7 @@ class SettledLabels(_Stop):
             return
         before, self.labels = self.labels, self.renewed(trainer, module)
         changed = 1.0 if before is None else float(torch.ne(self.labels, before).float().mean())
-        self.stop_if(trainer, changed < self.tolerance)
+        trainer.should_stop = self.stopped = changed < self.tolerance
 
     def renewed(self, trainer: Hooked, module: Hooked) -> Tensor:
         return torch.from_numpy(module.clusters_of(trainer.datamodule)[0])

@@ -15,11 +15,10 @@ from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.distributed import gather
 from jojoscl.networks.fit import fit
 from jojoscl.networks.losses import nt_xent
 from jojoscl.networks.method import NetworkMethod, Training
-from jojoscl.networks.module import SeededModule, adam_with_cosine, layers, weights_from
+from jojoscl.networks.module import SeededModule, adam_with_cosine, gather, layers, weights_from
 from jojoscl.networks.views import random_view
 from jojoscl.utils.settings import setting
 

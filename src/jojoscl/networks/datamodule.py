@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from jojoscl.cells.expression import Expression
-from jojoscl.networks.distributed import rank_and_world
-from jojoscl.networks.module import SeededModule
+from jojoscl.networks.module import SeededModule, rank_and_world
 
 _EMBEDDED = 4096  # cells that are embedded at a time
 

@@ -14,38 +14,13 @@ import os
 from collections.abc import Callable
 
 import lightning as L
-import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
-from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.processes import live_with_parent
-
-
-def rank_and_world() -> tuple[int, int]:
-    """Return the number of this process and of all processes: (0, 1) if there is only one."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-
-
-def gather(x: Tensor) -> Tensor:
-    """Return the rows of all processes, in the order of the batch: (b, ...) -> (b * world, ...).
-
-    All processes must give the same number of rows and compute the same loss of the result. DDP
-    averages the gradients of the processes, but the gradient of the whole batch is their sum:
-    the gradient in `x` is multiplied by the number of processes.
-    """
-    rank, world = rank_and_world()
-    if world == 1:
-        return x
-    parts = [torch.empty_like(x) for _ in range(world)]
-    dist.all_gather(parts, x.detach().contiguous())
-    parts[rank] = x  # with its gradient
-    if x.requires_grad:
-        x.register_hook(lambda gradient: gradient * world)
-    return torch.cat(parts)
 
 
 def launch(

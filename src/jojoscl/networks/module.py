@@ -1,4 +1,4 @@
-"""What all networks share: seeded generators and weights, plain layers, mean losses."""
+"""What all networks share: seeded generators and weights, plain layers, mean losses, processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -86,3 +87,26 @@ def layers(dims: Sequence[int], *, norm: bool, last_relu: bool) -> nn.Sequential
     for n_in, n_out in itertools.pairwise(dims):
         parts += [nn.Linear(n_in, n_out), *([nn.BatchNorm1d(n_out)] if norm else []), nn.ReLU()]
     return nn.Sequential(*(parts if last_relu else parts[: -2 if norm else -1]))
+
+
+def rank_and_world() -> tuple[int, int]:
+    """Return the number of this process and of all processes: (0, 1) if there is only one."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def gather(x: Tensor) -> Tensor:
+    """Return the rows of all processes, in the order of the batch: (b, ...) -> (b * world, ...).
+
+    All processes must give the same number of rows and compute the same loss of the result. DDP
+    averages the gradients of the processes, but the gradient of the whole batch is their sum:
+    the gradient in `x` is multiplied by the number of processes.
+    """
+    rank, world = rank_and_world()
+    if world == 1:
+        return x
+    parts = [torch.empty_like(x) for _ in range(world)]
+    dist.all_gather(parts, x.detach().contiguous())
+    parts[rank] = x  # with its gradient
+    if x.requires_grad:
+        x.register_hook(lambda gradient: gradient * world)
+    return torch.cat(parts)

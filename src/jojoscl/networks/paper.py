@@ -22,11 +22,10 @@ from jojoscl.core.kmeans import kmeans
 from jojoscl.networks import sure
 from jojoscl.networks.callbacks import OracleSelection
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.distributed import gather
 from jojoscl.networks.fit import fit
 from jojoscl.networks.losses import entropy_regulariser, nt_xent
 from jojoscl.networks.method import NetworkMethod, Training
-from jojoscl.networks.module import SeededModule, adam_with_cosine, layers, weights_from
+from jojoscl.networks.module import SeededModule, adam_with_cosine, gather, layers, weights_from
 from jojoscl.networks.settings import Hooked
 from jojoscl.networks.shrinkage_log import ShrinkageRecord, map_embedding
 from jojoscl.networks.views import random_view
@@ -156,9 +155,16 @@ class PaperModule(SeededModule):
         return {"h": h, "z": F.normalize(z), "cluster_head": p.softmax(1)}
 
     def on_train_epoch_start(self) -> None:
+        """Make the temporal clusters of all cells; K-means starts from the centroids before."""
         super().on_train_epoch_start()
-        if self.epoch_clusters:
-            self.renew_clusters()
+        if not self.epoch_clusters:
+            return
+        trainer = cast("Hooked", self.trainer)
+        start = self.centroids.cpu().numpy() if self.centroids.any() else None
+        made = self.clusters(trainer.datamodule.embed(self), start=start)
+        labels, centroids = trainer.strategy.broadcast(made)  # those of the first process
+        self.labels.copy_(torch.from_numpy(labels))
+        self.centroids.copy_(torch.from_numpy(centroids))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of B cells."""
@@ -224,15 +230,6 @@ class PaperModule(SeededModule):
         self.check_finite(a["h"])
         outputs = {name: x.detach().cpu().numpy() for name, x in a.items()}
         return torch.from_numpy(self.clusters(outputs, n_init=1)[0]).to(self.device)
-
-    def renew_clusters(self) -> None:
-        """Make the temporal clusters of all cells; K-means starts from the centroids before."""
-        trainer = cast("Hooked", self.trainer)
-        start = self.centroids.cpu().numpy() if self.centroids.any() else None
-        made = self.clusters(trainer.datamodule.embed(self), start=start)
-        labels, centroids = trainer.strategy.broadcast(made)  # those of the first process
-        self.labels.copy_(torch.from_numpy(labels))
-        self.centroids.copy_(torch.from_numpy(centroids))
 
     def clusters_of(self, data: CellDataModule) -> tuple[np.ndarray, np.ndarray]:
         """Return clusters (n_cells,) of all cells, and the embedding (n_cells, P)."""

@@ -43,17 +43,13 @@ def cluster_stats(x: Tensor, labels: Tensor, n_clusters: int) -> ClusterStats:
 
     Differentiable in x.
     """
-    n = _sizes(labels, n_clusters).to(x.dtype)
+    # bincount would make the CPU wait for the GPU
+    n = labels.new_zeros(n_clusters).index_add(0, labels, torch.ones_like(labels)).to(x.dtype)
     total = x.new_zeros(n_clusters, x.shape[1]).index_add(0, labels, x)
     mean = total / n.clamp(min=1)[:, None]
     # not sum(x^2) - N mean^2, which cancels in float32
     squares = (x - mean.index_select(0, labels)).square().sum(1)
     return ClusterStats(n, mean, x.new_zeros(n_clusters).index_add(0, labels, squares))
-
-
-def _sizes(labels: Tensor, n_clusters: int) -> Tensor:
-    """Return the cells in each cluster, (K,); bincount would make the CPU wait for the GPU."""
-    return labels.new_zeros(n_clusters).index_add(0, labels, torch.ones_like(labels))
 
 
 def shrinkage_weight(sigma2: Tensor, tau2: Tensor) -> Tensor:
@@ -94,9 +90,8 @@ def sigma2_within(stats: ClusterStats, n_dims: int) -> Tensor:
 def sigma2_two_views(x1: Tensor, x2: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """Return the noise variance of each cluster, (K,), from two views (N, P) of the same cells."""
     # mean over the cluster of ||x1 - x2||^2 / (2 P)
-    squares = (x1 - x2).square().sum(1) / (2 * x1.shape[1])
-    n = _sizes(labels, n_clusters).clamp(min=1)
-    return x1.new_zeros(n_clusters).index_add(0, labels, squares) / n
+    squares = (x1 - x2).square().sum(1, keepdim=True) / (2 * x1.shape[1])
+    return cluster_stats(squares, labels, n_clusters).mean.squeeze(1)
 
 
 def tau2_sure(within: Tensor, sigma2: Tensor) -> Tensor:
