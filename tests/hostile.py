@@ -22,10 +22,6 @@ def sparse_h5ad(path: Path) -> None:
     AnnData(sp.csr_matrix(COUNTS, dtype=np.float32)).write_h5ad(path)
 
 
-def dense_h5ad(path: Path) -> None:
-    AnnData(COUNTS).write_h5ad(path, compression="gzip")
-
-
 def dense_h5(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("X", data=COUNTS, compression="gzip")

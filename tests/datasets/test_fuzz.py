@@ -15,7 +15,6 @@ from jojoscl.utils.errors import UserError
 from tests.hostile import (
     damaged,
     dense_h5,
-    dense_h5ad,
     indices_changed,
     sparse_h5,
     sparse_h5ad,
@@ -34,11 +33,9 @@ def outcome(path: Path, backed: bool) -> str:
 
 FORMATS: dict[str, tuple[Callable[[Path], None], str, bool]] = {
     "h5ad": (sparse_h5ad, "a.h5ad", False),
-    "dense h5ad": (dense_h5ad, "a.h5ad", False),
     "h5": (dense_h5, "a.h5", False),
     "sparse h5": (sparse_h5, "a.h5", False),
     "backed": (sparse_h5ad, "a.h5ad", True),
-    "dense backed": (dense_h5ad, "a.h5ad", True),
 }
 
 
@@ -49,7 +46,7 @@ def test_damaged_bytes(tmp_path: Path, name: str) -> None:
     write(tmp_path / file)
     good, places = (tmp_path / file).read_bytes(), stretches(tmp_path / file)
     rng, found = np.random.default_rng(0), []
-    for i in range(50):
+    for i in range(30):
         path = tmp_path / f"{i}-{file}"
         path.write_bytes(damaged(good, places, rng))
         found.append(outcome(path, backed))
@@ -64,10 +61,10 @@ def test_damaged_indices(tmp_path: Path, name: str) -> None:
     write, file, backed = FORMATS[name]
     rng = np.random.default_rng(1)
     found = []
-    for i in range(50):
+    for i in range(30):
         path = tmp_path / f"{i}-{file}"
         write(path)
         indices_changed(path, rng)
         found.append(outcome(path, backed))
-    assert found.count("refused") > 30
+    assert found.count("refused") > 18
     assert set(found) <= {"read", "refused"}

@@ -202,10 +202,9 @@ def test_a_file_of_another_layout(file, settings, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("layout", ["matrix and data frame", "list with a dgCMatrix", "Seurat"])
-def test_damaged_bytes(tmp_path, layout):
+def test_damaged_bytes(tmp_path):
     """A sentence or cells, never a crash."""
-    file, settings, _, _ = LAYOUTS[layout]
+    file, settings, _, _ = LAYOUTS["Seurat"]
     good, rng, said = gzip.decompress((MADE / file).read_bytes()), np.random.default_rng(0), []
     for _ in range(60):
         (tmp_path / file).write_bytes(flipped_or_cut(good, rng))

@@ -55,8 +55,8 @@ def test_hierarchy_by_hand() -> None:
     tree = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6, 6]), 2)
     assert hierarchy(tree, 4) == [
         Split((0, 1), (2, 3), -1),
-        Split((2,), (3,), 0),
-        Split((0,), (1,), 0),
+        Split((2,), (3,), 0, "right"),
+        Split((0,), (1,), 0, "left"),
     ]
 
 

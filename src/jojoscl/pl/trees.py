@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from jojoscl.pl.axes import Shown, axes
 from jojoscl.tools.annotate import there
 from jojoscl.tools.cut import tree_of
-from jojoscl.tools.tree import hierarchy, side_of
+from jojoscl.tools.tree import hierarchy
 from jojoscl.utils.errors import UserError
 
 
@@ -76,10 +76,10 @@ def _found(adata: AnnData, key: str) -> list[_Fork]:
         f"{names.get(cluster, cluster)} ({cells[cluster]} cells, stability {stable:.2f})"
         for cluster, stable in enumerate(stability)
     ]
-    splits, forks = hierarchy(found, len(stability)), []
-    for number, split in enumerate(splits):
+    forks = []
+    for number, split in enumerate(hierarchy(found, len(stability))):
         leaves = {"left": words[split.left[0]], "right": words[split.right[0]]}
-        forks.append(_Fork(number, split.parent, side_of(split, splits), leaves))
+        forks.append(_Fork(number, split.parent, split.side, leaves))
     return forks
 
 

@@ -17,7 +17,7 @@ from jojoscl.core.interface import Method
 from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put
 from jojoscl.tools.half_clusters import HalfClusters, half_clusters, stages_of, totals_of
-from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged, side_of
+from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import progress
 
@@ -118,7 +118,7 @@ def tested(half: HalfClusters, alpha: float) -> tuple[pd.DataFrame, np.ndarray]:
         {
             "split": np.arange(len(splits)),
             "parent": np.array([split.parent for split in splits], dtype=int),
-            "side": [side_of(split, splits) for split in splits],
+            "side": [split.side for split in splits],
             "left": [_joined(half.names[list(split.left)]) for split in splits],
             "right": [_joined(half.names[list(split.right)]) for split in splits],
             "n_left": np.array([sizes[list(split.left)].sum() for split in splits], dtype=int),

@@ -11,11 +11,15 @@ from jojoscl.core.linkage import Tree, one_hot, size_linkage
 
 
 class Split(NamedTuple):
-    """The clusters on its two sides, and the number of the split above it; -1 for the root."""
+    """The clusters on its two sides; the number of the split above it, and on which side of that.
+
+    For the root they are -1 and "".
+    """
 
     left: tuple[int, ...]
     right: tuple[int, ...]
-    parent: int
+    parent: int = -1
+    side: str = ""
 
 
 def cluster_tree(x: np.ndarray, labels: np.ndarray) -> list[Split]:
@@ -35,23 +39,16 @@ def hierarchy(tree: Tree, n_clusters: int) -> list[Split]:
     """Return the n_clusters - 1 splits that make the clusters of a cut, each behind its parent."""
     final = tree.cut(n_clusters)
     splits: list[Split] = []
+    place = dict[tuple[int, ...], tuple[int, str]]()  # of the clusters on a side
     for k in range(2, int(final.max()) + 2):
         coarse, fine = tree.cut(k - 1), tree.cut(k)
         pairs = np.unique(np.column_stack([coarse, fine]), axis=0)
         divided = np.flatnonzero(np.bincount(pairs[:, 0]) == 2)[0]
         halves = (fine == half for half in pairs[pairs[:, 0] == divided, 1])
         left, right = (tuple(np.unique(final[half]).tolist()) for half in halves)
-        sides = [(set(s.left), set(s.right)) for s in splits]
-        above = [n for n, both in enumerate(sides) if set(left + right) in both]
-        splits.append(Split(left, right, above[-1] if above else -1))
+        place |= {left: (len(splits), "left"), right: (len(splits), "right")}
+        splits.append(Split(left, right, *place.get(tuple(sorted(left + right)), ())))
     return splits
-
-
-def side_of(split: Split, splits: Sequence[Split]) -> str:
-    """Return the side of its parent, "left" or "right"; nothing for the root."""
-    if split.parent < 0:
-        return ""
-    return "left" if split.left[0] in splits[split.parent].left else "right"
 
 
 def hierarchical(p: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
