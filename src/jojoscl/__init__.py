@@ -6,40 +6,27 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jojoscl import pl
-    from jojoscl.api import cluster, predict
-    from jojoscl.core.method import JojoSCL
-    from jojoscl.core.model_file import load
-    from jojoscl.datasets.load import load_dataset
-    from jojoscl.datasets.simulate import simulate
-    from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
-    from jojoscl.tools.compare import compare
-    from jojoscl.tools.cut import cut
-    from jojoscl.tools.markers import markers
-    from jojoscl.tools.names import name_clusters
-    from jojoscl.tools.splits import split_tests
-    from jojoscl.utils.errors import UserError
+    from jojoscl import pl as pl
+    from jojoscl.api import cluster as cluster
+    from jojoscl.api import predict as predict
+    from jojoscl.core.method import JojoSCL as JojoSCL
+    from jojoscl.core.model_file import load as load
+    from jojoscl.datasets.load import load_dataset as load_dataset
+    from jojoscl.datasets.simulate import simulate as simulate
+    from jojoscl.networks.paper import (
+        PaperJojoSCL as PaperJojoSCL,
+    )
+    from jojoscl.networks.paper import (
+        ReleasedJojoSCL as ReleasedJojoSCL,
+    )
+    from jojoscl.tools.compare import compare as compare
+    from jojoscl.tools.cut import cut as cut
+    from jojoscl.tools.markers import markers as markers
+    from jojoscl.tools.names import name_clusters as name_clusters
+    from jojoscl.tools.splits import split_tests as split_tests
+    from jojoscl.utils.errors import UserError as UserError
 
     __version__: str
-
-__all__ = [
-    "JojoSCL",
-    "PaperJojoSCL",
-    "ReleasedJojoSCL",
-    "UserError",
-    "__version__",
-    "cluster",
-    "compare",
-    "cut",
-    "load",
-    "load_dataset",
-    "markers",
-    "name_clusters",
-    "pl",
-    "predict",
-    "simulate",
-    "split_tests",
-]
 
 _HOMES = {
     "JojoSCL": "core.method",
@@ -57,11 +44,11 @@ _HOMES = {
     "simulate": "datasets.simulate",
     "split_tests": "tools.splits",
 }
+__all__ = sorted([*_HOMES, "__version__", "pl"])
 
 
-def __getattr__(
-    name: str,
-) -> object:  # torch and scanpy take seconds to import: only when they are used
+# torch and scanpy take seconds to import: only when they are used
+def __getattr__(name: str) -> object:
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("jojoscl")
     if name == "pl":

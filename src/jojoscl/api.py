@@ -134,9 +134,10 @@ def cluster(
         result = chosen.fit_predict(cells, k, seed=seed, **more)
     params = params_of(chosen, kind, seed=seed, n_clusters=k, batch_key=batch_key, layer=layer)
     if part is not None:
-        key_added, params["restrict_to"] = f"{key_added}_R", part.asked
+        key_added = f"{key_added}_R"
+        params["restrict_to"] = {"column": part.words.name, "categories": part.categories}
     adata = adata.copy() if copy else adata
-    annotate(adata, key_added, result, params, cells, part)
+    annotate(adata, key_added, result, params, cells.uns, part)
     words, seconds = "%d clusters in %.1f s: obs[%r], obsm[%r]", sum(result.seconds.values())
     log.info(words, len(set(result.labels)), seconds, key_added, f"X_{key_added}")
     return adata if copy else None
@@ -174,8 +175,6 @@ def predict(
     >>> jojoscl.predict(new, "model.npz")  # doctest: +SKIP
     >>> new.obs[["jojoscl", "jojoscl_confidence", "jojoscl_novelty"]]  # doctest: +SKIP
     """
-    from anndata import AnnData
-
     from jojoscl.core.model_file import load
     from jojoscl.tools.annotate import annotate, check_key
 
@@ -184,7 +183,7 @@ def predict(
     result = fitted.predict(adata, **how)
     adata = adata.copy() if copy else adata
     fit = {"seed": fitted.seed, "versions": fitted.versions, "settings": fitted.settings}
-    annotate(adata, key_added, result, {**how, "fit": fit}, AnnData(uns={"kind": fitted.kind}))
+    annotate(adata, key_added, result, {**how, "fit": fit}, {"kind": fitted.kind})
     return adata if copy else None
 
 

@@ -47,7 +47,7 @@ def test_everything_is_put_and_can_be_written(tmp_path: Path) -> None:
         "n_clusters": None,
         "settings": {"sure": True, "inner": {"n_top_genes": None, "flavor": "x"}},
     }
-    annotate(adata, "mine", result(), settings, adata)
+    annotate(adata, "mine", result(), settings, adata.uns)
     assert adata.obs["mine"].cat.categories.tolist() == ["0", "1", "2", "10"]
     assert list(adata.obs) == ["mine", "mine_confidence"]
     assert set(adata.obsm) == {"X_mine", "X_mine_map"}
@@ -74,12 +74,12 @@ def test_settings_make_the_same_method_again(cells: AnnData, tmp_path: Path) -> 
 def test_what_an_earlier_call_left_is_removed() -> None:
     adata = four()
     adata.obs["mine_note"], adata.obs["mine_named"] = "kept", "kept"
-    annotate(adata, "mine", result(), {}, adata)
+    annotate(adata, "mine", result(), {}, adata.uns)
     for store in (adata.obs, adata.uns):
         store["mine_splits"] = store["mine_markers"] = ["x"] * 4
     adata.obsm["X_mine_umap"], adata.uns["mine_umap"] = np.ones((4, 2)), {"seed": 0}
-    annotate(adata, "other", result(), {}, adata)
-    annotate(adata, "mine", result(obs={}, obsm={}, info={}), {}, adata)
+    annotate(adata, "other", result(), {}, adata.uns)
+    annotate(adata, "mine", result(obs={}, obsm={}, info={}), {}, adata.uns)
     assert [name for name in adata.obs if name.startswith("mine")] == [
         "mine_note", "mine_named", "mine",
     ]  # fmt: skip
@@ -149,7 +149,7 @@ def test_some_cells_are_labelled_as_scanpy_does_and_the_others_keep_theirs() -> 
     result = Result(
         np.array([1, 0, 1]), h, {}, obs={"confidence": np.array([0.5, 0.6, 0.7], np.float32)}
     )
-    annotate(adata, "mine", result, {}, AnnData(np.ones((3, 3))), part)
+    annotate(adata, "mine", result, {}, {}, part)
     assert adata.obs["mine"].tolist() == ["c-b,1", "a", "c-b,0", "c-b,1", "a"]
     assert adata.obs["mine"].cat.categories.tolist() == ["a", "c-b,0", "c-b,1"]
     np.testing.assert_array_equal(

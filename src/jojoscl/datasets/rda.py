@@ -26,7 +26,6 @@ from jojoscl.datasets.tables import to_cells
 from jojoscl.utils.errors import UserError, nearest
 from jojoscl.utils.files import reading
 
-_DEEPEST = 8  # levels at which a part is looked for
 _WHOLE = 0.02  # largest distance from a whole number of a count that comes out of logarithms
 
 Parts: TypeAlias = Mapping[str, Any]
@@ -76,16 +75,16 @@ def read_rda(
             rows = _vector(_found(path, objects, genes))
         elif rows is None:
             rows = _row_names(objects[matrix.partition("/")[0]], x.shape[1])
+        held: Parts = objects
         if cells is None:
             others = (part for name, part in objects.items() if name != matrix)
             tables = (part for part in others if isinstance(part, pd.DataFrame))
             held = _parts(next((table for table in tables if len(table) == x.shape[0]), None))
-        else:
-            held = _parts(_found(path, objects, cells)) if cells else objects
-        obs = {name: _vector(part) for name, part in held.items()}
+        elif cells:
+            held = _parts(_found(path, objects, cells))
+        obs = {name: vector for name, part in held.items() if len(vector := _vector(part))}
         if cell_key is not None:
-            known = {name: values for name, values in obs.items() if len(values)}
-            table = pd.DataFrame(known).set_index(cell_key).reindex(columns)
+            table = pd.DataFrame(obs).set_index(cell_key).reindex(columns)
             obs = {str(name): values.to_numpy() for name, values in table.items()}
         obs = {name: values for name, values in obs.items() if len(values) == x.shape[0]}
         x = x if unlog is None else _unlogged(path, x, unlog, obs)
@@ -119,15 +118,13 @@ def _parts(o: object) -> Parts:
 def _nearest(parts: Parts, step: str) -> object:
     """Return the part called `step` that is the least far in; None if there is none."""
     level, seen = [parts], set[int]()
-    for _ in range(_DEEPEST):
+    while level:
         for there in level:
             if step in there:
                 return there[step]
-        inner = {
-            id(part): part for there in level for part in there.values() if id(part) not in seen
-        }
+        inner = {id(part): part for there in level for part in there.values()}
+        level = [_parts(part) for number, part in inner.items() if number not in seen]
         seen |= inner.keys()
-        level = [_parts(part) for part in inner.values()]
     return None
 
 

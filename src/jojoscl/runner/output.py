@@ -211,5 +211,5 @@ def result_anndata(cells: AnnData, result: Result, asked: Plain) -> AnnData:
     for name in filter(lambda name: is_object_dtype(own[name]), own):  # an h5ad takes words and NaN
         own[name] = own[name].map(str, na_action="ignore").astype("category")
     adata = AnnData(obs=own)
-    annotate(adata, "jojoscl", result, asked, cells)
+    annotate(adata, "jojoscl", result, asked, cells.uns)
     return adata

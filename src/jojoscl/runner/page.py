@@ -46,7 +46,7 @@ def html(
     sentence says why. `drawn` has the run's own pictures.
     """
     adata = without_labels(cells)
-    annotate(adata, KEY, result, metrics["settings"], cells)
+    annotate(adata, KEY, result, metrics["settings"], cells.uns)
     how = {"method": job.method, "seed": job.settings.seed, "kind": cells.uns["kind"]}
     how |= {"batch_key": BATCH} if BATCH in adata.obs else {}
     splits, genes, problem = pd.DataFrame(), pd.DataFrame(), ""

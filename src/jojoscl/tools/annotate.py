@@ -73,11 +73,6 @@ class Part(NamedTuple):
         of_all[self.inside] = values
         return of_all
 
-    @property
-    def asked(self) -> dict[str, object]:
-        """Return the column and its categories."""
-        return {"column": self.words.name, "categories": self.categories}
-
 
 def there(adata: AnnData, where: str, name: str) -> Any:
     """Return adata.obs[name] or another; if it is missing, say what puts it there."""
@@ -124,7 +119,7 @@ def annotate(
     key: str,
     result: Result,
     settings: Mapping[str, object],
-    cells: AnnData,
+    about: Mapping[str, object],
     part: Part | None = None,
 ) -> None:
     """Put the clusters into ``obs[key]``, and what else the method found beside them, in place.
@@ -141,8 +136,8 @@ def annotate(
         What the method found.
     settings
         What was asked for; what is not None becomes ``uns[key]["params"]``.
-    cells
-        The checked cells, whose kind of values is noted.
+    about
+        ``uns`` of the checked cells, whose kind of values is noted.
     part
         Which cells of `adata` the result is of; None: all.
     """
@@ -157,7 +152,7 @@ def annotate(
     uns = {
         "params": {name: value for name, value in settings.items() if value is not None},
         "seconds": result.seconds,
-        **{name: cells.uns[name] for name in ("kind", "kind_decided_by") if name in cells.uns},
+        **{name: about[name] for name in ("kind", "kind_decided_by") if name in about},
         **result.info,
         **result.uns,
     }
