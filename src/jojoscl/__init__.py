@@ -13,12 +13,8 @@ if TYPE_CHECKING:
     from jojoscl.core.model_file import load as load
     from jojoscl.datasets.load import load_dataset as load_dataset
     from jojoscl.datasets.simulate import simulate as simulate
-    from jojoscl.networks.paper import (
-        PaperJojoSCL as PaperJojoSCL,
-    )
-    from jojoscl.networks.paper import (
-        ReleasedJojoSCL as ReleasedJojoSCL,
-    )
+    from jojoscl.networks.paper import PaperJojoSCL as PaperJojoSCL
+    from jojoscl.networks.paper import ReleasedJojoSCL as ReleasedJojoSCL
     from jojoscl.tools.compare import compare as compare
     from jojoscl.tools.cut import cut as cut
     from jojoscl.tools.markers import markers as markers
