@@ -29,15 +29,15 @@ log = logging.getLogger(__name__)
 
 def run(job: Resolved, folder: Path) -> Plain:
     """Do a run in `folder` and return its metrics; a finished run is read, not done again."""
-    if found := output.finished(folder, job):
-        if job.cfg.get("logger"):
-            log.warning("%s is finished: nothing is logged; force=true runs it again", folder)
-        return found
-    job.check()
-    with output.owned(folder):  # another command may have finished it meanwhile
+    with output.owned(folder):
+        if found := output.finished(folder, job):
+            if job.cfg.get("logger"):
+                log.warning("%s is finished: nothing is logged; force=true runs it again", folder)
+            return found
+        job.check()
         stages = "load", *job.method.stages, "scores", "pictures"
         with progress(job.method.name, stages, None if job.trainer.progress_bar else False):
-            return output.finished(folder, job) or _run(job, folder)
+            return _run(job, folder)
 
 
 def _run(job: Resolved, folder: Path) -> Plain:

@@ -157,9 +157,8 @@ def _show(runs: pd.DataFrame, folder: Path, says: str) -> None:
             parts.append(f'<h3><a href="{where}/{PAGE}">{where}</a></h3>')
         if (run / "umap.png").exists():
             parts.append(f'<p>{where}<br><img src="{where}/umap.png" width="640"></p>')
-    page = folder / "index.html"
-    page.write_text("\n".join(parts), "utf-8")
-    print(f"Table and pictures: {page}")
+    (folder / "index.html").write_text("\n".join(parts), "utf-8")
+    print(f"Table and pictures: {folder / 'index.html'}")
 
 
 def _failures(folder: Path) -> dict[Path, int]:
