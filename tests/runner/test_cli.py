@@ -402,12 +402,20 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
     assert not list(tmp_path.rglob("yan"))
 
 
-def test_a_sweep_over_devices_is_refused(in_process: InProcess) -> None:
-    done = in_process("-m", *TINY, "seed=0,1", "trainer.devices=2")
-    assert (done.code, done.err) == (
-        2,
-        "jojoscl: A sweep trains on one device: leave out -m, or trainer.devices.\n",
-    )
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("trainer.devices=2", "A sweep trains on one device: leave out -m, or trainer.devices."),
+        ("launcher=slurm", "launcher=slurm needs Slurm's sbatch: use launcher=joblib."),
+    ],
+)
+def test_a_sweep_that_cannot_be_done_is_one_sentence(
+    in_process: InProcess, monkeypatch: pytest.MonkeyPatch, argument: str, words: str
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    done = in_process("-m", *TINY, "seed=0,1", argument)
+    assert (done.code, done.err) == (2, f"jojoscl: {words}\n")
 
 
 def test_a_sweep_over_methods(in_process: InProcess, tmp_path: Path) -> None:

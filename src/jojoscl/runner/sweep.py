@@ -6,6 +6,7 @@ import html
 import json
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,9 +116,11 @@ class SweepSummary(Callback):
         self.reference, self.says = reference, says
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Refuse a sweep over several devices, whose processes would each do all jobs."""
+        """Refuse several devices, whose processes would each do all jobs, and Slurm without it."""
         if config.trainer.devices > 1:
             stop("A sweep trains on one device: leave out -m, or trainer.devices.", "jojoscl")
+        if "SlurmLauncher" in config.hydra.launcher._target_ and not shutil.which("sbatch"):
+            stop("launcher=slurm needs Slurm's sbatch: use launcher=joblib.", "jojoscl")
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
