@@ -111,10 +111,8 @@ class Preprocess(Settings):
         if self.hvg_flavor == "robust_v3":
             counts = (lambda: (band.expm1() for band in read())) if logged else read
             return robust_v3_genes(counts, (cells.n_obs, len(mean)), n_top, samples_of(cells))
-        if is_backed(cells.X):
-            raise UserError("hvg_flavor=seurat_v3 needs all cells in memory: take robust_v3.")
-        if logged:
-            raise UserError("hvg_flavor=seurat_v3 needs counts, and these are logarithms.")
+        if is_backed(cells.X) or logged:
+            raise UserError("hvg_flavor=seurat_v3 needs counts, in memory: take robust_v3.")
         return seurat_v3_genes(stack_rows(read()), n_top)
 
 

@@ -111,11 +111,10 @@ class SimulatedDataset(Settings):
         step = max(1, BAND_VALUES // self.n_genes)
         bands = [slice(start, start + step) for start in range(0, self.n_cells, step)]
         seeds = np.random.SeedSequence(self.seed).spawn(len(bands))
-        hidden = not shows(progress_bar)
-        steps = tqdm(zip(bands, seeds, strict=True), "simulate", len(bands), False, disable=hidden)
+        bar = {"desc": "simulate", "leave": False, "disable": not shows(progress_bar)}
         return stack_rows(
             self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
-            for rows, seed in steps
+            for rows, seed in zip(tqdm(bands, **bar), seeds, strict=True)
         )
 
     def draw(
