@@ -52,17 +52,18 @@ def fetch(file: RemoteFile, root: Path) -> Path:
         The download failed and nothing is left of it, or the content is not the published one.
     """
     path = root / file.name
-    if not path.exists():
+    if fresh := not path.exists():
         _download(file, path)
-    else:
-        with reading(path):
-            if not _is_published(file, path):
-                raise UserError(
-                    f"{path} is not the published file ({file.checksum} does not match): delete "
-                    "it so that it is downloaded again, or give another folder by data.root or "
-                    f"{ROOT_VARIABLE}."
-                )
-    return path
+    with reading(path):
+        if _is_published(file, path):
+            return path
+    if fresh:
+        path.unlink()
+    way = "try again, or save a good copy there" if fresh else "delete it, to download it again"
+    raise UserError(
+        f"{path} is not the published file ({file.checksum} does not match) of {file.url}: {way}, "
+        f"or give another folder by data.root or {ROOT_VARIABLE}."
+    )
 
 
 def stamp(path: Path) -> dict[str, object]:
@@ -97,21 +98,13 @@ def _is_published(file: RemoteFile, copy: Path) -> bool:
 
 
 def _download(file: RemoteFile, path: Path) -> None:
-    """Download a file; pooch writes it under a temporary name and renames it once verified."""
-
-    def verified(url: str, target: str, cache: object) -> None:
-        pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16)(url, target, cache)
-        if not _is_published(file, Path(target)):  # pooch knows no ids of git
-            raise UserError(
-                f"What {url} sent is not the published file ({file.checksum} does not match): try "
-                f"again, or save a good copy as {path}."
-            )
-
+    """Download a file; pooch writes it under a temporary name and renames it once it is whole."""
     log.info("downloading %s to %s", file.url, path)
     pooch.get_logger().setLevel("WARNING")
+    with_bar = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(file.url, None, fname=path.name, path=path.parent, downloader=verified)
+        pooch.retrieve(file.url, None, path.name, path.parent, downloader=with_bar)
         path.chmod(0o644)  # for all who share the folder: a temporary file is its owner's alone
     except OSError as error:
         if error.errno is not None or isinstance(error, PermissionError):
