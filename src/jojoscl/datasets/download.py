@@ -59,7 +59,7 @@ def fetch(file: RemoteFile, root: Path) -> Path:
             return path
     if fresh:
         path.unlink()
-    way = "try again, or save a good copy there" if fresh else "delete it, to download it again"
+    way = "try again, or save a good copy there" if fresh else "delete it to download it again"
     raise UserError(
         f"{path} is not the published file ({file.checksum} does not match) of {file.url}: {way}, "
         f"or give another folder by data.root or {ROOT_VARIABLE}."
