@@ -147,13 +147,14 @@ class _Stop(Kept):
 class Plateau(_Stop):
     """Stop if the best loss has not fallen by the share `gain` within `patience` steps.
 
-    It counts steps, not epochs: an epoch of a small set has only one or two of them.
+    It counts steps, not epochs: an epoch of a small set has only one or two of them. Without a
+    patience it never stops.
     """
 
     kept = ("best", "best_step", "stopped")
 
-    def __init__(self, patience: int, gain: float) -> None:
-        self.patience, self.gain = patience, gain
+    def __init__(self, patience: int | None, gain: float) -> None:
+        self.patience, self.gain = patience or math.inf, gain
         self.best, self.best_step = float("inf"), 0
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

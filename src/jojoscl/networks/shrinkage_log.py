@@ -73,10 +73,10 @@ class ShrinkageRecord(Kept):
             if before is not None:
                 of_clusters["movement"] = (mean - before).norm(dim=1)
             for name, values in of_clusters.items():
-                found |= {(name, k, None): value for k, value in enumerate(values.tolist())}
+                found |= {(name, i, None): value for i, value in enumerate(values.tolist())}
             if trainer.current_epoch + 1 == trainer.max_epochs:
                 far, pairs = torch.cdist(mean, mean).tolist(), combinations(range(k), 2)
-                found |= {("distance", k, other): far[k][other] for k, other in pairs}
+                found |= {("distance", i, other): far[i][other] for i, other in pairs}
         rows = ((trainer.current_epoch, *key, value) for key, value in found.items())
         self.rows += [dict(zip(_KEYS, row, strict=True)) for row in rows]
 

@@ -181,16 +181,15 @@ class ZINBClustering(NetworkMethod):
         )
         size = {"n_genes": job.x.n_genes, "n_clusters": job.n_clusters}
         module = self.module_class(self, **size, seed=job.seed)
-        history, patience, gain = job.history, self.pretrain_patience, self.pretrain_gain
-        stops = [Plateau(patience, gain)] if patience else []
-        fit(module, data, job.run, self.pretrain_epochs, history, "pretrain", stops)
+        history, plateau = job.history, Plateau(self.pretrain_patience, self.pretrain_gain)
+        fit(module, data, job.run, self.pretrain_epochs, history, "pretrain", [plateau])
         job.watch.lap("pretrain")
         pretrained = len(history.rows)
         z = data.embed(module)["z"]  # (n, encoder_dims[-1])
-        starts = self.kmeans_starts
-        module.start_clustering(kmeans(z, job.n_clusters, seed=job.seed, n_init=starts)[1])
-        settled = [SettledLabels(self.check_every, self.tolerance)]
-        fit(module, data, job.run, self.epochs, history, "cluster", settled)
+        _, centroids = kmeans(z, job.n_clusters, seed=job.seed, n_init=self.kmeans_starts)
+        module.start_clustering(centroids)
+        settled = SettledLabels(self.check_every, self.tolerance)
+        fit(module, data, job.run, self.epochs, history, "cluster", [settled])
         job.watch.lap("train")
         labels, z = module.clusters_of(data)
         trained = len(history.rows) - pretrained
