@@ -96,6 +96,22 @@ def test_a_rare_type_has_a_larger_share_of_the_sketch_and_is_found(
     assert (cluster & rare).sum() > 0.9 * max(cluster.sum(), rare.sum())
 
 
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_sketch_whose_encoder_fits_noise_is_filled_with_random_cells(
+    monkeypatch: pytest.MonkeyPatch, holds: bool
+) -> None:
+    monkeypatch.setattr("jojoscl.core.sketch.SIZE", 600)
+    method = JojoSCL()
+    x = method.preprocess(simulate(4000, 300, 3, library_size=40.0, dropout=0, seed=0))
+    of_all = method._loadings(x, np.arange(4000), seed=0)
+    some, weights = sketch(
+        x, 2000, lambda rows: of_all if holds else method._loadings(x, rows, seed=0), seed=0
+    )
+    assert (np.diff(some) > 0).all()
+    assert len(some) <= 600 if holds else len(some) == 2000
+    assert weights.sum() == pytest.approx(4000, rel=0.05)
+
+
 def test_few_cells_need_no_sketch(many: tuple[Expression, np.ndarray]) -> None:
     def encode(rows: np.ndarray) -> np.ndarray:
         raise AssertionError

@@ -15,6 +15,7 @@ Rows: TypeAlias = np.ndarray | slice
 
 ALL = slice(None)
 _BAND = 1024  # cells
+_ENTRIES = 1 << 24  # of the matrix, counted at a time
 _RESIDUALS = 512  # cells whose residuals are made at a time: they stay in the processor's cache
 
 
@@ -84,6 +85,13 @@ class Expression:
     def names(self) -> np.ndarray:
         """Return the names (g,) of the chosen genes."""
         return self.counted_names[np.searchsorted(self.counted, self.genes)]
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Return the share (g,) of cells in which each gene is seen."""
+        indices = self.values.indices
+        bands = np.array_split(indices, 1 + len(indices) // _ENTRIES)
+        return np.asarray(sum(np.bincount(x, minlength=self.n_genes) for x in bands)) / len(self)
 
     @property
     def size_factors(self) -> np.ndarray:

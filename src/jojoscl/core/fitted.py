@@ -123,7 +123,7 @@ class Fitted:
             names=x.counted_names.tolist(),
             profile=x.profile,
             genes=np.searchsorted(x.counted, x.genes),
-            seen=x.values.getnnz(axis=0) / len(x),
+            seen=x.seen,
             mean=x.mean,
             sd=x.sd,
             **found,

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+BAND = 50_000  # cells that are shrunk at a time, for memory
+
 
 class Shrinkage(NamedTuple):
     """What SURE makes of K clusters: n, sigma2_k, tau2_k and b_k, each (K,), and mean (K, P)."""
@@ -35,13 +37,19 @@ def shrink_embedding(
     >>> shrink_embedding(np.array([[0.0], [2.0]]), np.array([0, 0]), 1.0)[0].ravel()
     array([0.5, 1.5])
     """
+    from sklearn.utils import gen_batches  # slow to import: not before it is needed
+
     n = np.bincount(labels)
     mean = np.stack([np.bincount(labels, column) for column in x.T], axis=1) / n[:, None]  # (K, P)
-    squares = np.bincount(labels, np.square(x - mean[labels]).sum(1))  # SS_k, (K,)
+    bands, of_cell, shrunk = list(gen_batches(len(x), BAND)), np.empty(len(x)), np.empty_like(x)
+    for band in bands:
+        of_cell[band] = np.square(x[band] - mean[labels[band]]).sum(1)
+    squares = np.bincount(labels, of_cell)  # SS_k, (K,)
     # tau2_k = max(0, SS_k / (P (N - 1)) - sigma2)
     tau2 = np.maximum(squares / (x.shape[1] * np.maximum(n - 1, 1)) - sigma2, 0)
     # b_k = sigma2 / (sigma2 + tau2_k); 1 if both are 0
     b = np.divide(sigma2, sigma2 + tau2, out=np.ones_like(tau2), where=sigma2 + tau2 > 0)
-    # theta^_i = x_i - b_k (x_i - mean_k)
-    shrunk = x - b[labels, None] * (x - mean[labels])
-    return shrunk.astype(x.dtype), Shrinkage(n, np.full_like(tau2, sigma2), tau2, b, mean)
+    for band in bands:  # theta^_i = x_i - b_k (x_i - mean_k)
+        of = labels[band]
+        shrunk[band] = x[band] - b[of, None] * (x[band] - mean[of])
+    return shrunk, Shrinkage(n, np.full_like(tau2, sigma2), tau2, b, mean)

@@ -4,6 +4,9 @@ Of 100,000 cells 6,000 random ones hold 9 of a type of 150: an encoder that is f
 shrinks what tells these apart. So the subset is chosen again, with as many cells of each community
 as of the next, small ones whole; and a community that is small is searched for parts by an encoder
 of its own.
+
+Where cells have few counts, 6,000 of them are too few: their encoder fits their noise, so that it
+spreads other cells less than its own. Such a sketch is filled up with random cells.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ SIZE = 6_000  # cells of a sketch: in fewer, a rare type has a larger share
 PASSES = 3  # the encoder of the first has seen few cells of a rare type, the next ones more
 NEIGHBORS = 8  # of a cell in the graph of communities
 RESOLUTION = 1.0  # of the communities, as in scanpy
+HOLDS = 0.9  # an encoder that spreads other cells less than this times its own needs more cells
 BAND = 50_000  # cells whose labels are found at a time, for memory
 SMALL, LEAST_PARTS = 20, 200  # parts are sought below 1 / 20 of all cells, from 200 cells on
 
@@ -36,7 +40,8 @@ def sketch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the cells (m,) of x (n, g) to cluster, and how many cells each stands for (m,).
 
-    All, or above `limit` at most 6,000 and `limit`, even over communities of all cells.
+    All, or above `limit` at most 6,000 and `limit`, even over communities of all cells. If these
+    are too few for an encoder, random cells are added, up to `limit`.
 
     Parameters
     ----------
@@ -52,18 +57,31 @@ def sketch(
     n, size = len(x), min(limit, SIZE)
     if n <= limit:
         return np.arange(n), np.ones(n)
-    some, weights = at_most(np.arange(n), size, seed=seed), np.full(size, n / size)
+    some, weights, holds = at_most(np.arange(n), size, seed=seed), np.full(n, n / size), []
     for _ in range(PASSES):
         h = x @ encode(some)  # (n, d)
-        found = likeliest(h, some, _communities(h[some], seed), weights)  # (n,)
+        holds.append(np.delete(h, some, 0).var(0).sum() / h[some].var(0).sum())
+        found = likeliest(h, some, _communities(h[some], seed), weights[some])  # (n,)
         some, weights = _even_over(x, found, size, encode, seed)
-    return some, weights
+    if size < limit and holds[0] < HOLDS:
+        some, weights = _filled(some, weights, limit, seed)
+    return some, weights[some]
+
+
+def _filled(
+    some: np.ndarray, weights: np.ndarray, limit: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return some cells and random others, `limit` in all, and what each cell (n,) stands for."""
+    others = np.setdiff1d(np.arange(len(weights)), some)
+    more = at_most(others, limit - len(some), seed=seed)
+    chance = 1 / weights + (1 - 1 / weights) * len(more) / len(others)
+    return np.sort(np.concatenate([some, more])), 1 / chance
 
 
 def _even_over(
     x: Expression, found: np.ndarray, size: int, encode: Encode, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `size` cells, even over communities (n,), and how many each stands for."""
+    """Return at most `size` cells, even over communities (n,); what each cell (n,) stands for."""
     share = share_of(np.bincount(found), size)
     some, weights = [], np.zeros(len(found))
     for community in np.unique(found):
@@ -74,9 +92,8 @@ def _even_over(
         chosen = even(parts, share, seed=seed)
         some.append(rows[chosen])
         stands_for = np.bincount(parts) / np.bincount(parts[chosen], minlength=parts.max() + 1)
-        weights[some[-1]] = stands_for[parts[chosen]]
-    cells = np.sort(np.concatenate(some))
-    return cells, weights[cells]
+        weights[rows] = stands_for[parts]
+    return np.sort(np.concatenate(some)), weights
 
 
 def given_k(n_clusters: int, n_cells: int, limit: int) -> int:
