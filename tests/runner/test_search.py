@@ -158,6 +158,7 @@ def test_settings_of_a_search_are_checked(given: dict[str, Any], sentence: str) 
         ("data=yan", "A search has search.datasets=[...] and search.seeds=[...], no data=."),
         ("launcher=joblib", "A search uses no launcher: start the same command several times"),
         ("-m", "A search is no sweep: leave out -m and give each setting one value."),
+        ("+search.space.n_clusters.lgo=true", "search.space: n_clusters is no float, int or"),
         ("+search.space.n_cluster={type:int,low:1,high:2}", "There is no setting 'n_cluster' (did"),
     ],
 )

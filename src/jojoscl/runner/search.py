@@ -11,14 +11,20 @@ import json
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 from filelock import FileLock
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
@@ -35,6 +41,11 @@ from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
 HEARTBEAT_SECONDS = 30  # a process that has been silent for twice as long is dead
+_KINDS: dict[str, Callable[..., BaseDistribution]] = {
+    "float": FloatDistribution,
+    "int": IntDistribution,
+    "categorical": CategoricalDistribution,
+}
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 _STATES = {"COMPLETE": "complete", "PRUNED": "fail", "FAIL": "lost", "RUNNING": "running"}
 
@@ -62,7 +73,8 @@ class Search(Settings):
         self.distributions: dict[str, BaseDistribution] = {}
         for name, spec in self.space.items():
             try:
-                self.distributions[name] = json_to_distribution(json.dumps(spec))
+                given: dict[str, Any] = dict(spec)  # type: ignore[call-overload]
+                self.distributions[name] = _KINDS[given.pop("type")](**given)
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(
                     f"search.space: {name} is no float, int or categorical parameter ({error})."
