@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from jojoscl import pl as pl
     from jojoscl.api import cluster as cluster
     from jojoscl.api import predict as predict
+    from jojoscl.core.fitted import load as load
     from jojoscl.core.method import JojoSCL as JojoSCL
-    from jojoscl.core.model_file import load as load
     from jojoscl.datasets.load import load_dataset as load_dataset
     from jojoscl.datasets.simulate import simulate as simulate
     from jojoscl.networks.paper import PaperJojoSCL as PaperJojoSCL
@@ -32,7 +32,7 @@ _HOMES = {
     "cluster": "api",
     "compare": "tools.compare",
     "cut": "tools.cut",
-    "load": "core.model_file",
+    "load": "core.fitted",
     "load_dataset": "datasets.load",
     "markers": "tools.markers",
     "name_clusters": "tools.names",

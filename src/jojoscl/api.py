@@ -175,7 +175,7 @@ def predict(
     >>> jojoscl.predict(new, "model.npz")  # doctest: +SKIP
     >>> new.obs[["jojoscl", "jojoscl_confidence", "jojoscl_novelty"]]  # doctest: +SKIP
     """
-    from jojoscl.core.model_file import load
+    from jojoscl.core.fitted import load
     from jojoscl.tools.annotate import annotate, check_key
 
     check_key(key_added)

@@ -215,7 +215,7 @@ def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None
         (
             lambda x: x,
             {"n_neighbors": 0},
-            "n_neighbors must be a whole number of at least 1, not 0",
+            "n_neighbors must be a whole number above 0, not 0",
         ),
     ],
 )

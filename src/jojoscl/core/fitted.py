@@ -18,19 +18,18 @@ from jojoscl.cells.checks import as_cells, types_of
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.genes import names_that_fit
 from jojoscl.cells.preprocess import bands
-from jojoscl.core.archive import write_parts
+from jojoscl.core.archive import model_path, read_parts, write_parts
 from jojoscl.core.interface import Result, alone, whole
 from jojoscl.core.linkage import Tree
 from jojoscl.core.samples import without_samples
 from jojoscl.core.votes import votes
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import reading
 from jojoscl.utils.progress import Stopwatch
 
 log = logging.getLogger(__name__)
 
 _PACKAGES = ("jojoscl", "numpy", "scipy", "scikit-learn")
-
-
 _EXPECTED = 10  # a gene is missing if this many new cells should have it and none has
 
 
@@ -200,9 +199,7 @@ class Fitted:
         """
         watch = Stopwatch()
         if (k := whole(n_neighbors)) is None or k < 1:
-            raise UserError(
-                f"n_neighbors must be a whole number of at least 1, not {n_neighbors!r}."
-            )
+            raise UserError(f"n_neighbors must be a whole number above 0, not {n_neighbors!r}.")
         number = isinstance(max_missing, int | float | np.number) and max_missing is not True
         if not number or not 0 <= max_missing <= 1:
             raise UserError(f"max_missing must be a number between 0 and 1, not {max_missing!r}.")
@@ -286,9 +283,16 @@ class Fitted:
         return missing
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the model to a file, which appears whole or not at all.
-
-        A file that is there stays, unless `overwrite`.
-        """
+        """Write the model to a file, whole or not at all; one that is there needs `overwrite`."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         write_parts(path, parts, overwrite=overwrite)
+
+
+def load(path: str | os.PathLike[str]) -> Fitted:
+    """Read a model that :meth:`Fitted.save` wrote. Nothing in the file is run.
+
+    A file that is damaged, or no model, is a :class:`UserError`.
+    """
+    source = model_path(path)
+    with reading(source):
+        return Fitted(**read_parts(source))

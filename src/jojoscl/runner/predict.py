@@ -46,7 +46,7 @@ def predict(arguments: Sequence[str]) -> None:
     dataset = build(compose([*chosen, *(str(o.input_line) for o in of_data)]).data)
     import pandas as pd  # slow to import, as are those below
 
-    from jojoscl.core.model_file import load
+    from jojoscl.core.fitted import load
     from jojoscl.runner.output import h5ad_bytes, result_anndata, write_whole
 
     model = load(str(settings.model))

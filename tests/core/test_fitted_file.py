@@ -1,4 +1,4 @@
-"""The file of a fitted model: it predicts as before, and a stranger's file does no harm."""
+"""The file of a fitted model: it predicts as before, and other files are refused."""
 
 from __future__ import annotations
 
@@ -67,28 +67,10 @@ def rewritten(path: Path, **changed: Any) -> None:
     np.savez(path, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **parts)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"unit": 0}, {"unit": float("nan")}, {"unit": "x"}, {"seed": "0"}, {"kind": "tpm"}, {"limit": -1},
-        {"unit": 1e300}, {"least_": "x"}, {"rounded": "x"}, {"seconds_": 3}, {"n_clusters_estimated": "x"},
-        {"names": ["gene0"] * 600}, {"names": ["a", 3]}, {"names": "abc"}, {"settings": 3}, {"labels_": None}, {"more": np.zeros(3)},
-        {"labels_": np.full(200, 3)}, {"labels_": np.zeros(200, np.float32)}, {"voters": np.array([10**15])},
-        {"genes": np.zeros((600, 2), np.int64)}, {"genes": np.zeros(2000, np.int64)}, {"sd": np.zeros(600)},
-        {"loadings": np.full((3, 40), np.nan, np.float32)}, {"loadings": np.full((600, 40), 3e38, np.float32)},
-        {"confidence_": np.full(200, 2, np.float32)}, {"loadings": np.zeros(600, np.float32)},
-    ],
-    ids=lambda changed: f"{next(iter(changed))} {str(next(iter(changed.values())))[:20]}",
-)  # fmt: skip
-def test_numbers_that_do_not_fit_are_refused(path: Path, changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changed", [{"labels_": None}, {"more": np.zeros(3)}])
+def test_a_file_with_other_parts_is_refused(path: Path, changed: dict[str, Any]) -> None:
     rewritten(path, **changed)
     with pytest.raises(UserError, match=r"model.npz cannot be read \(.*\): it may be damaged"):
-        jojoscl.load(path)
-
-
-def test_merges_that_make_no_tree_are_refused(model: Fitted, path: Path) -> None:
-    rewritten(path, merges_=np.zeros_like(model.merges_))
-    with pytest.raises(UserError, match="merges_ is no tree"):
         jojoscl.load(path)
 
 
