@@ -56,6 +56,7 @@ def test_each_word_by_plain_numpy(adata: AnnData, x: Expression) -> None:
     assert (len(x), x.n_genes, x.samples, x.kind) == (150, len(x.genes), None, "counts")
     np.testing.assert_array_equal(x.counts().toarray(), counts[:, x.genes])
     np.testing.assert_array_equal(x.totals, counts.sum(1))
+    np.testing.assert_allclose(x.seen, (counts[:, x.genes] > 0).mean(0))
     np.testing.assert_allclose(x.logs(), logs, rtol=1e-5)
     np.testing.assert_allclose(x.mean, logs.mean(0), rtol=1e-5)
     np.testing.assert_allclose(x.sd, logs.std(0, ddof=1), rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from jojoscl.core.shrinkage import shrink_embedding
 
@@ -33,6 +34,15 @@ def test_cells_move_toward_their_centroid_by_b() -> None:
     expected = x - found.b[labels, None] * (x - found.mean[labels])
     np.testing.assert_allclose(shrunk, expected, atol=1e-5)
     np.testing.assert_allclose(shrunk[-1], x[-1], atol=1e-6)  # alone: it is its centroid
+
+
+def test_bands_of_cells_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = cells()
+    whole = shrink_embedding(x, labels, 0.1)
+    monkeypatch.setattr("jojoscl.core.shrinkage.BAND", 20)
+    banded = shrink_embedding(x, labels, 0.1)
+    np.testing.assert_array_equal(banded[0], whole[0])
+    np.testing.assert_array_equal(banded[1].tau2, whole[1].tau2)
 
 
 def test_noise_of_no_or_all_variance() -> None:
