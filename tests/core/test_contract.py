@@ -240,6 +240,7 @@ NO_EFFECT = {
     "n_starts": "the best of several starts is the first one on clear types",
     "n_init": "the best of several starts is the first one on clear types",
     "kmeans_starts": "the best of several starts is the first one on clear types",
+    "accelerator": "needs a GPU: tests/core/test_gpu.py",
     "n_jobs": "threads change no label: tests/core/test_method.py",
     "dense_gib": "where the matrix is kept, not what is in it: tests/cells/test_expression.py",
     "round_counts": "acts on RPKM, and these are counts: tests/cells/test_preprocess.py",

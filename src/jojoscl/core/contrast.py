@@ -34,6 +34,8 @@ import scipy.sparse as sp
 from scipy.linalg import eigh
 from scipy.sparse.csgraph import laplacian
 
+from jojoscl.core import gpu
+
 
 class Contrast(NamedTuple):
     """Axes (D, d) of the encoder and its ratios lambda_k (d,), the largest first."""
@@ -60,6 +62,8 @@ def leading_axes(x: np.ndarray, n_dims: int, *, seed: int) -> np.ndarray:
     from sklearn.utils.extmath import randomized_svd  # slow to import: not before it is needed
 
     n_dims = min(n_dims, x.shape[0] - 1, x.shape[1])
+    if gpu.in_use():
+        return gpu.axes(x, n_dims, seed)
     components = randomized_svd(x, n_dims, n_oversamples=15, n_iter=5, random_state=seed)[2]
     return np.ascontiguousarray(components.T, dtype=np.float32)
 

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from jojoscl.core import gpu
+
 _BATCHES_ABOVE = 50_000  # cells
 
 
@@ -30,6 +32,8 @@ def kmeans(
     from sklearn.cluster import KMeans, MiniBatchKMeans  # slow to import: not before it is needed
     from sklearn.exceptions import ConvergenceWarning
 
+    if gpu.in_use():
+        return gpu.kmeans(x, n_clusters, weights, seed)
     begin = {"init": start, "n_init": 1} if start is not None else {"init": init, "n_init": n_init}
     begin |= {"n_clusters": n_clusters, "random_state": seed}
     model = (

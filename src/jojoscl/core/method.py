@@ -27,6 +27,7 @@ from jojoscl.core.contrast import (
     unit_scale,
 )
 from jojoscl.core.fitted import Fitted
+from jojoscl.core.gpu import accelerated
 from jojoscl.core.interface import (
     MethodSettings,
     Result,
@@ -124,6 +125,7 @@ class JojoSCL(MethodSettings):
     n_jobs: int | None = setting(
         -1, "Threads, for the same labels; -1 is all, see OMP_NUM_THREADS.", neutral=IRRELEVANT
     )
+    accelerator: str = setting("cpu", "Or gpu, by torch.", values=("cpu", "gpu"), neutral="cpu")
 
     def fit(
         self,
@@ -145,7 +147,8 @@ class JojoSCL(MethodSettings):
             As for :func:`jojoscl.cluster`.
         """
         seed, watch = check_seed(seed), Stopwatch()
-        with alone(n_jobs=self.n_jobs):
+        n_jobs = 1 if self.accelerator == "gpu" else self.n_jobs
+        with accelerated(self.accelerator), alone(n_jobs=n_jobs):
             if not isinstance(cells, Expression):
                 checked = as_cells(cells, layer=layer, kind=kind, batch_key=batch_key)
                 cells = self.preprocess(checked)
@@ -242,11 +245,9 @@ class JojoSCL(MethodSettings):
 
     def estimate(self, neighbors: np.ndarray, sketched: bool = False, *, seed: int) -> int:
         """Return K of cells with neighbors (m, k): their communities of `min_cells` or more."""
-        graph = jaccard(neighbors[:, :K_NEIGHBORS])
-        sizes = np.bincount(
-            communities(graph, K_IN_SKETCH if sketched else K_RESOLUTION, seed=seed)
-        )
-        return max(2, int((sizes >= self.min_cells).sum()))
+        resolution = K_IN_SKETCH if sketched else K_RESOLUTION
+        found = communities(jaccard(neighbors[:, :K_NEIGHBORS]), resolution, seed=seed)
+        return max(2, int((np.bincount(found) >= self.min_cells).sum()))
 
     def cluster(self, h: np.ndarray, neighbors: np.ndarray, k: int, *, seed: int) -> Clusters:
         """Return the consensus of the trees of h (m, d), given its neighbors (m, 9), and K."""

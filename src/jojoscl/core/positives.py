@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from jojoscl.core import gpu
 from jojoscl.core.interface import side_by_side
 from jojoscl.core.kmeans import one_openmp_thread
 
@@ -28,6 +29,8 @@ def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
     from sklearn.neighbors import NearestNeighbors  # slow to import: not before it is needed
     from sklearn.utils import gen_batches
 
+    if gpu.in_use():
+        return gpu.nearest(x, n_neighbors)
     index = NearestNeighbors(n_neighbors=n_neighbors).fit(x)
 
     def of(rows: slice) -> np.ndarray:
