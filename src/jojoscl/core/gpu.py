@@ -72,7 +72,7 @@ def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
     squares, found = points.square().sum(1), []
     for rows in torch.arange(len(x), device=points.device).split(max(1, TILE // len(x))):
         distance = squares - 2 * points[rows] @ points.T
-        distance[torch.arange(len(rows)), rows] = -torch.inf
+        distance.scatter_(1, rows[:, None], -torch.inf)
         found.append(distance.topk(n_neighbors, largest=False).indices.cpu())
     return torch.cat(found).numpy()
 
