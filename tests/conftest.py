@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +15,10 @@ from typing import NamedTuple
 import pytest
 from anndata import AnnData
 
+# To compile UMAP's graph takes ten seconds in each process; to interpret it, half a second for few
+# cells. `make test-slow` compiles it, as users do.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+
 from jojoscl.datasets.simulate import simulate
 from jojoscl.runner.cli import main
 from tests import children
@@ -20,6 +26,13 @@ from tests import children
 # Started in the background a shell lets SIGINT be ignored, and children would inherit that: tests
 # send it to them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collection pass over what the imports have made, a million objects, from now on."""
+    gc.collect()
+    gc.freeze()
+
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
