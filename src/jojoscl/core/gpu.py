@@ -82,23 +82,27 @@ def kmeans(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return labels (n,) and centroids (K, d) by Lloyd's steps from random rows of x (n, d).
 
-    A row counts `weights` (n,) times. A cluster that loses all its cells keeps its centroid.
+    A row counts `weights` (n,) times. A cluster that loses all its rows starts again
+    at the one that is farthest from its centroid, as in scikit-learn.
     """
     import torch
 
-    points = _tensor(x)
-    w = torch.ones(len(x)) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
-    w = w.to(points.device)[:, None]
-    start = np.random.default_rng(seed).choice(len(x), n_clusters, replace=False)
+    points, counts = _tensor(x), np.ones(len(x)) if weights is None else weights
+    w = _tensor(counts)[:, None]
+    chance = counts / counts.sum()
+    start = np.random.default_rng(seed).choice(len(x), n_clusters, replace=False, p=chance)
     centroids, labels = points[torch.as_tensor(start)], torch.full((len(x),), -1)
     for _ in range(STEPS):
-        found = (centroids.square().sum(1) - 2 * points @ centroids.T).argmin(1)
+        distance, found = (centroids.square().sum(1) - 2 * points @ centroids.T).min(1)
         if torch.equal(found.cpu(), labels):
             break
         labels = found.cpu()
         sizes = torch.zeros_like(centroids[:, :1]).index_add_(0, found, w)
         sums = torch.zeros_like(centroids).index_add_(0, found, w * points)
-        centroids = torch.where(sizes > 0, sums / sizes.clamp(min=1e-9), centroids)
+        centroids = sums / sizes.clamp(min=1e-9)
+        empty = (sizes[:, 0] == 0).nonzero()[:, 0]
+        far = (distance + points.square().sum(1)).topk(len(empty)).indices
+        centroids[empty] = points[far]
     return labels.numpy(), centroids.cpu().numpy()
 
 
