@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jojoscl.runner.config import compose
+from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.run import run
 from jojoscl.runner.sweep import collect
 from tests import children
 from tests.hostile import processes_with, wait_until
@@ -25,17 +28,16 @@ TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3"
 
 SPY = '''
 import dataclasses, os
-import numpy as np
 from jojoscl.core.method import JojoSCL
 
 
-class Spy(JojoSCL, n_draws=1):
+class Spy(JojoSCL):
     """Says which process it ran in, and what it found there."""
 
     def fit_predict(self, *args, **kwargs):
         found = {name: value for name, value in os.environ.items() if "WANDB" in name and name != "WANDB_SERVICE"}
         result = super().fit_predict(*args, **kwargs)
-        info = {"process": os.getpid(), "wandb_environment": found, "drawn": int(np.random.randint(2**31))}
+        info = {"process": os.getpid(), "wandb_environment": found}
         return dataclasses.replace(result, info=result.info | info)
 '''
 
@@ -56,7 +58,6 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
     arguments = (*TINY, "method._target_=spy.Spy", "logger=wandb")
     sweep = ("-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "n_clusters=2,61,3,4", *arguments)
     path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{children.MAIN}"
     command = [sys.executable, "-c", children.MAIN, *sweep]  # joblib hangs in a forked process
     done = subprocess.run(
         command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False
@@ -73,9 +74,7 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
         assert metrics["wandb_environment"] == {}
         (mirror,) = metrics["folder"].glob("wandb/offline-run-*")
         assert mirror.name.endswith(metrics["config_hash"])
-    alone = ("n_clusters=4", *arguments, "hydra.run.dir=alone")
-    returned, _, err = children.start(code, *alone, folder=tmp_path, **path).ended()
-    assert returned == 0, err
+    run(Resolved.of(compose([*TINY, "n_clusters=4"])), tmp_path / "alone")
     labels = [
         pd.read_csv(folder / "labels.csv") for folder in (runs[4]["folder"], tmp_path / "alone")
     ]

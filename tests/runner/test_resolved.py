@@ -27,6 +27,12 @@ def resolved(*overrides: str) -> Resolved:
     return Resolved.of(compose(overrides))
 
 
+@pytest.fixture(scope="module")
+def plain() -> str:
+    """The hash of the command without a setting."""
+    return resolved("seed=0").config_hash
+
+
 def test_a_command_builds_four_objects(
     in_process: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,8 +116,10 @@ def test_a_moved_class_and_a_new_setting_leave_finished_runs_finished(
         ("paths.runs=elsewhere", True),
     ],
 )
-def test_runs_are_told_apart_by_what_decides_their_result(override: str, same: bool) -> None:
-    assert (resolved(override).config_hash == resolved("seed=0").config_hash) is same
+def test_runs_are_told_apart_by_what_decides_their_result(
+    override: str, same: bool, plain: str
+) -> None:
+    assert (resolved(override).config_hash == plain) is same
 
 
 def test_the_folder_says_dataset_method_selection_and_seed() -> None:
