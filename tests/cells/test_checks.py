@@ -254,6 +254,15 @@ def test_what_is_not_there_yet_is_refused():
         as_cells(adata)
 
 
+def test_a_file_without_x_and_a_choice_of_no_cells_are_refused(tmp_path):
+    without = AnnData(obs=cells().obs, layers={"counts": cells().X})
+    without.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(UserError, match="There is no matrix X: name the layer"):
+        as_cells(anndata.read_h5ad(tmp_path / "a.h5ad", backed="r"))
+    with pytest.raises(UserError, match="adata has no cells, as if a choice of cells found none"):
+        as_cells(cells()[:0])
+
+
 # ---- samples -------------------------------------------------------------------------------------
 
 

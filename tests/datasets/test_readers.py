@@ -87,6 +87,11 @@ def test_h5_names_under_any_key_and_types_in_words(tmp_path):
     assert list(adata.obs["Y"]) == list(TYPES)
 
 
+def test_names_of_an_h5_whose_fields_say_nothing_go_by_their_number(tmp_path):
+    h5(tmp_path / "a.h5", X=COUNTS, one=np.array(GENES, "S"), two=np.array(CELLS, "S"))
+    assert is_named(read_h5(tmp_path / "a.h5"))
+
+
 def write_exprs(path, matrix, cell_types):
     with h5py.File(path, "w") as file:
         if sp.issparse(matrix):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 from anndata import AnnData
 
@@ -27,3 +28,11 @@ def test_where_a_picture_cannot_be_saved(adata: AnnData, name: str, tmp_path: Pa
         with pytest.raises(jojoscl.UserError, match=r" is no picture: let its name end in \..*png"):
             draw(adata, save=wrong)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_axes_that_are_several_are_refused(adata: AnnData, name: str) -> None:
+    for several in plt.subplots(1, 2):  # the figure, and both axes
+        with pytest.raises(jojoscl.UserError, match="ax must be one Axes of matplotlib"):
+            getattr(jojoscl.pl, name)(adata, ax=several)
+    plt.close()

@@ -102,6 +102,7 @@ CASES: dict[str, tuple[Prepare | None, tuple[str, ...], str]] = {
     "oracle without labels": (GOOD, (*OWN, "selection=oracle"), "selection=oracle needs annotated"),
     "more clusters than cells": (None, (*SIMULATED, "n_clusters=61"), "61 clusters were asked for"),
     "unknown dataset": (None, ("data=blader",), "data has no choice 'blader' (did you mean 'bla"),
+    "no method": (None, ("method=null",), "method= and other groups take the name of a choice"),
     "unknown key below": (None, ("method.n_drws=1",), "(did you mean 'method.n_draws'"),
     "unknown value": (None, (*SIMULATED, "selection=orcle"), "(did you mean 'oracle'?)"),
     "out of range": (None, (*SIMULATED, "method.momentum=2"), "must be between 0 and 1, not 2"),

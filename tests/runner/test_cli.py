@@ -104,9 +104,20 @@ def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: 
     assert done.err == f"jojoscl: {group} has no choice '{typo}' (did you mean '{name}'?).\n"
 
 
-def test_a_flag_that_is_not_there_is_refused(in_process: InProcess) -> None:
-    said = "jojoscl: unrecognized arguments: --sweep: see jojoscl --help.\n"
-    assert in_process("--sweep", "seed=1") == (2, "", said)
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--sweep", "unrecognized arguments: --sweep: see jojoscl --help."),
+        ("--experimental-rerun=x", "--experimental-rerun is not offered: see jojoscl --help."),
+        ("data=glob(zzz*)", "'data=glob(zzz*)' matches nothing: there is nothing to run."),
+        ("seed=range(3,3)", "'seed=range(3,3)' matches nothing: there is nothing to run."),
+        ("data=3,4", "data=, method= and other groups take the name of a choice: see jojo"),
+    ],
+)
+def test_refused_before_anything_runs(in_process: InProcess, argument: str, words: str) -> None:
+    done = in_process("-m", argument)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"jojoscl: {words}")
 
 
 # ---- paths ---------------------------------------------------------------------------------------
@@ -407,6 +418,11 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
     [
         ("trainer.devices=2", "A sweep trains on one device: leave out -m, or trainer.devices."),
         ("launcher=slurm", "launcher=slurm needs Slurm's sbatch: use launcher=joblib."),
+        (
+            "hydra.launcher._target_=math.sqrt",
+            "The jobs could not be started (RuntimeError: Invalid plugin 'math.sqrt': not the "
+            "hydra_plugins package): check launcher= and hydra.launcher.",
+        ),
     ],
 )
 def test_a_sweep_that_cannot_be_done_is_one_sentence(

@@ -61,6 +61,7 @@ def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     types = best_clusters(labels["cell_type"], labels["cluster"].astype(int))
     np.testing.assert_allclose(metrics["types"], types, atol=1e-4)
+    assert all(isinstance(n_cells, int) for n_cells, _, _ in metrics["types"])
     result = ad.read_h5ad(folder / "result.h5ad")
     assert list(labels) == ["cell", "cluster", "cell_type"]
     assert list(result.obs["jojoscl"]) == list(labels["cluster"])

@@ -172,6 +172,18 @@ def test_what_cannot_be_searched_is_one_sentence(
     assert not list(tmp_path.rglob("study.db"))
 
 
+def test_a_damaged_study_is_one_sentence(in_process: InProcess, tmp_path: Path) -> None:
+    assert in_process(*TINY, "search.n_trials=1").code == 0
+    path = tmp_path / "runs" / "search" / "n_clusters" / "study.db"
+    whole = path.read_bytes()
+    for content in (b"no database", whole[: len(whole) // 2], whole[:4096] + b"x" * len(whole)):
+        path.write_bytes(content)
+        done = in_process(*TINY, "search.n_trials=2")
+        assert done.code == 2
+        assert done.err.startswith(f"jojoscl: {path.relative_to(tmp_path)} cannot be used as a st")
+        assert done.err.count("\n") == 1
+
+
 # ---- several processes ---------------------------------------------------------------------------
 
 

@@ -181,10 +181,18 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
         (("type", ["a", "d"]), r"'type' has no category 'd' \(there are: a, b"),
         (("type", ["b"]), "restrict_to names 1 cells"),
         (("type", []), "restrict_to names 0 cells"),
+        (("new", {"a"}), "'new' has two .* or one that begins with 'a,', as the new clusters do"),
+        (("one", ["1"]), "'one' has two categories that read the same"),
+        (("twice", ["a"]), "Several columns of obs are called 'twice'"),
     ],
 )
 def test_what_names_no_cells_is_refused(restrict_to: object, words: str) -> None:
-    obs = pd.DataFrame({"type": ["a", "a", "b"]}, index=list("xyz"))
+    obs = pd.DataFrame({"type": ["a", "a", "b"], "new": ["a", "a", "a,0"], "one": [1, 1, "1"]})
+    obs = (
+        obs.assign(twice=1, again=2)
+        .rename(columns={"again": "twice"})
+        .set_index(pd.Index([*"xyz"]))
+    )
     adata = AnnData(np.ones((3, 3), np.float32), obs=obs)
     with pytest.raises(UserError, match=words):
         restricted(adata, restrict_to)

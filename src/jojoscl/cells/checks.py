@@ -85,6 +85,8 @@ def check_anndata(adata: object) -> None:
             f"adata must be an AnnData, not {type(adata).__name__}: make one by "
             "anndata.AnnData(counts), or give that of the genes of a MuData, mdata['rna']."
         )
+    if not adata.n_obs:
+        raise UserError("adata has no cells, as if a choice of cells found none: give some.")
 
 
 def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
@@ -101,9 +103,13 @@ def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
             near = nearest(str(layer), there) if there else " (it has none)"
             raise UserError(f"There is no layer {layer!r}{near}.")
         return adata.layers[layer], adata.var
-    if adata.X is None:
+    try:
+        x = adata.X
+    except KeyError:  # a file without X
+        x = None
+    if x is None:
         raise UserError("There is no matrix X: name the layer of the counts by layer=.")
-    return adata.X, adata.var
+    return x, adata.var
 
 
 def _usable(x: Matrix) -> Matrix:
@@ -151,6 +157,8 @@ def column(adata: AnnData, key: str) -> pd.Series:
             else "it has none"
         )
         raise UserError(f"There is no column {key!r} in the cells' annotation ({near}).")
+    if adata.obs[key].ndim > 1:
+        raise UserError(f"Several columns of obs are called {key!r}: rename them.")
     return adata.obs[key]
 
 

@@ -171,13 +171,16 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
         obs = {name: _values(node) for name, node in file.get("obs", {}).items()}
         named = [node for node in file.values() if getattr(node, "ndim", 0) == 1]
         texts = {node.name: _values(node) for node in named if node.dtype.kind in "SO"}
-        return to_cells(path, x, types | obs, _named(texts, _OF_CELLS), _named(texts, _OF_GENES))
+        n_cells, n_genes = x.shape if x.shape[0] != x.shape[1] else (0, 0)
+        names = _named(texts, _OF_CELLS, n_cells), _named(texts, _OF_GENES, n_genes)
+        return to_cells(path, x, types | obs, *names)
 
 
-def _named(texts: Mapping[str, np.ndarray], words: Collection[str]) -> np.ndarray | None:
-    """Return the first field that one of `words` is part of, and whose values are all different."""
-    named = (texts[key] for key in texts if any(word in key.lower() for word in words))
-    return next((values for values in named if len(set(values)) == len(values)), None)
+def _named(texts: Mapping[str, np.ndarray], words: Collection[str], n: int) -> np.ndarray | None:
+    """Return the first field of different values that one of `words` names, or that has n."""
+    named = [texts[key] for key in texts if any(word in key.lower() for word in words)]
+    fits = [values for values in texts.values() if len(values) == n]
+    return next((values for values in named + fits if len(set(values)) == len(values)), None)
 
 
 def _matrix(node: h5py.Group | h5py.Dataset) -> sp.csr_matrix:

@@ -26,8 +26,10 @@ class Shown(TypedDict, total=False):
 @contextmanager
 def axes(size: tuple[float, float], **shown: Unpack[Shown]) -> Iterator[Axes]:
     """Yield `ax`, or the axes of a new figure of this size; show and save it after the block."""
-    save = shown.get("save")
-    ax = shown.get("ax") or plt.subplots(figsize=size, layout="constrained")[1]
+    save, ax = shown.get("save"), shown.get("ax")
+    if not isinstance(ax, Axes | None):
+        raise UserError(f"ax must be one Axes of matplotlib, such as plt.gca(), not {ax!r}.")
+    ax = ax or plt.subplots(figsize=size, layout="constrained")[1]
     figure = ax.get_figure(root=True)
     assert figure is not None  # for mypy
     kinds = figure.canvas.get_supported_filetypes()

@@ -96,6 +96,10 @@ def command(arguments: list[str]) -> None:
     parser = get_args_parser()
     parser.error = _refuse
     found = parser.parse_args(arguments)
+    if found.experimental_rerun:  # which unpickles a file
+        _refuse("--experimental-rerun is not offered")
+    if several and not found.config_dir:
+        _check_sweeps(found.overrides)
     if not found.cfg and any(o.startswith("search=") for o in found.overrides):
         if several:
             raise UserError("A search is no sweep: leave out -m and give each setting one value.")
@@ -110,13 +114,37 @@ def command(arguments: list[str]) -> None:
     import hydra
 
     from jojoscl.runner import resolved  # noqa: F401  ${run_folder:}
+    from jojoscl.runner.sentences import sentence
 
     sys.argv[1:] = arguments  # which Hydra reads
-    hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
+    try:
+        hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
+    except Exception as error:
+        if not several or sentence(error):
+            raise
+        # A job keeps its own errors: this one is of what starts the jobs.
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(
+            f"The jobs could not be started ({type(error).__name__}: {reason}): check launcher= "
+            "and hydra.launcher."
+        ) from error
 
 
 def _refuse(message: str) -> NoReturn:
     raise UserError(f"{message}: see jojoscl --help.")
+
+
+def _check_sweeps(overrides: list[str]) -> None:
+    """Refuse a sweep over nothing, which Hydra would call done."""
+    from hydra.core.override_parser.types import Glob, Override
+
+    from jojoscl.runner.config import parse
+
+    for sweep in filter(Override.is_discrete_sweep, parse(overrides)):
+        value = sweep.value()
+        names = choices(str(sweep.key_or_group))
+        if not (value.filter(names) if isinstance(value, Glob) else [*sweep.sweep_iterator()]):
+            raise UserError(f"{sweep.input_line!r} matches nothing: there is nothing to run.")
 
 
 def quoted(argument: str, *, several: bool) -> str:
@@ -206,4 +234,4 @@ def _described(path: Path) -> str:
         known = "given K" if about["given_k"] else "finds K"
         return f"{about['summary']} ({about['citation']}; {known}; about {about['minutes']} min)"
     comments = (line[2:] for line in text.splitlines() if line.startswith("# "))
-    return next(comment for comment in comments if "@package" not in comment).rstrip(".")
+    return next((words for words in comments if "@package" not in words), "").rstrip(".")

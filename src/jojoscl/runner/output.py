@@ -74,8 +74,8 @@ def finished(folder: Path, job: Resolved) -> Plain | None:
     if settings.force or not path.exists():
         return None
     try:
-        metrics: Plain = json.loads(path.read_text())
-    except ValueError as error:
+        metrics: Plain = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != job.config_hash:
         raise UserError(

@@ -118,7 +118,8 @@ def evaluate(truth: np.ndarray | None, result: Result) -> Plain:
     if truth is not None:
         found["n_types"] = len(np.unique(truth))
         found |= scores(truth, result.labels)
-        found["types"] = best_clusters(truth, result.labels).round(4).tolist()
+        types = best_clusters(truth, result.labels).round(4).tolist()
+        found["types"] = [[int(n), *shares] for n, *shares in types]
         if result.last_labels is not None:
             last = scores(truth, result.last_labels)
             found |= {f"last_{name}": value for name, value in last.items()}

@@ -25,11 +25,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from jojoscl.runner.config import build, compose
@@ -110,10 +111,17 @@ def search(overrides: Sequence[str]) -> None:
         print(f"trial {trial.number}: {settings.score} {value:.4f}  {words}")
         return value
 
-    study = opened(settings, fixed, folder)
-    if len(study.get_trials(states=DONE)) < settings.n_trials:
-        study.optimize(objective, callbacks=[MaxTrialsCallback(settings.n_trials, DONE)])
-    report(settings, study, fixed, folder)
+    try:
+        study = opened(settings, fixed, folder)
+        if len(study.get_trials(states=DONE)) < settings.n_trials:
+            study.optimize(objective, callbacks=[MaxTrialsCallback(settings.n_trials, DONE)])
+        report(settings, study, fixed, folder)
+    except (SQLAlchemyError, OptunaError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(
+            f"{folder / 'study.db'} cannot be used as a study ({reason}): move it away and search "
+            "again, finished runs are kept."
+        ) from error
 
 
 def _check(settings: Search, overrides: Sequence[str]) -> None:

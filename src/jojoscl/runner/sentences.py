@@ -24,6 +24,8 @@ def sentence(error: BaseException, folder: Path | None = None) -> str | None:
         return words.replace("give adata.T.", "change data.transpose.")
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explained(error)
+    if isinstance(error, ValueError) and "group override must be" in str(error):  # Hydra's
+        return "data=, method= and other groups take the name of a choice: see jojoscl --help."
     no_memory = isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(str(error))
     if isinstance(error, MemoryError) or no_memory:
         return (
@@ -55,9 +57,11 @@ def explained(error: Exception) -> str:
     ):
         around = getattr(error.__cause__, "parent_node", None)  # where OmegaConf looked for it
         groups = (path.name for path in conf_dir().iterdir())
-        near = nearest(found[1], [*groups, *(keys_of(around._get_root()) if around else ())])
+        full = re.search(rf"full_key: ({re.escape(found[1])}\S*)", str(error.__cause__))
+        key = (full or found)[1]  # the full one is that of a key within {...}
+        near = nearest(key, [*groups, *(keys_of(around._get_root()) if around else ())])
         near = near if "did you mean" in near else ": jojoscl --cfg job shows all"
-        return f"There is no setting {found[1]!r}{near}."
+        return f"There is no setting {key!r}{near}."
     if found := re.search(r"Ambiguous value for argument '(.+)'", message):
         return f"{found[1]!r} gives several values: add -m for a run with each, or write [1,2]."
     return message.splitlines()[0].rstrip(".") + "."

@@ -77,11 +77,11 @@ class Part(NamedTuple):
 def there(adata: AnnData, where: str, name: str) -> Any:
     """Return adata.obs[name] or another; if it is missing, say what puts it there."""
     check_anndata(adata)
-    if name not in getattr(adata, where):
+    if not isinstance(name, str) or name not in getattr(adata, where):
         raise UserError(
             f"There is no adata.{where}[{name!r}]: call jojoscl.cluster first, or name another key."
         )
-    return getattr(adata, where)[name]
+    return column(adata, name) if where == "obs" else getattr(adata, where)[name]
 
 
 def restricted(adata: AnnData, restrict_to: tuple[str, object]) -> Part:
@@ -94,8 +94,16 @@ def restricted(adata: AnnData, restrict_to: tuple[str, object]) -> Part:
             f"{restrict_to!r}."
         ) from error
     words = column(adata, key).astype("category")
-    words = words.cat.rename_categories(list(map(str, words.cat.categories)))
-    wanted = list(dict.fromkeys(map(str, np.atleast_1d(np.asarray(names)))))
+    called = [str(name) for name in words.cat.categories]
+    names = sorted(names, key=str) if isinstance(names, set) else np.atleast_1d(np.asarray(names))
+    wanted = list(dict.fromkeys(map(str, names)))
+    new = f"{'-'.join(wanted)},"  # begins the names of the new clusters
+    if len(set(called)) < len(called) or any(name.startswith(new) for name in called):
+        raise UserError(
+            f"{key!r} has two categories that read the same, or one that begins with {new!r}, as "
+            "the new clusters do: rename them."
+        )
+    words = words.cat.rename_categories(called)
     for name in wanted:
         if name not in words.cat.categories:
             raise UserError(

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from jojoscl.cells.checks import check_anndata
 from jojoscl.core.interface import whole
 from jojoscl.core.linkage import Tree
-from jojoscl.tools.annotate import check_key, put
+from jojoscl.tools.annotate import check_key, put, there
 from jojoscl.utils.errors import UserError
 
 
@@ -60,8 +59,7 @@ def tree_of(adata: AnnData, key: str) -> tuple[np.ndarray, Tree]:
 
     Cells that ``restrict_to`` left out are in group -1.
     """
-    check_anndata(adata)
-    kept = adata.uns.get(key, {}).get("tree")
+    kept = there(adata, "uns", key).get("tree")
     if kept is None or f"{key}_group" not in adata.obs:
         raise UserError(
             f"adata.uns[{key!r}] has no tree of clusters: call jojoscl.cluster without method=, or "
