@@ -420,8 +420,8 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
         ("launcher=slurm", "launcher=slurm needs Slurm's sbatch: use launcher=joblib."),
         (
             "hydra.launcher._target_=math.sqrt",
-            "The jobs could not be started (RuntimeError: Invalid plugin 'math.sqrt': not the "
-            "hydra_plugins package): check launcher= and hydra.launcher.",
+            "The jobs could not be started (RuntimeError(\"Invalid plugin 'math.sqrt': not the "
+            'hydra_plugins package")): check launcher= and hydra.launcher.',
         ),
     ],
 )

@@ -120,14 +120,11 @@ def command(arguments: list[str]) -> None:
     try:
         hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
     except Exception as error:
-        if not several or sentence(error):
-            raise
-        # A job keeps its own errors: this one is of what starts the jobs.
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise UserError(
-            f"The jobs could not be started ({type(error).__name__}: {reason}): check launcher= "
-            "and hydra.launcher."
-        ) from error
+        if several and not sentence(error):  # a job keeps its own errors: this is what starts them
+            raise UserError(
+                f"The jobs could not be started ({error!r}): check launcher= and hydra.launcher."
+            ) from error
+        raise
 
 
 def _refuse(message: str) -> NoReturn:
