@@ -25,8 +25,7 @@ test: $(INSTALLED) ## the quick tests, a process a core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test-slow: $(INSTALLED) ## the tests that take minutes
-	NUMBA_DISABLE_JIT=0 $(BIN)/python -m pytest -m slow
-	NUMBA_DISABLE_JIT=0 $(BIN)/python -m pytest -k leiden tests/baselines tests/core tests/networks
+	$(BIN)/python -m pytest -m slow
 
 test-slurm: $(INSTALLED) ## a sweep on a one-node Slurm that it installs and starts (root in a Debian container)
 	tests/slurm/start.sh

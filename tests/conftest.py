@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -14,10 +13,6 @@ from typing import NamedTuple
 
 import pytest
 from anndata import AnnData
-
-# To compile UMAP's graph takes ten seconds in each process; to interpret it, half a second for few
-# cells. `make test-slow` compiles it, as users do.
-os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 from jojoscl.datasets.simulate import simulate
 from jojoscl.runner.cli import main
