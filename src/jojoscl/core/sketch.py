@@ -6,7 +6,8 @@ as of the next, small ones whole; and a community that is small is searched for 
 of its own.
 
 Where cells have few counts, 6,000 of them are too few: their encoder fits their noise, so that it
-spreads other cells less than its own. Such a sketch is filled up with random cells.
+spreads other cells less than its own. Then the first sketch is filled up with random cells, and is
+the last.
 """
 
 from __future__ import annotations
@@ -57,14 +58,15 @@ def sketch(
     n, size = len(x), min(limit, SIZE)
     if n <= limit:
         return np.arange(n), np.ones(n)
-    some, weights, holds = at_most(np.arange(n), size, seed=seed), np.full(n, n / size), []
-    for _ in range(PASSES):
+    some, weights = at_most(np.arange(n), size, seed=seed), np.full(n, n / size)
+    for done in range(PASSES):
         h = x @ encode(some)  # (n, d)
-        holds.append(np.delete(h, some, 0).var(0).sum() / h[some].var(0).sum())
+        spread = np.delete(h, some, 0).var(0).sum() / h[some].var(0).sum()
         found = likeliest(h, some, _communities(h[some], seed), weights[some])  # (n,)
         some, weights = _even_over(x, found, size, encode, seed)
-    if size < limit and holds[0] < HOLDS:
-        some, weights = _filled(some, weights, limit, seed)
+        if done == 0 and spread < HOLDS and size < limit:
+            some, weights = _filled(some, weights, limit, seed)
+            break
     return some, weights[some]
 
 
