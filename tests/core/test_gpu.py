@@ -80,9 +80,8 @@ def test_the_default_method_finds_the_same_types(tensors: None) -> None:
 
 def test_without_a_gpu_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     cells = simulate(60, 100, 2, seed=0)
-    with pytest.raises(UserError, match="torch finds no GPU: leave out accelerator"):
+    with pytest.raises(UserError, match="torch finds no GPU of NVIDIA or AMD: leave out"):
         JojoSCL(accelerator="gpu").fit(cells, 2)
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs torch"):

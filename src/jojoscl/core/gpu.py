@@ -41,11 +41,9 @@ def find() -> torch.device:
         raise UserError("accelerator='gpu' needs torch: pip install 'jojoscl[networks]'.")
     import torch
 
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    raise UserError("torch finds no GPU: leave out accelerator='gpu'.")
+    if not torch.cuda.is_available():  # NVIDIA's or AMD's
+        raise UserError("torch finds no GPU of NVIDIA or AMD: leave out accelerator='gpu'.")
+    return torch.device("cuda")
 
 
 def in_use() -> bool:
@@ -82,15 +80,15 @@ def kmeans(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return labels (n,) and centroids (K, d) by Lloyd's steps from random rows of x (n, d).
 
-    A row counts `weights` (n,) times. A cluster that loses all its rows starts again
-    at the one that is farthest from its centroid, as in scikit-learn.
+    A row counts `weights` (n,) times. A cluster that loses all its rows starts again at the one
+    that is farthest from its centroid, as in scikit-learn. One random start is all that the default
+    method asks for.
     """
     import torch
 
     points, counts = _tensor(x), np.ones(len(x)) if weights is None else weights
     w = _tensor(counts)[:, None]
-    chance = counts / counts.sum()
-    start = np.random.default_rng(seed).choice(len(x), n_clusters, replace=False, p=chance)
+    start = np.random.default_rng(seed).choice(len(x), n_clusters, False, counts / counts.sum())
     centroids, labels = points[torch.as_tensor(start)], torch.full((len(x),), -1)
     for _ in range(STEPS):
         distance, found = (centroids.square().sum(1) - 2 * points @ centroids.T).min(1)

@@ -19,18 +19,17 @@ if TYPE_CHECKING:
     import igraph  # imports matplotlib: not before it is needed
 
 PRUNE = 1 / 15  # a smaller Jaccard index of two cells' neighbors counts as none, as in Seurat
-BATCH = (
-    1280  # cells whose neighbors are a task: above 1,024 scikit-learn goes through them in order
-)
+# Cells whose neighbors are a task: above 1,024 scikit-learn goes through them in order
+BATCH = 1280
 
 
 def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Return the indices (n, k) of the exact nearest rows of each row of x (n, d), itself first."""
+    if gpu.in_use():
+        return gpu.nearest(x, n_neighbors)
     from sklearn.neighbors import NearestNeighbors  # slow to import: not before it is needed
     from sklearn.utils import gen_batches
 
-    if gpu.in_use():
-        return gpu.nearest(x, n_neighbors)
     index = NearestNeighbors(n_neighbors=n_neighbors).fit(x)
 
     def of(rows: slice) -> np.ndarray:

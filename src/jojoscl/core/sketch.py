@@ -61,13 +61,18 @@ def sketch(
     some, weights = at_most(np.arange(n), size, seed=seed), np.full(n, n / size)
     for done in range(PASSES):
         h = x @ encode(some)  # (n, d)
-        spread = np.delete(h, some, 0).var(0).sum() / h[some].var(0).sum()
+        too_few = done == 0 and size < limit and _fits_noise(h, some)
         found = likeliest(h, some, _communities(h[some], seed), weights[some])  # (n,)
         some, weights = _even_over(x, found, size, encode, seed)
-        if done == 0 and spread < HOLDS and size < limit:
+        if too_few:
             some, weights = _filled(some, weights, limit, seed)
             break
     return some, weights[some]
+
+
+def _fits_noise(h: np.ndarray, some: np.ndarray) -> bool:
+    """Return whether an encoder of some cells (m,) spreads the others in h (n, d) too little."""
+    return bool(np.delete(h, some, 0).var(0).sum() < HOLDS * h[some].var(0).sum())
 
 
 def _filled(

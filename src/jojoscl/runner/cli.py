@@ -191,7 +191,9 @@ def job(cfg: DictConfig) -> None:
             (folder / FAILED).write_text(f"{words}\n" if words else traceback.format_exc())
             return
         with suppress(OSError):  # not empty
-            os.removedirs(os.path.relpath(folder))
+            folder.rmdir()
+            if folder.is_relative_to(Path.cwd()):  # elsewhere the folders above are the user's
+                os.removedirs(os.path.relpath(folder.parent))
         if words:
             stop(words, "jojoscl")  # from here: Hydra would add lines of its own
         raise
