@@ -27,7 +27,7 @@ from experiments.tables import Section, number, page
 from experiments.text import write
 from jojoscl.cells.checks import as_cells
 from jojoscl.runner.machine import git_commit
-from jojoscl.tools.half_clusters import half_clusters
+from jojoscl.tools.halves import half_clusters
 from jojoscl.tools.splits import tested
 
 NULLS = {

@@ -19,8 +19,8 @@ from scipy.optimize import linear_sum_assignment
 
 from experiments.figures import NEEDED, ORACLE, bar_label, styled
 from experiments.text import save
+from jojoscl.pl import umap_coordinates
 from jojoscl.runner.sweep import collect
-from jojoscl.tools.layout import umap_coordinates
 from jojoscl.utils.errors import UserError
 
 OPTIONS = {"runs": {"type": Path, "help": "folder of the runs"}}

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from jojoscl.networks.paper import PaperJojoSCL as PaperJojoSCL
     from jojoscl.networks.paper import ReleasedJojoSCL as ReleasedJojoSCL
     from jojoscl.tools.compare import compare as compare
-    from jojoscl.tools.cut import cut as cut
     from jojoscl.tools.markers import markers as markers
     from jojoscl.tools.names import name_clusters as name_clusters
     from jojoscl.tools.splits import split_tests as split_tests
+    from jojoscl.tools.tree import cut as cut
     from jojoscl.utils.errors import UserError as UserError
 
     __version__: str
@@ -31,7 +31,7 @@ _HOMES = {
     "UserError": "utils.errors",
     "cluster": "api",
     "compare": "tools.compare",
-    "cut": "tools.cut",
+    "cut": "tools.tree",
     "load": "core.fitted",
     "load_dataset": "datasets.load",
     "markers": "tools.markers",

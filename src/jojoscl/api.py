@@ -11,24 +11,12 @@ from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import progress, shows
 
 if TYPE_CHECKING:
-    import numpy as np
     from anndata import AnnData
 
     from jojoscl.core.fitted import Fitted
     from jojoscl.core.interface import Method
 
 log = logging.getLogger(__name__)
-
-_MEANT = {  # what other packages call it
-    "random_state": "seed=",
-    "inplace": "copy=",
-    "use_rep": "layer=",
-    "resolution": "n_clusters=",
-    "k": "n_clusters=",
-    "n_neighbors": "positives_factor=",
-    "n_top_genes": "preprocess={'n_top_genes': ...}",
-    "batch": "batch_key=",
-}
 
 
 def cluster(
@@ -111,12 +99,14 @@ def cluster(
     # What takes seconds to import is imported when it is used: a network only if one is trained.
     from jojoscl.cells.checks import as_cells
     from jojoscl.core.interface import check_n_clusters, check_seed
+    from jojoscl.core.method import JojoSCL
     from jojoscl.tools.annotate import annotate, check_key, check_method, params_of, restricted
 
-    if copy and getattr(adata, "isbacked", False):
-        raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
     check_key(key_added)
-    chosen, seed = _method(method, settings), check_seed(seed)
+    if method is not None and settings:
+        name = next(iter(settings))
+        raise UserError(f"method= and {name}= are given: put all settings into the method.")
+    chosen, seed = method or JojoSCL.of(settings), check_seed(seed)
     check_method(chosen, batch_key)
     more: dict[str, object] = {}
     if getattr(chosen, "takes_run", False):
@@ -126,8 +116,9 @@ def cluster(
             accelerator=accelerator, devices=devices, progress_bar=shows(progress_bar)
         )
         more = {"run": Run(trainer=trainer)}
+    adata = adata.copy() if copy else adata
     part = None if restrict_to is None else restricted(adata, restrict_to)
-    some = adata if part is None else _of(adata, part.inside)
+    some = adata if part is None else adata[part.inside]
     with progress("cluster", getattr(chosen, "stages", ("cluster",)), progress_bar):
         cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
         k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
@@ -136,7 +127,6 @@ def cluster(
     if part is not None:
         key_added = f"{key_added}_R"
         params["restrict_to"] = {"column": part.words.name, "categories": part.categories}
-    adata = adata.copy() if copy else adata
     annotate(adata, key_added, result, params, cells.uns, part)
     words, seconds = "%d clusters in %.1f s: obs[%r], obsm[%r]", sum(result.seconds.values())
     log.info(words, len(set(result.labels)), seconds, key_added, f"X_{key_added}")
@@ -185,26 +175,3 @@ def predict(
     fit = {"seed": fitted.seed, "versions": fitted.versions, "settings": fitted.settings}
     annotate(adata, key_added, result, {**how, "fit": fit}, {"kind": fitted.kind})
     return adata if copy else None
-
-
-def _of(adata: AnnData, inside: np.ndarray) -> AnnData:
-    """Return some of the cells; those of a file are read."""
-    some = adata[inside]
-    return some.to_memory() if adata.isbacked else some
-
-
-def _method(method: Method | None, settings: dict[str, object]) -> Method:
-    """Return `method`, or JojoSCL with `settings`."""
-    if method is None:
-        from jojoscl.core.method import JojoSCL
-
-        for name in settings:
-            if name in _MEANT:
-                raise UserError(f"There is no setting {name!r}: give {_MEANT[name]}.")
-        return JojoSCL.of(settings)
-    if settings:
-        name = next(iter(settings))
-        raise UserError(
-            f"method= and {name}= are given: put all settings into the method's brackets."
-        )
-    return method

@@ -23,7 +23,7 @@ from jojoscl.runner.config import Plain
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.sweep import SCORES, title
 from jojoscl.tools.annotate import annotate
-from jojoscl.tools.half_clusters import half_clusters
+from jojoscl.tools.halves import half_clusters
 from jojoscl.tools.markers import put_markers
 from jojoscl.tools.splits import put_splits
 from jojoscl.utils.errors import UserError

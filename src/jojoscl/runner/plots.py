@@ -14,8 +14,7 @@ from anndata import AnnData
 from matplotlib.figure import Figure
 
 from jojoscl import pl
-from jojoscl.tools.half_clusters import matching_names
-from jojoscl.tools.layout import MOST_CELLS
+from jojoscl.tools.halves import matching_names
 from jojoscl.utils.seeding import at_most
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ def umap(
     A type has the color of the cluster with which it shares most cells, one to one. Above 20,000
     cells a random subset is drawn.
     """
-    shown = at_most(np.arange(len(labels)), MOST_CELLS, seed=seed)
+    shown = at_most(np.arange(len(labels)), pl.MOST_CELLS, seed=seed)
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
     adata = AnnData(obs=pd.DataFrame(index=shown.astype(str)), obsm={"X_run": embedding[shown]})
     figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from jojoscl.utils.settings import Settings
 _STALE = {
     "obs": ("{}_confidence", "{}_novelty", "{}_group", "{}_splits", "{}_markers"),
     "obsm": ("X_{}_map", "X_{}_umap"),
-    "uns": ("{}_splits", "{}_markers", "{}_umap"),
+    "uns": ("{}_splits", "{}_markers"),
 }
 
 
@@ -84,35 +84,21 @@ def there(adata: AnnData, where: str, name: str) -> Any:
     return column(adata, name) if where == "obs" else getattr(adata, where)[name]
 
 
-def restricted(adata: AnnData, restrict_to: tuple[str, object]) -> Part:
-    """Return the cells, at least two, whose category is one of ``(column, categories)``."""
-    try:
-        key, names = restrict_to
-    except (TypeError, ValueError) as error:
+def restricted(adata: AnnData, restrict_to: tuple[str, Sequence[str]]) -> Part:
+    """Return the cells whose category is one of ``(column, categories)``."""
+    if not isinstance(restrict_to, tuple) or len(restrict_to) != 2:
         raise UserError(
             "restrict_to is a column of obs and its categories, ('leiden', ['3']), not "
             f"{restrict_to!r}."
-        ) from error
-    words = column(adata, key).astype("category")
-    called = [str(name) for name in words.cat.categories]
-    names = sorted(names, key=str) if isinstance(names, set) else np.atleast_1d(np.asarray(names))
-    wanted = list(dict.fromkeys(map(str, names)))
-    new = f"{'-'.join(wanted)},"  # begins the names of the new clusters
-    if len(set(called)) < len(called) or any(name.startswith(new) for name in called):
-        raise UserError(
-            f"{key!r} has two categories that read the same, or one that begins with {new!r}, as "
-            "the new clusters do: rename them."
         )
-    words = words.cat.rename_categories(called)
+    key, wanted = restrict_to[0], [str(name) for name in np.atleast_1d(restrict_to[1])]
+    words = column(adata, key).astype("category").cat.rename_categories(str)
     for name in wanted:
         if name not in words.cat.categories:
             raise UserError(
                 f"{key!r} has no category {name!r}{nearest(name, words.cat.categories)}."
             )
-    inside = words.isin(wanted).to_numpy()
-    if inside.sum() < 2:
-        raise UserError(f"restrict_to names {inside.sum()} cells: name categories with at least 2.")
-    return Part(inside, words, wanted)
+    return Part(words.isin(wanted).to_numpy(), words, wanted)
 
 
 def params_of(method: Method, kind: str, **asked: object) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Counts split into two independent halves, so that one can make what the other tests.
+"""Counts split into two independent halves, and the clusters of the first, for tests on the second.
 
 Each count x of gene j is split by a beta-binomial, A | x ~ BetaBinomial(x, r_j / 2, r_j / 2) and B
 = x - A. Where the count is negative binomial with variance mu + mu^2 / r_j, the halves are
@@ -9,9 +9,29 @@ Poisson counts only: with overdispersed ones a cell that is high by chance is so
 
 from __future__ import annotations
 
-import numpy as np
-import scipy.sparse as sp
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
+
+from jojoscl.cells.checks import as_cells, without_labels
+from jojoscl.cells.matrix import canonical, is_backed
+from jojoscl.core.interface import Method, check_n_clusters, check_seed
+from jojoscl.core.linkage import in_common
+from jojoscl.core.method import JojoSCL
+from jojoscl.tools.annotate import check_method, there
+from jojoscl.utils.errors import UserError
+from jojoscl.utils.progress import finished
+
+log = logging.getLogger(__name__)
+
+SIMILAR = 0.8  # ARI below which the clusters of the half are said to be others
 BAND = 1 << 16  # entries that are drawn at a time: they stay in the processor's cache
 
 
@@ -60,3 +80,136 @@ def _by_zeros(zero: np.ndarray, share: np.ndarray, totals: np.ndarray) -> np.nda
         above = np.exp(-np.log1p(middle * mean) / middle).mean(0) > zero
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     return np.where((low < 2e-6) | (share == 0), 0, low)
+
+
+class HalfClusters(NamedTuple):
+    """The clusters of one half of the counts.
+
+    Attributes
+    ----------
+    cells
+        The checked cells (n, n_genes) that are in a cluster.
+    first, second
+        The halves of their counts, CSR.
+    labels, names
+        The clusters (n,) of the first half, numbered, and their names (K,).
+    own, ari
+        The clusters (n,) of the user, in words, and how far both agree.
+    embedding
+        (n, d), in which they were found.
+    inside
+        Which cells of the user's AnnData these are, bool.
+    """
+
+    cells: AnnData
+    first: sp.csr_matrix
+    second: sp.csr_matrix
+    labels: np.ndarray
+    names: np.ndarray
+    own: np.ndarray
+    ari: float
+    embedding: np.ndarray
+    inside: np.ndarray
+
+    def column(self, words: np.ndarray, categories: Iterable[str]) -> pd.Categorical:
+        """Return the words of these cells (n,) as a column of all; NaN outside."""
+        of_all = np.full(len(self.inside), None, object)
+        of_all[self.inside] = words
+        return pd.Categorical(of_all, pd.Index(list(categories), dtype=object))
+
+
+def half_clusters(
+    adata: AnnData,
+    key: str,
+    n_clusters: int | None = None,
+    method: Method | None = None,
+    batch_key: str | None = None,
+    layer: str | None = None,
+    kind: str = "auto",
+    seed: int = 0,
+) -> HalfClusters:
+    """Return the halves of the counts, and the clusters of the first (see :func:`split_tests`)."""
+    own = there(adata, "obs", key)
+    # what the call that made the clusters was asked for, if it left that
+    seed, asked = check_seed(seed), dict(adata.uns.get(key, {}).get("params", {}))
+    method = _default(asked) if method is None else method
+    check_method(method, batch_key)
+    if batch_key is None and method.takes_batch:
+        batch_key = asked.get("batch_key")
+    inside = own.notna().to_numpy()
+    cells = as_cells(
+        adata if inside.all() else adata[inside].copy(),
+        layer=layer or asked.get("layer"),
+        kind=asked.get("kind", kind) if kind == "auto" else kind,
+        batch_key=batch_key,
+    )
+    own = own[inside].astype(str).to_numpy()
+    if cells.uns["kind"] != "counts" or is_backed(cells.X):
+        raise UserError(
+            f"Only counts in memory can be split into halves, and these are {cells.uns['kind']}"
+            f"{' in a file' if is_backed(cells.X) else ''}: give the counts, read without backed."
+        )
+    k = check_n_clusters(len(set(own)) if n_clusters is None else n_clusters, cells.n_obs)
+    first, second = halves(canonical(cells.X), seed=seed)
+    few = np.flatnonzero((totals_of(first) == 0) | (totals_of(second) == 0))
+    if len(few):
+        least = int(totals_of(cells.X)[few].max()) + 1
+        raise UserError(
+            f"{len(few)} cells have too few counts to be split into halves: drop them, "
+            f"for instance by scanpy.pp.filter_cells(adata, min_counts={least})."
+        )
+    half = without_labels(cells)
+    half.X = first
+    finished("halves")
+    result = method.fit_predict(half, None if method.finds_k else k, seed=seed)
+    labels = np.unique(result.labels, return_inverse=True)[1]
+    names = matching_names(labels, own)
+    order = np.array(sorted(range(len(names)), key=lambda k: str(names[k]).zfill(9)))
+    ari = float(adjusted_rand_score(own, labels))
+    say = log.info if ari >= SIMILAR else log.warning
+    say("the tested clusters, of half of the counts, agree with obs[%r] by %.2f (ARI)", key, ari)
+    return HalfClusters(
+        cells,
+        first,
+        second,
+        np.argsort(order)[labels],
+        names[order],
+        own,
+        ari,
+        result.embedding,
+        inside,
+    )
+
+
+def stages_of(method: Method | None) -> tuple[str, ...]:
+    """Return the stages of :func:`half_clusters` by a method, and of what uses them."""
+    return "halves", *getattr(method or JojoSCL, "stages", ()), "tests"
+
+
+def _default(asked: Mapping[str, Any]) -> Method:
+    """Return the default method, with the settings that made the clusters if they are its own."""
+    if (name := asked.get("method", JojoSCL.name)) == JojoSCL.name:
+        return JojoSCL.of(asked.get("settings", {}))
+    log.warning("the clusters are by %s, those of the half are by jojoscl: give method=", name)
+    return JojoSCL()
+
+
+def matching_names(labels: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return names (K,) of the clusters `labels` (n,): those of `own` (n,), one to one.
+
+    Together the pairs share as many cells as possible. A cluster without a partner, or with one
+    that has none of its cells, is called by the first whole number that is no name yet.
+    """
+    words, codes = np.unique(own, return_inverse=True)
+    shared = in_common(labels, codes)
+    pairs = zip(*linear_sum_assignment(-shared), strict=True)
+    names = {k: name for k, name in pairs if shared[k, name]}
+    free = (str(i) for i in range(len(words) + len(shared)) if str(i) not in words)
+    return np.array(
+        [words[names[k]] if k in names else next(free) for k in range(len(shared))], dtype=object
+    )
+
+
+def totals_of(counts: sp.csr_matrix) -> np.ndarray:
+    """Return the totals (n,) of the cells."""
+    return np.asarray(counts.sum(1), dtype=np.float64).ravel()

@@ -15,7 +15,7 @@ from jojoscl.cells.checks import samples_of, without_labels
 from jojoscl.core.interface import Method
 from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put
-from jojoscl.tools.half_clusters import HalfClusters, half_clusters, stages_of
+from jojoscl.tools.halves import HalfClusters, half_clusters, stages_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import progress
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import scanpy as sc
 from anndata import AnnData
@@ -15,7 +12,6 @@ from anndata import AnnData
 from jojoscl.cells.checks import as_cells, without_labels
 from jojoscl.tools.annotate import put, there
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import reading
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +20,7 @@ UNKNOWN = "unknown"
 
 def name_clusters(
     adata: AnnData,
-    markers: Mapping[str, Sequence[str]] | str | os.PathLike[str],
+    markers: Mapping[str, Sequence[str]],
     key: str = "jojoscl",
     *,
     layer: str | None = None,
@@ -40,7 +36,7 @@ def name_clusters(
     Parameters
     ----------
     markers
-        Genes by type, ``{"B": ["MS4A1", "CD79A"], ...}``, or a CSV with the columns type and gene.
+        Genes by type, ``{"B": ["MS4A1", "CD79A"], ...}``.
         Genes that the cells lack are left out, and the log names them.
     key
         Column of the clusters.
@@ -56,11 +52,12 @@ def name_clusters(
     >>> known = {"B": ["MS4A1", "CD79A"], "NK": ["NKG7", "GNLY"]}
     >>> jojoscl.name_clusters(adata, known)  # doctest: +SKIP
     """
-    types = _types(markers)
+    if not isinstance(markers, Mapping) or not markers:
+        raise UserError("markers must be genes by type, {'B': ['MS4A1', 'CD79A'], ...}.")
     cells = without_labels(as_cells(adata, layer=layer, kind=kind))
     clusters = there(adata, "obs", key)
-    missing = sorted({gene for genes in types.values() for gene in genes} - {*cells.var_names})
-    types = {name: [*cells.var_names.intersection(genes)] for name, genes in types.items()}
+    missing = sorted({gene for genes in markers.values() for gene in genes} - {*cells.var_names})
+    types = {name: [*cells.var_names.intersection(genes)] for name, genes in markers.items()}
     if not any(types.values()):
         raise UserError(
             f"None of the markers is a gene of these cells (such as {missing[0]!r}): give names as "
@@ -79,21 +76,3 @@ def name_clusters(
     named = clusters.map(names.to_dict()).astype("category")
     put(adata, {f"{key}_named": named.array})
     return scores
-
-
-def _types(markers: object) -> dict[str, list[str]]:
-    """Return genes by type, of a dict or of a CSV."""
-    if isinstance(markers, str | os.PathLike):
-        with reading(Path(markers)):
-            table = pd.read_csv(markers, dtype=str)
-        if not {"type", "gene"} <= set(table):
-            raise UserError(f"{markers} needs the columns type and gene, a row for each marker.")
-        markers = (
-            table.dropna(subset="gene").groupby("type", sort=False)["gene"].agg(list).to_dict()
-        )
-    if not isinstance(markers, Mapping) or not markers:
-        raise UserError(
-            "markers must be genes by type, {'B': ['MS4A1', 'CD79A'], ...}, or a CSV with the "
-            "columns type and gene."
-        )
-    return {str(name): list(map(str, np.atleast_1d(genes))) for name, genes in markers.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from jojoscl.cells.checks import samples_of
 from jojoscl.core.interface import Method
 from jojoscl.core.linkage import one_hot
 from jojoscl.tools.annotate import put
-from jojoscl.tools.half_clusters import HalfClusters, half_clusters, stages_of, totals_of
+from jojoscl.tools.halves import HalfClusters, half_clusters, stages_of, totals_of
 from jojoscl.tools.tree import Split, cluster_tree, hierarchical, merged
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import progress
@@ -89,7 +88,7 @@ def split_tests(
     >>> jojoscl.cluster(adata)  # doctest: +SKIP
     >>> jojoscl.split_tests(adata)[["left", "right", "p_adjusted"]]  # doctest: +SKIP
     """
-    if not isinstance(alpha, Real) or not 0 < alpha < 1:
+    if not 0 < alpha < 1:
         raise UserError(f"alpha must be a number between 0 and 1, not {alpha!r}.")
     with progress("split_tests", stages_of(method), progress_bar):
         half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
