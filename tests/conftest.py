@@ -85,6 +85,9 @@ def in_process(
             code = 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
+        finally:  # a process of the command's own would end here
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         return Done(code, *capsys.readouterr())
 
     yield run

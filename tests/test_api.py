@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from anndata import AnnData
 
 import jojoscl
+from jojoscl.networks.callbacks import History
 
 QUICK: dict[str, Any] = {"method": jojoscl.PaperJojoSCL(epochs=3, encoder_dims=[16, 8])}
 
@@ -117,18 +119,16 @@ def test_one_line_in_the_log_says_what_is_where(
 
 
 def test_a_bar_shows_the_stages_where_it_is_wanted(
-    cells: AnnData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cells: AnnData, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("jojoscl.utils.progress.SECONDS", 0.001)
     adata = cells.copy()
     for unseen in (False, None):  # None: this is no terminal
         jojoscl.cluster(adata, 3, progress_bar=unseen)
         assert capsys.readouterr().err == ""
     jojoscl.cluster(adata, 3, progress_bar=True)
     jojoscl.split_tests(adata, progress_bar=True)
-    jojoscl.simulate(15_000, 300, progress_bar=True)
     seen = capsys.readouterr().err
-    for words in ("cluster |", ", assign", "split_tests |", "simulate:"):
+    for words in ("cluster |", ", assign", "split_tests |"):
         assert words in seen
     assert set(jojoscl.JojoSCL.stages) == set(adata.uns["jojoscl"]["seconds"]) - {"other"}
 
@@ -207,3 +207,14 @@ def test_predicted_clusters_are_put_into_the_cells(cells: AnnData, tmp_path: Pat
     other = jojoscl.predict(cells[90:], model, copy=True)
     assert "jojoscl" in other.obs
     assert "jojoscl" not in cells.obs
+
+
+def test_ctrl_c_is_keyboard_interrupt(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        History, "on_train_epoch_end", lambda *_: signal.raise_signal(signal.SIGINT)
+    )
+    adata = cells.copy()
+    with pytest.raises(KeyboardInterrupt):
+        jojoscl.cluster(adata, 3, method=jojoscl.PaperJojoSCL(epochs=1))
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert "jojoscl" not in adata.obs

@@ -10,7 +10,7 @@ import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.datasets.catalog import ALIASES, CATALOG, Variant, find
+from jojoscl.datasets.catalog import CATALOG, READERS, find, read
 from jojoscl.datasets.download import data_root
 from jojoscl.datasets.load import CatalogDataset, FileDataset, FolderDataset, load_dataset
 from jojoscl.datasets.simulate import SimulatedDataset
@@ -19,10 +19,10 @@ from jojoscl.utils.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = [
-    (name, variant, file)
-    for name, entry in CATALOG.items()
-    for variant, chosen in entry.variants.items()
-    for file in chosen.files
+    (name, file)
+    for name, about in CATALOG.items()
+    for variant in about["variants"]
+    for file in find(name, variant)["files"]
 ]
 OWN = {"simulated": SimulatedDataset, "h5ad": FileDataset, "folder": FolderDataset}
 
@@ -68,35 +68,29 @@ def test_the_ten_datasets_of_the_paper_and_twenty_more():
 
 @pytest.mark.parametrize("name", MORE)
 def test_sizes_and_kinds(name):
-    entry = CATALOG[name]
-    (chosen,) = entry.variants.values()
-    assert (chosen.n_cells, chosen.n_genes, chosen.n_types, entry.kind) == MORE[name]
-    assert all(file.checksum.startswith("git:") for file in chosen.files)
+    assert len(CATALOG[name]["variants"]) == 1
+    found = {"kind": "counts"} | find(name)
+    assert tuple(found[key] for key in ("n_cells", "n_genes", "n_types", "kind")) == MORE[name]
+    assert all(file.checksum.startswith("git:") for file in found["files"])
     assert re.search(
-        rf"\b{chosen.n_cells} cells, {chosen.n_types} types",
+        rf"\b{found['n_cells']} cells, {found['n_types']} types",
         (CONF / "data" / f"{name}.yaml").read_text(),
     )
 
 
-def variant(cells, **settings):
-    return Variant(
-        (),
-        lambda path: cells.copy(),
-        **{"label_key": "a", "n_cells": 0, "n_genes": 0, "n_types": 0, **settings},
-    )
-
-
 @pytest.mark.filterwarnings("ignore:Observation names are not unique")
-def test_what_a_variant_keeps_and_calls_its_types():
+def test_what_a_variant_keeps_and_calls_its_types(monkeypatch):
     x = sp.csr_matrix([[1, 0, 2], [0, 3, 0], [4, 0, 0], [0, 0, 5], [6, 6, 6]], dtype="f4")
     obs = pd.DataFrame(
         {"a": ["u_1", "v_2", None, "v", "w"], "b": [0.5, 1, 0, 0, 1], "c": list("ppqpq")},
         list("stuvs"),
     )
     cells = AnnData(x, obs=obs, var=pd.DataFrame(index=["g1", "ERCC-1", "g2"]))
+    monkeypatch.setitem(READERS, "copy", cells.copy)
+    own = {"reader": "copy", "label_key": "a", "files": []}
 
     def types(**settings):
-        adata = variant(cells, **settings).cells([Path("x")])
+        adata = read(own | settings, Path())
         assert list(adata.obs) == ["cell_type"]
         return dict(zip(adata.obs_names, adata.obs["cell_type"], strict=True))
 
@@ -111,20 +105,18 @@ def test_what_a_variant_keeps_and_calls_its_types():
     assert types(without_genes="ERCC-") == {"s": "u_1", "v": "v", "s-1": "w"}, (
         "a cell of spike-ins alone is dropped"
     )
-    kept = variant(cells, without_genes="ERCC-").cells([Path("x")])
+    kept = read(own | {"without_genes": "ERCC-"}, Path())
     assert list(kept.var_names) == ["g1", "g2"]
     assert kept.X.toarray().tolist() == [[1, 2], [0, 5], [6, 6]]
 
 
-@pytest.mark.parametrize(
-    ("name", "variant", "file"), FILES, ids=lambda value: getattr(value, "name", value)
-)
-def test_every_file_is_pinned(name, variant, file):
+@pytest.mark.parametrize(("name", "file"), FILES, ids=lambda value: getattr(value, "name", value))
+def test_every_file_is_pinned(name, file):
     assert file.url.startswith("https://")
     assert " " not in file.url
     if name == "chen":
         assert file.checksum is None
-        assert "publishes no checksum" in CATALOG[name].doubt
+        assert "publishes no checksum" in CATALOG[name]["doubt"]
     else:
         assert re.search(r"/[0-9a-f]{40}/", file.url), "a raw GitHub address names its commit"
         assert re.fullmatch(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}", file.checksum)
@@ -132,7 +124,7 @@ def test_every_file_is_pinned(name, variant, file):
 
 def test_one_file_name_means_one_content():
     seen = {}
-    for _, _, file in FILES:
+    for _, file in FILES:
         assert seen.setdefault(file.name, file) == file
 
 
@@ -152,14 +144,9 @@ def test_root_follows_the_variable(monkeypatch):
 
 
 def test_first_variant_is_the_default():
-    assert find("bladder")[2] == "top2000"
-    assert find("human_brain")[2] == "no_hybrids"
-    assert find("bladder", "select_2100")[2] == "select_2100"
-
-
-def test_mouse_is_baron_mouse():
-    assert ALIASES == {"mouse": "baron_mouse"}
-    assert find("mouse")[0] == "baron_mouse"
+    assert find("bladder")["variant"] == "top2000"
+    assert find("human_brain")["variant"] == "no_hybrids"
+    assert find("bladder", "select_2100")["variant"] == "select_2100"
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.datasets.catalog import CATALOG, Entry, Variant
-from jojoscl.datasets.download import RemoteFile
+from jojoscl.datasets.catalog import CATALOG, find
 from jojoscl.datasets.load import CatalogDataset, FileDataset, load_dataset
-from jojoscl.datasets.readers import read_h5
 from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.utils.errors import UserError
 
@@ -77,12 +75,10 @@ def small_catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     x = np.vstack([COUNTS, np.zeros((1, 15), int)])
     with h5py.File(tmp_path / "tiny.h5", "w") as file:
         file["X"], file["Y"] = x, np.arange(21.0) % 3 + 1
-    file = RemoteFile("tiny.h5", "http://127.0.0.1:9/tiny.h5")
-    variants = {
-        "all": Variant((file,), read_h5, "Y", 20, 15, 3),
-        "some": Variant((file,), read_h5, "Y", 13, 15, 2, keep="Y != 2"),
-    }
-    monkeypatch.setitem(CATALOG, "tiny", Entry("", "", variants, kind="rpkm"))
+    files = [{"name": "tiny.h5", "url": "http://127.0.0.1:9/tiny.h5"}]
+    about = {"reader": "h5", "label_key": "Y", "files": files, "kind": "rpkm"}
+    variants = {"all": {}, "some": {"keep": "Y != 2"}}
+    monkeypatch.setitem(CATALOG, "tiny", {**about, "variants": variants})
     return tmp_path
 
 
@@ -118,7 +114,7 @@ def test_chen_from_files_of_its_format(tmp_path: Path) -> None:
     types = pd.DataFrame(
         {"Cell_ID_temp": names, "SVM_clusterID": ["Astro", "GABA1", "zothers", "OPC"] * 5}
     )
-    files = CATALOG["chen"].variants["annotated"].files
+    files = find("chen", "annotated")["files"]
     with gzip.open(tmp_path / files[0].name, "wt") as handle:
         table.to_csv(handle, sep="\t")
     types[::-1].to_csv(tmp_path / files[1].name)

@@ -15,8 +15,9 @@ from scipy import stats
 
 from experiments import collection
 from experiments.__main__ import main
-from jojoscl.datasets.load import FolderDataset, labelled_files
+from jojoscl.datasets.load import FolderDataset
 from jojoscl.datasets.simulate import simulate
+from jojoscl.runner.config import compose, files_of_folder
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:  # several folders have a conftest
@@ -85,12 +86,8 @@ def test_a_folder_is_run_named_compared_and_resumed(
     in_process: InProcess, tmp_path: Path, sets: Path
 ) -> None:
     (sets / "broken.h5ad").write_text("no h5ad")
-    unlabelled = simulate(n_cells=60, n_genes=50, seed=3)
-    del unlabelled.obs["cell_type"]
-    unlabelled.write_h5ad(sets / "unlabelled.h5ad")
     done = in_process(*FAST, f"data.folder={sets}")
     assert (done.code, done.err) == (1, "")
-    assert "unlabelled.h5ad has no types in obs['cell_type']: it is left out" in done.out
     for method in ("pca_kmeans", "random"):
         assert f"Failed: runs/collection/broken/{method}-last/seed0-" in done.out
     assert "ARI of pca_kmeans minus that of each method" in done.out
@@ -118,7 +115,6 @@ def test_a_folder_is_run_named_compared_and_resumed(
         ((), "No folder is given"),
         (("data.folder=nowhere",), "nowhere holds no h5ad"),
         (("data.folder=.",), ". holds no h5ad"),
-        (("data.folder=my sets", "data.label_key=typ"), "has types in obs['typ']"),
         (
             ("data.folder=my sets", "data.kinds={easy:rpkm}"),
             "data.kinds names 'easy', which is no file",
@@ -144,10 +140,9 @@ def test_a_folder_without_a_sweep_says_how(in_process: InProcess, sets: Path) ->
 def test_files_that_are_no_sets_are_not_run(sets: Path) -> None:
     (sets / ".hidden.h5ad").write_text("")
     (sets / "notes.txt").write_text("")
-    assert [path.name for path in labelled_files(sets, "cell_type")] == [
-        "easy.v2.h5ad",
-        "hard, or so.h5ad",
-    ]
+    arguments = ["experiment=collection", f"data.folder={sets}"]
+    files = files_of_folder(_root_=compose(arguments))
+    assert files == f"'{sets}/easy.v2.h5ad','{sets}/hard, or so.h5ad'"
 
 
 def test_the_kind_of_one_file_decides_its_runs_only() -> None:

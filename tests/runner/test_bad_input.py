@@ -20,9 +20,7 @@ from anndata import AnnData
 
 import jojoscl
 import jojoscl.runner.output
-from jojoscl.datasets.catalog import CATALOG, Entry, Variant
-from jojoscl.datasets.download import RemoteFile
-from jojoscl.datasets.readers import read_h5
+from jojoscl.datasets.catalog import CATALOG
 from jojoscl.runner.config import compose
 from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
@@ -161,10 +159,9 @@ def test_dataset_that_cannot_be_had(
 ) -> None:
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    variant = Variant(
-        (RemoteFile("tiny.h5", "http://127.0.0.1:9/tiny.h5", "sha256:0"),), read_h5, "Y", 30, 20, 3
-    )
-    monkeypatch.setitem(CATALOG, "tiny", Entry("", "", {"all": variant}))
+    file = {"name": "tiny.h5", "url": "http://127.0.0.1:9/tiny.h5", "checksum": "sha256:0"}
+    about = {"reader": "h5", "label_key": "Y", "files": [file], "variants": {"all": {}}}
+    monkeypatch.setitem(CATALOG, "tiny", about)
     if prepare:
         prepare(tmp_path)
     assert_refused(in_process, tmp_path, ("data=yan", "data.name=tiny", "data.root=."), words)

@@ -317,7 +317,6 @@ def test_a_signal_ends_the_command_with_its_code_and_the_same_command_goes_on(
     assert not list(tmp_path.rglob("metrics.json"))
     assert not list(tmp_path.rglob("failed.txt"))
     assert not list(tmp_path.rglob(".*")), "no lock, no temporary file"
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     if stage == "training" and not mode:
         assert in_process(*TINY).code == 0
 

@@ -54,8 +54,9 @@ def fetch(file: RemoteFile, root: Path) -> Path:
     path = root / file.name
     if fresh := not path.exists():
         _download(file, path)
+    kind, _, checksum = (file.checksum or "").partition(":")
     with reading(path):
-        if _is_published(file, path):
+        if not kind or digest(path, kind) == checksum:
             return path
     if fresh:
         path.unlink()
@@ -90,11 +91,6 @@ def digest(path: Path, kind: str = "sha256") -> str:
     state = hashlib.new("sha1", b"blob %d\0" % path.stat().st_size) if kind == "git" else None
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: state or hashlib.sha256()).hexdigest()
-
-
-def _is_published(file: RemoteFile, copy: Path) -> bool:
-    kind, _, value = (file.checksum or "").partition(":")
-    return not kind or digest(copy, kind) == value
 
 
 def _download(file: RemoteFile, path: Path) -> None:

@@ -7,31 +7,27 @@ and `variant`.
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 from anndata import AnnData
 
 from jojoscl.cells.checks import LABELS, as_cells
 from jojoscl.cells.matrix import KINDS
-from jojoscl.datasets.catalog import find
-from jojoscl.datasets.download import data_root, fetch, stamp
+from jojoscl.datasets.catalog import find, read
+from jojoscl.datasets.download import data_root, stamp
 from jojoscl.datasets.readers import read_file
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
 class CatalogDataset(Settings):
     """A dataset of the catalogue, :data:`~jojoscl.datasets.catalog.CATALOG`."""
 
-    name: str = setting("pbmc68k_reduced", "A name of the catalogue; 'mouse' is baron_mouse.")
+    name: str = setting("pbmc68k_reduced", "A name of the catalogue.")
     variant: str | None = setting(None, "Its variant; None is the first.", neutral=IRRELEVANT)
     root: str | Path | None = setting(
         None, "Folder; None: JOJOSCL_DATA_ROOT, else the user's cache.", neutral=IRRELEVANT
@@ -43,24 +39,24 @@ class CatalogDataset(Settings):
 
     def load(self) -> AnnData:
         """Find or download the files, and read them. Cells without any count are dropped."""
-        name, entry, variant = find(self.name, self.variant)
-        chosen = entry.variants[variant]
+        found = find(self.name, self.variant)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names of genes that are not unique yet
-            adata = chosen.cells([fetch(file, data_root(self.root)) for file in chosen.files])
-        cells = as_cells(adata, label_key=LABELS, kind=entry.kind, name=name, variant=variant)
+            adata = read(found, data_root(self.root))
+        names = {key: found[key] for key in ("name", "variant")}
+        cells = as_cells(adata, label_key=LABELS, kind=found.get("kind", "counts"), **names)
         cells.uns["kind_decided_by"] = "catalogue"
         return cells
 
     def fingerprint(self) -> dict[str, object]:
         """Return what tells these cells from others: the variant, and each file's checksum."""
-        _, entry, variant = find(self.name, self.variant)
-        found: dict[str, object] = {"variant": variant}
-        for file in entry.variants[variant].files:
+        found = find(self.name, self.variant)
+        decisive: dict[str, object] = {"variant": found["variant"]}
+        for file in found["files"]:
             copy = stamp(data_root(self.root) / file.name) if file.checksum is None else {}
             if checksum := file.checksum or (copy and f"sha256:{copy['sha256']}"):
-                found[file.name] = checksum
-        return found
+                decisive[file.name] = checksum
+        return decisive
 
 
 @dataclass(kw_only=True)
@@ -75,7 +71,7 @@ class FileDataset(Settings):
     kind: str = setting("auto", "What the values are; 'auto' looks.", values=("auto", *KINDS))
     metadata: str | Path | None = setting(None, "A table of the cells.", neutral=IRRELEVANT)
     transpose: bool = setting(False, "Whether the file is genes x cells.")
-    backed: bool = setting(False, "Whether the matrix stays in its file (h5ad, h5, zarr).")
+    backed: bool = setting(False, "Whether the matrix stays in its file (h5ad, zarr).")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,38 +119,6 @@ class FolderDataset(FileDataset, label_key="cell_type"):
         if self.kinds and self.name in self.kinds:
             self.kind = self.kinds[self.name]
             super().__post_init__()  # which checks it
-
-
-def labelled_files(folder: Path, label_key: str) -> list[Path]:
-    """Return the h5ad files of a folder that have types in ``obs[label_key]``, by name.
-
-    The log names the others. A file that cannot be read stays: its run says what is wrong with it.
-
-    Raises
-    ------
-    UserError
-        There is no h5ad in the folder, or none with types.
-    """
-    files = sorted(path for path in folder.glob("*.h5ad") if not path.name.startswith("."))
-    if not files:
-        raise UserError(f"{folder} holds no h5ad: name another folder by data.folder=.")
-    labelled = [path for path in files if _may_have_types(path, label_key)]
-    if not labelled:
-        raise UserError(
-            f"No h5ad of {folder} has types in obs[{label_key!r}]: name their column by "
-            "data.label_key=."
-        )
-    for path in sorted({*files} - {*labelled}):
-        log.warning("%s has no types in obs[%r]: it is left out", path, label_key)
-    return labelled
-
-
-def _may_have_types(path: Path, label_key: str) -> bool:
-    try:
-        with h5py.File(path) as file:
-            return label_key in file["obs"]
-    except (OSError, KeyError, TypeError):  # damaged, or of an old anndata
-        return True
 
 
 def load_dataset(

@@ -8,14 +8,12 @@ Of an h5ad only the matrix that is asked for is read, not its other layers and g
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 import zarr
 from anndata import AnnData
@@ -26,8 +24,6 @@ from jojoscl.datasets.rda import read_rda
 from jojoscl.datasets.tables import annotated, read_table, to_cells, turned
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import reading
-
-log = logging.getLogger(__name__)
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
 KNOWN = (".h5ad", ".zarr", ".h5", ".hdf5", ".rda", ".rdata", *TABLES)
@@ -69,7 +65,7 @@ def read_file(
     suffix = _known_suffix(path)
     text = [label_key] if label_key else []
     if backed:
-        if suffix not in (".h5ad", ".h5", ".hdf5", ".zarr"):
+        if suffix not in (".h5ad", ".zarr"):
             raise UserError(f"{path} cannot stay in its file: take data.backed=false.")
         return _stored(path, layer, backed=True)
     if suffix in (".h5ad", ".zarr"):
@@ -111,17 +107,15 @@ def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:
                 f"{path} has no {place}: name the layer of the values by data.layer (there are: "
                 f"{', '.join(there) or 'none'})."
             )
-        node = root[place]
-        x: Stored = sparse_dataset(node) if hasattr(node, "keys") else node
+        x: Stored = sparse_dataset(root[place]) if hasattr(root[place], "keys") else root[place]
         check_stored(x)
-        obs = _table(path, root, "obs")
-        var = _table(path, root, "raw/var" if raw else "var")
-        if obs is None and "Y" in root:  # an h5 without annotation but types
-            obs = pd.DataFrame({"Y": root["Y"][:]}, index=[f"cell{i}" for i in range(x.shape[0])])
-        adata = AnnData(x if backed else _loaded(x), obs=obs, var=var)
-        if not backed and isinstance(root, h5py.File):
-            root.close()
-        return adata
+        obs, var = (read_elem(root[key]) for key in ("obs", "raw/var" if raw else "var"))
+        if isinstance(obs, np.ndarray):
+            raise UserError(
+                f"{path} was written by anndata before 0.7: write it anew, in Python by "
+                "anndata.read_h5ad(path).write_h5ad(path)."
+            )
+        return AnnData(x if backed else _loaded(x), obs=obs, var=var)
 
 
 def _loaded(x: Stored) -> sp.csr_matrix:
@@ -129,20 +123,6 @@ def _loaded(x: Stored) -> sp.csr_matrix:
     if not hasattr(x, "group"):
         return stack_rows(row_chunks(x))
     return checked(x.to_memory()).astype(np.float32)
-
-
-def _table(path: Path, root: h5py.Group, key: str) -> pd.DataFrame | None:
-    """Read the annotation of cells or genes; None if there is none."""
-    node = root.get(key)
-    if node is None or (hasattr(node, "keys") and not len(node)):
-        log.warning("%s has no names in %s: they are numbered", path, key)
-        return None
-    if not hasattr(node, "keys"):  # one array of records
-        raise UserError(
-            f"{path} was written by anndata before 0.7: write it anew, in Python by "
-            "anndata.read_h5ad(path).write_h5ad(path)."
-        )
-    return read_elem(node)
 
 
 def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
@@ -162,11 +142,6 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
             raise UserError(f"{path} holds neither X nor exprs, but {', '.join(file)}.")
         x = _matrix(file[key])
         x = x.T.tocsr() if transpose else x
-        if x.shape[0] == x.shape[1]:
-            log.warning(
-                "%s holds a square matrix: its %s are taken as cells; if they are genes, change "
-                "data.transpose", path, "columns" if transpose else "rows",
-            )  # fmt: skip
         types = {"Y": _values(file["Y"])} if "Y" in file else {}
         obs = {name: _values(node) for name, node in file.get("obs", {}).items()}
         named = [node for node in file.values() if getattr(node, "ndim", 0) == 1]

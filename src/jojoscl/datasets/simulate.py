@@ -14,11 +14,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from tqdm import tqdm
 
 from jojoscl.cells.matrix import stack_rows
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.progress import shows
 from jojoscl.utils.settings import Settings, setting
 
 BAND_VALUES = 1 << 22  # counts are drawn in dense bands of about four million
@@ -47,7 +45,7 @@ class SimulatedDataset(Settings):
         if not self.name.startswith("simulated"):
             raise UserError(f"{self.name!r} is simulated: start the name with 'simulated'.")
 
-    def load(self, *, progress_bar: bool | None = None) -> AnnData:
+    def load(self) -> AnnData:
         """Draw the cells: X (n_cells, n_genes), ``obs["cell_type"]``, ``obs["library_size"]``.
 
         The truth is in ``uns["simulated"]``: `profiles` (n_types, n_genes), `dispersion`,
@@ -63,7 +61,7 @@ class SimulatedDataset(Settings):
             index=[f"cell{i}" for i in range(self.n_cells)],
         )
         var = pd.DataFrame(index=[f"gene{j}" for j in range(self.n_genes)])
-        cells = AnnData(self._counts(types, library, profiles, progress_bar), obs=obs, var=var)
+        cells = AnnData(self._counts(types, library, profiles), obs=obs, var=var)
         cells.uns.update(
             kind="counts", kind_decided_by="simulation", name=self.name, variant="default"
         )
@@ -101,20 +99,15 @@ class SimulatedDataset(Settings):
         return np.asarray(profiles / profiles.sum(axis=1, keepdims=True))
 
     def _counts(
-        self,
-        types: np.ndarray,
-        library: np.ndarray,
-        profiles: np.ndarray,
-        progress_bar: bool | None,
+        self, types: np.ndarray, library: np.ndarray, profiles: np.ndarray
     ) -> sp.csr_matrix:
         """Draw bands of rows, each with a generator of its own."""
         step = max(1, BAND_VALUES // self.n_genes)
         bands = [slice(start, start + step) for start in range(0, self.n_cells, step)]
         seeds = np.random.SeedSequence(self.seed).spawn(len(bands))
-        bar = {"desc": "simulate", "leave": False, "disable": not shows(progress_bar)}
         return stack_rows(
             self.draw(np.random.default_rng(seed), types[rows], library[rows], profiles)
-            for rows, seed in zip(tqdm(bands, **bar), seeds, strict=True)
+            for rows, seed in zip(bands, seeds, strict=True)
         )
 
     def draw(
@@ -135,16 +128,9 @@ class SimulatedDataset(Settings):
 
 
 def simulate(
-    n_cells: int = 1000,
-    n_genes: int = 1000,
-    n_types: int = 6,
-    *,
-    progress_bar: bool | None = None,
-    **settings: object,
+    n_cells: int = 1000, n_genes: int = 1000, n_types: int = 6, **settings: object
 ) -> AnnData:
     """Draw cells; `settings` are those of :class:`SimulatedDataset`.
-
-    None as `progress_bar` shows one in a terminal or a notebook.
 
     Examples
     --------
@@ -152,4 +138,4 @@ def simulate(
     (100, 50)
     """
     sizes = {"n_cells": n_cells, "n_genes": n_genes, "n_types": n_types}
-    return SimulatedDataset.of(sizes | settings).load(progress_bar=progress_bar)
+    return SimulatedDataset.of(sizes | settings).load()

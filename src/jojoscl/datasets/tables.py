@@ -37,7 +37,7 @@ def read_table(*paths: Path, text: Collection[str] = (), transpose: bool = False
     transpose
         Whether the tables are genes x cells.
     """
-    parts = [_read_one(path, text, transpose) for path in paths]
+    parts = [_read_one(path, text) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if not part.var_names.equals(parts[0].var_names):
             raise UserError(f"{path} has other genes than {paths[0]}: give the same.")
@@ -68,9 +68,8 @@ def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] 
     key = max(found, key=lambda name: found[name])
     if not found[key]:
         turned = any(words[name].isin(adata.var_names).any() for name in words)
-        hint = "it looks transposed, change data.transpose"
-        way_out = hint if turned else "give a table that names them"
-        raise UserError(f"{metadata} names none of the cells of {path}: {way_out}.")
+        way = "it looks transposed, change" if turned else "give a table that names them, or change"
+        raise UserError(f"{metadata} names none of the cells of {path}: {way} data.transpose.")
     table.index = pd.Index(words[key])
     table = table.loc[~table.index.duplicated()].drop(columns=key).reindex(adata.obs_names)
     beside = table.rename(columns={name: f"{name}_metadata" for name in table if name in adata.obs})
@@ -78,13 +77,14 @@ def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] 
     return adata
 
 
-def _read_one(path: Path, text: Collection[str], transpose: bool) -> AnnData:
-    """Read a table whose first column names the rows; of cells, columns of words go to obs."""
+def _read_one(path: Path, text: Collection[str]) -> AnnData:
+    """Read a table whose first column names the rows; columns of words become annotation."""
     with reading(path):
         names, layout = _layout(path)
         first = _read_csv(path, **layout, words=[0], nrows=PEEKED)
         is_note = names.isin(list(text))
-        is_note[[i for i in _words(first) if _has_no_number(first[i])]] = not transpose
+        for i in _words(first):
+            is_note[i] |= first[i].dtype == bool or pd.to_numeric(first[i], "coerce").isna().all()
         noted, numbered = np.flatnonzero(is_note[1:]) + 1, np.flatnonzero(~is_note[1:]) + 1
         values, notes = [], []
         step = BAND_BYTES // 8 // len(names) + 1
@@ -101,10 +101,6 @@ def _read_one(path: Path, text: Collection[str], transpose: bool) -> AnnData:
 def _words(table: pd.DataFrame) -> list[int]:
     """Return the columns, called by their places, that are not numbers throughout."""
     return [int(str(i)) for i in table.select_dtypes(exclude="number")]
-
-
-def _has_no_number(column: pd.Series) -> bool:
-    return column.dtype == bool or bool(pd.to_numeric(column, errors="coerce").isna().all())
 
 
 def _layout(path: Path) -> tuple[pd.Index, dict[str, Any]]:

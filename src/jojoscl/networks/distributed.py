@@ -10,7 +10,10 @@ and a KeyboardInterrupt would leave the processes running.
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable
 
 import lightning as L
@@ -20,7 +23,6 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.processes import live_with_parent
 
 
 def launch(
@@ -52,7 +54,14 @@ def launch(
 def _on_rank(
     rank: int, port: int, work: Callable[..., None], module: L.LightningModule, *args: object
 ) -> None:
-    live_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the parent acts on it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
     work(copy.deepcopy(module), *args)  # pickled weights are in memory that all processes share
     dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends, also by ``kill -9``."""
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]  # it has one
+    os._exit(1)

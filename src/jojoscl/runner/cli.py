@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -18,9 +19,10 @@ import yaml
 import jojoscl
 from jojoscl.utils.errors import UserError, stop
 from jojoscl.utils.files import choices, conf_dir
-from jojoscl.utils.processes import interrupted, interruptible
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from omegaconf import DictConfig
 
 EXAMPLES = """\
@@ -50,26 +52,37 @@ _WRITTEN_FOR_HYDRA = re.compile(
 )
 
 
+_received: list[int] = []  # signals
+
+
 def main() -> None:
     """Run the command.
 
     Exit codes: 0 done, 1 a run failed or a defect of ours, 2 something the user can mend, 130
     Ctrl-C, 143 SIGTERM.
     """
+    _received.clear()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     try:
-        with interruptible():
-            command(sys.argv[1:])
-            sys.stdout.flush()
+        command(sys.argv[1:])
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BaseException as error:
-        if code := interrupted():
-            stop("interrupted; the same command goes on.", "jojoscl", code)
+        if _received:
+            stop("interrupted; the same command goes on.", "jojoscl", 128 + _received[0])
         from jojoscl.runner.sentences import sentence
 
         if words := sentence(error):
             stop(words, "jojoscl")
         raise
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Make SIGTERM raise KeyboardInterrupt, as Ctrl-C does."""
+    _received.append(number)
+    raise KeyboardInterrupt
 
 
 def command(arguments: list[str]) -> None:
@@ -183,7 +196,7 @@ def job(cfg: DictConfig) -> None:
     try:
         metrics = run(Resolved.kept(cfg), folder)
     except Exception as error:
-        if interrupted():
+        if _received:
             raise KeyboardInterrupt from error
         words = sentence(error, folder)
         if not alone:

@@ -157,20 +157,16 @@ def oracle_if_possible(*, _root_: DictConfig) -> str:
     return "oracle" if getattr(class_of(_root_.method._target_), "takes_oracle", False) else "last"
 
 
-def labelled_files(*, _root_: DictConfig) -> str:
-    """Return the labelled files of `data.folder`, quoted, separated by commas, for a sweep."""
+def files_of_folder(*, _root_: DictConfig) -> str:
+    """Return the h5ad files of `data.folder`, quoted, separated by commas, for a sweep."""
     data = _root_.data
     if not data.get("folder"):
         raise UserError("No folder is given: name one by data.folder=/path/to/folder.")
-    from jojoscl.datasets import load  # slow to import, and needed only here
-
-    files = load.labelled_files(Path(data.folder).expanduser(), data.label_key)
-    stems = [path.stem for path in files]
-    for name in data.kinds or {}:
-        if name not in stems:
-            raise UserError(
-                f"data.kinds names {name!r}, which is no file of the folder{nearest(name, stems)}."
-            )
+    files = sorted(Path(data.folder).expanduser().glob("[!.]*.h5ad"))
+    if not files:
+        raise UserError(f"{data.folder} holds no h5ad: name another folder by data.folder=.")
+    if unknown := {*(data.kinds or ())} - {path.stem for path in files}:
+        raise UserError(f"data.kinds names {min(unknown)!r}, which is no file of the folder.")
     return ",".join(QuotedString(str(path), Quote.single).with_quotes() for path in files)
 
 
@@ -180,5 +176,5 @@ def file_name(path: str | None) -> str:
 
 
 ConfigStore.instance().repo.setdefault("settings", _SettingsGroup())
-for _resolver in (oracle_if_possible, labelled_files, file_name):  # what `conf/` computes
+for _resolver in (oracle_if_possible, files_of_folder, file_name):  # what `conf/` computes
     OmegaConf.register_new_resolver(_resolver.__name__, _resolver, replace=True)

@@ -1,17 +1,15 @@
-"""The one clock of all methods, and a bar of stages for whatever takes seconds."""
+"""The one clock of all methods, and a bar of stages."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 
-SECONDS = 1.0  # until a bar is shown, and from one sight of it to the next
 _report: ContextVar[Callable[[str], None] | None] = ContextVar("_report", default=None)
 
 
@@ -57,7 +55,7 @@ class Stopwatch:
 
 @contextmanager
 def progress(title: str, stages: Sequence[str], show: bool | None = None) -> Iterator[None]:
-    """Show a bar of stages while the block runs, if that takes longer than a second.
+    """Show a bar of stages while the block runs.
 
     A stage ends where :func:`finished` or a lap of :class:`Stopwatch` names
     it. Within another `progress` nothing more is shown: that one knows what is wanted.
@@ -77,36 +75,20 @@ def progress(title: str, stages: Sequence[str], show: bool | None = None) -> Ite
     if _report.get() is not None:
         yield
         return
-    with _bar(title, stages) if shows(show) else nullcontext(lambda stage: None) as report:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a notebook has no ipywidgets: the bar is of letters
+        from tqdm.auto import tqdm
+    form = "{desc} |{bar:20}| {n_fmt}/{total_fmt}{postfix} [{elapsed}]"
+    how = {"bar_format": form, "leave": False, "disable": not shows(show)}
+    with tqdm(total=len(stages), desc=title, postfix=stages[0], **how) as bar:
+
+        def report(stage: str) -> None:
+            if stage in stages:
+                bar.n = stages.index(stage) + 1
+                bar.set_postfix_str("".join(stages[bar.n : bar.n + 1]))
+
         token = _report.set(report)
         try:
             yield
         finally:
             _report.reset(token)
-
-
-@contextmanager
-def _bar(title: str, stages: Sequence[str]) -> Iterator[Callable[[str], None]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a notebook has no ipywidgets: the bar is of letters
-        from tqdm.auto import tqdm
-    form, over = "{desc} |{bar:20}| {n_fmt}/{total_fmt}{postfix} [{elapsed}]", threading.Event()
-    with tqdm(total=len(stages), desc=title, bar_format=form, delay=SECONDS, leave=False) as bar:
-
-        def report(stage: str) -> None:
-            if stage in stages:
-                bar.n = stages.index(stage) + 1
-                bar.set_postfix_str(stages[bar.n] if bar.n < len(stages) else "", refresh=False)
-
-        def tick() -> None:  # a stage may take minutes, and the clock goes on
-            while not over.wait(SECONDS):
-                bar.refresh()
-
-        bar.set_postfix_str(stages[0], refresh=False)
-        ticker = threading.Thread(target=tick, daemon=True)
-        ticker.start()
-        try:
-            yield report
-        finally:
-            over.set()
-            ticker.join()
