@@ -29,8 +29,7 @@ from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.networks.shrinkage_log import ShrinkageRecord
-from jojoscl.runner.config import compose
-from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
 

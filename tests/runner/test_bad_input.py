@@ -21,8 +21,7 @@ from anndata import AnnData
 import jojoscl
 import jojoscl.runner.output
 from jojoscl.datasets.catalog import CATALOG
-from jojoscl.runner.config import compose
-from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
 

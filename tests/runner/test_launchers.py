@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jojoscl.runner.config import compose
-from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import collect
 from tests import children

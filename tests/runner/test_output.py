@@ -15,9 +15,8 @@ import pytest
 from anndata import AnnData
 
 import jojoscl
-from jojoscl.runner.config import compose
+from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.output import h5ad_bytes, owned, point_of
-from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 
 
@@ -39,7 +38,7 @@ def test_a_second_owner_waits_for_the_first(
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
-    assert caplog.messages == [f"{folder} is being run by another process: waiting for it"]
+    assert caplog.messages == [f"waiting for the process that runs {folder}, if there is one"]
     assert not list(folder.iterdir()), "nothing is left"
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jojoscl.runner.config import compose
-from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 
 if TYPE_CHECKING:  # several folders have a conftest

@@ -13,8 +13,7 @@ from anndata import AnnData
 
 from jojoscl.core.method import JojoSCL
 from jojoscl.runner import config
-from jojoscl.runner.config import compose, varied
-from jojoscl.runner.resolved import Resolved, run_folder
+from jojoscl.runner.config import Resolved, compose, run_folder, varied
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import setting
@@ -43,7 +42,7 @@ def test_a_command_builds_four_objects(
         built[str(node._target_).rpartition(".")[2]] += 1
         return build(node)
 
-    monkeypatch.setattr("jojoscl.runner.resolved.build", counted)
+    monkeypatch.setattr("jojoscl.runner.config.build", counted)
     arguments = ("data=simulated", "data.n_cells=60", "method=random", "pictures=false")
     four = {"SimulatedDataset": 1, "RandomLabels": 1, "Corrupt": 1, "TrainerSettings": 1}
     for _ in range(2):  # a finished run too

@@ -23,8 +23,7 @@ from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
 from jojoscl.core.metrics import best_clusters
 from jojoscl.networks.paper import PaperJojoSCL
-from jojoscl.runner.config import compose
-from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES, collect
 from jojoscl.utils.errors import UserError

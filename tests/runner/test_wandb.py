@@ -25,8 +25,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from experiments.text import HERE
-from jojoscl.runner.config import build, compose
-from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.config import Resolved, build, compose
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES
 from jojoscl.utils.errors import UserError

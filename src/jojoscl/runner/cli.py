@@ -1,6 +1,6 @@
 """The command `jojoscl`: a Hydra application whose errors are one sentence.
 
-Hydra and what a run needs take seconds to import: they are imported once they are used.
+What a run needs takes seconds to import: it is imported once it is used.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from types import FrameType
+from typing import NoReturn
 
+import hydra
 import yaml
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 import jojoscl
+from jojoscl.runner.config import Resolved, parse
+from jojoscl.runner.sentences import sentence
+from jojoscl.runner.sweep import FAILED, PAGE, SCORES, title
 from jojoscl.utils.errors import UserError, stop
 from jojoscl.utils.files import choices, conf_dir
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from omegaconf import DictConfig
 
 EXAMPLES = """\
   jojoscl                                            the embedded example, pbmc68k_reduced
@@ -72,8 +78,6 @@ def main() -> None:
     except BaseException as error:
         if _received:
             stop("interrupted; the same command goes on.", "jojoscl", 128 + _received[0])
-        from jojoscl.runner.sentences import sentence
-
         if words := sentence(error):
             stop(words, "jojoscl")
         raise
@@ -93,8 +97,6 @@ def command(arguments: list[str]) -> None:
     if "--version" in arguments:
         print(f"jojoscl {jojoscl.__version__}")
         return
-    from hydra._internal.utils import get_args_parser
-
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing: the words are ours
     # OpenMP threads that wait by spinning make training ten times slower where another process has
     # a core.
@@ -109,26 +111,17 @@ def command(arguments: list[str]) -> None:
     parser = get_args_parser()
     parser.error = _refuse
     found = parser.parse_args(arguments)
-    if found.experimental_rerun:  # which unpickles a file
-        _refuse("--experimental-rerun is not offered")
     if several and not found.config_dir:
         _check_sweeps(found.overrides)
     if not found.cfg and any(o.startswith("search=") for o in found.overrides):
         if several:
             raise UserError("A search is no sweep: leave out -m and give each setting one value.")
-        try:
-            from jojoscl.runner.search import search
-        except ModuleNotFoundError as error:  # Optuna is an extra
-            raise UserError(
-                f"A search needs {error.name}: pip install 'jojoscl[sweep]'."
-            ) from error
+        if find_spec("optuna") is None:
+            raise UserError("A search needs optuna: pip install 'jojoscl[sweep]'.")
+        from jojoscl.runner.search import search
+
         search(found.overrides)
         return
-    import hydra
-
-    from jojoscl.runner import resolved  # noqa: F401  ${run_folder:}
-    from jojoscl.runner.sentences import sentence
-
     sys.argv[1:] = arguments  # which Hydra reads
     try:
         hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
@@ -146,10 +139,6 @@ def _refuse(message: str) -> NoReturn:
 
 def _check_sweeps(overrides: list[str]) -> None:
     """Refuse a sweep over nothing, which Hydra would call done."""
-    from hydra.core.override_parser.types import Glob, Override
-
-    from jojoscl.runner.config import parse
-
     for sweep in filter(Override.is_discrete_sweep, parse(overrides)):
         value = sweep.value()
         names = choices(str(sweep.key_or_group))
@@ -167,8 +156,6 @@ def quoted(argument: str, *, several: bool) -> str:
     >>> quoted("data.path=a b.h5ad,c.h5ad", several=True)
     "data.path='a b.h5ad','c.h5ad'"
     """
-    from hydra.core.override_parser.types import Quote, QuotedString
-
     key, _, value = argument.partition("=")
     written_for_hydra = _WRITTEN_FOR_HYDRA.fullmatch(value) and not os.path.exists(value)
     if not _PATHS.fullmatch(key) or written_for_hydra:
@@ -183,18 +170,13 @@ def quoted(argument: str, *, several: bool) -> str:
 
 def job(cfg: DictConfig) -> None:
     """Do one run; in a sweep a failure is written to the run's folder and the sweep goes on."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    from jojoscl.runner.resolved import Resolved
-    from jojoscl.runner.run import run
-    from jojoscl.runner.sentences import sentence
-    from jojoscl.runner.sweep import FAILED, PAGE
-
     folder = Path(HydraConfig.get().runtime.output_dir)
     alone = HydraConfig.get().mode != RunMode.MULTIRUN
     try:
-        metrics = run(Resolved.kept(cfg), folder)
+        resolved = Resolved.kept(cfg)
+        from jojoscl.runner.run import run
+
+        metrics = run(resolved, folder)
     except Exception as error:
         if _received:
             raise KeyboardInterrupt from error
@@ -219,8 +201,6 @@ def job(cfg: DictConfig) -> None:
 
 def result_line(metrics: dict[str, object]) -> str:
     """Return a run and its scores in one line."""
-    from jojoscl.runner.sweep import SCORES, title
-
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in SCORES if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:
         scores = f"{metrics['n_clusters']} clusters  {scores}".rstrip()
@@ -243,7 +223,6 @@ def _described(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.parent.name == "method":
         about = yaml.safe_load(text)["about"]
-        known = "given K" if about["given_k"] else "finds K"
-        return f"{about['summary']} ({about['citation']}; {known}; about {about['minutes']} min)"
+        return f"{about['summary']} ({about['citation']}; about {about['minutes']} min)"
     comments = (line[2:] for line in text.splitlines() if line.startswith("# "))
     return next((words for words in comments if "@package" not in words), "").rstrip(".")

@@ -1,4 +1,4 @@
-"""Compose the YAML files of `conf/` with the settings of the command line, and build objects.
+"""What a command means: YAML files of `conf/` and settings become objects, a name and a folder.
 
 `_target_` is the dotted path of an object's class. A YAML file names a class once, in its defaults,
 and only the classes that a command chooses are imported.
@@ -6,10 +6,13 @@ and only the classes that a command chooses are imported.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.config_store import ConfigNode, ConfigStore
@@ -23,6 +26,15 @@ from omegaconf.errors import OmegaConfBaseException
 from jojoscl.utils.errors import UserError, check_networks, nearest
 from jojoscl.utils.files import conf_dir
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
+
+if TYPE_CHECKING:  # they import numpy, pandas and more, and a wrong setting needs none of it
+    from jojoscl.core.interface import Method
+    from jojoscl.datasets.corrupt import Corrupt
+    from jojoscl.datasets.load import CatalogDataset, FileDataset
+    from jojoscl.datasets.simulate import SimulatedDataset
+    from jojoscl.networks.settings import TrainerSettings
+
+    Dataset = CatalogDataset | FileDataset | SimulatedDataset
 
 Plain = dict[str, Any]
 """Values as JSON and YAML have them."""
@@ -50,11 +62,11 @@ class RunSettings(Settings):
     outermost = True
 
     def __post_init__(self) -> None:
-        if self.n_clusters not in (None, "annotated") and type(self.n_clusters) is not int:
+        super().__post_init__()
+        if isinstance(self.n_clusters, str) and self.n_clusters != "annotated":
             raise UserError(
                 f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}."
             )
-        super().__post_init__()
 
 
 def parse(overrides: Iterable[str]) -> list[Override]:
@@ -98,12 +110,10 @@ def build(node: DictConfig) -> Any:
     UserError
         There is no such class or setting, or a value is out of its range.
     """
-    given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
-    if not isinstance(given, dict) or "_target_" not in given:
-        raise UserError(f"{node!r} is no group of settings: see jojoscl --cfg job.")
+    given: Any = OmegaConf.to_container(node, resolve=True)
     kind = class_of(given.pop("_target_"))
     given.pop("about", None)
-    return kind.of(given)  # type: ignore[arg-type]  # names are words
+    return kind.of(given)
 
 
 class _SettingsGroup(dict[str, ConfigNode]):
@@ -136,10 +146,7 @@ def varied(cfg: DictConfig) -> tuple[DictConfig, Plain]:
     """
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     OmegaConf.set_struct(cfg, True)
-    vary = cfg.vary or OmegaConf.create()
-    if not isinstance(vary, DictConfig):
-        raise UserError(f"vary lists settings, such as {{method.alpha:0}}, not {vary!r}.")
-    changes: Plain = OmegaConf.to_container(vary, resolve=True)  # type: ignore[assignment]
+    changes: Any = OmegaConf.to_container(cfg.vary or OmegaConf.create(), resolve=True)
     for key, value in changes.items():
         try:
             OmegaConf.update(cfg, key, value)
@@ -147,6 +154,99 @@ def varied(cfg: DictConfig) -> tuple[DictConfig, Plain]:
             near = nearest(key, keys_of(cfg))
             raise UserError(f"vary: there is no setting {key!r}{near}.") from error
     return cfg, changes
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A command's objects, each built once.
+
+    cfg: all settings, with the changes of `vary`, without Hydra's own. settings: those of no group.
+    changes: what a study changes in this run, {dotted name: value}: the corruption and `vary`.
+    """
+
+    cfg: DictConfig
+    settings: RunSettings
+    data: Dataset
+    method: Method
+    corrupt: Corrupt
+    trainer: TrainerSettings
+    changes: Plain
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> Resolved:
+        """Build the objects; a wrong name or value is a :class:`UserError`."""
+        cfg, changes = varied(cfg)
+        own = {name: cfg[name] for name in RunSettings.defaults()}
+        parts = {node: build(cfg[node]) for node in ("data", "method", "corrupt", "trainer")}
+        corrupted = {f"corrupt.{k}": value for k, value in parts["corrupt"].decisive().items()}
+        return cls(cfg=cfg, settings=RunSettings(**own), changes=corrupted | changes, **parts)
+
+    @classmethod
+    def kept(cls, cfg: DictConfig) -> Resolved:
+        """Return what :meth:`of` builds, and keep it in OmegaConf's cache for `cfg`.
+
+        Hydra asks for the run's folder first, and hands a copy of `cfg`, cache and all, to the job.
+        """
+        cache = OmegaConf.get_cache(cfg)["resolved"]
+        if "" not in cache:
+            cache[""] = cls.of(cfg)
+        return cache[""]  # type: ignore[no-any-return]
+
+    @cached_property
+    def decisive(self) -> Plain:
+        """What decides the result: names and settings, and the content of the data.
+
+        Neither where a class lives nor where a file is. A setting at its neutral value is left out,
+        so that a setting that is added later leaves finished runs finished.
+        """
+        settings: Plain = {
+            name: getattr(self, name).decisive()
+            for name in ("data", "method", "trainer", "corrupt")
+        }
+        settings["data"]["content"] = self.data.fingerprint()
+        return self.settings.decisive() | settings
+
+    @cached_property
+    def config_hash(self) -> str:
+        """Eight hexadecimal digits that differ where the result may."""
+        return _digits(json.dumps(self.decisive, sort_keys=True))
+
+    @property
+    def folder(self) -> str:
+        """The run's folder, such as ``bladder/jojoscl-last/seed0-1a2b3c4d``."""
+        return _folder(self.cfg, self.config_hash)
+
+    def check(self) -> None:
+        """Refuse settings of the run that the method would ignore."""
+        method, settings = self.method, self.settings
+        if settings.selection == "oracle" and not method.takes_oracle:
+            raise UserError(f"{method.name} has no epochs to choose from: use selection=last.")
+        if getattr(self.data, "batch_key", None) and not method.takes_batch:
+            raise UserError(f"{method.name} does not tell samples apart: leave out data.batch_key.")
+        if settings.save_model and not hasattr(method, "fit"):
+            raise UserError(f"{method.name} makes no model: leave out save_model.")
+        if isinstance(settings.n_clusters, int) and method.finds_k:
+            raise UserError(
+                f"{method.name} finds the number of clusters itself: leave out n_clusters, or "
+                "set method.match_k=true."
+            )
+
+
+def run_folder(*, _root_: DictConfig) -> str:
+    """Return the folder of a run, also of one with a wrong setting: the run itself refuses it."""
+    try:
+        return Resolved.kept(_root_).folder
+    except UserError as error:
+        return _folder(_root_, f"wrong-{_digits(str(error))}")
+
+
+def _folder(cfg: DictConfig, digits: str) -> str:
+    dataset = "-".join(str(part) for part in (cfg.data.name, cfg.data.get("variant")) if part)
+    return f"{dataset}/{cfg.method.name}-{cfg.selection}/seed{cfg.seed}-{digits}"
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def oracle_if_possible(*, _root_: DictConfig) -> str:
@@ -176,5 +276,5 @@ def file_name(path: str | None) -> str:
 
 
 ConfigStore.instance().repo.setdefault("settings", _SettingsGroup())
-for _resolver in (oracle_if_possible, files_of_folder, file_name):  # what `conf/` computes
+for _resolver in (oracle_if_possible, files_of_folder, file_name, run_folder):  # used in `conf/`
     OmegaConf.register_new_resolver(_resolver.__name__, _resolver, replace=True)

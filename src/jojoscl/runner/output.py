@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from anndata.io import write_elem
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from omegaconf import OmegaConf
 from pandas.api.types import is_object_dtype
 
 from jojoscl.core.interface import Result
-from jojoscl.runner.config import Plain
+from jojoscl.runner.config import Plain, Resolved
 from jojoscl.runner.machine import git_commit, machine, peak_memory_mb, versions
-from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.sweep import PAGE
 from jojoscl.tools.annotate import annotate, params_of
 from jojoscl.utils.errors import UserError
@@ -32,7 +31,7 @@ from jojoscl.utils.files import TEMPORARY, delete, whole_file
 log = logging.getLogger(__name__)
 
 MODEL = "model.npz"
-_OF_CELLS = ("kind_decided_by", "input_made_by_types")
+_OF_CELLS = ("variant", "kind", "kind_decided_by", "input_made_by_types")  # in the cells' uns
 
 
 @contextlib.contextmanager
@@ -43,20 +42,16 @@ def owned(folder: Path) -> Iterator[None]:
     deleted.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        log.info("%s is being run by another process: waiting for it", folder)
-        lock.acquire()
-    try:
+    lock = folder / ".lock"
+    if lock.exists():
+        log.info("waiting for the process that runs %s, if there is one", folder)
+    with FileLock(lock):
         for path in folder.glob(f"{TEMPORARY}*"):
             delete(path)
-        yield
-    finally:
-        # Deleted while it is held: those who wait see that it is gone, and make it anew.
-        delete(folder / ".lock")
-        lock.release()
+        try:
+            yield
+        finally:  # deleted while it is held: those who wait see that it is gone, and make it anew
+            delete(lock)
 
 
 def finished(folder: Path, job: Resolved) -> Plain | None:
@@ -86,12 +81,6 @@ def finished(folder: Path, job: Resolved) -> Plain | None:
     return metrics if all((folder / name).exists() for name in files) else None
 
 
-def clear(folder: Path) -> None:
-    """Forget that the run in `folder` was finished or begun."""
-    for path in (folder / "metrics.json", *folder.glob("*.ckpt")):
-        path.unlink(missing_ok=True)
-
-
 def describe(job: Resolved, cells: AnnData, result: Result) -> Plain:
     """Return what was run, on what, and with which versions."""
     settings = job.settings
@@ -99,7 +88,6 @@ def describe(job: Resolved, cells: AnnData, result: Result) -> Plain:
         "experiment": settings.name,
         "dataset": job.data.name,
         "path": job.cfg.data.get("path"),
-        "variant": cells.uns.get("variant"),
         "method": job.method.name,
         "seed": settings.seed,
         # The ceiling is marked: labels reached it.
@@ -107,8 +95,7 @@ def describe(job: Resolved, cells: AnnData, result: Result) -> Plain:
         "n_clusters_asked": settings.n_clusters,
         "n_cells": cells.n_obs,
         "n_genes": cells.n_vars,
-        "kind": cells.uns["kind"],
-        **{name: cells.uns[name] for name in _OF_CELLS if name in cells.uns},
+        **{name: about for name, about in cells.uns.items() if name in _OF_CELLS},
         "n_clusters": len(np.unique(result.labels)),
         **result.info,
         "peak_memory_mb": peak_memory_mb(),
@@ -150,35 +137,33 @@ def write(
     metrics: Plain,
 ) -> None:
     """Write everything else first, metrics.json last: where it stands, the run is finished."""
-    known = {} if truth is None else {"cell_type": truth}
+    settings, known = job.settings, {} if truth is None else {"cell_type": truth}
     labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
+    asked = {name: getattr(job.data, name, None) for name in ("batch_key", "layer")}
+    asked["n_clusters"] = settings.n_clusters if settings.n_clusters != "annotated" else None
+    params = params_of(job.method, getattr(job.data, "kind", "auto"), seed=settings.seed, **asked)
     files: dict[str, str | bytes] = {
         "labels.csv": labels.to_csv(index=False),
         "config.yaml": OmegaConf.to_yaml(job.cfg, resolve=True),
-        "result.h5ad": h5ad_bytes(result_anndata(cells, result, _asked(job))),
+        "result.h5ad": h5ad_bytes(result_anndata(cells, result, params)),
     }
     if result.shrinkage:
         files["shrinkage.csv"] = pd.DataFrame(result.shrinkage).to_csv(index=False)
-    drawn = {}
-    if job.settings.pictures or job.settings.page:
-        from jojoscl.runner import plots
+    if settings.pictures or settings.page:
+        from jojoscl.runner import page, plots
 
-        umap = partial(plots.umap, result.embedding, result.labels, truth, seed=job.settings.seed)
-        draw = {"umap.png": umap}
-        if result.history:
-            draw["losses.png"] = partial(plots.loss_curves, result.history)
-        drawn = plots.tried(draw)
-    if job.settings.pictures:
-        files |= drawn
-    if job.settings.page:
-        from jojoscl.runner import page
-
-        files[PAGE] = page.html(job, cells, truth, result, metrics, drawn)
+        umap = partial(plots.umap, result.embedding, result.labels, truth, seed=settings.seed)
+        curves = {"losses.png": partial(plots.loss_curves, result.history)}
+        drawn = plots.tried({"umap.png": umap} | (curves if result.history else {}))
+        files |= drawn if settings.pictures else {}
+        if settings.page:
+            files[PAGE] = page.html(job, cells, truth, result, metrics, drawn)
     for name, content in files.items():
         write_whole(folder / name, content)
-    if job.settings.save_model and result.model:
+    metrics["files"] = sorted(files)
+    if settings.save_model and result.model:
         result.model.save(folder / MODEL, overwrite=True)
-    metrics["files"] = sorted([*files, *([MODEL] if job.settings.save_model else [])])
+        metrics["files"].append(MODEL)
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 
@@ -194,14 +179,6 @@ def h5ad_bytes(adata: AnnData) -> bytes:
         write_elem(file, "/", adata)
         file.flush()
         return bytes(file.id.get_file_image())
-
-
-def _asked(job: Resolved) -> Plain:
-    """Return what was asked for, as ``jojoscl.cluster`` keeps it."""
-    k, seed = job.settings.n_clusters, job.settings.seed
-    asked = {name: getattr(job.data, name, None) for name in ("batch_key", "layer")}
-    asked |= {"n_clusters": k if isinstance(k, int) else None, "seed": seed}
-    return params_of(job.method, getattr(job.data, "kind", "auto"), **asked)
 
 
 def result_anndata(cells: AnnData, result: Result, asked: Plain) -> AnnData:

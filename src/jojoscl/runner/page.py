@@ -19,8 +19,7 @@ from jojoscl import pl
 from jojoscl.cells.checks import BATCH, without_labels
 from jojoscl.core.interface import Result
 from jojoscl.runner import plots
-from jojoscl.runner.config import Plain
-from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.config import Plain, Resolved
 from jojoscl.runner.sweep import SCORES, title
 from jojoscl.tools.annotate import annotate
 from jojoscl.tools.halves import half_clusters

@@ -7,22 +7,18 @@ import functools
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
+from jojoscl.core.metrics import best_clusters, scores, silhouette
 from jojoscl.networks.settings import Run
 from jojoscl.runner import output
-from jojoscl.runner.config import Plain, build
+from jojoscl.runner.config import Plain, Resolved, build
 from jojoscl.runner.machine import forget_peak_memory
-from jojoscl.runner.resolved import Resolved
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.progress import finished, progress
-
-if TYPE_CHECKING:
-    from jojoscl.runner.wandb import Wandb
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +46,10 @@ def _run(job: Resolved, folder: Path) -> Plain:
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
     n_clusters = number_of_clusters(settings.n_clusters, truth)
     handed = handed_labels(method, settings.selection, truth)
-    if settings.force:
-        output.clear(folder)
+    for path in (folder / "metrics.json", *folder.glob("*.ckpt")) if settings.force else ():
+        path.unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
-        mirror: Wandb | None = build(job.cfg.logger) if job.cfg.get("logger") else None
+        mirror = build(job.cfg.logger) if job.cfg.get("logger") else None
         if mirror:
             mirror.start(folder, job)
             stack.callback(mirror.close)
@@ -65,9 +61,9 @@ def _run(job: Resolved, folder: Path) -> Plain:
         seconds = {"load": load, **result.seconds}
         total = max(time.perf_counter() - started, sum(seconds.values()))
         seconds |= {"method": sum(result.seconds.values()), "total": total}
-        scores = evaluate(truth, result)
+        scored = evaluate(truth, result)
         finished("scores")
-        metrics = output.describe(job, cells, result) | scores | {"seconds": seconds}
+        metrics = output.describe(job, cells, result) | scored | {"seconds": seconds}
         output.write(folder, job, cells, truth, result, metrics)
         if mirror:
             mirror.log_results(folder, metrics)
@@ -100,8 +96,6 @@ def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> P
 
 
 def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
-    from jojoscl.core.metrics import scores  # slow to import
-
     found = scores(truth, labels)
     return found["ari"] + found["nmi"]
 
@@ -112,8 +106,6 @@ def evaluate(truth: np.ndarray | None, result: Result) -> Plain:
     Without types (`truth` is None) only the silhouette is known. Where an oracle chose the epoch,
     the scores of the last epoch stand beside (`last_ari` ...).
     """
-    from jojoscl.core.metrics import best_clusters, scores, silhouette
-
     found: Plain = {"silhouette": silhouette(result.embedding, result.labels), "n_types": None}
     if truth is not None:
         found["n_types"] = len(np.unique(truth))

@@ -33,9 +33,8 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from jojoscl.runner.config import build, compose
+from jojoscl.runner.config import Resolved, build, compose
 from jojoscl.runner.output import write_whole
-from jojoscl.runner.resolved import Resolved
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES
 from jojoscl.utils.errors import UserError

@@ -13,8 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from jojoscl.runner.config import Plain
-from jojoscl.runner.resolved import Resolved
+from jojoscl.runner.config import Plain, Resolved
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
