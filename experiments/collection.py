@@ -40,8 +40,7 @@ from experiments.tables import (
     summarise,
 )
 from experiments.text import save, write
-from jojoscl.runner.paired import MARGINS, paired, reference_of
-from jojoscl.runner.sweep import collect
+from jojoscl.runner.sweep import MARGINS, collect, paired, reference_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 

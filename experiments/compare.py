@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from experiments.runs import FLOOR, OURS
-from jojoscl.runner.paired import signed_rank
+from jojoscl.runner.sweep import signed_rank
 
 LEAST = 3  # methods and sets below which there is nothing to compare
 ALPHA = 0.05

@@ -28,8 +28,7 @@ from experiments.paired_studies import numbers_found
 from experiments.runs import HALF_A, KEYS, OURS
 from experiments.tables import METRICS, Section, check_scored, failed_runs, number, page
 from experiments.text import by_set, save, write
-from jojoscl.runner.paired import reference_of
-from jojoscl.runner.sweep import collect
+from jojoscl.runner.sweep import collect, reference_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 

@@ -415,7 +415,11 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
     ("argument", "words"),
     [
         ("trainer.devices=2", "A sweep trains on one device: leave out -m, or trainer.devices."),
-        ("launcher=slurm", "launcher=slurm needs Slurm's sbatch: use launcher=joblib."),
+        (
+            "launcher=slurm",
+            'The jobs could not be started (RuntimeError(\'Could not detect "srun", are you indeed on '
+            "a slurm cluster?')): check launcher= and hydra.launcher.",
+        ),
         (
             "hydra.launcher._target_=math.sqrt",
             "The jobs could not be started (RuntimeError(\"Invalid plugin 'math.sqrt': not the "
@@ -448,7 +452,7 @@ def test_a_sweep_leaves_a_damaged_metrics_file_out_of_its_table(
     assert (done.code, done.err) == (0, "")
     assert (
         done.out.count(
-            f"{damaged.relative_to(tmp_path)} cannot be read as the metrics of a run: it is left out of the table"
+            f"{damaged.relative_to(tmp_path)} is no metrics of a run: it is left out of the table"
         )
         == 1
     )

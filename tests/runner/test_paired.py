@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from jojoscl.runner.paired import paired, reference_of, signed_rank
+from jojoscl.runner.sweep import paired, reference_of, signed_rank
 
 NONE = float("nan")
 MEANS = pd.DataFrame({

@@ -141,7 +141,7 @@ def test_choices_are_written_as_hydra_reads_them() -> None:
         ),
         (
             {"space": {"k": {"type": "itn"}}},
-            r"k is no float, int or categorical parameter \('itn'\)",
+            r"k is no float, int or categorical parameter .*ItnDistribution",
         ),
         ({"space": {"k": 3}}, "k is no float, int or categorical"),
     ],

@@ -96,9 +96,7 @@ def test_a_foreign_metrics_file_is_named_and_left_out(
     else:
         path.write_bytes(b"\xff" if case == "bytes" else FOREIGN[case].encode())
     assert list(collect(tmp_path)["ari"]) == [0.5]
-    assert caplog.messages == [
-        f"{path} cannot be read as the metrics of a run: it is left out of the table"
-    ]
+    assert caplog.messages == [f"{path} is no metrics of a run: it is left out of the table"]
 
 
 def test_failed_jobs_are_named_beside_foreign_files(in_process: InProcess, tmp_path: Path) -> None:

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
+from jojoscl.core.fitted import load
 from jojoscl.runner.config import build, compose, parse
+from jojoscl.runner.output import h5ad_bytes, result_anndata, write_whole
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
@@ -44,11 +48,6 @@ def predict(arguments: Sequence[str]) -> None:
     )
     chosen = [] if any(o.key_or_group == "data" for o in of_data) else ["data=h5ad"]
     dataset = build(compose([*chosen, *(str(o.input_line) for o in of_data)]).data)
-    import pandas as pd  # slow to import, as are those below
-
-    from jojoscl.core.fitted import load
-    from jojoscl.runner.output import h5ad_bytes, result_anndata, write_whole
-
     model = load(str(settings.model))
     logging.basicConfig(format="%(message)s")
     cells = dataset.load()

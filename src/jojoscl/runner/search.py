@@ -11,7 +11,7 @@ import json
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,6 @@ from typing import Any
 import numpy as np
 import optuna
 from filelock import FileLock
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
@@ -41,11 +35,6 @@ from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
 HEARTBEAT_SECONDS = 30  # a process that has been silent for twice as long is dead
-_KINDS: dict[str, Callable[..., BaseDistribution]] = {
-    "float": FloatDistribution,
-    "int": IntDistribution,
-    "categorical": CategoricalDistribution,
-}
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 _STATES = {"COMPLETE": "complete", "PRUNED": "fail", "FAIL": "lost", "RUNNING": "running"}
 
@@ -70,12 +59,13 @@ class Search(Settings):
         super().__post_init__()
         if not (self.datasets and self.seeds and self.space):
             raise UserError("A search needs search.datasets, search.seeds and search.space.")
-        self.distributions: dict[str, BaseDistribution] = {}
+        self.distributions: dict[str, optuna.distributions.BaseDistribution] = {}
         for name, spec in self.space.items():
             try:
                 given: dict[str, Any] = dict(spec)  # type: ignore[call-overload]
-                self.distributions[name] = _KINDS[given.pop("type")](**given)
-            except (KeyError, TypeError, ValueError) as error:
+                kind = getattr(optuna.distributions, f"{given.pop('type').title()}Distribution")
+                self.distributions[name] = kind(**given)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise UserError(
                     f"search.space: {name} is no float, int or categorical parameter ({error})."
                 ) from error

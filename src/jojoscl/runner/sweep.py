@@ -6,24 +6,21 @@ import html
 import json
 import logging
 import os
-import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from jojoscl.runner.config import Plain
 from jojoscl.utils.errors import stop
 
-if TYPE_CHECKING:
-    import pandas as pd  # Hydra imports this module before the first argument is checked
-
 log = logging.getLogger(__name__)
 
 FAILED, PAGE = "failed.txt", "page.html"  # files of a run's folder
 SCORES = ("ari", "nmi", "acc", "f1")  # what annotated types, and nothing else, give
+MARGINS = (0.05, 0.01)  # of ARI
 _KEYS = (
     "dataset", "path", "variant", "method", "selection", "n_clusters_asked", "setting", "strength",
 )  # fmt: skip
@@ -41,16 +38,12 @@ def collect(folder: Path) -> pd.DataFrame:
     A run by selection=oracle adds a row of its last epoch. The column `settings` holds what decides
     a run's result, {dotted name: value}.
     """
-    import pandas as pd
-
     rows = []
     for path in sorted(folder.rglob("metrics.json")):
         try:
             row = _row(json.loads(path.read_text())) | {"folder": str(path.parent)}
         except Exception:  # a file of something else
-            log.warning(
-                "%s cannot be read as the metrics of a run: it is left out of the table", path
-            )
+            log.warning("%s is no metrics of a run: it is left out of the table", path)
             continue
         last = {key: row.pop(f"last_{key}", None) for key in SCORES}
         rows.append(row)
@@ -61,8 +54,6 @@ def collect(folder: Path) -> pd.DataFrame:
 
 def _row(metrics: Plain) -> Plain:
     """Return the scalars of a metrics.json; an error where it is foreign."""
-    import pandas as pd
-
     flat = pd.json_normalize(metrics.get("settings") or {}).to_dict("records")
     return {key: value for key, value in metrics.items() if not isinstance(value, dict | list)} | {
         "seconds": float(metrics["seconds"]["total"]),
@@ -73,8 +64,6 @@ def _row(metrics: Plain) -> Plain:
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Return mean scores and seconds over seeds; each other difference of two runs is a column."""
-    import pandas as pd
-
     by = [name for name in _KEYS if name in runs and runs[name].notna().any()]
     settings = pd.DataFrame(list(runs["settings"]), index=runs.index)
     settings = settings.drop(columns="seed", errors="ignore")
@@ -94,8 +83,6 @@ def comparison(runs: pd.DataFrame, wanted: str) -> str:
 
     Only runs that no label chose are compared.
     """
-    from jojoscl.runner.paired import paired, reference_of
-
     scored = runs[runs["selection"] == "last"].dropna(subset="ari")
     means = scored.astype({"ari": float}).pivot_table("ari", "dataset", "method")
     if len(means.columns) < 2:
@@ -104,6 +91,45 @@ def comparison(runs: pd.DataFrame, wanted: str) -> str:
     table = paired(means, reference).to_string(float_format=lambda x: f"{x:.3f}")
     head = f"ARI of {reference} minus that of each method, means over seeds, each set one pair:"
     return f"{head}\n{table}"
+
+
+def paired(means: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Return how far `reference` is ahead of each other method, over the sets that both have.
+
+    Parameters
+    ----------
+    means
+        A row a set, a column a method; NaN where no run finished.
+
+    Returns
+    -------
+    A row a method that shares a set: `sets`, `difference` (mean of `reference` minus the method),
+    `ahead_0.05`, `behind_0.05` (sets that differ by the margin or more), the same for 0.01, and `p`
+    of Wilcoxon's signed-rank test, two-sided.
+    """
+    rows = {}
+    for name in means.columns.drop(reference):
+        differences = (means[reference] - means[name]).dropna().round(9)  # so that equal ones tie
+        if differences.empty:
+            continue
+        rows[name] = {"sets": len(differences), "difference": differences.mean()}
+        for margin in MARGINS:
+            rows[name][f"ahead_{margin}"] = (differences >= margin).sum()
+            rows[name][f"behind_{margin}"] = (differences <= -margin).sum()
+        rows[name]["p"] = signed_rank(differences)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+
+
+def signed_rank(differences: pd.Series) -> float:
+    """Return Wilcoxon's two-sided p; 1 where nothing differs, for which scipy has none."""
+    from scipy import stats
+
+    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
+
+
+def reference_of(means: pd.DataFrame, wanted: str) -> str:
+    """Return `wanted` where it has a result, else the method with the best mean."""
+    return wanted if wanted in means and means[wanted].notna().any() else str(means.mean().idxmax())
 
 
 class SweepSummary(Callback):
@@ -116,11 +142,9 @@ class SweepSummary(Callback):
         self.reference, self.says = reference, says
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Refuse several devices, whose processes would each do all jobs, and Slurm without it."""
+        """Refuse several devices, whose processes would each do all jobs."""
         if config.trainer.devices > 1:
             stop("A sweep trains on one device: leave out -m, or trainer.devices.", "jojoscl")
-        if "SlurmLauncher" in config.hydra.launcher._target_ and not shutil.which("sbatch"):
-            stop("launcher=slurm needs Slurm's sbatch: use launcher=joblib.", "jojoscl")
         self.earlier = _failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:

@@ -19,6 +19,9 @@ from jojoscl.utils.settings import Settings, setting
 
 log = logging.getLogger(__name__)
 
+SECONDS = 20  # to wait for the server
+_WAITS = ("init_timeout", "login_timeout", "finish_timeout")
+
 
 @dataclass(kw_only=True)
 class Wandb(Settings):
@@ -30,7 +33,6 @@ class Wandb(Settings):
     project: str = setting("jojoscl", "The project of W&B.")
     group: str | None = setting(None, "The group of the run.")
     offline: bool = setting(True, "Whether to write to the run's folder only, for `wandb sync`.")
-    timeout: float = setting(20.0, "Seconds to wait for the server.", low=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,7 +46,6 @@ class Wandb(Settings):
         with self._warned():
             import wandb
 
-            folder.mkdir(parents=True, exist_ok=True)
             self._run = wandb.init(
                 id=re.sub(r"[^\w-]", "-", f"{job.settings.name}-{job.config_hash}"),
                 name=job.folder,
@@ -57,11 +58,7 @@ class Wandb(Settings):
                 resume="allow",
                 reinit="create_new",  # another job's run in this process is left alone
                 settings=wandb.Settings(
-                    console="off",
-                    silent=True,
-                    init_timeout=self.timeout,
-                    login_timeout=self.timeout,
-                    finish_timeout=self.timeout,
+                    console="off", silent=True, **dict.fromkeys(_WAITS, SECONDS)
                 ),
             )
 
@@ -71,14 +68,11 @@ class Wandb(Settings):
             self._run.log({"epoch": step, **metrics}, step=step)
 
     def log_results(self, folder: Path, metrics: Plain) -> None:
-        """Send `metrics` as the summary, the scalars as a table, and the pictures in `folder`."""
+        """Send `metrics` as the summary, and the pictures in `folder`."""
         with self._warned():
             import wandb
 
-            row = {k: value for k, value in metrics.items() if not isinstance(value, dict | list)}
-            table = wandb.Table(columns=list(row), data=[list(row.values())])
-            images = {path.stem: wandb.Image(str(path)) for path in folder.glob("*.png")}
-            self._run.log({"results": table, **images})
+            self._run.log({path.stem: wandb.Image(str(path)) for path in folder.glob("*.png")})
             self._run.summary.update(metrics)
             self._done = True
 
