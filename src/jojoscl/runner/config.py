@@ -146,7 +146,8 @@ def varied(cfg: DictConfig) -> tuple[DictConfig, Plain]:
     """
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     OmegaConf.set_struct(cfg, True)
-    changes: Any = OmegaConf.to_container(cfg.vary or OmegaConf.create(), resolve=True)
+    vary = OmegaConf.to_container(cfg.vary or OmegaConf.create(), resolve=True)
+    changes: Plain = vary  # type: ignore[assignment]  # names are words
     for key, value in changes.items():
         try:
             OmegaConf.update(cfg, key, value)
