@@ -7,7 +7,7 @@ query forward and backward, key forward. They alternate by epoch, so both see th
 machine. Renewing the temporal clusters, once an epoch, is a pass over all cells and K-means: it is
 timed apart and printed beside.
 
-    python benchmarks/train_step.py [--epochs 30] [--threads 2] [--compile] [--json FILE]
+    python benchmarks/train_step.py [--epochs 30] [--threads 2] [--json FILE]
 
 10X PBMC is used where JOJOSCL_DATA_ROOT has it, random numbers of its size elsewhere: the time does
 not depend on the values.
@@ -100,7 +100,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
@@ -118,7 +117,7 @@ def main() -> None:
     batches = [len(index) for _, index in data.train_dataloader()]
     epoch = Clock()
     timer = BareProducts([x.shape[1], *method.encoder_dims], batches, epoch)
-    how = {"threads": arguments.threads, "compile": arguments.compile}
+    how = {"threads": arguments.threads}
     run = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False, **how))
     fit(module, data, run, max_epochs=arguments.epochs, callbacks=[epoch, timer])
 

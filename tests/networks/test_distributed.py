@@ -57,7 +57,7 @@ class FixedViews(nn.Module):
         self.losses: dict[str, Tensor] = {}
         self.n_views = 0
         module.view = self.view
-        module.record = lambda _, **losses: self.losses.update(losses)
+        module.record = lambda **losses: self.losses.update(losses)
         if isinstance(module, PaperModule):
             module.labels.copy_(torch.arange(len(x)) % K)
             module.centroids.normal_()

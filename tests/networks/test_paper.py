@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
 from lightning.pytorch import Callback, Trainer
+from torch import nn
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
@@ -176,21 +176,11 @@ def test_released_sure_changes_nothing_but_the_log() -> None:
     np.testing.assert_array_equal(*trained)
 
 
-@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_compiled_encoders_train_alike_and_keep_the_names_in_checkpoints(
-    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiled = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled(self, backend=backend))
-    trained = []
-    for wanted in (False, True):
-        module, data = build()
-        folder, how = tmp_path / str(wanted), dataclasses.replace(QUIET.trainer, compile=wanted)
-        history = fit(module, data, Run(folder, how), max_epochs=2)
-        state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
-        trained.append((pd.DataFrame(history.rows), state))
-    (plain, names), (fast, of_compiled) = trained
-    tolerance = 1e-4 if backend == "eager" else 1e-2  # inductor rounds otherwise
-    pd.testing.assert_frame_equal(plain, fast, rtol=tolerance)
-    assert names.keys() == of_compiled.keys()
+def test_sccl_is_jojoscl_without_sure(method: Callable[..., Any]) -> None:
+    model = method("sccl")
+    assert (model.sure, model.name, model.assign_on) == ("none", "sccl", "z")
+    assert (model.cluster_similarity, model.entropy) == ("dot", "released")
+    net = PaperModule(model, n_genes=50, n_clusters=4, n_cells=100, seed=0, max_epochs=2)
+    parts = net.query, net.cluster_head, net.instance_head
+    widths = [[x.out_features for x in part if isinstance(x, nn.Linear)] for part in parts]
+    assert widths == [[200, 40, 60], [40, 4], [100, 100]]

@@ -31,7 +31,7 @@ def test_a_user_error_is_its_sentence() -> None:
 def test_a_network_without_torch_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errors, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs torch: pip install 'jojoscl\[networks\]'"):
-        class_of("jojoscl.networks.sccl.ScCCL")
+        class_of("jojoscl.networks.paper.ScCCL")
     with pytest.raises(UserError, match="needs torch"):
         jojoscl.PaperJojoSCL  # noqa: B018
     assert class_of("jojoscl.core.method.JojoSCL") is jojoscl.JojoSCL

@@ -15,9 +15,8 @@ from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
+from jojoscl.networks.fit import NetworkMethod, Training, fit
 from jojoscl.networks.losses import nt_xent
-from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule, adam_with_cosine, gather, layers, weights_from
 from jojoscl.networks.views import random_view
 from jojoscl.utils.settings import setting
@@ -47,7 +46,7 @@ class ContrastiveSCModule(SeededModule):
         views = (random_view(x, self.settings.mask_rate, 0.0, self.generator) for _ in range(2))
         h_a, h_b = (gather(self(view)["h"]) for view in views)  # (B, d)
         loss = nt_xent(h_a, h_b, self.settings.temperature, "dot")
-        self.record(batch_idx, loss=loss)
+        self.record(loss=loss)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

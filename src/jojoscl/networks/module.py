@@ -27,7 +27,6 @@ class SeededModule(L.LightningModule):
 
     splits_batches = False  # whether several processes may share a batch
     generator: torch.Generator
-    _sums: Tensor
 
     def __init__(self, settings: Settings, *, seed: int, **size: int) -> None:
         super().__init__()
@@ -38,18 +37,11 @@ class SeededModule(L.LightningModule):
         seed = derived_seed(self.seed, self.current_epoch, self.global_rank)
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
-    def record(self, batch_idx: int, **losses: Tensor) -> None:
-        """Add losses (scalars) to the epoch's means.
-
-        Lightning's own means would take a tenth of the time of a step on a CPU.
-        """
-        values = torch.stack(list(losses.values())).detach()
-        self._sums = values if batch_idx == 0 else self._sums + values
-        if self.trainer.is_last_batch:
-            means = self._sums / (batch_idx + 1)
-            self.check_finite(means)
-            named = dict(zip(losses, means, strict=True))
-            self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+    def record(self, **losses: Tensor) -> None:
+        """Add losses (scalars) to the epoch's means; they must be finite at its end."""
+        if self.trainer.is_last_batch:  # a check in each step would wait for a GPU
+            self.check_finite(torch.stack([*losses.values()]))
+        self.log_dict(losses, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
     def check_finite(self, x: Tensor) -> None:
         """Raise a :class:`UserError` unless the rows of x (..., d) have a finite length."""

@@ -1,4 +1,4 @@
-"""JojoSCL as published, and as its released code runs: settings, networks and losses, training.
+"""JojoSCL as published, as its released code runs, and without SURE (ScCCL).
 
 Wang, "JojoSCL: Shrinkage contrastive learning", BIBM 2024, section III.
 """
@@ -22,9 +22,8 @@ from jojoscl.core.kmeans import kmeans
 from jojoscl.networks import sure
 from jojoscl.networks.callbacks import OracleSelection
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
+from jojoscl.networks.fit import NetworkMethod, Training, fit
 from jojoscl.networks.losses import entropy_regulariser, nt_xent
-from jojoscl.networks.method import NetworkMethod, Training
 from jojoscl.networks.module import SeededModule, adam_with_cosine, gather, layers, weights_from
 from jojoscl.networks.settings import Hooked
 from jojoscl.networks.shrinkage_log import ShrinkageRecord, map_embedding
@@ -110,6 +109,29 @@ class ReleasedJojoSCL(
     """JojoSCL as its released code runs: its SURE and its entropy term are always zero."""
 
 
+@dataclass(kw_only=True)
+class ScCCL(
+    PaperJojoSCL,
+    name="sccl",
+    encoder_dims=[200, 40, 60],
+    instance_dims=[100, 100],
+    cluster_dims=[40],
+    lambda_=0.0,
+    cluster_similarity="dot",
+    entropy="released",
+    sure="none",
+    temporal_labels="batch",
+    assign_on="z",
+    kmeans_starts=1,
+    batch_size=200,
+    lr=0.2,
+    lr_period=500,
+):
+    """ScCCL (Du et al., IEEE/ACM TCBB 2023): the released code without SURE, with other widths."""
+
+    estimates_k = False
+
+
 class PaperModule(SeededModule):
     """The networks of JojoSCL, how its views are made, and the three terms of its loss.
 
@@ -176,7 +198,7 @@ class PaperModule(SeededModule):
         risk = self.sure_loss(a, b, index)
         loss = s.alpha * instance + s.beta * cluster + s.lambda_ * risk
         self.views = a[self.clusters_on].detach(), b[self.clusters_on], index
-        self.record(batch_idx, loss=loss, instance=instance, cluster=cluster, sure=risk)
+        self.record(loss=loss, instance=instance, cluster=cluster, sure=risk)
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

@@ -26,7 +26,6 @@ class TrainerSettings(Settings):
     device: int = setting(0, "Which GPU, modulo their number.", low=0, neutral=IRRELEVANT)
     devices: int = setting(1, "GPUs, or CPU processes, that share a batch.", low=1, neutral=1)
     precision: str = setting("32-true", "One of Lightning's precisions.", neutral="32-true")
-    compile: bool = setting(False, "Use torch.compile, slow to start.", neutral=IRRELEVANT)
     threads: int = setting(1, "CPU threads; another number may change bits.", low=1, neutral=1)
     progress_bar: bool = setting(True, "Whether to show one.", neutral=IRRELEVANT)
     checkpoint_seconds: float = setting(1.0, "Least time between two.", low=0, neutral=IRRELEVANT)

@@ -20,8 +20,7 @@ from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks.callbacks import Plateau, SettledLabels
 from jojoscl.networks.datamodule import CellDataModule
-from jojoscl.networks.fit import fit
-from jojoscl.networks.method import NetworkMethod, Training
+from jojoscl.networks.fit import NetworkMethod, Training, fit
 from jojoscl.networks.module import SeededModule, layers, weights_from
 from jojoscl.networks.views import random_view
 from jojoscl.utils.errors import UserError
@@ -122,10 +121,10 @@ class ZINBAutoencoder(SeededModule, ABC):
         z = self.encode(x, self.settings.noise_sd)
         zinb = zinb_nll(counts, *self.decode(z, size_factors), self.settings.ridge)
         if not self.clustering:
-            self.record(batch_idx, loss=zinb)
+            self.record(loss=zinb)
             return zinb
         cluster = self.cluster_loss(x, z, index)
-        self.record(batch_idx, loss=zinb + cluster, zinb=zinb, cluster=cluster)
+        self.record(loss=zinb + cluster, zinb=zinb, cluster=cluster)
         return zinb + cluster
 
     def start_clustering(self, centroids: np.ndarray) -> None:
