@@ -70,8 +70,6 @@ def test_only_the_oracle_chooses_an_epoch(cells: AnnData) -> None:
         *({"sure": sure, "temporal_labels": "batch"} for sure in ("centroid", "two_view")),
         {"entropy": "released", "cluster_similarity": "dot"},
         {"assign_on": "z"},
-        {"assign_on": "cluster_head"},
-        {"assign_on": "cluster_head", "temporal_labels": "batch", "sure": "centroid"},
     ],
     ids=str,
 )

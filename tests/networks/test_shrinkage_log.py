@@ -54,19 +54,6 @@ class Module:
         return self.x1, self.x2, torch.arange(4)
 
 
-def test_of_a_long_epoch_the_last_views_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jojoscl.networks.shrinkage_log._MOST_CELLS", 8)  # two batches of four
-    record, module = ShrinkageRecord(), Module()
-    record.on_train_epoch_start(Trainer(), module)
-    for shift in (1000.0, 0.0, 0.0):  # the first would make cells of one cluster alike
-        module.x1, module.x2 = Module.x1 + shift, Module.x2 + shift
-        record.on_train_batch_end(Trainer(), module)
-    record.on_train_epoch_end(Trainer(), module)
-    found = pd.DataFrame(record.rows).set_index(["quantity", "cluster"])["value"]
-    assert found["n", 0] == found["n", 1] == 4
-    assert found["sigma2", 0] == pytest.approx(0.25)
-
-
 def test_the_record_by_hand() -> None:
     """Between two epochs the cells move by (3, 4) / 5 and the clusters swap their numbers."""
     record, trainer, module = ShrinkageRecord(), Trainer(), Module()

@@ -31,7 +31,7 @@ from jojoscl.networks.views import random_view
 from jojoscl.utils.settings import setting
 
 _SURE, _ENTROPY = ("none", "released", "centroid", "two_view"), ("true_axis", "released")
-_WHEN, _ON = ("epoch", "batch"), ("h", "z", "cluster_head")
+_WHEN, _ON = ("epoch", "batch"), ("h", "z")
 
 
 @dataclass(kw_only=True)
@@ -156,7 +156,7 @@ class PaperModule(SeededModule):
             self.instance_head = layers([h, *instance], norm=False, last_relu=False)
             self.cluster_head = layers([h, *head], norm=False, last_relu=False)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.clusters_on = "z" if settings.assign_on == "z" else "h"
+        self.clusters_on = settings.assign_on
         self.epoch_clusters = settings.sure != "none" and settings.temporal_labels == "epoch"
         n_dims = instance[-1] if self.clusters_on == "z" else h
         self.register_buffer("centroids", torch.zeros(self.n_clusters, n_dims))
@@ -262,11 +262,7 @@ class PaperModule(SeededModule):
     def clusters(self, outputs: dict[str, np.ndarray], **how: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return clusters (n,) and centroids (K, P) of some cells, from their outputs."""
         x = outputs[self.clusters_on]
-        if self.settings.assign_on != "cluster_head":
-            return kmeans(x, min(self.n_clusters, len(x)), seed=self.seed, **how)
-        labels = outputs["cluster_head"].argmax(1)
-        stats = sure.cluster_stats(torch.from_numpy(x), torch.from_numpy(labels), self.n_clusters)
-        return labels, stats.mean.numpy()
+        return kmeans(x, min(self.n_clusters, len(x)), seed=self.seed, **how)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         s = self.settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import combinations
 
 import numpy as np
@@ -16,9 +15,8 @@ from jojoscl.networks.callbacks import Kept
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.settings import Hooked
 from jojoscl.networks.sure import estimate_shrinkage, shrink_to_clusters
-from jojoscl.utils.seeding import at_most, derived_seed
+from jojoscl.utils.seeding import derived_seed
 
-_MOST_CELLS = 100_000
 _BATCH = 4096  # cells
 _OF_CLUSTERS = "n", "sigma2", "tau2", "b"
 _KEYS = ("epoch", "quantity", "cluster", "other", "value")
@@ -27,8 +25,7 @@ _KEYS = ("epoch", "quantity", "cluster", "other", "value")
 class ShrinkageRecord(Kept):
     """A tidy record of each epoch, from the views that were trained on: nothing is drawn again.
 
-    At most the last 100,000 views of an epoch are kept. The record is saved in the checkpoint, like
-    :class:`~jojoscl.networks.callbacks.History`.
+    It is saved in the checkpoint, like :class:`~jojoscl.networks.callbacks.History`.
 
     Attributes
     ----------
@@ -50,8 +47,7 @@ class ShrinkageRecord(Kept):
         self.centroids: Tensor | None = None
 
     def on_train_epoch_start(self, trainer: object, module: Hooked) -> None:
-        n_batches = max(1, _MOST_CELLS // module.settings.batch_size)
-        self.batches: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=n_batches)
+        self.batches: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def on_train_batch_end(self, trainer: object, module: Hooked, *args: object) -> None:
         self.batches.append(module.views)
@@ -88,15 +84,15 @@ def map_embedding(
     """Return the embedding h (n, P) with each cell shrunk toward its cluster's centroid by b_k.
 
     These are the posterior means of a trained module, given the clusters `labels` (n,). b_k is
-    estimated from two new views of at most 100,000 cells: see :mod:`jojoscl.networks.sure`.
+    estimated from two new views of the cells: see :mod:`jojoscl.networks.sure`.
     """
     seed = derived_seed(module.seed, module.max_epochs)
     module.generator = torch.Generator(module.device).manual_seed(seed)
     module.eval()
-    drawn = torch.from_numpy(at_most(np.arange(len(h)), _MOST_CELLS, seed=module.seed))
-    pairs = [module.two_views(data[i][0].to(module.device)) for i in drawn.split(_BATCH)]
+    cells = torch.arange(len(h)).split(_BATCH)
+    pairs = [module.two_views(data[i][0].to(module.device)) for i in cells]
     views = ([pair[i][module.clusters_on] for pair in pairs] for i in (0, 1))
     a, b = (torch.cat(view).cpu().double() for view in views)
     clusters = torch.from_numpy(labels)
-    found = estimate_shrinkage(a, b, clusters[drawn], int(labels.max()) + 1)
+    found = estimate_shrinkage(a, b, clusters, int(labels.max()) + 1)
     return shrink_to_clusters(torch.from_numpy(h), clusters, found.b).numpy()
