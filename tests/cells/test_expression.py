@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 
 import anndata as ad
-import h5py
 import numpy as np
 import pytest
 import scanpy as sc
@@ -150,7 +149,3 @@ def test_files_that_cannot_stay_are_refused(adata: AnnData, tmp_path: Path) -> N
     (tmp_path / "x.csv").write_text("cell,a,b\n")
     with pytest.raises(UserError, match="cannot stay in its file"):
         FileDataset(path=tmp_path / "x.csv", backed=True).load()
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["Z"] = 1
-    with pytest.raises(UserError, match="has no X"):
-        FileDataset(path=tmp_path / "x.h5", backed=True).load()
