@@ -199,7 +199,6 @@ def tree(adata: AnnData, key: str = "jojoscl", *, ax: Axes | None = None) -> Axe
 class _Fork(NamedTuple):
     """A split to draw: what it says of the cluster on each side, and what stands at it."""
 
-    number: int
     parent: int
     side: str
     leaves: dict[str, str]
@@ -213,7 +212,7 @@ def _tested(table: pd.DataFrame) -> list[_Fork]:
     for row in table.to_dict("records"):
         leaves = {side: f"{row[side]} ({row[f'n_{side}']} cells)" for side in ("left", "right")}
         note = f"{row['p_adjusted']:.1g}"
-        forks.append(_Fork(row["split"], row["parent"], row["side"], leaves, note, row["kept"]))
+        forks.append(_Fork(row["parent"], row["side"], leaves, note, row["kept"]))
     return forks
 
 
@@ -229,27 +228,26 @@ def _found(adata: AnnData, key: str) -> list[_Fork]:
         f"{names.get(cluster, cluster)} ({cells[cluster]} cells, stability {stable:.2f})"
         for cluster, stable in enumerate(stability)
     ]
-    forks = []
-    for number, split in enumerate(hierarchy(found, len(stability))):
-        leaves = {"left": words[split.left[0]], "right": words[split.right[0]]}
-        forks.append(_Fork(number, split.parent, split.side, leaves))
-    return forks
+    return [
+        _Fork(x.parent, x.side, {"left": words[x.left[0]], "right": words[x.right[0]]})
+        for x in hierarchy(found, len(stability))
+    ]
 
 
 def _draw(forks: Sequence[_Fork], ax: Axes) -> list[str]:
     """Draw a tree, the root first, and return the words of its leaves from the bottom up."""
-    below = {(fork.parent, fork.side): fork for fork in forks}
+    below = {(fork.parent, fork.side): number for number, fork in enumerate(forks)}
     depth = {-1: -1}
-    for fork in forks:
-        depth[fork.number] = depth[fork.parent] + 1
+    for number, fork in enumerate(forks):
+        depth[number] = depth[fork.parent] + 1
     leaves: list[str] = []
 
-    def place(fork: _Fork) -> float:
+    def place(number: int) -> float:
         """Draw a split with all below it; return the height at which its own line begins."""
-        x, ends = depth[fork.number], []
+        fork, x, ends = forks[number], depth[number], []
         for side, leaf in fork.leaves.items():
-            if child := below.get((fork.number, side)):
-                ends.append((depth[child.number], place(child)))
+            if child := below.get((number, side)):
+                ends.append((depth[child], place(child)))
             else:
                 leaves.append(leaf)
                 ends.append((max(depth.values()) + 1, len(leaves) - 1))
@@ -260,5 +258,5 @@ def _draw(forks: Sequence[_Fork], ax: Axes) -> list[str]:
         ax.text(x - 0.05, y, fork.note, ha="right", va="bottom", fontsize=8)
         return y
 
-    place(forks[0])
+    place(0)
     return leaves

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.baselines.components import match_resolution
+from jojoscl.baselines.graph import match_resolution
 from jojoscl.baselines.seurat import Seurat, louvain, merge_singletons
 from jojoscl.core.positives import jaccard, nearest
 from tests.small import blobs

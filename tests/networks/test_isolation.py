@@ -18,7 +18,7 @@ import torch
 from anndata import AnnData
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from jojoscl.baselines.leiden import Leiden
+from jojoscl.baselines.graph import Leiden
 from jojoscl.baselines.seurat import Seurat
 from jojoscl.core.interface import Result
 from jojoscl.core.method import JojoSCL

@@ -14,7 +14,7 @@ import torch
 from anndata import AnnData
 
 import jojoscl
-from jojoscl.tools.markers import _rank, _rank_by_the_others, level
+from jojoscl.tools.markers import level, rank
 
 QUICK = jojoscl.JojoSCL(n_draws=1)
 
@@ -135,8 +135,7 @@ def test_a_cluster_of_most_cells_is_tested_by_the_size_of_the_others() -> None:
         cells = AnnData(sp.csr_matrix(rng.poisson(1.0, (300, 200)).astype(np.float32)))
         cells.obs["own"] = pd.Categorical(np.where(np.arange(300) < 285, "large", "small"))
         sc.pp.normalize_total(cells, target_sum=1)
-        _rank(cells, "own", ["large", "small"], "rest", "own")
-        _rank_by_the_others(cells, "own", "large")
+        rank(cells, "own", ["large", "small"])
         table = sc.get.rank_genes_groups_df(cells, None, key="own").groupby("group", observed=True)
         false.append([(of["pvals"] < 0.01).mean() for _, of in table])
         large, small = (of.set_index("names") for _, of in table)

@@ -11,8 +11,7 @@ from types import ModuleType
 import numpy as np
 from anndata import AnnData
 
-from jojoscl.baselines.components import ClusterAt, OnGraph
-from jojoscl.baselines.leiden import Leiden
+from jojoscl.baselines.graph import ClusterAt, Leiden, OnGraph
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.utils.errors import UserError

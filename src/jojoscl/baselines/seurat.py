@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from jojoscl.baselines.components import ClusterAt, OnGraph
+from jojoscl.baselines.graph import ClusterAt, OnGraph
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.positives import igraph_seed, jaccard, nearest, to_igraph
 from jojoscl.utils.settings import setting

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -57,8 +58,7 @@ def as_cells(
     fewest
         How many cells there must be.
     """
-    values, var = _values(adata, layer)
-    x, var = _genes_alone(_usable(values), var)
+    x, var = _genes_alone(*_matrix(adata, layer))
     some = next(row_chunks(x), sp.csr_matrix(x.shape)) if is_backed(x) else x
     kind, by = kind_of(some, kind, adata.uns if layer is None else {})
     obs = pd.DataFrame(index=adata.obs_names.astype(str))
@@ -89,43 +89,37 @@ def check_anndata(adata: object) -> None:
         raise UserError("adata has no cells, as if a choice of cells found none: give some.")
 
 
-def _values(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
-    """Return the matrix of the layer, and the annotation of its genes."""
+def _matrix(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
+    """Return the matrix of the layer, float32 CSR or in its file by rows, and its genes."""
     check_anndata(adata)
     if adata.is_view and adata.isbacked:
         raise UserError("adata is a view of cells in a file: give adata.to_memory().")
-    if layer == "raw" and layer not in adata.layers and adata.raw is not None:
-        return adata.raw.X, adata.raw.var
-    if layer is not None:
-        there = [name for name in adata.layers if name is not None]  # since anndata 0.13 None is X
-        if layer not in there:
-            there += ["raw"] if adata.raw is not None else []
-            near = nearest(str(layer), there) if there else " (it has none)"
-            raise UserError(f"There is no layer {layer!r}{near}.")
-        return adata.layers[layer], adata.var
-    try:
-        x = adata.X
-    except KeyError:  # a file without X
-        x = None
+    x, var = None, adata.var
+    there = [name for name in adata.layers if name is not None]  # since anndata 0.13 None is X
+    if layer in there:
+        x = adata.layers[layer]
+    elif layer == "raw" and adata.raw is not None:
+        x, var = adata.raw.X, adata.raw.var
+    elif layer is not None:
+        near = nearest(str(layer), there) if there else " (it has none)"
+        raise UserError(f"There is no layer {layer!r}{near}.")
+    else:
+        with suppress(KeyError):  # a file without X
+            x = adata.X
     if x is None:
         raise UserError("There is no matrix X: name the layer of the counts by layer=.")
-    return x, adata.var
-
-
-def _usable(x: Matrix) -> Matrix:
-    """Return the matrix as float32 CSR, or unchanged if it stays in its file by rows."""
     if is_backed(x):
         check_stored(x)
         if getattr(x, "format", "csr") != "csr":
             raise UserError("The matrix in the file is stored by genes (CSC): write it as CSR.")
-        return x
+        return x, var
     if (not sp.issparse(x) and not isinstance(x, np.ndarray)) or x.dtype.kind not in "biuf":
         raise UserError(
             f"The matrix is a {type(x).__name__} of type {x.dtype}: give a numpy array or a sparse "
             "matrix of numbers, for instance by adata.X.astype('float32')."
         )
     x = checked(x) if getattr(x, "format", "") in ("csr", "csc") else x
-    return sp.csr_matrix(x, dtype=np.float32)
+    return sp.csr_matrix(x, dtype=np.float32), var
 
 
 def _genes_alone(x: Matrix, var: pd.DataFrame) -> tuple[Matrix, pd.DataFrame]:

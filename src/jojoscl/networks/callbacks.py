@@ -175,17 +175,17 @@ class SettledLabels(_Stop):
 
     def __init__(self, every: int, tolerance: float) -> None:
         self.every, self.tolerance = every, tolerance
-        self.labels: Tensor | None = None
+        self.labels = torch.empty(0)
 
     def on_train_start(self, trainer: Hooked, module: Hooked) -> None:
         labels = self.renewed(trainer, module)
-        self.labels = labels if self.labels is None else self.labels
+        self.labels = self.labels if len(self.labels) else labels
 
     def on_train_epoch_end(self, trainer: Hooked, module: Hooked) -> None:
         if (trainer.current_epoch + 1) % self.every:
             return
         before, self.labels = self.labels, self.renewed(trainer, module)
-        changed = 1.0 if before is None else float(torch.ne(self.labels, before).float().mean())
+        changed = float(torch.ne(self.labels, before).float().mean())
         trainer.should_stop = self.stopped = changed < self.tolerance
 
     def renewed(self, trainer: Hooked, module: Hooked) -> Tensor:

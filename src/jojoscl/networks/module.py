@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.seeding import derived_seed
@@ -89,16 +90,8 @@ def rank_and_world() -> tuple[int, int]:
 def gather(x: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of the batch: (b, ...) -> (b * world, ...).
 
-    All processes must give the same number of rows and compute the same loss of the result. DDP
-    averages the gradients of the processes, but the gradient of the whole batch is their sum:
-    the gradient in `x` is multiplied by the number of processes.
+    All processes must give the same number of rows and compute the same loss of the result. The
+    gradient in `x` is then the sum of those of all processes, and DDP averages it: what is left is
+    the gradient of the whole batch.
     """
-    rank, world = rank_and_world()
-    if world == 1:
-        return x
-    parts = [torch.empty_like(x) for _ in range(world)]
-    dist.all_gather(parts, x.detach().contiguous())
-    parts[rank] = x  # with its gradient
-    if x.requires_grad:
-        x.register_hook(lambda gradient: gradient * world)
-    return torch.cat(parts)
+    return torch.cat(all_gather(x)) if dist.is_initialized() else x

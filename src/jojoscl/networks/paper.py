@@ -183,7 +183,7 @@ class PaperModule(SeededModule):
             return
         trainer = cast("Hooked", self.trainer)
         start = self.centroids.cpu().numpy() if self.centroids.any() else None
-        made = self.clusters(trainer.datamodule.embed(self), start=start)
+        made = self.clusters(trainer.datamodule.embed(self)[self.clusters_on], start=start)
         labels, centroids = trainer.strategy.broadcast(made)  # those of the first process
         self.labels.copy_(torch.from_numpy(labels))
         self.centroids.copy_(torch.from_numpy(centroids))
@@ -250,18 +250,16 @@ class PaperModule(SeededModule):
     def batch_labels(self, a: dict[str, Tensor]) -> Tensor:
         """Return clusters (B,) of the cells of this batch alone."""
         self.check_finite(a["h"])
-        outputs = {name: x.detach().cpu().numpy() for name, x in a.items()}
-        return torch.from_numpy(self.clusters(outputs, n_init=1)[0]).to(self.device)
+        x = a[self.clusters_on].detach().cpu().numpy()
+        return torch.from_numpy(self.clusters(x, n_init=1)[0]).to(self.device)
 
     def clusters_of(self, data: CellDataModule) -> tuple[np.ndarray, np.ndarray]:
         """Return clusters (n_cells,) of all cells, and the embedding (n_cells, P)."""
-        outputs = data.embed(self)
-        labels, _ = self.clusters(outputs, n_init=self.settings.kmeans_starts)
-        return labels, outputs[self.clusters_on]
+        x = data.embed(self)[self.clusters_on]
+        return self.clusters(x, n_init=self.settings.kmeans_starts)[0], x
 
-    def clusters(self, outputs: dict[str, np.ndarray], **how: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return clusters (n,) and centroids (K, P) of some cells, from their outputs."""
-        x = outputs[self.clusters_on]
+    def clusters(self, x: np.ndarray, **how: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return clusters (n,) and centroids (K, P) of some cells x (n, P)."""
         return kmeans(x, min(self.n_clusters, len(x)), seed=self.seed, **how)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

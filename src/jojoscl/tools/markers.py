@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -91,13 +92,7 @@ def put_markers(adata: AnnData, key: str, half: HalfClusters) -> pd.DataFrame:
     sc.pp.normalize_total(cells, target_sum=1)
     if (samples := samples_of(half.cells)) is not None:
         cells.X = level(cells.X, samples)
-    # numba, which scanpy uses, would leave torch with another number of threads
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of scanpy's own table
-        _rank(cells, name, groups, "rest", name)
-        sizes = cells.obs[name].value_counts()
-        if (large := str(sizes.index[0])) in groups and 2 * sizes.iloc[0] > cells.n_obs:
-            _rank_by_the_others(cells, name, large)
+    rank(cells, name, groups)
     table = sc.get.rank_genes_groups_df(cells, None, key=name)
     if len(groups) == 1:
         table.insert(0, "group", groups[0])
@@ -117,21 +112,22 @@ def level(x: sp.csr_matrix, samples: np.ndarray) -> sp.csr_matrix:
     return sp.csr_matrix((data.astype(np.float32), x.indices, x.indptr), x.shape)
 
 
-def _rank(cells: AnnData, column: str, groups: list[str], reference: str, key: str) -> None:
-    """Rank genes by scanpy's t-test that takes the size of the group for both sides."""
-    how = {"method": "t-test_overestim_var", "reference": reference, "key_added": key}
-    sc.tl.rank_genes_groups(cells, column, groups=groups, **how)
+def rank(cells: AnnData, name: str, groups: list[str]) -> None:
+    """Rank the genes of groups in ``obs[name]`` by scanpy's t-test, into ``uns[name]``.
 
-
-def _rank_by_the_others(cells: AnnData, name: str, large: str) -> None:
-    """Rank the genes of a cluster of more than half of the cells anew, with its sides exchanged.
-
-    The test takes the size of its group for both sides, and that must not be the larger one.
+    The test takes the size of its group for both sides, and that must not be the larger one: the
+    sides of a group of more than half of the cells are exchanged.
     """
-    cells.obs["side"] = pd.Categorical(np.where(cells.obs[name] == large, large, "others"))
-    _rank(cells, "side", ["others"], large, "others")
-    for field in ("names", "pvals", "pvals_adj", "scores", "logfoldchanges"):
-        values = cells.uns["others"][field]["others"][::-1]
-        signed = field in ("scores", "logfoldchanges")
-        cells.uns[name][field][large] = -values if signed else values
-    del cells.obs["side"], cells.uns["others"]
+    test = partial(sc.tl.rank_genes_groups, cells, method="t-test_overestim_var")
+    sizes = cells.obs[name].value_counts()
+    # numba, which scanpy uses, would leave torch with another number of threads
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of scanpy's own table
+        test(name, groups=groups, key_added=name)
+        if (large := str(sizes.index[0])) in groups and 2 * sizes.iloc[0] > cells.n_obs:
+            cells.obs["side"] = pd.Categorical(np.where(cells.obs[name] == large, large, "others"))
+            test("side", groups=["others"], reference=large, key_added="others")
+            for field in ("names", "pvals", "pvals_adj", "scores", "logfoldchanges"):
+                values = cells.uns["others"][field]["others"][::-1]
+                signed = field in ("scores", "logfoldchanges")
+                cells.uns[name][field][large] = -values if signed else values
