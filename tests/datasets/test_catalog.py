@@ -10,9 +10,17 @@ import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.datasets.catalog import CATALOG, READERS, find, read
 from jojoscl.datasets.download import data_root
-from jojoscl.datasets.load import CatalogDataset, FileDataset, FolderDataset, load_dataset
+from jojoscl.datasets.load import (
+    CATALOG,
+    READERS,
+    CatalogDataset,
+    FileDataset,
+    FolderDataset,
+    find,
+    load_dataset,
+    read,
+)
 from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.runner.config import build, compose
 from jojoscl.utils.errors import UserError

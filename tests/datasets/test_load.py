@@ -15,8 +15,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from jojoscl.datasets.catalog import CATALOG, find
-from jojoscl.datasets.load import CatalogDataset, FileDataset, load_dataset
+from jojoscl.datasets.load import CATALOG, CatalogDataset, FileDataset, find, load_dataset
 from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.utils.errors import UserError
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.datasets.catalog import CATALOG, find
 from jojoscl.datasets.download import data_root
-from jojoscl.datasets.load import load_dataset
+from jojoscl.datasets.load import CATALOG, find, load_dataset
 
 ROOT = os.environ.get("JOJOSCL_DATA_ROOT")
 SETS = [

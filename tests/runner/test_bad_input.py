@@ -19,8 +19,8 @@ import torch
 from anndata import AnnData
 
 import jojoscl
-import jojoscl.runner.output
-from jojoscl.datasets.catalog import CATALOG
+import jojoscl.runner.run
+from jojoscl.datasets.load import CATALOG
 from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
@@ -259,7 +259,7 @@ def test_no_space_left(
     (tmp_path / "run").mkdir()
     shutil.copy(finished / "labels.csv", tmp_path / "run")
     before = tree(tmp_path / "run")
-    write = jojoscl.runner.output.write_whole
+    write = jojoscl.runner.run.write_whole
 
     def write_or_fail(path: Path, content: Any) -> None:
         with monkeypatch.context() as patch:
@@ -268,7 +268,7 @@ def test_no_space_left(
             write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(jojoscl.runner.output, "write_whole", write_or_fail)
+        patch.setattr(jojoscl.runner.run, "write_whole", write_or_fail)
         if name == "last.ckpt":
             patch.setattr(L.Trainer, "save_checkpoint", lambda self, path: disk_full(path))
         done = in_process(*IN_RUN, f"pictures={name == 'losses.png'}")

@@ -16,8 +16,7 @@ from anndata import AnnData
 
 import jojoscl
 from jojoscl.runner.config import Resolved, compose
-from jojoscl.runner.output import h5ad_bytes, owned, point_of
-from jojoscl.runner.run import run
+from jojoscl.runner.run import h5ad_bytes, owned, point_of, run
 
 
 def test_a_second_owner_waits_for_the_first(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jojoscl.runner import plots
+from jojoscl.runner import page as plots
 
 
 def size(content: bytes | None) -> tuple[int, int]:

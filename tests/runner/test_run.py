@@ -17,7 +17,7 @@ import yaml
 from anndata import AnnData
 
 import jojoscl
-import jojoscl.runner.plots
+import jojoscl.runner.page
 import jojoscl.runner.run
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Result
@@ -138,7 +138,7 @@ def test_names_with_dollar_signs_and_a_failing_picture_end_no_run(
     ran(tmp_path / "run", *own, "method=random")
     assert not caplog.records
     assert (tmp_path / "run" / "umap.png").exists()
-    monkeypatch.setattr(jojoscl.runner.plots, "umap", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(jojoscl.runner.page, "umap", lambda *_, **__: 1 / 0)
     metrics = ran(tmp_path / "other", *own, "method=random", "page=true")
     assert metrics["files"] == ["config.yaml", "labels.csv", "page.html", "result.h5ad"]
     assert "umap.png could not be drawn (ZeroDivisionError" in caplog.text
@@ -248,7 +248,6 @@ def test_no_source_file_of_a_method_names_the_column_of_types() -> None:
     reads = [*(source / "cells").glob("*.py"), *(source / "datasets").glob("*.py")]
     allowed = {
         "runner/run.py",
-        "runner/output.py",
         *(str(path.relative_to(source)) for path in reads),
     }
     named = {

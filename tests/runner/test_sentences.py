@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hydra.errors import HydraException
 
+from jojoscl.runner.cli import sentence
 from jojoscl.runner.config import compose, parse
-from jojoscl.runner.sentences import sentence
 from jojoscl.utils.errors import UserError
 
 

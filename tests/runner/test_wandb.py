@@ -157,7 +157,7 @@ def test_two_jobs_and_a_run_of_the_users_own_share_nothing(tmp_path: Path) -> No
 def test_a_run_that_fails_is_a_failed_run_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jojoscl.runner.output.write", lambda *_: 1 / 0)
+    monkeypatch.setattr("jojoscl.runner.run.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         do(tmp_path / "run")
     (ended,) = (r.exit for r in records(tmp_path / "run") if r.WhichOneof("record_type") == "exit")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from jojoscl.core.fitted import load
 from jojoscl.runner.config import build, compose, parse
-from jojoscl.runner.output import h5ad_bytes, result_anndata, write_whole
+from jojoscl.runner.run import h5ad_bytes, result_anndata, write_whole
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 

@@ -1,32 +1,48 @@
-"""One run: load -> cluster -> evaluate -> write."""
+"""One run: load -> cluster -> evaluate -> write. Its folder holds all that it leaves."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
+import json
 import logging
+import platform
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from anndata.io import write_elem
+from filelock import FileLock
+from omegaconf import OmegaConf
+from pandas.api.types import is_object_dtype
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.interface import Method, Result
 from jojoscl.core.metrics import best_clusters, scores, silhouette
 from jojoscl.networks.settings import Run
-from jojoscl.runner import output
 from jojoscl.runner.config import Plain, Resolved, build
-from jojoscl.runner.machine import forget_peak_memory
+from jojoscl.runner.machine import forget_peak_memory, git_commit, machine, peak_memory_mb, versions
+from jojoscl.runner.sweep import PAGE
+from jojoscl.tools.annotate import annotate, params_of
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import TEMPORARY, delete, whole_file
 from jojoscl.utils.progress import finished, progress
 
 log = logging.getLogger(__name__)
 
+MODEL = "model.npz"
+_OF_CELLS = ("variant", "kind", "kind_decided_by", "input_made_by_types")  # in the cells' uns
+
 
 def run(job: Resolved, folder: Path) -> Plain:
     """Do a run in `folder` and return its metrics; a finished run is read, not done again."""
-    with output.owned(folder):
-        if found := output.finished(folder, job):
+    with owned(folder):
+        if found := earlier(folder, job):
             if job.cfg.get("logger"):
                 log.warning("%s is finished: nothing is logged; force=true runs it again", folder)
             return found
@@ -63,8 +79,8 @@ def _run(job: Resolved, folder: Path) -> Plain:
         seconds |= {"method": sum(result.seconds.values()), "total": total}
         scored = evaluate(truth, result)
         finished("scores")
-        metrics = output.describe(job, cells, result) | scored | {"seconds": seconds}
-        output.write(folder, job, cells, truth, result, metrics)
+        metrics = describe(job, cells, result) | scored | {"seconds": seconds}
+        write(folder, job, cells, truth, result, metrics)
         if mirror:
             mirror.log_results(folder, metrics)
     return metrics
@@ -116,3 +132,163 @@ def evaluate(truth: np.ndarray | None, result: Result) -> Plain:
             last = scores(truth, result.last_labels)
             found |= {f"last_{name}": value for name, value in last.items()}
     return found
+
+
+@contextlib.contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Own a run's folder in this block; another command that wants it waits.
+
+    The system lets go of the lock when the process dies. What killed owners left half-written is
+    deleted.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / ".lock"
+    if lock.exists():
+        log.info("waiting for the process that runs %s, if there is one", folder)
+    with FileLock(lock):
+        for path in folder.glob(f"{TEMPORARY}*"):
+            delete(path)
+        try:
+            yield
+        finally:  # deleted while it is held: those who wait see that it is gone, and make it anew
+            delete(lock)
+
+
+def earlier(folder: Path, job: Resolved) -> Plain | None:
+    """Return the metrics of a finished run.
+
+    None if there is none, if one of its files is missing, or if `job` asks for a file that it did
+    not write.
+
+    Raises
+    ------
+    UserError
+        The folder holds a run with other settings.
+    """
+    path, settings = folder / "metrics.json", job.settings
+    if settings.force or not path.exists():
+        return None
+    try:
+        metrics: Plain = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
+    if metrics.get("config_hash") != job.config_hash:
+        raise UserError(
+            f"{folder} holds a run with other settings: give force=true, or another folder."
+        )
+    asked = [*([MODEL] if settings.save_model else []), *([PAGE] if settings.page else [])]
+    files = [*metrics.get("files", []), *asked]
+    return metrics if all((folder / name).exists() for name in files) else None
+
+
+def describe(job: Resolved, cells: AnnData, result: Result) -> Plain:
+    """Return what was run, on what, and with which versions."""
+    settings = job.settings
+    return {
+        "experiment": settings.name,
+        "dataset": job.data.name,
+        "path": job.cfg.data.get("path"),
+        "method": job.method.name,
+        "seed": settings.seed,
+        # The ceiling is marked: labels reached it.
+        "selection": "truth" if job.method.takes_truth else settings.selection,
+        "n_clusters_asked": settings.n_clusters,
+        "n_cells": cells.n_obs,
+        "n_genes": cells.n_vars,
+        **{name: about for name, about in cells.uns.items() if name in _OF_CELLS},
+        "n_clusters": len(np.unique(result.labels)),
+        **result.info,
+        "peak_memory_mb": peak_memory_mb(),
+        "python": platform.python_version(),
+        "machine": machine(),
+        "versions": versions(),
+        "settings": job.decisive,
+        "config_hash": job.config_hash,
+        "git_commit": git_commit(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **point_of(job.changes),
+    }
+
+
+def point_of(changes: Plain) -> Plain:
+    """Return two columns of a study's table: the `setting` that it changes, and its `strength`.
+
+    Of several settings the last one is the setting, and the others stand before it:
+    "mask_rate=0.5, noise_sd" at 0.1.
+
+    >>> point_of({"method.mask_rate": 0.5, "method.noise_sd": 0.1})
+    {'setting': 'mask_rate=0.5, noise_sd', 'strength': 0.1}
+    """
+    if not changes:
+        return {"setting": None, "strength": None}
+    *others, (name, value) = [(key.partition(".")[2] or key, v) for key, v in changes.items()]
+    return {
+        "setting": ", ".join([*(f"{key}={other}" for key, other in others), name]),
+        "strength": value if isinstance(value, int | float | str) else str(value),
+    }
+
+
+def write(
+    folder: Path,
+    job: Resolved,
+    cells: AnnData,
+    truth: np.ndarray | None,
+    result: Result,
+    metrics: Plain,
+) -> None:
+    """Write everything else first, metrics.json last: where it stands, the run is finished."""
+    settings, known = job.settings, {} if truth is None else {"cell_type": truth}
+    labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
+    asked = {name: getattr(job.data, name, None) for name in ("batch_key", "layer")}
+    asked["n_clusters"] = settings.n_clusters if settings.n_clusters != "annotated" else None
+    params = params_of(job.method, getattr(job.data, "kind", "auto"), seed=settings.seed, **asked)
+    files: dict[str, str | bytes] = {
+        "labels.csv": labels.to_csv(index=False),
+        "config.yaml": OmegaConf.to_yaml(job.cfg, resolve=True),
+        "result.h5ad": h5ad_bytes(result_anndata(cells, result, params)),
+    }
+    if result.shrinkage:
+        files["shrinkage.csv"] = pd.DataFrame(result.shrinkage).to_csv(index=False)
+    if settings.pictures or settings.page:
+        from jojoscl.runner import page
+
+        umap = functools.partial(
+            page.umap, result.embedding, result.labels, truth, seed=settings.seed
+        )
+        curves = {"losses.png": functools.partial(page.loss_curves, result.history)}
+        drawn = page.tried({"umap.png": umap} | (curves if result.history else {}))
+        files |= drawn if settings.pictures else {}
+        if settings.page:
+            files[PAGE] = page.html(job, cells, truth, result, metrics, drawn)
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    metrics["files"] = sorted(files)
+    if settings.save_model and result.model:
+        result.model.save(folder / MODEL, overwrite=True)
+        metrics["files"].append(MODEL)
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, which appears whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def h5ad_bytes(adata: AnnData) -> bytes:
+    """Return an h5ad's content: HDF5 crashes where it meets a full disk itself."""
+    with h5py.File("result.h5ad", "w", driver="core", backing_store=False) as file:
+        write_elem(file, "/", adata)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def result_anndata(cells: AnnData, result: Result, asked: Plain) -> AnnData:
+    """Return clusters and embedding with the cells' names and annotations, without the matrix."""
+    own = cells.uns.get("obs", cells.obs).loc[cells.obs_names]
+    own = own.join(cells.obs[cells.obs.columns.difference(own.columns)])
+    for name in filter(lambda name: is_object_dtype(own[name]), own):  # an h5ad takes words and NaN
+        own[name] = own[name].map(str, na_action="ignore").astype("category")
+    adata = AnnData(obs=own)
+    annotate(adata, "jojoscl", result, asked, cells.uns)
+    return adata

@@ -28,8 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from jojoscl.runner.config import Resolved, build, compose
-from jojoscl.runner.output import write_whole
-from jojoscl.runner.run import run
+from jojoscl.runner.run import run, write_whole
 from jojoscl.runner.sweep import SCORES
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
