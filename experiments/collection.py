@@ -3,7 +3,7 @@
     jojoscl -m experiment=benchmark                        # the 24 sets of the README
     python -m experiments collection runs/benchmark
 
-    jojoscl -m experiment=collection data.folder=DIR       # labelled h5ad files of your own
+    jojoscl -m experiment=collection 'data.path=DIR/*.h5ad'  # labelled h5ad files of your own
     python -m experiments collection runs/collection --results out --figures out
 
 writes NAME.csv, one row a run, NAME.md beside it and three pictures, NAME*.png, NAME that of the

@@ -16,7 +16,6 @@ from jojoscl.datasets.load import (
     READERS,
     CatalogDataset,
     FileDataset,
-    FolderDataset,
     find,
     load_dataset,
     read,
@@ -32,7 +31,7 @@ FILES = [
     for variant in about["variants"]
     for file in find(name, variant)["files"]
 ]
-OWN = {"simulated": SimulatedDataset, "h5ad": FileDataset, "folder": FolderDataset}
+OWN = {"simulated": SimulatedDataset, "h5ad": FileDataset}
 
 
 PAPER = [

@@ -15,9 +15,8 @@ from scipy import stats
 
 from experiments import collection
 from experiments.__main__ import main
-from jojoscl.datasets.load import FolderDataset
 from jojoscl.datasets.simulate import simulate
-from jojoscl.runner.config import compose, files_of_folder
+from jojoscl.runner.cli import quoted
 from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:  # several folders have a conftest
@@ -86,7 +85,7 @@ def test_a_folder_is_run_named_compared_and_resumed(
     in_process: InProcess, tmp_path: Path, sets: Path
 ) -> None:
     (sets / "broken.h5ad").write_text("no h5ad")
-    done = in_process(*FAST, f"data.folder={sets}")
+    done = in_process(*FAST, f"data.path={sets}/*.h5ad")
     assert (done.code, done.err) == (1, "")
     for method in ("pca_kmeans", "random"):
         assert f"Failed: runs/collection/broken/{method}-last/seed0-" in done.out
@@ -100,7 +99,7 @@ def test_a_folder_is_run_named_compared_and_resumed(
     assert len(finished) == 4
 
     (sets / "broken.h5ad").unlink()
-    done = in_process(*FAST, f"data.folder={sets}")
+    done = in_process(*FAST, f"data.path={sets}/*.h5ad")
     assert (done.code, done.err) == (0, "")
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
@@ -109,30 +108,24 @@ def test_a_folder_is_run_named_compared_and_resumed(
     assert "| random | 2 |" in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ((), "No folder is given"),
-        (("data.folder=nowhere",), "nowhere holds no h5ad"),
-        (("data.folder=.",), ". holds no h5ad"),
-        (
-            ("data.folder=my sets", "data.kinds={easy:rpkm}"),
-            "data.kinds names 'easy', which is no file",
-        ),
-    ],
-)
-def test_a_folder_that_cannot_be_run(
-    in_process: InProcess, tmp_path: Path, sets: Path, arguments: tuple[str, ...], words: str
+@pytest.mark.parametrize("path", ["nowhere.h5ad", "nowhere/*.h5ad"])
+def test_files_that_are_not_there_are_failed_runs(in_process: InProcess, path: str) -> None:
+    done = in_process(*FAST, f"data.path={path}")
+    assert done.code == 1
+    assert f"{path} does not exist" in done.out
+
+
+def test_the_kind_of_some_files_is_told_in_a_second_command(
+    in_process: InProcess, sets: Path
 ) -> None:
-    done = in_process(*FAST, *arguments)
-    assert done.code == 2
-    assert words in done.err
-    assert done.err.count("\n") == 1
-    assert not list((tmp_path / "runs").rglob("seed*"))
+    own = (*FAST, "method=random", f"data.path={sets}/e*.h5ad", "data.kind=rpkm")
+    assert in_process(*own).code == 0
+    (metrics,) = Path("runs").rglob("metrics.json")
+    assert json.loads(metrics.read_text())["kind"] == "rpkm"
 
 
-def test_a_folder_without_a_sweep_says_how(in_process: InProcess, sets: Path) -> None:
-    done = in_process("experiment=collection", f"data.folder={sets}")
+def test_no_file_says_how(in_process: InProcess) -> None:
+    done = in_process("experiment=collection")
     assert done.code == 2
     assert "jojoscl -m experiment=collection" in done.err
 
@@ -140,20 +133,8 @@ def test_a_folder_without_a_sweep_says_how(in_process: InProcess, sets: Path) ->
 def test_files_that_are_no_sets_are_not_run(sets: Path) -> None:
     (sets / ".hidden.h5ad").write_text("")
     (sets / "notes.txt").write_text("")
-    arguments = ["experiment=collection", f"data.folder={sets}"]
-    files = files_of_folder(_root_=compose(arguments))
-    assert files == f"'{sets}/easy.v2.h5ad','{sets}/hard, or so.h5ad'"
-
-
-def test_the_kind_of_one_file_decides_its_runs_only() -> None:
-    kinds = {"yan": "rpkm"}
-    assert FolderDataset(name="yan", kinds=kinds).kind == "rpkm"
-    assert (
-        FolderDataset(name="other", kinds=kinds).decisive()
-        == FolderDataset(name="other").decisive()
-    )
-    with pytest.raises(UserError, match="did you mean 'rpkm'"):
-        FolderDataset(name="yan", kinds={"yan": "rpk"})
+    argument = quoted(f"data.path={sets}/*.h5ad", several=True)
+    assert argument == f"data.path='{sets}/easy.v2.h5ad','{sets}/hard, or so.h5ad'"
 
 
 def test_statistics_by_hand(page: Page) -> None:

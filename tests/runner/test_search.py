@@ -58,8 +58,6 @@ def test_a_search_ends_with_its_table_and_a_command_of_the_best_settings(
     table = trials(tmp_path)
     assert list(table["trial"]) == [0, 1]
     assert set(table["state"]) == {"complete"}
-    assert set(table["score"]) == {"silhouette"}
-    assert not table["by_true_labels"].any()
     best = table.loc[table["value"].idxmax()]
     line = done.out.splitlines()[-1].split()
     own = ["data=simulated", "seed=0,1", *DATA[1:], TINY[-1], f"n_clusters={best['n_clusters']}"]
@@ -106,19 +104,9 @@ def test_a_search_without_a_success_ends_with_1(in_process: InProcess, tmp_path:
     assert set(trials(tmp_path)["state"]) == {"fail"}
 
 
-def test_true_labels_judge_only_when_asked_and_the_study_says_so(
-    in_process: InProcess, tmp_path: Path
-) -> None:
-    oracle = in_process(*TINY, "search.n_trials=1", "search.score=ari")
-    assert "(ORACLE: the true labels judged; to compare only)" in oracle.out
-    assert trials(tmp_path, "n_clusters-oracle")["by_true_labels"].all()
-    assert study(tmp_path, "n_clusters-oracle").user_attrs["settings"]["score"] == "ari"
-
-
 @pytest.mark.parametrize("name", choices("search"))
-def test_every_search_that_ships_is_label_free_and_searches_settings_that_exist(name: str) -> None:
+def test_every_search_that_ships_searches_settings_that_exist(name: str) -> None:
     settings: Search = build(compose([f"search={name}"]).search)
-    assert not settings.oracle
     params = optuna.create_study().ask(settings.distributions).params
     assert len(list(jobs(settings, [f"search={name}"], params))) == 1
 
@@ -134,7 +122,6 @@ def test_choices_are_written_as_hydra_reads_them() -> None:
     [
         ({"n_trials": 0}, "Search.n_trials must be at least 1, not 0"),
         ({"seeds": []}, "A search needs search.datasets, search.seeds and"),
-        ({"score": "silhouete"}, "did you mean 'silhouette'"),
         (
             {"space": {"k": {"type": "int", "low": 2, "high": 1}}},
             "k is no float, int or categorical parameter",
@@ -156,7 +143,6 @@ def test_settings_of_a_search_are_checked(given: dict[str, Any], sentence: str) 
     ("argument", "sentence"),
     [
         ("data=yan", "A search has search.datasets=[...] and search.seeds=[...], no data=."),
-        ("launcher=joblib", "A search uses no launcher: start the same command several times"),
         ("-m", "A search is no sweep: leave out -m and give each setting one value."),
         ("+search.space.n_clusters.lgo=true", "search.space: n_clusters is no float, int or"),
         ("+search.space.n_cluster={type:int,low:1,high:2}", "There is no setting 'n_cluster' (did"),

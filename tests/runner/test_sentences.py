@@ -41,9 +41,7 @@ def test_errors_of_files_say_which_and_what_to_do(tmp_path: Path) -> None:
     )
 
 
-def test_a_killed_process_is_told_and_a_defect_is_not() -> None:
-    lost = type("TerminatedWorkerError", (Exception,), {})()
-    assert "was killed" in (sentence(lost) or "")
+def test_words_of_a_call_become_words_of_the_command_and_a_defect_has_none() -> None:
     assert sentence(UserError("Wrong.")) == "Wrong."
     python = UserError("give kind='counts', or name the layer by layer= (layer='raw' if ...)")
     assert sentence(python) == (

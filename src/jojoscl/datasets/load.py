@@ -164,8 +164,8 @@ class FileDataset(Settings):
         """Read the file and check what it holds."""
         if self.path is None:
             raise UserError(
-                "No file is given: name yours by data.path=/path/to/cells.h5ad; a folder of them "
-                "is run by jojoscl -m experiment=collection data.folder=/path/to/it."
+                "No file is given: name yours by data.path=/path/to/cells.h5ad, or all of a "
+                "folder by jojoscl -m experiment=collection 'data.path=/path/to/*.h5ad'."
             )
         adata = read_file(
             Path(self.path).expanduser(),
@@ -185,22 +185,6 @@ class FileDataset(Settings):
         paths = {"path": self.path, "metadata": self.metadata}
         stamps = {name: stamp(Path(path).expanduser()) for name, path in paths.items() if path}
         return {name: value for name, value in stamps.items() if value}
-
-
-@dataclass(kw_only=True)
-class FolderDataset(FileDataset, label_key="cell_type"):
-    """One file of a folder of labelled cells, called by its name; a sweep goes through them."""
-
-    folder: str | Path | None = setting(None, "The folder; must be given.", neutral=IRRELEVANT)
-    kinds: dict[str, str] | None = setting(
-        None, "`kind` of single files, such as {yan: rpkm}.", neutral=IRRELEVANT
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.kinds and self.name in self.kinds:
-            self.kind = self.kinds[self.name]
-            super().__post_init__()  # which checks it
 
 
 def load_dataset(

@@ -11,13 +11,13 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import hydra
-import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
@@ -51,16 +51,14 @@ New cells, by a model that a run with save_model=true kept:
 Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."""
 
 _PATHS = re.compile(
-    r"\+{0,2}(data\.(path|metadata|root|folder)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))"
+    r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))"
     r"|model|output)"
 )
 _WRITTEN_FOR_HYDRA = re.compile(
     r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|"""
 )
 
-
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate", re.I)
-_KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "ProcessExitedException")
 _OF_DATA = re.compile(r"(?<=[ (])(layer|kind)=")  # as a call has them; in a command of data
 _received: list[int] = []  # signals
 
@@ -153,7 +151,8 @@ def _check_sweeps(overrides: list[str]) -> None:
 def quoted(argument: str, *, several: bool) -> str:
     """Return an argument with its path, if it gives one, quoted for Hydra, and ``~`` written out.
 
-    With `several`, in a sweep, commas stand between paths, unless there is a file with that name.
+    With `several`, in a sweep, commas stand between paths, and ``*`` for those that there are,
+    unless there is a file with that name.
 
     >>> quoted("data.path=a=b (1).h5ad", several=False)
     "data.path='a=b (1).h5ad'"
@@ -164,12 +163,11 @@ def quoted(argument: str, *, several: bool) -> str:
     written_for_hydra = _WRITTEN_FOR_HYDRA.fullmatch(value) and not os.path.exists(value)
     if not _PATHS.fullmatch(key) or written_for_hydra:
         return argument
-    one = not several or os.path.exists(os.path.expanduser(value))
-    texts = (
-        QuotedString(os.path.expanduser(name), Quote.single).with_quotes()
-        for name in ([value] if one else value.split(","))
-    )
-    return f"{key}={','.join(texts)}"
+    paths = [os.path.expanduser(value)]
+    if several and not os.path.exists(paths[0]):
+        named = map(os.path.expanduser, value.split(","))
+        paths = [path for name in named for path in sorted(glob(name)) or [name]]
+    return f"{key}={','.join(QuotedString(p, Quote.single).with_quotes() for p in paths)}"
 
 
 def job(cfg: DictConfig) -> None:
@@ -213,23 +211,15 @@ def result_line(metrics: dict[str, object]) -> str:
 
 
 def help_text() -> str:
-    """Return datasets, methods and experiments as they stand in `conf/`, and examples."""
+    """Return examples, and all choices in `conf/`, each with what its file says of it."""
     groups = ""
     for group in ("data", "method", "experiment", "search"):
         groups += f"\n{group}=\n"
         for name in choices(group):
-            groups += f"  {name:<21} {_described(conf_dir() / group / f'{name}.yaml')}\n"
+            text = (conf_dir() / group / f"{name}.yaml").read_text(encoding="utf-8")
+            about = re.search(r"^(?:# (?!@)|  summary: )(.*)", text, re.M)
+            groups += f"  {name:<21} {about and about[1]}\n"
     return HELP.format(groups=groups)
-
-
-def _described(path: Path) -> str:
-    """Return what a YAML file says of itself: its `about`, or its first comment."""
-    text = path.read_text(encoding="utf-8")
-    if path.parent.name == "method":
-        about = yaml.safe_load(text)["about"]
-        return f"{about['summary']} ({about['citation']}; about {about['minutes']} min)"
-    comments = (line[2:] for line in text.splitlines() if line.startswith("# "))
-    return next((words for words in comments if "@package" not in words), "").rstrip(".")
 
 
 def sentence(error: BaseException, folder: Path | None = None) -> str | None:
@@ -247,8 +237,6 @@ def sentence(error: BaseException, folder: Path | None = None) -> str | None:
             "There is not enough memory: read an h5ad by bands with data.backed=true, take fewer "
             "cells or genes, or allow more memory."
         )
-    if type(error).__name__ in _KILLED:
-        return "A process was killed, perhaps for lack of memory: the same command goes on."
     if isinstance(error, OSError) and error.errno:
         path = error.filename or folder or "A file"
         return str(unwritable(path, error) or f"{path} cannot be used ({error.strerror}).")

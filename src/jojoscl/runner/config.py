@@ -18,7 +18,7 @@ import hydra
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -258,24 +258,11 @@ def oracle_if_possible(*, _root_: DictConfig) -> str:
     return "oracle" if getattr(class_of(_root_.method._target_), "takes_oracle", False) else "last"
 
 
-def files_of_folder(*, _root_: DictConfig) -> str:
-    """Return the h5ad files of `data.folder`, quoted, separated by commas, for a sweep."""
-    data = _root_.data
-    if not data.get("folder"):
-        raise UserError("No folder is given: name one by data.folder=/path/to/folder.")
-    files = sorted(Path(data.folder).expanduser().glob("[!.]*.h5ad"))
-    if not files:
-        raise UserError(f"{data.folder} holds no h5ad: name another folder by data.folder=.")
-    if unknown := {*(data.kinds or ())} - {path.stem for path in files}:
-        raise UserError(f"data.kinds names {min(unknown)!r}, which is no file of the folder.")
-    return ",".join(QuotedString(str(path), Quote.single).with_quotes() for path in files)
-
-
 def file_name(path: str | None) -> str:
     """Return the name of a user's file without its suffix."""
-    return Path(path or "folder").stem
+    return Path(path or "none").stem
 
 
 ConfigStore.instance().repo.setdefault("settings", _SettingsGroup())
-for _resolver in (oracle_if_possible, files_of_folder, file_name, run_folder):  # used in `conf/`
+for _resolver in (oracle_if_possible, file_name, run_folder):  # used in `conf/`
     OmegaConf.register_new_resolver(_resolver.__name__, _resolver, replace=True)

@@ -61,18 +61,13 @@ def html(
         splits, genes = put_splits(adata, KEY, half), _first(put_markers(adata, KEY, half))
     except UserError as error:
         problem = str(error)
-    n = metrics["n_clusters"]
-    wanted: dict[str, tuple[Callable[..., Axes], float, bool]] = {  # what, inches, is there any
-        "Confidence of the cells": (pl.confidence, 1 + 0.28 * n, "confidence" in result.obs),
-        "What SURE leaves of each component": (pl.shrinkage, 3.0, "shrinkage" in result.uns),
-        "Tree of the clusters": (pl.tree, 1 + 0.35 * n, len(splits) > 0 or "tree" in result.uns),
-    }
+    n, drawing = metrics["n_clusters"], partial(_drawn, adata)
     pictures = {"UMAP of the embedding": drawn["umap.png"]} if "umap.png" in drawn else {}
     pictures |= tried(
         {
-            name: partial(_drawn, draw, adata, height)
-            for name, (draw, height, there) in wanted.items()
-            if there
+            "Confidence of the cells": partial(drawing, pl.confidence, 1 + 0.28 * n),
+            "What SURE leaves of each component": partial(drawing, pl.shrinkage, 3.0),
+            "Tree of the clusters": partial(drawing, pl.tree, 1 + 0.35 * n),
         }
     )
     text = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
@@ -97,7 +92,7 @@ def _table(table: pd.DataFrame) -> str:
     return table.to_html(index=False, border=0, justify="left", na_rep="", float_format=two_digits)
 
 
-def _drawn(draw: Callable[..., Axes], adata: AnnData, height: float) -> bytes:
+def _drawn(adata: AnnData, draw: Callable[..., Axes], height: float) -> bytes:
     figure = Figure(figsize=(7, height), layout="constrained")
     draw(adata, KEY, ax=figure.subplots())
     return png(figure)
@@ -133,6 +128,8 @@ def tried(pictures: Mapping[str, Callable[[], bytes]]) -> dict[str, bytes]:
     for name, draw in pictures.items():
         try:
             drawn[name] = draw()
+        except UserError:  # nothing to draw: not every method shrinks, or has a tree
+            continue
         except Exception as error:
             reason = (str(error).strip().splitlines() or [""])[-1]
             log.warning("%s could not be drawn (%s: %s)", name, type(error).__name__, reason)
@@ -165,13 +162,13 @@ def umap(
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
     size = np.clip(30_000 / len(shown), 2, 60)
     clusters, codes = np.unique(labels, return_inverse=True)
-    for axis, (title, group) in zip(axes, groups.items(), strict=True):
-        first = map(str, clusters) if title == "cluster" else matching_names(codes, group)
+    for axis, (what, group) in zip(axes, groups.items(), strict=True):
+        first = map(str, clusters) if what == "cluster" else matching_names(codes, group)
         names = sorted(set(group), key=lambda name: (int(name) if name.isdigit() else -1, name))
         palette = dict(zip(dict.fromkeys([*first, *names]), cycle(COLORS), strict=False))
-        adata.obs[title] = pd.Categorical(group[shown], pd.Index(names, dtype=object))
+        adata.obs[what] = pd.Categorical(group[shown], pd.Index(names, dtype=object))
         how = {"legend_fontsize": 7, "size": size, "palette": palette}
-        pl.umap(adata, "run", title, seed=seed, ax=axis, **how)
+        pl.umap(adata, "run", what, seed=seed, ax=axis, **how)
     return png(figure)
 
 

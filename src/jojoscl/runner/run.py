@@ -31,7 +31,7 @@ from jojoscl.runner.sweep import PAGE
 from jojoscl.tools.annotate import annotate, params_of
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import TEMPORARY, delete, whole_file
-from jojoscl.utils.progress import finished, progress
+from jojoscl.utils.progress import Stopwatch, finished, progress
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,9 @@ def run(job: Resolved, folder: Path) -> Plain:
 def _run(job: Resolved, folder: Path) -> Plain:
     settings, method = job.settings, job.method
     forget_peak_memory()
-    started = time.perf_counter()
+    started, watch = time.perf_counter(), Stopwatch()
     cells = job.corrupt(job.data.load(), seed=settings.seed)
-    load = time.perf_counter() - started
-    finished("load")
+    watch.lap("load")
     truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
     n_clusters = number_of_clusters(settings.n_clusters, truth)
     handed = handed_labels(method, settings.selection, truth)
@@ -74,7 +73,7 @@ def _run(job: Resolved, folder: Path) -> Plain:
             handed["run"] = Run(folder, job.trainer, loggers, job.config_hash)
         result = method.fit_predict(without_labels(cells), n_clusters, seed=settings.seed, **handed)
         # The stages of a resumed run hold the seconds from before it was cut off too.
-        seconds = {"load": load, **result.seconds}
+        seconds = watch.seconds | result.seconds
         total = max(time.perf_counter() - started, sum(seconds.values()))
         seconds |= {"method": sum(result.seconds.values()), "total": total}
         scored = evaluate(truth, result)
@@ -157,8 +156,7 @@ def owned(folder: Path) -> Iterator[None]:
 def earlier(folder: Path, job: Resolved) -> Plain | None:
     """Return the metrics of a finished run.
 
-    None if there is none, if one of its files is missing, or if `job` asks for a file that it did
-    not write.
+    None if there is none, or if `job` asks for a file that it did not write.
 
     Raises
     ------
@@ -176,9 +174,9 @@ def earlier(folder: Path, job: Resolved) -> Plain | None:
         raise UserError(
             f"{folder} holds a run with other settings: give force=true, or another folder."
         )
-    asked = [*([MODEL] if settings.save_model else []), *([PAGE] if settings.page else [])]
-    files = [*metrics.get("files", []), *asked]
-    return metrics if all((folder / name).exists() for name in files) else None
+    asked = {MODEL: settings.save_model, PAGE: settings.page}
+    done = all((folder / name).exists() for name, wanted in asked.items() if wanted)
+    return metrics if done else None
 
 
 def describe(job: Resolved, cells: AnnData, result: Result) -> Plain:
@@ -262,10 +260,8 @@ def write(
             files[PAGE] = page.html(job, cells, truth, result, metrics, drawn)
     for name, content in files.items():
         write_whole(folder / name, content)
-    metrics["files"] = sorted(files)
     if settings.save_model and result.model:
         result.model.save(folder / MODEL, overwrite=True)
-        metrics["files"].append(MODEL)
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import optuna
 from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning, OptunaError
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
@@ -29,7 +29,6 @@ from sqlalchemy.pool import NullPool
 
 from jojoscl.runner.config import Resolved, build, compose
 from jojoscl.runner.run import run, write_whole
-from jojoscl.runner.sweep import SCORES
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
 
@@ -40,14 +39,8 @@ _STATES = {"COMPLETE": "complete", "PRUNED": "fail", "FAIL": "lost", "RUNNING": 
 
 @dataclass(kw_only=True)
 class Search(Settings):
-    """A search for settings."""
+    """A search for settings by the silhouette of the clusters, which needs no labels."""
 
-    score: str = setting(
-        "silhouette",
-        "What judges; all but the silhouette need the true labels, and are marked so.",
-        values=("silhouette", *SCORES),
-    )
-    sampler: str = setting("tpe", "Optuna's sampler.", values=("tpe", "random"))
     n_trials: int = setting(30, "Trials in all processes together.", low=1)
     seed: int = setting(0, "Seed of the sampler of the first process.", low=0, high=2**32 - 1)
     datasets: list[str] = setting([], "A trial is one run on each of them,")
@@ -69,11 +62,6 @@ class Search(Settings):
                     f"search.space: {name} is no float, int or categorical parameter ({error})."
                 ) from error
 
-    @property
-    def oracle(self) -> bool:
-        """Whether the true labels judge the trials."""
-        return self.score in SCORES
-
 
 def search(overrides: Sequence[str]) -> None:
     """Do this process's share of a search, and print the best settings known then."""
@@ -82,10 +70,9 @@ def search(overrides: Sequence[str]) -> None:
     # Settings of the data wait until the datasets are known.
     cfg = compose([o for o in overrides if _key(o).startswith(("search", "name", "paths."))])
     settings: Search = build(cfg.search)
-    name = f"{cfg.name}-oracle" if settings.oracle else cfg.name
-    fixed = [*(o for o in overrides if not _key(o).startswith("search.")), f"name={name}"]
+    fixed = [o for o in overrides if not _key(o).startswith("search.")]
     _check(settings, fixed)
-    folder = Path(cfg.paths.runs) / name
+    folder = Path(cfg.paths.runs) / cfg.name
 
     def objective(trial: optuna.Trial) -> float:
         params = {k: trial._suggest(k, d) for k, d in settings.distributions.items()}
@@ -96,7 +83,7 @@ def search(overrides: Sequence[str]) -> None:
             trial.set_user_attr("reason", str(error) or repr(error))
             print(f"trial {trial.number}: failed: {error!s}  {words}")
             raise optuna.TrialPruned from error
-        print(f"trial {trial.number}: {settings.score} {value:.4f}  {words}")
+        print(f"trial {trial.number}: silhouette {value:.4f}  {words}")
         return value
 
     try:
@@ -119,9 +106,7 @@ def _check(settings: Search, overrides: Sequence[str]) -> None:
             raise UserError(
                 f"A search has search.datasets=[...] and search.seeds=[...], no {key}=."
             )
-        if key.startswith(("launcher", "hydra")):
-            raise UserError("A search uses no launcher: start the same command several times.")
-    any_trial = optuna.create_study(sampler=RandomSampler(seed=0)).ask(settings.distributions)
+    any_trial = optuna.create_study().ask(settings.distributions)
     for job in jobs(settings, overrides, any_trial.params):
         job.check()
 
@@ -147,10 +132,8 @@ def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.S
     if begun not in (None, asked):
         raise UserError(f"{folder} holds a search with other settings: give another name=.")
     # Processes with one seed would propose the same: only the first has the seed asked for.
-    seed = settings.seed if begun is None else None
-    study.sampler = RandomSampler(seed)
-    if settings.sampler == "tpe":  # constant_liar: keeps away from what other processes try
-        study.sampler = TPESampler(seed=seed, constant_liar=True)
+    # constant_liar: keeps away from what other processes try.
+    study.sampler = TPESampler(seed=None if begun else settings.seed, constant_liar=True)
     return study
 
 
@@ -160,10 +143,10 @@ def score(
     """Return the mean score of a trial's runs."""
     scores = []
     for job in jobs(settings, overrides, params):
-        value = run(job, folder / job.folder).get(settings.score)
-        if value is None or not np.isfinite(value):
+        value = run(job, folder / job.folder)["silhouette"]
+        if value is None:
             where = f"{job.data.name}, seed {job.settings.seed}"
-            raise UserError(f"{where}: the run has no {settings.score}.")
+            raise UserError(f"{where}: the run has no silhouette.")
         scores.append(value)
     return float(np.mean(scores))
 
@@ -183,7 +166,6 @@ def report(settings: Search, study: optuna.Study, overrides: Sequence[str], fold
     table = study.trials_dataframe(("number", "state", "value", "params", "user_attrs"))
     table.columns = table.columns.str.replace("^(params|user_attrs)_", "", regex=True)
     table = table.rename(columns={"number": "trial"}).replace({"state": _STATES})
-    table = table.assign(score=settings.score, by_true_labels=settings.oracle)
     write_whole(folder / "trials.csv", table.to_csv(index=False))
     done, running = len(study.get_trials(states=DONE)), sum(table["state"] == "running")
     print(f"\n{done} of {settings.n_trials} trials are done, {running} run in other processes:")
@@ -191,8 +173,7 @@ def report(settings: Search, study: optuna.Study, overrides: Sequence[str], fold
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         sys.exit(0 if running else 1)
     best = study.best_trial
-    mark = " (ORACLE: the true labels judged; to compare only)" if settings.oracle else ""
-    print(f"\nBest, trial {best.number}, {settings.score} {best.value:.4f}{mark}:")
+    print(f"\nBest, trial {best.number}, silhouette {best.value:.4f}:")
     line = [
         *(["-m"] if len(settings.datasets) * len(settings.seeds) > 1 else []),
         f"data={','.join(settings.datasets)}",
