@@ -128,7 +128,7 @@ def test_names_with_dollar_signs_and_a_failing_picture_end_no_run(
     assert not caplog.records
     assert (tmp_path / "run" / "umap.png").exists()
     monkeypatch.setattr(jojoscl.runner.page, "umap", lambda *_, **__: 1 / 0)
-    ran(tmp_path / "other", *own, "method=random", "page=true")
+    metrics = ran(tmp_path / "other", *own, "method=random", "page=true")
     files = ["config.yaml", "labels.csv", "metrics.json", "page.html", "result.h5ad"]
     assert sorted(path.name for path in (tmp_path / "other").iterdir()) == files
     assert "umap.png could not be drawn (ZeroDivisionError" in caplog.text
