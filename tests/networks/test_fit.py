@@ -144,18 +144,6 @@ def test_a_good_one_is_plain_and_fits_one_module_and_one_run(
         load_checkpoint(path, module(seed=1, config_hash="abd"))
 
 
-def test_only_the_papers_method_estimates_the_number_of_clusters(
-    method: Callable[..., Any], bare: AnnData, quiet: Run
-) -> None:
-    found = method("jojoscl_paper", "encoder_dims=[8,4]", "epochs=1").fit_predict(
-        bare, None, run=quiet
-    )
-    assert found.info["n_clusters_estimated"] == len(set(found.labels))
-    assert found.seconds["estimate"] > 0
-    with pytest.raises(UserError, match="number of clusters is not known"):
-        method("sccl").fit_predict(bare, None, run=quiet)
-
-
 def test_an_oracle_is_refused_where_the_last_epoch_is_kept(
     method: Callable[..., Any], bare: AnnData, quiet: Run
 ) -> None:

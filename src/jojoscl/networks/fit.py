@@ -20,8 +20,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, estimated, timed
-from jojoscl.core.method import JojoSCL
+from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
 from jojoscl.networks.callbacks import History, LastCheckpoint, Progress
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import launch
@@ -50,7 +49,6 @@ class NetworkMethod(MethodSettings):
     name: str
     preprocess: Preprocess
     takes_run: ClassVar[bool] = True
-    estimates_k: ClassVar[bool] = False  # if the number of clusters is not given
 
     @timed
     def fit_predict(
@@ -82,19 +80,14 @@ class NetworkMethod(MethodSettings):
             raise UserError(f"{self.name} keeps the last epoch: leave out the oracle.")
         with isolated(run.trainer.threads):
             watch, history = Stopwatch(), History(run)
-            estimates = n_clusters is None and self.estimates_k
-            k = 0 if estimates else check_n_clusters(n_clusters, cells.n_obs)
+            k = check_n_clusters(n_clusters, cells.n_obs)
             x = self.preprocess(cells)
             watch.lap("preprocess")
-            if estimates:
-                k = JojoSCL().n_clusters_of(cells, seed=seed)
-                watch.lap("estimate")
             result = self.train(Training(x, k, seed, run, oracle, history, watch))
             watch.lap("assign")
         if history.earlier:  # training in calls that were cut off and that this one continued
             watch.seconds["earlier"] = history.earlier
-        info = {**result.info, **estimated(n_clusters, k)}
-        return replace(result, seconds=watch.seconds, info=info, history=history.rows)
+        return replace(result, seconds=watch.seconds, history=history.rows)
 
     @abstractmethod
     def train(self, job: Training) -> Result:

@@ -71,7 +71,6 @@ class PaperJojoSCL(NetworkMethod):
     lr_period: int | None = setting(None, "Half period of its cosine; None: all epochs.", low=1)
 
     takes_oracle = True
-    estimates_k = True
 
     def train(self, job: Training) -> Result:
         data = CellDataModule(job.x, batch_size=self.batch_size, seed=job.seed)
@@ -128,8 +127,6 @@ class ScCCL(
     lr_period=500,
 ):
     """ScCCL (Du et al., IEEE/ACM TCBB 2023): the released code without SURE, with other widths."""
-
-    estimates_k = False
 
 
 class PaperModule(SeededModule):
