@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
+from jojoscl.networks.callbacks import ShrinkageRecord
 from jojoscl.networks.contrastive_sc import ContrastiveSC, ContrastiveSCModule
 from jojoscl.networks.datamodule import Batches, CellDataModule
 from jojoscl.networks.distributed import launch
@@ -28,7 +29,6 @@ from jojoscl.networks.module import gather, rank_and_world
 from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
-from jojoscl.networks.shrinkage_log import ShrinkageRecord
 from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError

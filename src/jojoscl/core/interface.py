@@ -57,7 +57,7 @@ class Result:
     obs, obsm, uns
         More about each cell, (n,) by name; more embeddings, (n, d); arrays about the fit.
     shrinkage
-        Rows of :class:`~jojoscl.networks.shrinkage_log.ShrinkageRecord`.
+        Rows of :class:`~jojoscl.networks.callbacks.ShrinkageRecord`.
     model
         What predicts for other cells, by a method that can.
     """

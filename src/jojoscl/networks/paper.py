@@ -20,18 +20,19 @@ from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.interface import Result
 from jojoscl.core.kmeans import kmeans
 from jojoscl.networks import sure
-from jojoscl.networks.callbacks import OracleSelection
+from jojoscl.networks.callbacks import OracleSelection, ShrinkageRecord
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.fit import NetworkMethod, Training, fit
 from jojoscl.networks.losses import entropy_regulariser, nt_xent
 from jojoscl.networks.module import SeededModule, adam_with_cosine, gather, layers, weights_from
 from jojoscl.networks.settings import Hooked
-from jojoscl.networks.shrinkage_log import ShrinkageRecord, map_embedding
 from jojoscl.networks.views import random_view
+from jojoscl.utils.seeding import derived_seed
 from jojoscl.utils.settings import setting
 
 _SURE, _ENTROPY = ("none", "released", "centroid", "two_view"), ("true_axis", "released")
 _WHEN, _ON = ("epoch", "batch"), ("h", "z")
+_AT_A_TIME = 4096  # cells
 
 
 @dataclass(kw_only=True)
@@ -84,7 +85,7 @@ class PaperJojoSCL(NetworkMethod):
         labels, h = module.clusters_of(data)
         result = Result(labels, h, {}, info, shrinkage=record.rows)
         if not chosen:
-            return replace(result, obsm={"map": map_embedding(module, data, h, labels)})
+            return replace(result, obsm={"map": module.shrunk(data, h, labels)})
         # The network of that epoch, and so its b_k, is gone: there is no map.
         epoch, best, h = (chosen[0].best[name] for name in ("epoch", "labels", "embedding"))
         info["selected_epoch"] = epoch
@@ -258,6 +259,24 @@ class PaperModule(SeededModule):
     def clusters(self, x: np.ndarray, **how: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return clusters (n,) and centroids (K, P) of some cells x (n, P)."""
         return kmeans(x, min(self.n_clusters, len(x)), seed=self.seed, **how)
+
+    @torch.no_grad()
+    def shrunk(self, data: CellDataModule, h: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the embedding h (n, P), each cell shrunk toward its cluster's centroid by b_k.
+
+        These are posterior means, given the clusters `labels` (n,). b_k is estimated from two new
+        views of the cells: see :mod:`jojoscl.networks.sure`.
+        """
+        seed = derived_seed(self.seed, self.max_epochs)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.eval()
+        parts = torch.arange(len(h)).split(_AT_A_TIME)
+        pairs = [self.two_views(data[i][0].to(self.device)) for i in parts]
+        views = ([pair[i][self.clusters_on] for pair in pairs] for i in (0, 1))
+        a, b = (torch.cat(view).cpu().double() for view in views)
+        clusters = torch.from_numpy(labels)
+        found = sure.estimate_shrinkage(a, b, clusters, int(labels.max()) + 1)
+        return sure.shrink_to_clusters(torch.from_numpy(h), clusters, found.b).numpy()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         s = self.settings

@@ -61,10 +61,9 @@ class Part(NamedTuple):
         """Return labels (n_cells,): "3,0", "3,1" ... of the cells inside, as scanpy has them."""
         prefix = "-".join(self.categories)
         names = [f"{prefix},{name}" for name in found.categories]
-        others = [word for word in self.words.cat.categories if word not in self.categories]
-        words = self.words.astype(object).to_numpy(copy=True)
-        words[self.inside] = np.array(names, object)[found.codes]
-        return pd.Categorical(words, pd.Index([*others, *names], dtype=object))
+        labels = self.words.cat.remove_categories(self.categories).cat.add_categories(names)
+        labels[self.inside] = np.array(names, object)[found.codes]
+        return labels.array
 
     def rows(self, values: np.ndarray) -> np.ndarray:
         """Return values (m, ...) of the cells inside as (n_cells, ...), NaN for the others."""

@@ -136,13 +136,11 @@ def half_clusters(
     check_method(method, batch_key)
     if batch_key is None and method.takes_batch:
         batch_key = asked.get("batch_key")
+    layer = layer or asked.get("layer")
+    kind = asked.get("kind", "auto") if kind == "auto" else kind
     inside = own.notna().to_numpy()
-    cells = as_cells(
-        adata if inside.all() else adata[inside].copy(),
-        layer=layer or asked.get("layer"),
-        kind=asked.get("kind", kind) if kind == "auto" else kind,
-        batch_key=batch_key,
-    )
+    some = adata if inside.all() else adata[inside].copy()
+    cells = as_cells(some, layer=layer, kind=kind, batch_key=batch_key)
     own = own[inside].astype(str).to_numpy()
     if cells.uns["kind"] != "counts" or is_backed(cells.X):
         raise UserError(
@@ -165,20 +163,11 @@ def half_clusters(
     labels = np.unique(result.labels, return_inverse=True)[1]
     names = matching_names(labels, own)
     order = np.array(sorted(range(len(names)), key=lambda k: str(names[k]).zfill(9)))
+    labels, names = np.argsort(order)[labels], names[order]
     ari = float(adjusted_rand_score(own, labels))
     say = log.info if ari >= SIMILAR else log.warning
     say("the tested clusters, of half of the counts, agree with obs[%r] by %.2f (ARI)", key, ari)
-    return HalfClusters(
-        cells,
-        first,
-        second,
-        np.argsort(order)[labels],
-        names[order],
-        own,
-        ari,
-        result.embedding,
-        inside,
-    )
+    return HalfClusters(cells, first, second, labels, names, own, ari, result.embedding, inside)
 
 
 def stages_of(method: Method | None) -> tuple[str, ...]:
