@@ -10,10 +10,12 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from jojoscl.core.contrast import (
     Contrast,
     leading_axes,
+    leading_scores,
     linear_contrast,
     no_contrast,
     pair_variance,
     unit_scale,
+    weighted,
 )
 
 RNG = np.random.default_rng(0)
@@ -139,6 +141,15 @@ def test_leading_axes_are_the_right_singular_vectors() -> None:
 @pytest.mark.parametrize(("shape", "d"), [((30, 12), 12), ((5, 12), 4), ((2, 12), 1), ((30, 1), 1)])
 def test_there_are_no_more_axes_than_dimensions(shape: tuple[int, int], d: int) -> None:
     assert leading_axes(X[: shape[0], : shape[1]], 100, seed=0).shape == (shape[1], d)
+
+
+def test_a_weight_of_two_is_a_row_twice() -> None:
+    weights = np.repeat([1, 2], [20, 10])
+    found = leading_scores(X.copy, weights, 4, seed=0)
+    twice = leading_scores(lambda: np.repeat(X, weights, axis=0), None, 4, seed=0)
+    expected = twice[np.unique(np.repeat(np.arange(30), weights), return_index=True)[1]]
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-4)
+    assert weighted(X, None) is X
 
 
 def test_scales() -> None:

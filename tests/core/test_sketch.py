@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
@@ -9,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from jojoscl import JojoSCL, simulate
 from jojoscl.cells.expression import Expression
 from jojoscl.core.consensus import Clusters
+from jojoscl.core.contrast import Contrast
 from jojoscl.core.linkage import Tree
 from jojoscl.core.sketch import even, join, likeliest, sketch
 from jojoscl.utils.errors import UserError
@@ -81,15 +84,21 @@ def many() -> tuple[Expression, np.ndarray]:
 
 
 def test_a_rare_type_has_a_larger_share_of_the_sketch_and_is_found(
-    many: tuple[Expression, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch, many: tuple[Expression, np.ndarray]
 ) -> None:
+    monkeypatch.setattr("jojoscl.core.sketch.SIZE", 600)
+    monkeypatch.setattr("jojoscl.core.sketch.HOLDS", 0)
     x, types = many
     method = JojoSCL(sample=1000)
-    some, weights = sketch(x, 1000, lambda rows: method._loadings(x, rows, seed=0), seed=0)
+    some, weights, seen, of_seen = sketch(x, 1000, partial(method.encode, x, seed=0), seed=0)
     rare = types == np.bincount(types).argmin()
-    assert len(some) <= 1000
+    assert len(some) <= 600
     assert weights.sum() == pytest.approx(len(x))
     assert rare[some].mean() > 3 * rare.mean()
+    assert len(seen) == 1000
+    assert np.isin(some, seen).all()
+    assert of_seen is not None
+    assert np.average(rare[seen], weights=of_seen) == pytest.approx(rare[some].mean(), rel=0.1)
     found = method.fit(x, 4, seed=0)
     assert adjusted_rand_score(types, found.labels_) > 0.93
     cluster = found.labels_ == np.bincount(found.labels_[rare]).argmax()
@@ -103,22 +112,25 @@ def test_a_sketch_whose_encoder_fits_noise_is_filled_with_random_cells(
     monkeypatch.setattr("jojoscl.core.sketch.SIZE", 600)
     method = JojoSCL()
     x = method.preprocess(simulate(4000, 300, 3, library_size=40.0, dropout=0, seed=0))
-    of_all = method._loadings(x, np.arange(4000), seed=0)
-    some, weights = sketch(
-        x, 2000, lambda rows: of_all if holds else method._loadings(x, rows, seed=0), seed=0
-    )
+    of_all = method.encode(x, np.arange(4000), seed=0)
+    encode = partial(method.encode, x, seed=0)
+    some, weights, seen, of_seen = sketch(x, 2000, (lambda _: of_all) if holds else encode, seed=0)
     assert (np.diff(some) > 0).all()
     assert len(some) <= 600 if holds else len(some) == 2000
+    assert len(seen) == (1200 if holds else 2000)
+    assert (of_seen is None) == (not holds)
     assert weights.sum() == pytest.approx(4000, rel=0.05)
 
 
 def test_few_cells_need_no_sketch(many: tuple[Expression, np.ndarray]) -> None:
-    def encode(rows: np.ndarray) -> np.ndarray:
+    def encode(rows: np.ndarray) -> tuple[Contrast, np.ndarray]:
         raise AssertionError
 
-    some, weights = sketch(many[0], 10_000, encode, seed=0)
+    some, weights, seen, of_seen = sketch(many[0], 10_000, encode, seed=0)
     np.testing.assert_array_equal(some, np.arange(6090))
     assert (weights == 1).all()
+    np.testing.assert_array_equal(seen, some)
+    assert of_seen is None
 
 
 def test_more_clusters_than_the_sketch_has_cells(many: tuple[Expression, np.ndarray]) -> None:

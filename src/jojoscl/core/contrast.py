@@ -68,11 +68,18 @@ def leading_axes(x: np.ndarray, n_dims: int, *, seed: int) -> np.ndarray:
     return np.ascontiguousarray(components.T, dtype=np.float32)
 
 
-def leading_scores(view: Callable[[], np.ndarray], n_dims: int, *, seed: int) -> np.ndarray:
+def weighted(x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return rows of x (n, d) times the root of their weights (n,): x'x is then a weighted sum."""
+    return x if weights is None else x * np.sqrt(weights, dtype=np.float32)[:, None]
+
+
+def leading_scores(
+    view: Callable[[], np.ndarray], weights: np.ndarray | None, n_dims: int, *, seed: int
+) -> np.ndarray:
     """Return the leading principal components (n, d) of the matrix (n, g) that `view` makes."""
     x = view()
-    x -= x.mean(0)
-    return np.asarray(x @ leading_axes(x, n_dims, seed=seed))
+    x -= np.average(x, 0, weights)
+    return np.asarray(x @ leading_axes(weighted(x, weights), n_dims, seed=seed))
 
 
 def unit_scale(scores: np.ndarray) -> np.float32:

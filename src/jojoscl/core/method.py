@@ -25,6 +25,7 @@ from jojoscl.core.contrast import (
     no_contrast,
     pair_variance,
     unit_scale,
+    weighted,
 )
 from jojoscl.core.fitted import Fitted
 from jojoscl.core.gpu import accelerated
@@ -48,7 +49,7 @@ from jojoscl.core.positives import (
 )
 from jojoscl.core.samples import without_samples
 from jojoscl.core.shrinkage import shrink_embedding
-from jojoscl.core.sketch import given_k, join, sketch
+from jojoscl.core.sketch import Sketch, given_k, join, sketch
 from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import IRRELEVANT, setting
 
@@ -156,10 +157,10 @@ class JojoSCL(MethodSettings):
             k = None if n_clusters is None else given_k(n_clusters, len(x), self.sample)
             watch.lap("preprocess")
 
-            some, weights = self._sketch(x, seed=seed)  # (m,)
+            some, stands_for, seen, of_seen = self._sketch(x, seed=seed)  # (m,) twice, (e,) twice
             watch.lap("sketch")
 
-            contrast, loadings = self.encode(x, some, seed=seed)  # (g, 40)
+            contrast, loadings = self.encode(x, seen, of_seen, seed=seed)  # (g, 40)
             linear = x @ loadings  # (n, 40)
             h = linear if x.samples is None else without_samples(linear, x.samples, seed=seed)
             watch.lap("contrast")
@@ -167,7 +168,7 @@ class JojoSCL(MethodSettings):
             neighbors = nearest(h[some], min(SMOOTHING[1], len(some)))  # (m, 9)
             k = k or self.estimate(neighbors, len(some) < len(x), seed=seed)
             found = self.cluster(h[some], neighbors, k, seed=seed)
-            groups, confidence = join(h, some, weights, found, k)  # (n,)
+            groups, confidence = join(h, some, stands_for, found, k)  # (n,)
             labels = found.tree.cut(k)[groups]  # (n,)
             # The noise of u_k is 1, so that of h_k is b'_k^2: sigma2 is the mean over k.
             sigma2 = float(np.square(contrast.shrinkage).mean()) if self.shrink else 1.0
@@ -207,28 +208,31 @@ class JojoSCL(MethodSettings):
     def n_clusters_of(self, cells: AnnData, *, seed: int) -> int:
         """Return the estimate of K, for a method that has none of its own."""
         x = self.preprocess(cells)
-        some, _ = self._sketch(x, seed=seed)
-        h = (x @ self._loadings(x, some, seed=seed))[some]
+        some, _, seen, of_seen = self._sketch(x, seed=seed)
+        h = (x @ self.encode(x, seen, of_seen, seed=seed)[1])[some]
         return self.estimate(nearest(h, min(K_NEIGHBORS, len(h))), len(h) < len(x), seed=seed)
 
-    def encode(self, x: Expression, some: np.ndarray, *, seed: int) -> tuple[Contrast, np.ndarray]:
-        """Return the contrast of some cells (m,) of x, and the encoder's loadings (g, d)."""
+    def encode(
+        self, x: Expression, some: np.ndarray, weights: np.ndarray | None = None, *, seed: int
+    ) -> tuple[Contrast, np.ndarray]:
+        """Return the contrast of some cells of x by weights (m,), and its loadings (g, d)."""
         z = x.zscores(some)  # (m, g)
         # (m, g): logarithms less their mean, and residuals
         views = (lambda: z * x.sd.astype(np.float32), lambda: x.residuals(some, THETA))
-        of_views = [partial(leading_scores, view, self.view_dims, seed=seed) for view in views]
-        axes, *views_of = side_by_side(
-            [partial(leading_axes, z, self.n_components, seed=seed), *of_views]
-        )  # (g, 100), (m, 30) each
+        tasks = [partial(leading_scores, v, weights, self.view_dims, seed=seed) for v in views]
+        axes_of = partial(leading_axes, weighted(z, weights), self.n_components, seed=seed)
+        axes, *views_of = side_by_side([axes_of, *tasks])  # (g, 100), (m, 30) each
         scores = z @ axes  # (m, 100)
         scale = unit_scale(scores)
-        scores = (scores - scores.mean(0)) / scale
+        scores = (scores - np.average(scores, 0, weights)) / scale
         if self.contrast == "none":
             contrast = no_contrast(axes.shape[1], self.n_dims)
         else:
             samples = None if x.samples is None else x.samples[some]
             positives = self.positives(views_of, samples, seed=seed)
-            within = pair_variance(scores, *strongest(positives, self._n_positives(len(z))))
+            i, j, w = strongest(positives, self._n_positives(len(z)))
+            within = pair_variance(scores, i, j, w if weights is None else w * weights[i])
+            scores = weighted(scores, weights)
             contrast = linear_contrast(scores, within, n_dims=self.n_dims, ridge=self.ridge)
         return contrast, axes @ contrast.encoder(shrink=self.shrink) / scale
 
@@ -288,11 +292,8 @@ class JojoSCL(MethodSettings):
                 trees.append((small, size_linkage(distance, np.bincount(small), exponent, least)))
         return trees
 
-    def _sketch(self, x: Expression, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        return sketch(x, self.sample, partial(self._loadings, x, seed=seed), seed=seed)
-
-    def _loadings(self, x: Expression, some: np.ndarray, *, seed: int) -> np.ndarray:
-        return self.encode(x, some, seed=seed)[1]
+    def _sketch(self, x: Expression, *, seed: int) -> Sketch:
+        return sketch(x, self.sample, partial(self.encode, x, seed=seed), seed=seed)
 
     def _n_positives(self, n_cells: int) -> int:
         return adaptive(n_cells, self.positives_factor, *POSITIVES)

@@ -3,7 +3,8 @@
 Of 100,000 cells 6,000 random ones hold 9 of a type of 150: an encoder that is fitted on them
 shrinks what tells these apart. So the subset is chosen again, with as many cells of each community
 as of the next, small ones whole; and a community that is small is searched for parts by an encoder
-of its own.
+of its own. The last encoder is fitted on as many random cells more, weighted so that each community
+keeps its share of the sketch: it fits less of the noise of single cells.
 
 Where cells have few counts, 6,000 of them are too few: their encoder fits their noise, so that it
 spreads other cells less than its own. Then the first sketch is filled up with random cells, and is
@@ -13,12 +14,14 @@ the last.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from jojoscl.cells.expression import Expression
 from jojoscl.core.consensus import Clusters
+from jojoscl.core.contrast import Contrast
 from jojoscl.core.interface import check_n_clusters
 from jojoscl.core.linkage import one_hot
 from jojoscl.core.positives import communities, jaccard, nearest
@@ -33,13 +36,25 @@ HOLDS = 0.9  # an encoder that spreads other cells less than this times its own 
 BAND = 50_000  # cells whose labels are found at a time, for memory
 SMALL, LEAST_PARTS = 20, 200  # parts are sought below 1 / 20 of all cells, from 200 cells on
 
-Encode = Callable[[np.ndarray], np.ndarray]  # from cells (m,) to loadings (g, d), fitted on these
+# From cells (m,) to the contrast and the loadings (g, d) that are fitted on them
+Encode = Callable[[np.ndarray], tuple[Contrast, np.ndarray]]
 
 
-def sketch(
-    x: Expression, limit: int, encode: Encode, *, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cells (m,) of x (n, g) to cluster, and how many cells each stands for (m,).
+class Sketch(NamedTuple):
+    """Cells (m,) to cluster, and how many cells each stands for (m,); the encoder's cells (e,).
+
+    The latter have weights (e,) of mean 1, by which each community has its share of the former;
+    None: all are 1.
+    """
+
+    cells: np.ndarray
+    stands_for: np.ndarray
+    seen: np.ndarray
+    weights: np.ndarray | None
+
+
+def sketch(x: Expression, limit: int, encode: Encode, *, seed: int) -> Sketch:
+    """Return the cells of x (n, g) to cluster, and those of the encoder.
 
     All, or above `limit` at most 6,000 and `limit`, even over communities of all cells. If these
     are too few for an encoder, random cells are added, up to `limit`.
@@ -51,23 +66,25 @@ def sketch(
     limit
         Up to this many cells are clustered without a sketch.
     encode
-        Fits the loadings (g, d) of an embedding on some cells (m,).
+        Fits an embedding on some cells (m,).
     seed
         Of the first subset, which is random, and of the choice in each community.
     """
     n, size = len(x), min(limit, SIZE)
     if n <= limit:
-        return np.arange(n), np.ones(n)
+        return Sketch(np.arange(n), np.ones(n), np.arange(n), None)
     some, weights = at_most(np.arange(n), size, seed=seed), np.full(n, n / size)
     for done in range(PASSES):
-        h = x @ encode(some)  # (n, d)
+        h = x @ encode(some)[1]  # (n, d)
         too_few = done == 0 and size < limit and _fits_noise(h, some)
         found = likeliest(h, some, _communities(h[some], seed), weights[some])  # (n,)
         some, weights = _even_over(x, found, size, encode, seed)
         if too_few:
             some, weights = _filled(some, weights, limit, seed)
-            break
-    return some, weights[some]
+            return Sketch(some, weights[some], some, None)
+    seen, of_seen = _filled(some, weights, min(limit, 2 * size), seed)
+    shares = (of_seen / weights)[seen].astype(np.float32)
+    return Sketch(some, weights[some], seen, shares / shares.mean())
 
 
 def _fits_noise(h: np.ndarray, some: np.ndarray) -> bool:
@@ -95,7 +112,7 @@ def _even_over(
         rows = np.flatnonzero(found == community)
         parts = np.zeros(len(rows), np.int64)
         if LEAST_PARTS <= len(rows) <= min(len(found) // SMALL, size):
-            parts = _communities(x.zscores(rows) @ encode(rows), seed)
+            parts = _communities(x.zscores(rows) @ encode(rows)[1], seed)
         chosen = even(parts, share, seed=seed)
         some.append(rows[chosen])
         stands_for = np.bincount(parts) / np.bincount(parts[chosen], minlength=parts.max() + 1)
