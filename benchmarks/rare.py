@@ -3,10 +3,11 @@
     python benchmarks/rare.py [--cells 20000 100000] [--real kang.h5ad:"NK cells" ...] [--csv FILE]
 
 `--cells` simulates that many cells x 1,000 genes: 5 types of 30, 60, 150, 400 and 1,000 cells and 8
-large ones of like sizes. `--real FILE:TYPE` repeats the cells of an h5ad of counts (types in
-``obs["cell_type"]``), or of a benchmark set by name, up to `--real-cells`, each time with half of a
-cell's molecules at random; TYPE becomes as rare as `--shares` say, one after another. Copies of a
-cell are more alike than cells are, so a graph of neighbors may join copies in place of types.
+large ones of like sizes. `--real FILE:TYPE` takes an h5ad of counts (types in
+``obs["cell_type"]``), or a benchmark set by name. Each molecule of a cell goes to one of `--parts`
+cells at random, so that parts of a cell have no molecule in common; random cells of TYPE are left
+out, so that it becomes as rare as `--shares` say, one after another. Parts have few molecules, and
+those of a cell are still more alike than cells are.
 
 jojoscl_k is given the number of types, jojoscl is not. scanpy is normalize, log, 2,000 genes, PCA,
 neighbors and Leiden, with its defaults. sketch is the same on `--sketch` cells, drawn by leverage
@@ -156,8 +157,8 @@ def simulated(n_cells: int, seed: int) -> ad.AnnData:
     )
 
 
-def repeated(source: str, rare: str, share: float, n_cells: int, seed: int) -> ad.AnnData:
-    """Return cells of a set, some times each with half of their molecules; one type is rare."""
+def parted(source: str, rare: str, share: float, parts: int, seed: int) -> ad.AnnData:
+    """Return the cells of a set in some parts, each with its own molecules; one type is rare."""
     import jojoscl
 
     root = os.environ.get("JOJOSCL_DATA_ROOT", "data")
@@ -167,19 +168,21 @@ def repeated(source: str, rare: str, share: float, n_cells: int, seed: int) -> a
     if not inside.any():
         known = ", ".join(sorted(set(cells.obs["cell_type"].astype(str))))
         raise SystemExit(f"{source} has no type {rare!r}, but {known}")
-    rng, n_rare = np.random.default_rng(seed), round(share * n_cells)
-    chosen = [
-        np.resize(rng.permutation(np.flatnonzero(of)), size)
-        for of, size in ((~inside, n_cells - n_rare), (inside, n_rare))
-    ]
-    rows = rng.permutation(np.concatenate(chosen))
-    x = sp.csr_matrix(cells.X, dtype=np.float32)[rows]
-    x.data = rng.binomial(x.data.astype(np.int64), 0.5).astype(np.float32)
+    rng, rest, made = np.random.default_rng(seed), sp.csr_matrix(cells.X, dtype=np.int64), []
+    for left in range(parts, 0, -1):
+        part = rest.copy()
+        part.data = rng.binomial(rest.data, 1 / left)
+        rest.data -= part.data
+        made.append(part.astype(np.float32))
+    x, inside = sp.vstack(made, format="csr"), np.tile(inside, parts)
     x.eliminate_zeros()
-    obs = cells.obs[["cell_type"]].iloc[rows].reset_index(drop=True)
+    some = x.getnnz(1) > 0
+    others, of_type = np.flatnonzero(~inside & some), np.flatnonzero(inside & some)
+    n_rare = round(share / (1 - share) * len(others))
+    rows = rng.permutation(np.r_[others, rng.choice(of_type, n_rare, replace=False)])
+    obs = cells.obs[["cell_type"]].iloc[rows % cells.n_obs].reset_index(drop=True)
     obs.index = obs.index.astype(str)
-    kept = x.getnnz(1) > 0
-    return ad.AnnData(x[kept], obs=obs[kept], var=cells.var[[]], uns={"rare": [rare]})
+    return ad.AnnData(x[rows], obs=obs, var=cells.var[[]], uns={"rare": [rare]})
 
 
 def files(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
@@ -188,8 +191,8 @@ def files(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
     for pair in arguments.real:
         source, _, rare = pair.partition(":")
         for share in arguments.shares:
-            how = (source, rare, share, arguments.real_cells, arguments.seed)
-            makes[f"{Path(source).stem}_{share:g}"] = lambda how=how: repeated(*how)
+            how = (source, rare, share, arguments.parts, arguments.seed)
+            makes[f"{Path(source).stem}_{share:g}"] = lambda how=how: parted(*how)
     for stem, make in makes.items():
         path = folder / f"{stem}.h5ad"
         make().write_h5ad(path)
@@ -213,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, nargs="*", default=[20_000, 100_000])
     parser.add_argument("--real", nargs="*", default=[], help="FILE:TYPE")
-    parser.add_argument("--real-cells", type=int, default=100_000)
+    parser.add_argument("--parts", type=int, default=8, help="of each cell of a real set")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.003, 0.001])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--sketch", type=int, default=5000, help="cells, as in Seurat")
