@@ -218,7 +218,7 @@ def made_of(name: str, runs: pd.DataFrame, failed: pd.DataFrame) -> str:
     commits = runs["git_commit"].fillna("unknown").str[:7].value_counts()
     made = ", ".join(f"{commit} ({count})" for commit, count in commits.items())
     count = f", {failed['Failed runs'].astype(int).sum()} failed" if len(failed) else ""
-    return f"{len(runs)} of the {promised(name)} runs that `experiment={name}` lists{count}, made at {made}."
+    return f"{len(runs)} runs (`experiment={name}` lists {promised(name)}){count}, made at {made}."
 
 
 def make_one(name: str, results: Path, figures: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_study_is_a_configuration_and_a_page(
         text = (tmp_path / "mine.md").read_text()
     finally:
         studies.studies.cache_clear()
-    assert text.startswith("ari / nmi. 32 of the 48 runs that `experiment=mine` lists")
+    assert text.startswith("ari / nmi. 32 runs (`experiment=mine` lists 48)")
 
 
 @pytest.mark.parametrize("head", ["question: a\ntitel: b", "draw: bars"])
@@ -136,7 +136,7 @@ def test_a_study_of_many_sets_by_hand(tmp_path: Path) -> None:
     )
     assert "| mean | 4.000 / 0.535 / 0.525 | 4.000 / 0.490 / 0.480 | - |" in text
     assert (
-        "22 of the 216 runs that `experiment=unknown_k` lists, made at 1234567 (22)." in text
+        "22 runs (`experiment=unknown_k` lists 216), made at 1234567 (22)." in text
     )  # 24 sets, 3 seeds
 
 
