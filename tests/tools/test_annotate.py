@@ -178,7 +178,10 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
         ((["type"], ["a"]), r"There is no column \['type'\]"),
         ("type", "restrict_to is a column of obs and its categories"),
         (("type",), "restrict_to is a column of obs"),
-        (("typ", ["a"]), r"There is no column 'typ' in the cells' annotation \(there are: type"),
+        (
+            ("typ", ["a"]),
+            r"There is no column 'typ' in the cells' annotation \(did you mean 'type'",
+        ),
         (("twice", ["a"]), "Several columns of obs are called 'twice'"),
         (("type", ["a", "d"]), r"'type' has no category 'd' \(there are: a"),
     ],

@@ -30,7 +30,7 @@ def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata: AnnD
         (["jojoscl"], "keys must be two columns"),
         (
             ["jojoscl", "cell_typ"],
-            "no column 'cell_typ' in the cells' annotation .there are: cell_type",
+            "no column 'cell_typ' in the cells' annotation .did you mean 'cell_type'",
         ),
     ],
 )

@@ -101,8 +101,7 @@ def _matrix(adata: AnnData, layer: str | None) -> tuple[Matrix, pd.DataFrame]:
     elif layer == "raw" and adata.raw is not None:
         x, var = adata.raw.X, adata.raw.var
     elif layer is not None:
-        near = nearest(str(layer), there) if there else " (it has none)"
-        raise UserError(f"There is no layer {layer!r}{near}.")
+        raise UserError(f"There is no layer {layer!r}{nearest(str(layer), there)}.")
     else:
         with suppress(KeyError):  # a file without X
             x = adata.X
@@ -145,12 +144,8 @@ def column(adata: AnnData, key: str) -> pd.Series:
     """Return a column of obs; where there is none, a :class:`UserError` names all."""
     check_anndata(adata)
     if not isinstance(key, str) or key not in adata.obs:
-        near = (
-            f"there are: {', '.join(map(str, adata.obs))}"
-            if len(adata.obs.columns)
-            else "it has none"
-        )
-        raise UserError(f"There is no column {key!r} in the cells' annotation ({near}).")
+        near = nearest(str(key), map(str, adata.obs))
+        raise UserError(f"There is no column {key!r} in the cells' annotation{near}.")
     if adata.obs[key].ndim > 1:
         raise UserError(f"Several columns of obs are called {key!r}: rename them.")
     return adata.obs[key]

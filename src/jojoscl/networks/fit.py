@@ -127,8 +127,8 @@ def fit(
         If the checkpoint belongs to other settings, if the method or the machine has no use for so
         many devices, or if training diverges.
     """
-    history, settings = history or History(run), run.trainer
-    max_epochs = settings.max_epochs or max_epochs
+    history = history or History(run)
+    settings = replace(run.trainer, max_epochs=run.trainer.max_epochs or max_epochs)
     path = run.folder / f"{stage}.ckpt" if run.folder else None
     module.hparams["config_hash"] = run.config_hash  # a checkpoint holds the hyper-parameters
     if path and path.exists():
@@ -136,15 +136,15 @@ def fit(
         history.earlier = found[history.state_key]["seconds"]
     callbacks = [*callbacks, history]
     if settings.devices == 1:
-        _train(module, data, settings, max_epochs, path, callbacks)
+        _train(module, data, settings, path, callbacks)
         return history
     if not module.splits_batches:
         raise UserError("This method trains on one device: set trainer.devices=1.")
     with tempfile.TemporaryDirectory() as folder:
         path = path or Path(folder) / "last.ckpt"
-        launch(_train, settings.devices, module, data, settings, max_epochs, path, callbacks)
+        launch(_train, settings.devices, module, data, settings, path, callbacks)
         one = replace(settings, devices=1)  # goes on from their checkpoint, which is finished
-        _train(module, data, one, max_epochs, path, callbacks)
+        _train(module, data, one, path, callbacks)
     return history
 
 
@@ -152,7 +152,6 @@ def _train(
     module: SeededModule,
     data: CellDataModule,
     settings: TrainerSettings,
-    max_epochs: int,
     path: Path | None,
     callbacks: list[L.Callback],
 ) -> None:
@@ -160,7 +159,7 @@ def _train(
     bar = [Progress()] if settings.progress_bar else []
     last = [LastCheckpoint(path, settings.checkpoint_seconds)] if path else []
     with isolated(settings.threads):
-        trainer = make_trainer(settings, max_epochs, [*callbacks, *bar, *last])
+        trainer = make_trainer(settings, [*callbacks, *bar, *last])
         try:
             trainer.fit(module, data, ckpt_path=path if path and path.exists() else None)
         except SystemExit as stop:  # Lightning's for Ctrl-C: it would end a notebook's kernel
@@ -191,9 +190,7 @@ def isolated(threads: int) -> Iterator[None]:
         yield
 
 
-def make_trainer(
-    settings: TrainerSettings, max_epochs: int, callbacks: list[L.Callback]
-) -> L.Trainer:
+def make_trainer(settings: TrainerSettings, callbacks: list[L.Callback]) -> L.Trainer:
     """Return Lightning's trainer; what it cannot have is a :class:`UserError`."""
     n, n_gpus = settings.devices, 0
     if settings.accelerator in ("auto", "gpu", "cuda"):
@@ -207,7 +204,7 @@ def make_trainer(
             sync_batchnorm=n > 1 and n_gpus > 0,  # on CPUs the first process's statistics count
             use_distributed_sampler=False,
             precision=settings.precision,  # type: ignore[arg-type]
-            max_epochs=max_epochs,
+            max_epochs=settings.max_epochs,
             callbacks=callbacks,
             logger=False,
             enable_checkpointing=isinstance(callbacks[-1], LastCheckpoint),
