@@ -18,8 +18,7 @@ import torch
 from anndata import AnnData
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from jojoscl.baselines.graph import Leiden
-from jojoscl.baselines.seurat import Seurat
+from jojoscl.baselines.graph import Leiden, Seurat
 from jojoscl.core.interface import Result
 from jojoscl.core.method import JojoSCL
 from jojoscl.networks.contrastive_sc import ContrastiveSC

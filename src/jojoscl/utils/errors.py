@@ -22,7 +22,8 @@ def nearest(word: str, options: Iterable[str]) -> str:
     """
     options = sorted(options)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else f" (there are: {', '.join(options) or 'none'})"
+    there = ", ".join(options) or "none"
+    return f" (did you mean '{close[0]}'?)" if close else f" (there are: {there})"
 
 
 def check_networks() -> None:
