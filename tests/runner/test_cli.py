@@ -107,7 +107,6 @@ def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: 
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("--sweep", "unrecognized arguments: --sweep: see jojoscl --help."),
         ("data=glob(zzz*)", "'data=glob(zzz*)' matches nothing: there is nothing to run."),
         ("seed=range(3,3)", "'seed=range(3,3)' matches nothing: there is nothing to run."),
         ("data=3,4", "data=, method= and other groups take the name of a choice: see jojo"),

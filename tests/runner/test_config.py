@@ -196,7 +196,6 @@ def test_build() -> None:
         ("jojoscl.baseline.PCAKMeans", "is not to be used"),
         ("PCAKMeans", "is not to be used"),
         ("os.system", "is not to be used"),
-        ("builtins.dict", "it is no class of settings"),
     ],
 )
 def test_what_is_no_class_of_settings_is_refused(target: object, words: str) -> None:

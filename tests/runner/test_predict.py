@@ -66,16 +66,16 @@ def test_all_columns_of_the_user_are_kept(in_process: InProcess, folder: Path) -
     assert obs["note"].iloc[:2].tolist() == ["1", "x"]
 
 
-def test_a_table_and_other_settings(in_process: InProcess, folder: Path, cells: AnnData) -> None:
+def test_a_model_with_any_name_and_other_settings(
+    in_process: InProcess, folder: Path, cells: AnnData
+) -> None:
     (folder / "a model, new.npz").write_bytes((folder / "model.npz").read_bytes())
-    arguments = ("predict", "model=a model, new.npz", "data.path=new.h5ad", "output=x.csv")
+    arguments = ("predict", "model=a model, new.npz", "data.path=new.h5ad", "output=x.h5ad")
     assert in_process(*arguments, "n_neighbors=1").code == 0
-    table = pd.read_csv(folder / "x.csv")
+    found = ad.read_h5ad(folder / "x.h5ad")
     expected = jojoscl.load(folder / "model.npz").predict(cells[90:], n_neighbors=1)
-    assert table.columns.tolist() == ["cell", "cluster", "confidence", "novelty"]
-    np.testing.assert_array_equal(table["cluster"], expected.labels)
-    assert in_process(*arguments).code == 2
-    assert in_process(*arguments, "overwrite=true").code == 0
+    np.testing.assert_array_equal(found.obs["jojoscl"].astype(int), expected.labels)
+    assert in_process(*arguments).code == 2, "nothing is written over"
 
 
 def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
@@ -94,9 +94,10 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
     assert in_process(*run, "save_model=true").code == 0
     model = jojoscl.load(tmp_path / "run" / "model.npz")
     np.testing.assert_array_equal(model.labels_, before["cluster"])
-    same = ("data=simulated", "data.n_cells=60", "n_neighbors=1", "output=p.csv")
+    same = ("data=simulated", "data.n_cells=60", "n_neighbors=1", "output=p.h5ad")
     assert in_process("predict", "model=run/model.npz", *same).code == 0
-    assert (pd.read_csv(tmp_path / "p.csv")["cluster"] == before["cluster"]).all()
+    predicted = ad.read_h5ad(tmp_path / "p.h5ad").obs["jojoscl"]
+    assert (predicted.astype(int).to_numpy() == before["cluster"]).all()
 
 
 @pytest.mark.parametrize(
@@ -109,10 +110,10 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
             "model=new.h5ad data.path=new.h5ad",
             r"new.h5ad cannot be read \(File is not a zip file\)",
         ),
-        ("model=model.npz data.path=new.h5ad output=x.txt", "output=x.txt has no known suffix"),
+        ("model=model.npz data.path=new.h5ad output=x.txt", "output=x.txt is no new .h5ad"),
         (
             "model=model.npz data.path=new.h5ad output=new.h5ad",
-            "new.h5ad is there already: give overwrite=true",
+            "output=new.h5ad is no new .h5ad: give another name",
         ),
         (
             "model=model.npz data.path=new.h5ad data.kind=rpkm",
@@ -120,11 +121,11 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
         ),
         ("model=model.npz data.path=new.h5ad data.pth=x", "There is no setting 'data.pth'"),
         (
-            "model=model.npz data.path=new.h5ad ouput=x.csv",
+            "model=model.npz data.path=new.h5ad ouput=x.h5ad",
             r"There is no setting 'ouput' \(did you mean 'output'",
         ),
         ("model=model.npz data.path=new.h5ad max_missing=2", "max_missing must be between 0 and 1"),
-        ("model=model.npz data.path=new.h5ad output=new.h5ad/p.csv", "cannot be written"),
+        ("model=model.npz data.path=new.h5ad output=new.h5ad/p.h5ad", "cannot be written"),
         (
             "-m model=model.npz data.path=new.h5ad",
             "'-m' cannot be read: settings are given as key=value",

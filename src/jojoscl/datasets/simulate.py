@@ -26,7 +26,7 @@ BAND_VALUES = 1 << 22  # counts are drawn in dense bands of about four million
 class SimulatedDataset(Settings):
     """Cells drawn from a zero-inflated negative binomial model; a seed gives the same anywhere."""
 
-    name: str = setting("simulated", "Must start with 'simulated'.")
+    name: str = setting("simulated", "What the results call it.")
     n_cells: int = setting(1000, "Number of cells.", low=2)
     n_genes: int = setting(1000, "Number of genes.", low=1)
     n_types: int = setting(6, "Number of types.", low=1)
@@ -39,11 +39,6 @@ class SimulatedDataset(Settings):
     marker_fraction: float = setting(0.1, "Share of the genes that mark a type.", low=0, high=1)
     fold_change_sd: float = setting(1.0, "Sd of the logarithm of the markers' fold change.", low=0)
     seed: int = setting(0, "Seed of the cells; the run's seed is another.", low=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.name.startswith("simulated"):
-            raise UserError(f"{self.name!r} is simulated: start the name with 'simulated'.")
 
     def load(self) -> AnnData:
         """Draw the cells: X (n_cells, n_genes), ``obs["cell_type"]``, ``obs["library_size"]``.

@@ -15,7 +15,6 @@ from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -110,9 +109,7 @@ def command(arguments: list[str]) -> None:
 
         predict(arguments[1:])
         return
-    parser = get_args_parser()
-    parser.error = _refuse
-    found = parser.parse_args(arguments)
+    found = get_args_parser().parse_args(arguments)
     if several and not found.config_dir:
         _check_sweeps(found.overrides)
     if not found.cfg and any(o.startswith("search=") for o in found.overrides):
@@ -133,10 +130,6 @@ def command(arguments: list[str]) -> None:
                 f"The jobs could not be started ({error!r}): check launcher= and hydra.launcher."
             ) from error
         raise
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message}: see jojoscl --help.")
 
 
 def _check_sweeps(overrides: list[str]) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from jojoscl.core.fitted import load
 from jojoscl.runner.config import build, compose, parse
 from jojoscl.runner.run import h5ad_bytes, result_anndata, write_whole
@@ -21,8 +19,7 @@ class PredictSettings(Settings):
     """The settings of the command, besides those of `data`."""
 
     model: str | None = setting(None, "The model's file; must be given.")
-    output: str = setting("predicted.h5ad", "Where the clusters go: an .h5ad, or a .csv.")
-    overwrite: bool = setting(False, "Whether an output that is there is replaced.")
+    output: str = setting("predicted.h5ad", "Where the clusters go, a new .h5ad.")
     batch_key: str | None = setting(None, "Column of obs with the sample of each new cell.")
     n_neighbors: int = setting(7, "How many cells of the fit vote.", low=1)
     max_missing: float = setting(0.2, "Share of the genes that may be missing.", low=0, high=1)
@@ -33,10 +30,8 @@ class PredictSettings(Settings):
         super().__post_init__()
         if self.model is None:
             raise UserError("No model is given: name one by model=path/to/model.npz.")
-        if Path(self.output).suffix not in (".h5ad", ".csv"):
-            raise UserError(f"output={self.output} has no known suffix: give one in .h5ad or .csv.")
-        if Path(self.output).exists() and not self.overwrite:
-            raise UserError(f"{self.output} is there already: give overwrite=true.")
+        if Path(self.output).suffix != ".h5ad" or Path(self.output).exists():
+            raise UserError(f"output={self.output} is no new .h5ad: give another name.")
 
 
 def predict(arguments: Sequence[str]) -> None:
@@ -59,13 +54,9 @@ def predict(arguments: Sequence[str]) -> None:
         n_neighbors=settings.n_neighbors,
         max_missing=settings.max_missing,
     )
-    if settings.output.endswith(".csv"):
-        columns = {"cell": cells.obs_names, "cluster": result.labels, **result.obs}
-        content: str | bytes = pd.DataFrame(columns).to_csv(index=False)
-    else:
-        fit = {"seed": model.seed, "versions": model.versions, "settings": model.settings}
-        content = h5ad_bytes(result_anndata(cells, result, settings.plain() | {"fit": fit}))
-    write_whole(Path(settings.output), content)
+    fit = {"seed": model.seed, "versions": model.versions, "settings": model.settings}
+    adata = result_anndata(cells, result, settings.plain() | {"fit": fit})
+    write_whole(Path(settings.output), h5ad_bytes(adata))
     confidence, n_clusters = result.obs["confidence"].mean(), len(set(result.labels))
     print(
         f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters, "

@@ -63,11 +63,8 @@ def _run(job: Resolved, folder: Path) -> Plain:
     handed = handed_labels(method, settings.selection, truth)
     for path in (folder / "metrics.json", *folder.glob("*.ckpt")) if settings.force else ():
         path.unlink(missing_ok=True)
-    with contextlib.ExitStack() as stack:
-        mirror = build(job.cfg.logger) if job.cfg.get("logger") else None
-        if mirror:
-            mirror.start(folder, job)
-            stack.callback(mirror.close)
+    logger = build(job.cfg.logger).started(folder, job) if job.cfg.get("logger") else None
+    with logger or contextlib.nullcontext() as mirror:
         if method.takes_run:
             loggers = (mirror,) if mirror else ()
             handed["run"] = Run(folder, job.trainer, loggers, job.config_hash)

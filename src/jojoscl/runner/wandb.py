@@ -39,10 +39,10 @@ class Wandb(Settings):
         if find_spec("wandb") is None:
             raise UserError("logger=wandb needs wandb: pip install 'jojoscl[wandb]'.")
         self._run: Any = None
-        self._done = False
 
-    def start(self, folder: Path, job: Resolved) -> None:
-        """Begin the W&B run of a job. A resumed job goes on in its own run."""
+    @contextlib.contextmanager
+    def started(self, folder: Path, job: Resolved) -> Iterator[Wandb]:
+        """Have a W&B run in this block. A resumed job goes on in its own; one that fails, fails."""
         with self._warned():
             import wandb
 
@@ -61,6 +61,13 @@ class Wandb(Settings):
                     console="off", silent=True, **dict.fromkeys(_WAITS, SECONDS)
                 ),
             )
+        code = 1
+        try:
+            yield self
+            code = 0
+        finally:
+            with self._warned():
+                self._run.finish(exit_code=code)
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         """Send the losses of an epoch."""
@@ -74,12 +81,6 @@ class Wandb(Settings):
 
             self._run.log({path.stem: wandb.Image(str(path)) for path in folder.glob("*.png")})
             self._run.summary.update(metrics)
-            self._done = True
-
-    def close(self) -> None:
-        """End the W&B run; as failed, if it has no results."""
-        with self._warned():
-            self._run.finish(exit_code=0 if self._done else 1)
 
     @contextlib.contextmanager
     def _warned(self) -> Iterator[None]:
