@@ -127,7 +127,7 @@ def test_the_kind_of_some_files_is_told_in_a_second_command(
 def test_no_file_says_how(in_process: InProcess) -> None:
     done = in_process("experiment=collection")
     assert done.code == 2
-    assert "jojoscl -m experiment=collection" in done.err
+    assert "No file is given: name yours by data.path=" in done.err
 
 
 def test_files_that_are_no_sets_are_not_run(sets: Path) -> None:

@@ -145,7 +145,10 @@ def test_one_sentence_and_nothing_left(in_process: InProcess, tmp_path: Path, ca
     ("prepare", "words"),
     [
         (None, "http://127.0.0.1:9/tiny.h5 could not be downloaded"),
-        (text("tiny.h5"), "tiny.h5 is not the published file (sha256:0 does not match)"),
+        (
+            text("tiny.h5"),
+            "tiny.h5 is not the published file http://127.0.0.1:9/tiny.h5 (sha256:0): delete",
+        ),
     ],
     ids=["offline", "checksum"],
 )

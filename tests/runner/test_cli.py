@@ -416,13 +416,13 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
         ("trainer.devices=2", "A sweep trains on one device: leave out -m, or trainer.devices."),
         (
             "launcher=slurm",
-            'The jobs could not be started (RuntimeError(\'Could not detect "srun", are you indeed on '
-            "a slurm cluster?')): check launcher= and hydra.launcher.",
+            'The jobs did not start (RuntimeError(\'Could not detect "srun", are you indeed on '
+            "a slurm cluster?')): check launcher=.",
         ),
         (
             "hydra.launcher._target_=math.sqrt",
-            "The jobs could not be started (RuntimeError(\"Invalid plugin 'math.sqrt': not the "
-            'hydra_plugins package")): check launcher= and hydra.launcher.',
+            "The jobs did not start (RuntimeError(\"Invalid plugin 'math.sqrt': not the "
+            'hydra_plugins package")): check launcher=.',
         ),
     ],
 )

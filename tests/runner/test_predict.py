@@ -128,7 +128,7 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
         ("model=model.npz data.path=new.h5ad output=new.h5ad/p.h5ad", "cannot be written"),
         (
             "-m model=model.npz data.path=new.h5ad",
-            "'-m' cannot be read: settings are given as key=value",
+            "'-m' cannot be read: write key=value",
         ),
         (
             "model=model.npz data=simulated data.n_genes=20",

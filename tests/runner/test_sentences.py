@@ -27,7 +27,7 @@ from jojoscl.utils.errors import UserError
     ids=lambda error: type(error).__name__,
 )
 def test_no_memory_is_one_sentence(error: BaseException) -> None:
-    assert (sentence(error) or "").startswith("There is not enough memory: read an h5ad by bands")
+    assert (sentence(error) or "").startswith("There is not enough memory: allow more, or")
 
 
 def test_errors_of_files_say_which_and_what_to_do(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_words_of_a_call_become_words_of_the_command_and_a_defect_has_none() -> 
         ("xyzzyqwfp=1", "There is no setting 'xyzzyqwfp': jojoscl --cfg job shows all."),
         ("method.n_drws=1", "no setting 'method.n_drws' (did you mean 'method.n_draws'"),
         ("hydra.run.dirr=a", "(did you mean 'hydra.run.dir'?)"),
-        ("seed", "'seed' cannot be read: settings are given as key=value"),
-        ("name=größe", "a value with special characters is quoted twice, as in \"key='value'\"."),
-        ("method.hidden=[1,", "cannot be read: settings are given as key=value"),
+        ("seed", "'seed' cannot be read: write key=value"),
+        ("name=größe", "a value with special characters in two quotes, \"key='value'\"."),
+        ("method.hidden=[1,", "cannot be read: write key=value"),
         ("seed=1,2", "'seed=1,2' gives several values: add -m"),
     ],
 )

@@ -118,7 +118,7 @@ def test_every_failed_job_is_named_when_the_table_fails(
     monkeypatch.setattr("jojoscl.runner.sweep.summary", broken)
     done = in_process("-m", *RANDOM, "vary={method.x:1},{method.y:2},null")
     assert done.code == 1
-    assert "could not be made (RuntimeError: no table)" in done.out
+    assert "There is no table of runs/main (RuntimeError('no table'))" in done.out
     assert "there is no setting 'method.x'" in done.out
     assert "there is no setting 'method.y'" in done.out
 

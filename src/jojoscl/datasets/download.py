@@ -61,10 +61,7 @@ def fetch(file: RemoteFile, root: Path) -> Path:
     if fresh:
         path.unlink()
     way = "try again, or save a good copy there" if fresh else "delete it to download it again"
-    raise UserError(
-        f"{path} is not the published file ({file.checksum} does not match) of {file.url}: {way}, "
-        f"or give another folder by data.root or {ROOT_VARIABLE}."
-    )
+    raise UserError(f"{path} is not the published file {file.url} ({file.checksum}): {way}.")
 
 
 def stamp(path: Path) -> dict[str, object]:
@@ -109,7 +106,6 @@ def _download(file: RemoteFile, path: Path) -> None:
         if (response := getattr(error, "response", None)) is not None:
             response.close()  # pooch leaves the connection of a refused request open
         raise UserError(
-            f"{file.url} could not be downloaded ({type(error).__name__}): connect and try again, "
-            f"or get it by other means and save it as {path}, or name a folder that holds it by "
-            f"data.root or {ROOT_VARIABLE}."
+            f"{file.url} could not be downloaded ({type(error).__name__}): try again, or save it "
+            f"as {path}, or name a folder that holds it by data.root or {ROOT_VARIABLE}."
         ) from error

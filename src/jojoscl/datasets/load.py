@@ -163,10 +163,7 @@ class FileDataset(Settings):
     def load(self) -> AnnData:
         """Read the file and check what it holds."""
         if self.path is None:
-            raise UserError(
-                "No file is given: name yours by data.path=/path/to/cells.h5ad, or all of a "
-                "folder by jojoscl -m experiment=collection 'data.path=/path/to/*.h5ad'."
-            )
+            raise UserError("No file is given: name yours by data.path=/path/to/cells.h5ad.")
         adata = read_file(
             Path(self.path).expanduser(),
             layer=self.layer,

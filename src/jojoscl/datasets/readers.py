@@ -103,18 +103,14 @@ def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:
         place = "X" if layer is None else "raw/X" if raw else f"layers/{layer}"
         if place not in root:
             there = [*root.get("layers", ()), *(["raw"] if "raw/X" in root else [])]
-            raise UserError(
-                f"{path} has no {place}: name the layer of the values by data.layer (there are: "
-                f"{', '.join(there) or 'none'})."
-            )
+            names = ", ".join(there) or "none"
+            raise UserError(f"{path} has no {place}: give data.layer (there are: {names}).")
         x: Stored = sparse_dataset(root[place]) if hasattr(root[place], "keys") else root[place]
         check_stored(x)
         obs, var = (read_elem(root[key]) for key in ("obs", "raw/var" if raw else "var"))
         if isinstance(obs, np.ndarray):
-            raise UserError(
-                f"{path} was written by anndata before 0.7: write it anew, in Python by "
-                "anndata.read_h5ad(path).write_h5ad(path)."
-            )
+            way = "write it anew by anndata.read_h5ad(path).write_h5ad(path)"
+            raise UserError(f"{path} is of anndata before 0.7: {way}.")
         return AnnData(x if backed else _loaded(x), obs=obs, var=var)
 
 

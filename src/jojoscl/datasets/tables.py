@@ -67,9 +67,8 @@ def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] 
     found = {name: int(words[name].isin(adata.obs_names).sum()) for name in words}
     key = max(found, key=lambda name: found[name])
     if not found[key]:
-        turned = any(words[name].isin(adata.var_names).any() for name in words)
-        way = "it looks transposed, change" if turned else "give a table that names them, or change"
-        raise UserError(f"{metadata} names none of the cells of {path}: {way} data.transpose.")
+        way = "change data.transpose, or give a table that names them"
+        raise UserError(f"{metadata} names none of the cells of {path}: {way}.")
     table.index = pd.Index(words[key])
     table = table.loc[~table.index.duplicated()].drop(columns=key).reindex(adata.obs_names)
     beside = table.rename(columns={name: f"{name}_metadata" for name in table if name in adata.obs})
@@ -141,9 +140,7 @@ def to_cells(
     )
     for name, values in {**obs, "names of cells": cells}.items():
         if len(values) != x.shape[0]:
-            raise UserError(
-                f"{path}: {name} has {len(values)} entries for {x.shape[0]} rows: change "
-                "data.transpose, or give a file whose parts fit."
-            )
+            sizes = f"{len(values)} entries for {x.shape[0]} rows"
+            raise UserError(f"{path}: {name} has {sizes}: change data.transpose, or the file.")
     columns = {name: np.asarray(values) for name, values in obs.items()}
     return AnnData(x, obs=pd.DataFrame(columns, index=cells), var=pd.DataFrame(index=genes))

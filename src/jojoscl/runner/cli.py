@@ -126,9 +126,7 @@ def command(arguments: list[str]) -> None:
         hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
     except Exception as error:
         if several and not sentence(error):  # a job keeps its own errors: this is what starts them
-            raise UserError(
-                f"The jobs could not be started ({error!r}): check launcher= and hydra.launcher."
-            ) from error
+            raise UserError(f"The jobs did not start ({error!r}): check launcher=.") from error
         raise
 
 
@@ -226,10 +224,7 @@ def sentence(error: BaseException, folder: Path | None = None) -> str | None:
         return "data=, method= and other groups take the name of a choice: see jojoscl --help."
     no_memory = isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(str(error))
     if isinstance(error, MemoryError) or no_memory:
-        return (
-            "There is not enough memory: read an h5ad by bands with data.backed=true, take fewer "
-            "cells or genes, or allow more memory."
-        )
+        return "There is not enough memory: allow more, or take an h5ad with data.backed=true."
     if isinstance(error, OSError) and error.errno:
         path = error.filename or folder or "A file"
         return str(unwritable(path, error) or f"{path} cannot be used ({error.strerror}).")
@@ -244,10 +239,8 @@ def explained(error: Exception) -> str:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group or 'jojoscl'} has no choice {name!r}{nearest(name, error.options)}."
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override!r} cannot be read: settings are given as key=value, and a value with "
-            f"special characters is quoted twice, as in \"key='value'\"."
-        )
+        way = "write key=value, and a value with special characters in two quotes, \"key='value'\""
+        return f"{error.override!r} cannot be read: {way}."
     if found := re.search(
         r"Could not (?:override|append to|delete)(?: from config\.)? '([^'@]+)", message
     ):

@@ -65,7 +65,7 @@ class RunSettings(Settings):
         super().__post_init__()
         if isinstance(self.n_clusters, str) and self.n_clusters != "annotated":
             raise UserError(
-                f"n_clusters must be a whole number, annotated or null, not {self.n_clusters!r}."
+                f"n_clusters must be a number, annotated or null, not {self.n_clusters!r}."
             )
 
 
@@ -226,8 +226,7 @@ class Resolved:
             raise UserError(f"{method.name} makes no model: leave out save_model.")
         if isinstance(settings.n_clusters, int) and method.finds_k:
             raise UserError(
-                f"{method.name} finds the number of clusters itself: leave out n_clusters, or "
-                "set method.match_k=true."
+                f"{method.name} finds the number of clusters itself: leave out n_clusters."
             )
 
 

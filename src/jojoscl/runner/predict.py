@@ -58,8 +58,5 @@ def predict(arguments: Sequence[str]) -> None:
     adata = result_anndata(cells, result, settings.plain() | {"fit": fit})
     write_whole(Path(settings.output), h5ad_bytes(adata))
     confidence, n_clusters = result.obs["confidence"].mean(), len(set(result.labels))
-    print(
-        f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters, "
-        f"mean confidence {confidence:.2f}"
-    )
-    print(f"  {settings.output}")
+    found = f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters"
+    print(f"{found}, mean confidence {confidence:.2f}\n  {settings.output}")

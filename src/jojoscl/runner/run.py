@@ -168,9 +168,7 @@ def earlier(folder: Path, job: Resolved) -> Plain | None:
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} cannot be read: delete it, or run again by force=true.") from error
     if metrics.get("config_hash") != job.config_hash:
-        raise UserError(
-            f"{folder} holds a run with other settings: give force=true, or another folder."
-        )
+        raise UserError(f"{folder} holds a run with other settings: give force=true.")
     asked = {MODEL: settings.save_model, PAGE: settings.page}
     done = all((folder / name).exists() for name, wanted in asked.items() if wanted)
     return metrics if done else None

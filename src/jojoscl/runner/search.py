@@ -58,9 +58,7 @@ class Search(Settings):
                 kind = getattr(optuna.distributions, f"{given.pop('type').title()}Distribution")
                 self.distributions[name] = kind(**given)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise UserError(
-                    f"search.space: {name} is no float, int or categorical parameter ({error})."
-                ) from error
+                raise UserError(f"search.space: {name} is no parameter ({error}).") from error
 
 
 def search(overrides: Sequence[str]) -> None:
@@ -93,19 +91,15 @@ def search(overrides: Sequence[str]) -> None:
         report(settings, study, fixed, folder)
     except (SQLAlchemyError, OptunaError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(
-            f"{folder / 'study.db'} cannot be used as a study ({reason}): move it away and search "
-            "again, finished runs are kept."
-        ) from error
+        path = folder / "study.db"
+        raise UserError(f"{path} is damaged ({reason}): move it away and try again.") from error
 
 
 def _check(settings: Search, overrides: Sequence[str]) -> None:
     """Refuse, before a study is made, what would make every trial fail."""
     for key in map(_key, overrides):
         if key in ("data", "seed"):
-            raise UserError(
-                f"A search has search.datasets=[...] and search.seeds=[...], no {key}=."
-            )
+            raise UserError(f"A search has search.datasets= and search.seeds=, no {key}=.")
     any_trial = optuna.create_study().ask(settings.distributions)
     for job in jobs(settings, overrides, any_trial.params):
         job.check()

@@ -157,9 +157,7 @@ class SweepSummary(Callback):
             if self.reference and not runs.empty:
                 print(f"\n{comparison(runs, self.reference)}")
         except Exception as error:  # which Hydra would swallow together with the failed jobs
-            log.warning(
-                "The table of %s could not be made (%s: %s)", folder, type(error).__name__, error
-            )
+            log.warning("There is no table of %s (%r)", folder, error)
         failed = sorted(_failures(folder).items() - self.earlier.items())
         for path, _ in failed:
             print(f"\nFailed: {path.parent}: {path.read_text(errors='replace').strip()}")

@@ -29,9 +29,7 @@ def nearest(word: str, options: Iterable[str]) -> str:
 def check_networks() -> None:
     """Refuse a method that trains a network where the extra with torch is not installed."""
     if not all(map(find_spec, ("torch", "lightning"))):
-        raise UserError(
-            "This method trains a network, which needs torch: pip install 'jojoscl[networks]'."
-        )
+        raise UserError("This method needs torch: pip install 'jojoscl[networks]'.")
 
 
 def stop(sentence: str, program: str = "", code: int = 2) -> NoReturn:

@@ -87,9 +87,7 @@ def reading(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise UserError(f"{path} cannot be read (no permission): make it readable.") from error
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} cannot be read: save its text as UTF-8, for instance by iconv."
-        ) from error
+        raise UserError(f"{path} cannot be read: save its text as UTF-8.") from error
     except Exception as error:  # a damaged file can make a parser raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(f"{path} cannot be read ({reason}): it may be damaged.") from error

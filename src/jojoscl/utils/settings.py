@@ -148,17 +148,14 @@ class Settings:
     def _check(self, field: Field, value: object) -> None:
         options, low, high = (field.metadata[key] for key in ("values", "low", "high"))
         if options and value not in options:
-            raise UserError(
-                f"{self._label(field)} has no value {value!r}"
-                f"{nearest(str(value), map(str, options))}."
-            )
+            near = nearest(str(value), map(str, options))
+            raise UserError(f"{self._label(field)} has no value {value!r}{near}.")
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int | float) and not (
                 low <= number <= high and math.isfinite(number)
             ):
-                raise UserError(
-                    f"{self._label(field)} must be {_bounds(low, high)}, not {value!r}."
-                )
+                bounds = _bounds(low, high)
+                raise UserError(f"{self._label(field)} must be {bounds}, not {value!r}.")
 
     def _label(self, field: Field) -> str:
         return field.name if self.outermost else f"{type(self).__name__}.{field.name}"
