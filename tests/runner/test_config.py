@@ -136,12 +136,6 @@ def test_three_forms_of_jojoscl_are_each_whole() -> None:
     assert build(compose(["method=jojoscl_released"]).method) == released
 
 
-def test_compose_leaves_an_application_around_it_alone() -> None:
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        compose()
-        assert hydra.compose("train", ["seed=3"]).seed == 3
-
-
 @pytest.mark.parametrize(
     "override", ["n_clusters=many", "n_clusters=2.5", "n_clusters=true", "seed=-1", "selection=x"]
 )

@@ -111,9 +111,7 @@ class CatalogDataset(Settings):
 
     name: str = setting("pbmc68k_reduced", "A name of the catalogue.")
     variant: str | None = setting(None, "Its variant; None is the first.", neutral=IRRELEVANT)
-    root: str | Path | None = setting(
-        None, "Folder; None: JOJOSCL_DATA_ROOT, else the user's cache.", neutral=IRRELEVANT
-    )
+    root: str | Path | None = setting(None, "Folder of the files.", neutral=IRRELEVANT)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,11 +152,6 @@ class FileDataset(Settings):
     metadata: str | Path | None = setting(None, "A table of the cells.", neutral=IRRELEVANT)
     transpose: bool = setting(False, "Whether the file is genes x cells.")
     backed: bool = setting(False, "Whether the matrix stays in its file (h5ad, zarr).")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.backed and (self.metadata is not None or self.transpose):
-            raise UserError("data.backed=true goes with neither metadata nor transpose.")
 
     def load(self) -> AnnData:
         """Read the file and check what it holds."""

@@ -64,12 +64,11 @@ def read_file(
     """
     suffix = _known_suffix(path)
     text = [label_key] if label_key else []
-    if backed:
-        if suffix not in (".h5ad", ".zarr"):
-            raise UserError(f"{path} cannot stay in its file: take data.backed=false.")
-        return _stored(path, layer, backed=True)
-    if suffix in (".h5ad", ".zarr"):
-        adata = _stored(path, layer)
+    stored = suffix in (".h5ad", ".zarr")
+    if backed and (transpose or not stored):
+        raise UserError(f"{path} cannot stay in its file: take data.backed=false.")
+    if stored:
+        adata = _stored(path, layer, backed=backed)
         adata = turned(adata) if transpose else adata
     elif layer is not None:
         raise UserError(f"{path} has no layers: leave out data.layer.")
@@ -89,13 +88,12 @@ def _known_suffix(path: Path) -> str:
     if suffix not in KNOWN:
         way = "give a file in " + ", ".join(KNOWN) + " (tables also packed by gzip)"
         if suffix in _ELSEWHERE:
-            read = f"{_ELSEWHERE[suffix]}.write_h5ad('cells.h5ad')"
-            way = f"write it as h5ad, in Python by {read}"
+            way = f"write it as h5ad by {_ELSEWHERE[suffix]}.write_h5ad('cells.h5ad')"
         raise UserError(f"{path} is of a format that is not read here: {way}.")
     return suffix
 
 
-def _stored(path: Path, layer: str | None, *, backed: bool = False) -> AnnData:
+def _stored(path: Path, layer: str | None, *, backed: bool) -> AnnData:
     """Read what anndata wrote: one matrix, or a reference to it with `backed`, obs and var."""
     with reading(path):
         root: h5py.Group = zarr.open_group(path, mode="r") if path.is_dir() else h5py.File(path)

@@ -49,14 +49,8 @@ New cells, by a model that a run with save_model=true kept:
 
 Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."""
 
-_PATHS = re.compile(
-    r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.(run\.dir|sweep\.(dir|subdir))"
-    r"|model|output)"
-)
-_WRITTEN_FOR_HYDRA = re.compile(
-    r"""null|["'].*["']|(glob|choice|shuffle|sort|tag)\(.*\)|.*\$\{.*|"""
-)
-
+_PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.\w+\.dir|model|output)")
+_FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort)\(.*\)|.*\$\{.*|""")
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate", re.I)
 _OF_DATA = re.compile(r"(?<=[ (])(layer|kind)=")  # as a call has them; in a command of data
 _received: list[int] = []  # signals
@@ -151,8 +145,8 @@ def quoted(argument: str, *, several: bool) -> str:
     "data.path='a b.h5ad','c.h5ad'"
     """
     key, _, value = argument.partition("=")
-    written_for_hydra = _WRITTEN_FOR_HYDRA.fullmatch(value) and not os.path.exists(value)
-    if not _PATHS.fullmatch(key) or written_for_hydra:
+    for_hydra = _FOR_HYDRA.fullmatch(value) and not os.path.exists(value)
+    if for_hydra or not _PATHS.fullmatch(key):
         return argument
     paths = [os.path.expanduser(value)]
     if several and not os.path.exists(paths[0]):

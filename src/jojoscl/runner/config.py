@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.config_store import ConfigNode, ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.utils import get_class
@@ -46,17 +45,13 @@ class RunSettings(Settings):
 
     name: str = setting("main", "First folder below paths.runs.", neutral=IRRELEVANT)
     seed: int = setting(0, "The same seed gives the same result.", low=0, high=2**32 - 1)
-    n_clusters: int | str | None = setting(
-        "annotated", "A number; 'annotated': that of the annotated types; None: estimated."
-    )
+    n_clusters: int | str | None = setting("annotated", "A number, that of types; None: estimated.")
     selection: str = setting(
         "last", "'oracle': the best epoch by the true labels.", values=("last", "oracle")
     )
     pictures: bool = setting(True, "Whether to draw losses and a UMAP.", neutral=IRRELEVANT)
     save_model: bool = setting(False, "Whether jojoscl keeps model.npz.", neutral=IRRELEVANT)
-    page: bool = setting(
-        False, "Whether to write page.html, with tree and markers.", neutral=IRRELEVANT
-    )
+    page: bool = setting(False, "Whether to write page.html.", neutral=IRRELEVANT)
     force: bool = setting(False, "Whether to run again what is finished.", neutral=IRRELEVANT)
 
     outermost = True
@@ -64,9 +59,7 @@ class RunSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.n_clusters, str) and self.n_clusters != "annotated":
-            raise UserError(
-                f"n_clusters must be a number, annotated or null, not {self.n_clusters!r}."
-            )
+            raise UserError(f"n_clusters is a number, annotated or null, not {self.n_clusters!r}.")
 
 
 def parse(overrides: Iterable[str]) -> list[Override]:
@@ -75,17 +68,9 @@ def parse(overrides: Iterable[str]) -> list[Override]:
 
 
 def compose(overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
-    """Return `conf/train.yaml` with overrides, and Hydra's own node if asked.
-
-    A Hydra application around it is left alone.
-    """
-    around = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return hydra.compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
-    finally:
-        GlobalHydra.instance().hydra = around
+    """Return `conf/train.yaml` with overrides, and Hydra's own node if asked."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 def class_of(target: object) -> type[Settings]:
@@ -93,11 +78,10 @@ def class_of(target: object) -> type[Settings]:
     if str(target).startswith("jojoscl.networks.") and ".settings." not in str(target):
         check_networks()
     try:
-        found: type[Settings] = get_class(str(target))
+        return get_class(str(target))
     except (ImportError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"_target_={target} is not to be used: {reason}.") from error
-    return found
 
 
 def build(node: DictConfig) -> Any:

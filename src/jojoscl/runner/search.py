@@ -161,11 +161,10 @@ def report(settings: Search, study: optuna.Study, overrides: Sequence[str], fold
     table.columns = table.columns.str.replace("^(params|user_attrs)_", "", regex=True)
     table = table.rename(columns={"number": "trial"}).replace({"state": _STATES})
     write_whole(folder / "trials.csv", table.to_csv(index=False))
-    done, running = len(study.get_trials(states=DONE)), sum(table["state"] == "running")
-    print(f"\n{done} of {settings.n_trials} trials are done, {running} run in other processes:")
-    print(f"  {folder / 'trials.csv'}")
+    done = len(study.get_trials(states=DONE))
+    print(f"\n{done} of {settings.n_trials} trials are done: {folder / 'trials.csv'}")
     if not study.get_trials(states=(TrialState.COMPLETE,)):
-        sys.exit(0 if running else 1)
+        sys.exit(1)
     best = study.best_trial
     print(f"\nBest, trial {best.number}, silhouette {best.value:.4f}:")
     line = [
