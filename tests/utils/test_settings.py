@@ -77,7 +77,7 @@ def test_foreign_numbers_become_python_s_own(name: str, given: object, kept: obj
     [
         ({"rate": 1.5}, "Example.rate must be between 0 and 1, not 1.5"),
         ({"rate": float("nan")}, "between 0 and 1"),
-        ({"later": float("inf")}, "Example.later must be a number, not inf"),
+        ({"later": float("inf")}, "Example.later must be a finite number, not inf"),
         ({"rate": "a"}, "Example.rate must be float, not 'a'"),
         ({"rate": None}, "Example.rate must be float, not None"),
         ({"rate": True}, "must be float"),

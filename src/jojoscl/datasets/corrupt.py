@@ -26,11 +26,7 @@ class Corrupt(Settings):
     """What is done to the cells, in this order; the defaults do nothing."""
 
     uneven: float = setting(
-        1.0,
-        "Factor f of uneven types: in random order they keep about 1, 1/f, 1/f^2, 1/f^3, 1/f^4, "
-        "1/f^4 ... of the first (at most 1,000 cells), and at least 10 cells. It needs types.",
-        low=1,
-        neutral=1.0,
+        1.0, "Types keep about 1, 1/f, 1/f^2 ... of the first; it needs types.", low=1, neutral=1.0
     )
     stratify: bool = setting(True, "Whether `subsample` keeps the shares of types.", neutral=True)
     subsample: float = setting(1.0, "Share of the cells kept.", low=1e-6, high=1, neutral=1.0)
@@ -116,9 +112,8 @@ def subsample(types: np.ndarray, fraction: float, rng: np.random.Generator) -> n
     order = rng.permutation(len(types))
     shuffled = types[order]
     members = (order[shuffled == kind] for kind in np.unique(types))
-    return np.sort(
-        np.concatenate([cells[: max(1, round(fraction * len(cells)))] for cells in members])
-    )
+    kept = [cells[: max(1, round(fraction * len(cells)))] for cells in members]
+    return np.sort(np.concatenate(kept))
 
 
 def log_normalised(cells: AnnData) -> sp.csr_matrix:

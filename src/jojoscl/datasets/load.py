@@ -15,7 +15,6 @@ first is the default. A variant has `n_cells`, `n_genes` and `n_types` (what rem
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -177,9 +176,7 @@ class FileDataset(Settings):
         return {name: value for name, value in stamps.items() if value}
 
 
-def load_dataset(
-    name: str, root: str | os.PathLike[str] | None = None, variant: str | None = None
-) -> AnnData:
+def load_dataset(name: str, root: str | Path | None = None, variant: str | None = None) -> AnnData:
     """Load a dataset of the catalogue; its types are in ``obs["cell_type"]``.
 
     Examples
@@ -188,5 +185,4 @@ def load_dataset(
     >>> adata.shape
     (700, 765)
     """
-    folder = None if root is None else Path(root)
-    return CatalogDataset(name=name, variant=variant, root=folder).load()
+    return CatalogDataset(name=name, variant=variant, root=root).load()

@@ -29,6 +29,7 @@ from jojoscl.utils.files import reading
 _WHOLE = 0.02  # largest distance from a whole number of a count that comes out of logarithms
 
 Parts: TypeAlias = Mapping[str, Any]
+Names: TypeAlias = np.ndarray | None
 
 
 def read_rda(
@@ -145,7 +146,7 @@ def _vector(o: object) -> np.ndarray:
     return values if values.ndim == 1 else np.empty(0)
 
 
-def _row_names(o: object, size: int) -> np.ndarray | None:
+def _row_names(o: object, size: int) -> Names:
     """Return the names of a Bioconductor object's rows: its own, else those of its ranges."""
     parts = _parts(o)
     ranges = _nearest(_parts(parts.get("rowRanges")), "NAMES")
@@ -166,9 +167,7 @@ def _largest(path: Path, objects: Parts) -> str:
     return max(sizes, key=lambda name: sizes[name])
 
 
-def _table(
-    path: Path, o: object, where: str
-) -> tuple[sp.csr_matrix, np.ndarray | None, np.ndarray | None]:
+def _table(path: Path, o: object, where: str) -> tuple[sp.csr_matrix, Names, Names]:
     """Return the matrix turned (R's genes x cells is cells x genes here), and its names."""
     slots = _parts(o)
     if isinstance(o, pd.DataFrame):
@@ -187,9 +186,7 @@ def _table(
     return x, columns, rows
 
 
-def _unlogged(
-    path: Path, x: sp.csr_matrix, unlog: str, obs: Mapping[str, np.ndarray]
-) -> sp.csr_matrix:
+def _unlogged(path: Path, x: sp.csr_matrix, unlog: str, obs: Parts) -> sp.csr_matrix:
     """Return the values whose logarithms to base 2 are x (see :func:`read_rda`)."""
     x = x.astype(float)
     x.data = np.exp2(x.data) - 1

@@ -53,6 +53,7 @@ _PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.\w+\.
 _FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort)\(.*\)|.*\$\{.*|""")
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate", re.I)
 _OF_DATA = re.compile(r"(?<=[ (])(layer|kind)=")  # as a call has them; in a command of data
+_UNKNOWN = re.compile(r"Could not (?:override|append to|delete)(?: from config\.)? '([^'@]+)")
 _received: list[int] = []  # signals
 
 
@@ -235,9 +236,7 @@ def explained(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         way = "write key=value, and a value with special characters in two quotes, \"key='value'\""
         return f"{error.override!r} cannot be read: {way}."
-    if found := re.search(
-        r"Could not (?:override|append to|delete)(?: from config\.)? '([^'@]+)", message
-    ):
+    if found := _UNKNOWN.search(message):
         around = getattr(error.__cause__, "parent_node", None)  # where OmegaConf looked for it
         groups = (path.name for path in conf_dir().iterdir())
         full = re.search(rf"full_key: ({re.escape(found[1])}\S*)", str(error.__cause__))

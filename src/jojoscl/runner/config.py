@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # they import numpy, pandas and more, and a wrong setting nee
 
 Plain = dict[str, Any]
 """Values as JSON and YAML have them."""
+_PARTS = ("data", "method", "corrupt", "trainer")
 
 
 @dataclass(kw_only=True)
@@ -160,7 +161,7 @@ class Resolved:
         """Build the objects; a wrong name or value is a :class:`UserError`."""
         cfg, changes = varied(cfg)
         own = {name: cfg[name] for name in RunSettings.defaults()}
-        parts = {node: build(cfg[node]) for node in ("data", "method", "corrupt", "trainer")}
+        parts = {node: build(cfg[node]) for node in _PARTS}
         corrupted = {f"corrupt.{k}": value for k, value in parts["corrupt"].decisive().items()}
         return cls(cfg=cfg, settings=RunSettings(**own), changes=corrupted | changes, **parts)
 
@@ -182,10 +183,7 @@ class Resolved:
         Neither where a class lives nor where a file is. A setting at its neutral value is left out,
         so that a setting that is added later leaves finished runs finished.
         """
-        settings: Plain = {
-            name: getattr(self, name).decisive()
-            for name in ("data", "method", "trainer", "corrupt")
-        }
+        settings: Plain = {name: getattr(self, name).decisive() for name in _PARTS}
         settings["data"]["content"] = self.data.fingerprint()
         return self.settings.decisive() | settings
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from jojoscl import pl
-from jojoscl.cells.checks import BATCH, without_labels
+from jojoscl.cells.checks import BATCH, LABELS, without_labels
 from jojoscl.core.interface import Result
 from jojoscl.runner.config import Plain, Resolved
 from jojoscl.runner.sweep import SCORES, title
@@ -38,18 +38,11 @@ COLORS = [*sc.pl.palettes.default_20, *sc.pl.palettes.default_102]
 N_MARKERS = 8  # of each cluster
 
 
-def html(
-    job: Resolved,
-    cells: AnnData,
-    truth: np.ndarray | None,
-    result: Result,
-    metrics: Plain,
-    drawn: Mapping[str, bytes],
-) -> str:
+def html(job: Resolved, cells: AnnData, result: Result, metrics: Plain, umap: bytes | None) -> str:
     """Return sizes, pictures, tree, markers, settings, seconds and versions as one HTML text.
 
     For tree and markers the run's method clusters one half of the counts. Where that cannot be, a
-    sentence says why. `drawn` has the run's own pictures.
+    sentence says why. `umap` is the run's own picture.
     """
     adata = without_labels(cells)
     annotate(adata, KEY, result, metrics["settings"], cells.uns)
@@ -62,7 +55,7 @@ def html(
     except UserError as error:
         problem = str(error)
     n, drawing = metrics["n_clusters"], partial(_drawn, adata)
-    pictures = {"UMAP of the embedding": drawn["umap.png"]} if "umap.png" in drawn else {}
+    pictures = {"UMAP of the embedding": umap} if umap else {}
     pictures |= tried(
         {
             "Confidence of the cells": partial(drawing, pl.confidence, 1 + 0.28 * n),
@@ -76,7 +69,7 @@ def html(
         title=title(metrics),
         metrics=metrics,
         scores=[name for name in (*SCORES, "silhouette") if metrics.get(name) is not None],
-        clusters=_table(_clusters(result, truth)),
+        clusters=_table(_clusters(result, cells.obs)),
         stable="stability" in result.uns,
         pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
         splits=_table(splits.drop(columns=["split", "parent", "side"], errors="ignore")),
@@ -98,7 +91,7 @@ def _drawn(adata: AnnData, draw: Callable[..., Axes], height: float) -> bytes:
     return png(figure)
 
 
-def _clusters(result: Result, truth: np.ndarray | None) -> pd.DataFrame:
+def _clusters(result: Result, obs: pd.DataFrame) -> pd.DataFrame:
     """Return cells, share, mean confidence, stability and most frequent type of each cluster."""
     cells = pd.DataFrame({"cluster": result.labels, **result.obs})
     groups = cells.groupby("cluster")
@@ -108,8 +101,8 @@ def _clusters(result: Result, truth: np.ndarray | None) -> pd.DataFrame:
         table["confidence"] = groups["confidence"].mean()
     if "stability" in result.uns:
         table["stability"] = np.asarray(result.uns["stability"])
-    if truth is not None:
-        shares = pd.crosstab(result.labels, truth, normalize="index")
+    if LABELS in obs:
+        shares = pd.crosstab(result.labels, obs[LABELS].to_numpy(str), normalize="index")
         table["mostly"], table["share of that type"] = shares.idxmax(axis=1), shares.max(axis=1)
     return table.reset_index()
 

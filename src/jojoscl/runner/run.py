@@ -21,7 +21,7 @@ from filelock import FileLock
 from omegaconf import OmegaConf
 from pandas.api.types import is_object_dtype
 
-from jojoscl.cells.checks import without_labels
+from jojoscl.cells.checks import LABELS, without_labels
 from jojoscl.core.interface import Method, Result
 from jojoscl.core.metrics import best_clusters, scores, silhouette
 from jojoscl.networks.settings import Run
@@ -58,7 +58,7 @@ def _run(job: Resolved, folder: Path) -> Plain:
     started, watch = time.perf_counter(), Stopwatch()
     cells = job.corrupt(job.data.load(), seed=settings.seed)
     watch.lap("load")
-    truth = np.asarray(cells.obs["cell_type"].astype(str)) if "cell_type" in cells.obs else None
+    truth = types(cells)
     n_clusters = number_of_clusters(settings.n_clusters, truth)
     handed = handed_labels(method, settings.selection, truth)
     for path in (folder / "metrics.json", *folder.glob("*.ckpt")) if settings.force else ():
@@ -76,10 +76,15 @@ def _run(job: Resolved, folder: Path) -> Plain:
         scored = evaluate(truth, result)
         finished("scores")
         metrics = describe(job, cells, result) | scored | {"seconds": seconds}
-        write(folder, job, cells, truth, result, metrics)
+        write(folder, job, cells, result, metrics)
         if mirror:
             mirror.log_results(folder, metrics)
     return metrics
+
+
+def types(cells: AnnData) -> np.ndarray | None:
+    """Return the annotated types (n_cells,), if they are known."""
+    return np.asarray(cells.obs[LABELS].astype(str)) if LABELS in cells.obs else None
 
 
 def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> int | None:
@@ -221,16 +226,10 @@ def point_of(changes: Plain) -> Plain:
     }
 
 
-def write(
-    folder: Path,
-    job: Resolved,
-    cells: AnnData,
-    truth: np.ndarray | None,
-    result: Result,
-    metrics: Plain,
-) -> None:
+def write(folder: Path, job: Resolved, cells: AnnData, result: Result, metrics: Plain) -> None:
     """Write everything else first, metrics.json last: where it stands, the run is finished."""
-    settings, known = job.settings, {} if truth is None else {"cell_type": truth}
+    settings, truth = job.settings, types(cells)
+    known = {} if truth is None else {LABELS: truth}
     labels = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **known})
     asked = {name: getattr(job.data, name, None) for name in ("batch_key", "layer")}
     asked["n_clusters"] = settings.n_clusters if settings.n_clusters != "annotated" else None
@@ -252,7 +251,7 @@ def write(
         drawn = page.tried({"umap.png": umap} | (curves if result.history else {}))
         files |= drawn if settings.pictures else {}
         if settings.page:
-            files[PAGE] = page.html(job, cells, truth, result, metrics, drawn)
+            files[PAGE] = page.html(job, cells, result, metrics, drawn.get("umap.png"))
     for name, content in files.items():
         write_whole(folder / name, content)
     if settings.save_model and result.model:

@@ -11,7 +11,7 @@ import json
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from jojoscl.runner.config import Resolved, build, compose
+from jojoscl.runner.config import Plain, Resolved, build, compose
 from jojoscl.runner.run import run, write_whole
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import Settings, setting
@@ -131,9 +131,7 @@ def opened(settings: Search, overrides: Sequence[str], folder: Path) -> optuna.S
     return study
 
 
-def score(
-    settings: Search, overrides: Sequence[str], params: Mapping[str, object], folder: Path
-) -> float:
+def score(settings: Search, overrides: Sequence[str], params: Plain, folder: Path) -> float:
     """Return the mean score of a trial's runs."""
     scores = []
     for job in jobs(settings, overrides, params):
@@ -145,9 +143,7 @@ def score(
     return float(np.mean(scores))
 
 
-def jobs(
-    settings: Search, overrides: Sequence[str], params: Mapping[str, object]
-) -> Iterator[Resolved]:
+def jobs(settings: Search, overrides: Sequence[str], params: Plain) -> Iterator[Resolved]:
     """Yield a job for each dataset and seed, with a trial's parameters."""
     for dataset in settings.datasets:
         for seed in settings.seeds:
@@ -177,7 +173,7 @@ def report(settings: Search, study: optuna.Study, overrides: Sequence[str], fold
     print(f"  jojoscl {shlex.join(line)}")
 
 
-def as_overrides(params: Mapping[str, object]) -> list[str]:
+def as_overrides(params: Plain) -> list[str]:
     """Return parameters as Hydra takes them; a word stands as it is, and so may a list in it."""
     return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in params.items()]
 

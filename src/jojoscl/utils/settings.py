@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import functools
 import inspect
-import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +26,7 @@ T = TypeVar("T")
 Field = dataclasses.Field[object]
 
 
+LARGEST = sys.float_info.max
 IRRELEVANT, _DECISIVE = object(), object()  # all values are neutral; none is
 
 
@@ -33,8 +34,8 @@ def setting(
     default: T,
     meaning: str,
     *,
-    low: float = -math.inf,
-    high: float = math.inf,
+    low: float = -LARGEST,
+    high: float = LARGEST,
     values: Sequence[object] = (),
     neutral: object = _DECISIVE,
 ) -> T:
@@ -151,9 +152,7 @@ class Settings:
             near = nearest(str(value), map(str, options))
             raise UserError(f"{self._label(field)} has no value {value!r}{near}.")
         for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not (
-                low <= number <= high and math.isfinite(number)
-            ):
+            if isinstance(number, int | float) and not low <= number <= high:
                 bounds = _bounds(low, high)
                 raise UserError(f"{self._label(field)} must be {bounds}, not {value!r}.")
 
@@ -168,8 +167,8 @@ def _hints(kind: type[Settings]) -> dict[str, object]:
 
 
 def _bounds(low: float, high: float) -> str:
-    if math.isinf(high):
-        return "a number" if math.isinf(low) else f"at least {low}"
+    if high == LARGEST:
+        return "a finite number" if low == -LARGEST else f"at least {low}"
     return f"between {low} and {high}"
 
 
@@ -181,7 +180,7 @@ def _documented(cls: type[Settings], fields: dict[str, Field]) -> str:
         kind = str(cls.__annotations__.get(name) or field.type)
         if about["values"]:
             kind = "{" + ", ".join(map(repr, about["values"])) + "}"
-        elif (bounds := _bounds(about["low"], about["high"])) != "a number":
+        elif (bounds := _bounds(about["low"], about["high"])) != "a finite number":
             kind += f", {bounds}"
         shown = f"{type(default).__name__}(...)" if isinstance(default, Settings) else repr(default)
         lines += [f"{name} : {kind}, default {shown}", f"    {about['meaning']}"]
