@@ -23,7 +23,7 @@ import jojoscl
 from experiments.measured import grid_of, resumed
 from experiments.tables import number
 from experiments.text import markdown, write
-from jojoscl.core.samples import without_samples
+from jojoscl.core.positives import without_samples
 from jojoscl.runner.machine import git_commit
 
 OPTIONS = {

@@ -267,3 +267,11 @@ def test_the_least_cluster_grows_with_the_number_of_cells() -> None:
     model = JojoSCL().fit(uneven(), 4)
     assert model.least_ == pytest.approx(0.15 * 1000**0.5)
     assert JojoSCL(min_cells=30).fit(uneven(), 4).least_ == 30
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "factor", "expected"),
+    [(90, 0.7, 8), (420, 0.7, 14), (12_261, 0.7, 20), (5, 0.7, 4), (2, 0.0, 1)],
+)
+def test_neighbors_by_the_number_of_cells(n_cells: int, factor: float, expected: int) -> None:
+    assert JojoSCL(positives_factor=factor)._n_positives(n_cells) == expected

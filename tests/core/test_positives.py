@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from jojoscl.core.interface import alone
 from jojoscl.core.kmeans import one_openmp_thread
 from jojoscl.core.positives import (
     BATCH,
-    adaptive,
     communities,
     jaccard,
     nearest,
     smooth,
     strongest,
+    without_samples,
 )
+from jojoscl.utils.errors import UserError
 from tests.small import blobs
 
 
@@ -64,14 +66,6 @@ def test_the_nearest_are_exact_and_the_cell_is_the_first() -> None:
     x = np.random.default_rng(0).standard_normal((60, 4))
     expected = np.linalg.norm(x[:, None] - x, axis=2).argsort(1)[:, :5]
     np.testing.assert_array_equal(nearest(x, 5), expected)
-
-
-@pytest.mark.parametrize(
-    ("n_cells", "factor", "expected"),
-    [(90, 0.7, 8), (420, 0.7, 14), (12_261, 0.7, 20), (5, 0.7, 4), (2, 0.0, 1)],
-)
-def test_neighbors_by_the_number_of_cells(n_cells: int, factor: float, expected: int) -> None:
-    assert adaptive(n_cells, factor, 8, 20) == expected
 
 
 def rough_graph(n: int = 40) -> sp.csr_matrix:
@@ -137,3 +131,39 @@ def test_communities_repeat_themselves_and_leave_the_users_random_numbers_alone(
     one, two = (communities(rough_graph(200), 2.0, seed=3) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert random.random() == expected
+
+
+# ---- several samples ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shifted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cells (300, 10) of three types in two samples, one of which is shifted."""
+    rng = np.random.default_rng(0)
+    types, samples = rng.integers(0, 3, 300), rng.integers(0, 2, 300)
+    centers, shift = 10 * rng.standard_normal((3, 10)), 5 * rng.standard_normal(10)
+    x = centers[types] + samples[:, None] * shift + rng.standard_normal((300, 10))
+    return x.astype(np.float32), types, samples
+
+
+def test_samples_mix_and_types_stay_apart(shifted: tuple[np.ndarray, ...]) -> None:
+    pytest.importorskip("harmonypy")
+    x, types, samples = shifted
+    found = without_samples(x, samples, seed=3)
+    assert found.shape == x.shape
+    assert found.dtype == np.float32
+    assert silhouette_score(found, types) > silhouette_score(x, types) + 0.05
+    within = [
+        silhouette_score(h[types == k], samples[types == k]) for h in (x, found) for k in range(3)
+    ]
+    assert min(within[:3]) > 0.5
+    assert max(within[3:]) < 0.1
+    np.testing.assert_array_equal(found, without_samples(x, samples, seed=3))
+
+
+def test_without_harmonypy_the_way_to_it_is_told(
+    shifted: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "harmonypy", None)
+    with pytest.raises(UserError, match=r"need harmonypy: pip install 'jojoscl\[batch\]'"):
+        without_samples(shifted[0], shifted[2], seed=0)

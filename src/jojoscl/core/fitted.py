@@ -21,7 +21,7 @@ from jojoscl.cells.preprocess import bands
 from jojoscl.core.archive import model_path, read_parts, write_parts
 from jojoscl.core.interface import Result, alone, whole
 from jojoscl.core.linkage import Tree
-from jojoscl.core.samples import without_samples
+from jojoscl.core.positives import without_samples
 from jojoscl.core.votes import votes
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import reading

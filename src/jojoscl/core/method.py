@@ -39,15 +39,14 @@ from jojoscl.core.interface import (
 )
 from jojoscl.core.linkage import Tree, size_linkage, small_clusters
 from jojoscl.core.positives import (
-    adaptive,
     communities,
     jaccard,
     nearest,
     smooth,
     strongest,
     unit_rows,
+    without_samples,
 )
-from jojoscl.core.samples import without_samples
 from jojoscl.core.shrinkage import shrink_embedding
 from jojoscl.core.sketch import Sketch, given_k, join, sketch
 from jojoscl.utils.progress import Stopwatch
@@ -296,4 +295,5 @@ class JojoSCL(MethodSettings):
         return sketch(x, self.sample, partial(self.encode, x, seed=seed), seed=seed)
 
     def _n_positives(self, n_cells: int) -> int:
-        return adaptive(n_cells, self.positives_factor, *POSITIVES)
+        few, most = POSITIVES  # few cells have small types: many neighbors would reach beyond
+        return int(min(max(round(self.positives_factor * n_cells**0.5), few), most, n_cells - 1))

@@ -1,4 +1,7 @@
-"""Which cells are positives: nearest neighbors, the graph of shared ones, its communities."""
+"""Which cells are positives: nearest neighbors, the graph of shared ones, its communities.
+
+Of several samples, neighbors are sought after Harmony, so that they cross samples.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import scipy.sparse as sp
 from jojoscl.core import gpu
 from jojoscl.core.interface import side_by_side
 from jojoscl.core.kmeans import one_openmp_thread
+from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:
     import igraph  # imports matplotlib: not before it is needed
@@ -64,17 +68,6 @@ def jaccard(neighbors: np.ndarray, prune: float = PRUNE) -> sp.csr_matrix:
     graph.setdiag(0)
     graph.eliminate_zeros()
     return graph
-
-
-def adaptive(n_cells: int, factor: float, low: int, high: int) -> int:
-    """Return how many neighbors a cell has: factor * sqrt(n_cells), from `low` to `high`.
-
-    Few cells have small types, and many neighbors would reach beyond these.
-
-    >>> [adaptive(n, 0.7, 8, 20) for n in (90, 420, 12_261)]
-    [8, 14, 20]
-    """
-    return int(min(max(round(factor * n_cells**0.5), low), high, n_cells - 1))
 
 
 def strongest(graph: sp.csr_matrix, n_edges: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,3 +123,22 @@ def igraph_seed(seed: int) -> Iterator[None]:
 def unit_rows(x: np.ndarray) -> np.ndarray:
     """Return the rows of x (n, d) on the unit sphere; a row of zeros stays."""
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def without_samples(x: np.ndarray, samples: np.ndarray, *, seed: int) -> np.ndarray:
+    """Return x (n, d) float32 less what differs between samples (n,) of like cells, by Harmony.
+
+    Korsunsky et al., Nat Methods 2019, with the defaults of harmonypy.
+    """
+    try:
+        from harmonypy import run_harmony
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "Several samples (batch_key) need harmonypy: pip install 'jojoscl[batch]'."
+        ) from error
+    n_clusters = min(max(2, round(len(x) / 30)), 100)
+    columns = {"sample": np.unique(samples, return_inverse=True)[1].astype(str)}
+    settings = {"nclust": n_clusters, "random_state": seed % 2**31, "ncores": 1, "verbose": False}
+    return np.ascontiguousarray(
+        run_harmony(x.T.astype(np.float64), columns, "sample", **settings).Z_corr, np.float32
+    )
