@@ -60,4 +60,4 @@ def test_dollar_signs_are_no_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_picture_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     pictures = {"losses.png": lambda: b"png", "umap.png": lambda: bytes(-1)}
     assert plots.tried(pictures) == {"losses.png": b"png"}
-    assert caplog.messages == ["umap.png could not be drawn (ValueError: negative count)"]
+    assert caplog.messages == ["umap.png could not be drawn (ValueError('negative count'))"]

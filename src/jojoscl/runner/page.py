@@ -124,8 +124,7 @@ def tried(pictures: Mapping[str, Callable[[], bytes]]) -> dict[str, bytes]:
         except UserError:  # nothing to draw: not every method shrinks, or has a tree
             continue
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [""])[-1]
-            log.warning("%s could not be drawn (%s: %s)", name, type(error).__name__, reason)
+            log.warning("%s could not be drawn (%r)", name, error)
     return drawn
 
 
