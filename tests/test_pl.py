@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -60,6 +61,9 @@ def test_umap_takes_scanpys_words_and_colours(adata: AnnData) -> None:
         (0, 0, 1),
     }
     assert ax.get_title() == "cell_type"
+    for none in ("nothing", ["jojoscl", "cell_type"]):
+        with pytest.raises(jojoscl.UserError, match="There is no column and no gene"):
+            jojoscl.pl.umap(adata, color=none)
 
 
 def test_umap_makes_coordinates_once(cells: AnnData) -> None:
@@ -106,6 +110,33 @@ def test_cells_left_out_by_restrict_to_are_left_out_of_the_pictures(cells: AnnDa
     adata.obs["jojoscl_R"] = adata.obs["jojoscl_R"].where(np.arange(120) > 9)
     assert jojoscl.pl.confidence(adata, "jojoscl_R").has_data()
     assert jojoscl.pl.umap(adata, "jojoscl_R").has_data()
+    adata.obs["jojoscl_R_confidence"] = np.nan
+    with pytest.raises(jojoscl.UserError, match="No cell has a confidence"):
+        jojoscl.pl.confidence(adata, "jojoscl_R")
+
+
+@pytest.mark.parametrize(
+    ("uns", "name"),
+    [
+        ({"jojoscl": "mine"}, "shrinkage"),
+        ({"jojoscl": [1]}, "tree"),
+        ({"jojoscl": {"tree": {}}}, "tree"),
+        ({"jojoscl_splits": "mine"}, "tree"),
+        ({"jojoscl_splits": pd.DataFrame({"a": [1]})}, "tree"),
+    ],
+)
+def test_what_others_left_is_one_sentence(adata: AnnData, uns: dict[str, Any], name: str) -> None:
+    other = adata.copy()
+    other.uns.pop("jojoscl_splits", None)
+    other.uns |= uns
+    with pytest.raises(jojoscl.UserError, match="by jojoscl"):
+        getattr(jojoscl.pl, name)(other)
+
+
+def test_one_cell_has_no_umap() -> None:
+    few = AnnData(np.ones((1, 2), np.float32), {"mine": ["a"]}, obsm={"X_mine": np.ones((1, 2))})
+    with pytest.raises(jojoscl.UserError, match="needs at least 2 cells, and there are 1"):
+        jojoscl.pl.umap(few, "mine")
 
 
 def test_four_cells_are_drawn() -> None:
@@ -242,7 +273,7 @@ def test_neighbors_stay_neighbors_and_a_seed_repeats() -> None:
     assert np.abs(first - other).max() > 0.1
 
 
-@pytest.mark.parametrize("x", [np.ones((20, 3)), np.arange(8.0)[:, None], np.eye(4)])
+@pytest.mark.parametrize("x", [np.ones((20, 3)), np.arange(8.0)[:, None], np.eye(4), np.eye(2)])
 def test_cells_that_are_equal_or_few(x: np.ndarray) -> None:
     assert np.isfinite(umap_coordinates(x.astype(np.float32), 0)).all()
 

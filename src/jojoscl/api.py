@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MEANT = {"random_state": "seed", "resolution": "n_clusters", "inplace": "copy"}  # in scanpy
+
 
 def cluster(
     adata: AnnData,
@@ -106,7 +108,11 @@ def cluster(
     if method is not None and settings:
         name = next(iter(settings))
         raise UserError(f"method= and {name}= are given: put all settings into the method.")
-    chosen, seed = method or JojoSCL.of(settings), check_seed(seed)
+    for name in settings:
+        if name in _MEANT:
+            raise UserError(f"There is no setting {name!r}: give {_MEANT[name]}=.")
+    chosen = JojoSCL.of(settings) if method is None else method
+    seed = check_seed(seed)
     check_method(chosen, batch_key)
     more: dict[str, object] = {}
     if getattr(chosen, "takes_run", False):
@@ -165,11 +171,11 @@ def predict(
     >>> jojoscl.predict(new, "model.npz")  # doctest: +SKIP
     >>> new.obs[["jojoscl", "jojoscl_confidence", "jojoscl_novelty"]]  # doctest: +SKIP
     """
-    from jojoscl.core.fitted import load
+    from jojoscl.core.fitted import Fitted, load
     from jojoscl.tools.annotate import annotate, check_key
 
     check_key(key_added)
-    fitted = load(model) if isinstance(model, str | os.PathLike) else model
+    fitted = model if isinstance(model, Fitted) else load(model)
     result = fitted.predict(adata, **how)
     adata = adata.copy() if copy else adata
     fit = {"seed": fitted.seed, "versions": fitted.versions, "settings": fitted.settings}

@@ -78,6 +78,10 @@ def umap(
         data"``.
     """
     embedding, basis = np.asarray(there(adata, "obsm", f"X_{key}")), f"X_{key}_umap"
+    color = key if color is None else color
+    names = [*adata.obs, *adata.var_names, *getattr(adata.raw, "var_names", ())]
+    if color not in names and "gene_symbols" not in scanpy:
+        raise UserError(f"There is no column and no gene {color!r}: give one to color by.")
     if basis not in adata.obsm or seed is not None:
         inside = np.isfinite(embedding).all(axis=1)  # NaN: restrict_to left the cell out
         coordinates = np.full((len(embedding), 2), np.nan, np.float32)
@@ -86,7 +90,7 @@ def umap(
         adata.obsm[basis] = coordinates
     with _axes(ax, 6.4, 4.8) as on, warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)  # of matplotlib, for scanpy
-        sc.pl.embedding(adata, basis, color=color or key, ax=on, show=False, **scanpy)
+        sc.pl.embedding(adata, basis, color=color, ax=on, show=False, **scanpy)
         on.set(xlabel="UMAP 1", ylabel="UMAP 2")
     return on
 
@@ -104,6 +108,8 @@ def umap_coordinates(embedding: np.ndarray, seed: int) -> np.ndarray:
     some = at_most(np.arange(len(embedding)), MOST_CELLS, seed=seed)  # (m,)
     if len(some) < len(embedding):
         log.warning("the UMAP is that of %d random cells of %d", len(some), len(embedding))
+    if len(some) < 2:
+        raise UserError(f"A UMAP needs at least 2 cells, and there are {len(some)}.")
     x = embedding[some]
     k = min(NEIGHBORS, len(x) - 1)
     distances, neighbors = NearestNeighbors(n_neighbors=k).fit(x).kneighbors()  # (m, k)
@@ -128,6 +134,8 @@ def confidence(adata: AnnData, key: str = "jojoscl", *, ax: Axes | None = None) 
     """
     values = there(adata, "obs", f"{key}_confidence").dropna().astype(float)
     groups = dict(list(values.groupby(there(adata, "obs", key), observed=True)))
+    if not groups:
+        raise UserError(f"No cell has a confidence in adata.obs[{key + '_confidence'!r}].")
     names = sorted(groups, key=lambda name: -groups[name].median())
     with _axes(ax, 5, 1 + 0.28 * len(names)) as ax:
         boxes = [groups[name] for name in names]
@@ -182,7 +190,11 @@ def tree(adata: AnnData, key: str = "jojoscl", *, ax: Axes | None = None) -> Axe
     another way. The first split is the least sure: clusters far apart hardly share a draw.
     """
     tested = isinstance(adata, AnnData) and f"{key}_splits" in adata.uns
-    forks = _tested(adata.uns[f"{key}_splits"]) if tested else _found(adata, key)
+    try:
+        forks = _tested(adata.uns[f"{key}_splits"]) if tested else _found(adata, key)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        words = f"adata.uns holds no tree of {key!r} by jojoscl: call jojoscl.cluster again."
+        raise UserError(words) from error
     if not forks:
         raise UserError("One cluster has no splits to draw: ask for more clusters.")
     with _axes(ax, 7, 1 + 0.35 * (len(forks) + 1)) as ax:

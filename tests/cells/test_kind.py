@@ -60,6 +60,20 @@ def test_counts_may_be_whole_up_to_rounding() -> None:
         as_cells(AnnData(with_data(COUNTS.data / DEPTHS.max() / 50)))
 
 
+def test_whole_logarithms_are_no_counts() -> None:
+    rng = np.random.default_rng(0)
+    deep = rng.poisson(rng.lognormal(2, 1, 300), (200, 300))
+    for x in (
+        np.round(np.log1p(deep)),
+        np.round(np.log1p(deep / deep.sum(1, keepdims=True) * 1e4)),
+    ):
+        with pytest.raises(UserError, match=r"vary less than counts do.*give kind='counts'"):
+            as_cells(AnnData(sp.csr_matrix(x, dtype=np.float32)))
+    for counts_ in (deep, COUNTS, rng.poisson(3.0, (200, 300)), rng.binomial(20, 0.5, (50, 10))):
+        assert as_cells(AnnData(sp.csr_matrix(counts_, dtype=np.float32))).uns["kind"] == "counts"
+    assert as_cells(AnnData(sp.csr_matrix(x, dtype=np.float32)), kind="counts").n_obs == 200
+
+
 DOUBTS = {
     "corrected for ambient RNA": AMBIENT,
     "corrected in places": with_data(

@@ -22,7 +22,6 @@ from jojoscl.core.interface import (
     alone,
     check_n_clusters,
     check_seed,
-    estimated,
     n_threads,
     side_by_side,
     timed,
@@ -117,8 +116,6 @@ def test_a_wrong_number_of_clusters(k: object, words: str) -> None:
 def test_right_numbers_pass() -> None:
     assert check_n_clusters(np.int64(10), 10) == 10
     assert [check_seed(seed) for seed in (0, np.uint32(2**32 - 1))] == [0, 2**32 - 1]
-    assert estimated(None, 7) == {"n_clusters_estimated": 7}
-    assert estimated(7, 7) == {}
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 0.5, True, None])

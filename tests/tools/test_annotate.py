@@ -165,7 +165,7 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
     adata = AnnData(
         np.ones((4, 3), np.float32), obs=pd.DataFrame({"n": [3, 3, 10, 3]}, index=list("wxyz"))
     )
-    for categories in ("3", 3, ["3"], np.array([3])):
+    for categories in ("3", 3, ["3", "3"], np.array([3])):
         part = restricted(adata, ("n", categories))
         assert part.categories == ["3"]
     assert part.labels(pd.Categorical(["0", "1", "0"])).tolist() == ["3,0", "3,1", "10", "3,0"]
@@ -180,14 +180,17 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
         (("type",), "restrict_to is a column of obs"),
         (
             ("typ", ["a"]),
-            r"There is no column 'typ' in the cells' annotation \(did you mean 'type'",
+            r"There is no column 'typ' in the cells' annotation \(there are: type, twice",
         ),
         (("twice", ["a"]), "Several columns of obs are called 'twice'"),
         (("type", ["a", "d"]), r"'type' has no category 'd' \(there are: a"),
+        (("new", ["a"]), "'new' has two .* or one that begins with 'a,', as the new clusters do"),
+        (("one", ["1"]), "'one' has two categories that read the same"),
     ],
 )
 def test_what_names_no_cells_is_refused(restrict_to: object, words: str) -> None:
     obs = pd.DataFrame([["a", 1, 2]] * 3, [*"xyz"], ["type", "twice", "twice"])
+    obs = obs.assign(new=["a", "a", "a,0"], one=[1, 1, "1"])
     adata = AnnData(np.ones((3, 3), np.float32), obs=obs)
     with pytest.raises(UserError, match=words):
         restricted(adata, restrict_to)

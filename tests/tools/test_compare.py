@@ -30,10 +30,12 @@ def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata: AnnD
         (["jojoscl"], "keys must be two columns"),
         (
             ["jojoscl", "cell_typ"],
-            "no column 'cell_typ' in the cells' annotation .did you mean 'cell_type'",
+            "no column 'cell_typ' in the cells' annotation .there are: cell_type",
         ),
+        (["jojoscl", "none"], "No cell has a value in both"),
     ],
 )
 def test_what_cannot_be_compared(adata: AnnData, keys: list[str], words: str) -> None:
+    adata.obs["none"] = np.nan
     with pytest.raises(jojoscl.UserError, match=words):
         jojoscl.compare(adata, keys)

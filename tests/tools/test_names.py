@@ -44,6 +44,13 @@ def test_a_cluster_without_markers_is_unknown(adata: AnnData, known: dict[str, l
     assert adata.obs["mine_named"].isna().sum() == 6
 
 
+def test_one_marker_may_be_a_word_and_a_type_a_number(adata: AnnData) -> None:
+    assert jojoscl.name_clusters(adata, {1: "gene0", 2: ["gene1", None]}).columns.tolist() == [
+        "1",
+        "2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("markers", "key", "words"),
     [

@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_table(adata: AnnData) -> None:
     [
         ({"key": "leiden"}, r"There is no adata.obs\['leiden'\]: call jojoscl.cluster first"),
         ({"alpha": 0}, "alpha must be a number between 0 and 1, not 0"),
-        ({"alpha": 5}, "alpha must be a number between 0 and 1"),
+        ({"alpha": "0.05"}, "alpha must be a number between 0 and 1"),
         ({"kind": "rpkm"}, "Only counts in memory can be split into halves, and these are rpkm"),
         ({"n_clusters": 1}, "n_clusters must be a whole number of at least 2"),
         ({"n_clusters": 1000}, "there are only 120 cells"),

@@ -144,8 +144,10 @@ def column(adata: AnnData, key: str) -> pd.Series:
     """Return a column of obs; where there is none, a :class:`UserError` names all."""
     check_anndata(adata)
     if not isinstance(key, str) or key not in adata.obs:
-        near = nearest(str(key), map(str, adata.obs))
-        raise UserError(f"There is no column {key!r} in the cells' annotation{near}.")
+        names = ", ".join(map(str, adata.obs)) or "none"
+        raise UserError(
+            f"There is no column {key!r} in the cells' annotation (there are: {names})."
+        )
     if adata.obs[key].ndim > 1:
         raise UserError(f"Several columns of obs are called {key!r}: rename them.")
     return adata.obs[key]

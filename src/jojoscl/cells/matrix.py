@@ -24,6 +24,7 @@ BANDS_OF_BAND = 32  # a matrix in memory comes in smaller ones, which the proces
 WHOLE = 1e-3  # values this near to a whole number of 1 or more are whole
 LARGEST_LOG = 30.0  # no normalised value is as large as its exponential
 _SAMPLE = 500  # cells that are looked at
+_FEWEST = 20  # genes that must be common before their variance says anything
 
 
 def stack_rows(bands: Iterable[np.ndarray | sp.csr_matrix]) -> sp.csr_matrix:
@@ -97,24 +98,32 @@ def canonical(values: Matrix) -> sp.csr_matrix:
 def kind_of(x: sp.csr_matrix, kind: str, said: Mapping[str, object]) -> tuple[str, str]:
     """Return what the checked values of x (n, genes) are, and what decided it.
 
-    A `kind` other than "auto" holds if the values allow it. Otherwise whole numbers are counts;
-    values are logarithms if what they are natural logarithms of has the same sum in each cell; and
-    what :func:`~jojoscl.cells.checks.as_cells` noted in ``uns``, `said`, holds if the values do not
-    contradict it. A doubt is a :class:`UserError`.
+    A `kind` other than "auto" holds if the values allow it. Otherwise whole numbers are counts,
+    unless they vary less than counts can; values are logarithms if what they are natural logarithms
+    of has the same sum in each cell; and what :func:`~jojoscl.cells.checks.as_cells` noted in
+    ``uns``, `said`, holds if the values do not contradict it. A doubt is a :class:`UserError`.
     """
     if kind not in ("auto", *KINDS):
-        raise UserError(f"There is no kind of values {kind!r}{nearest(kind, ('auto', *KINDS))}.")
+        raise UserError(
+            f"There is no kind of values {kind!r}{nearest(str(kind), ('auto', *KINDS))}."
+        )
     check_values(x.data, kind)
     if kind != "auto":
         return kind, "setting"
     largest = float(x.data.max(initial=0))
-    if whole(x.data).all():
+    rows = np.unique(np.linspace(0, x.shape[0] - 1, _SAMPLE).astype(int))
+    some = x[rows].astype(np.float64)
+    if is_whole(x.data).all():
+        if largest < LARGEST_LOG and _steadier_than_counts(some):
+            raise UserError(
+                "The values are whole numbers, but vary less than counts do, like rounded "
+                "logarithms: give kind='counts' if they are counts, or name their layer by layer=."
+            )
         return "counts", "whole numbers"
     noted, by = said.get("kind"), said.get("kind_decided_by")
     if by and noted in ("rpkm", "log1p") and (noted == "log1p") == (largest < LARGEST_LOG):
         return str(noted), str(by)
-    rows = np.unique(np.linspace(0, x.shape[0] - 1, _SAMPLE).astype(int))
-    if largest < LARGEST_LOG and _equal_sums(x[rows].astype(np.float64)):
+    if largest < LARGEST_LOG and _equal_sums(some):
         return "log1p", "equal sums of cells (log1p undone)"
     raise UserError(
         "The values are neither whole numbers nor log-normalised beyond doubt (the largest is "
@@ -137,14 +146,14 @@ def check_values(x: np.ndarray, kind: str) -> None:
             f"The values are no logarithms, as the largest is {x.max():.4g}: give "
             "kind='counts' or kind='rpkm', or name the layer of the logarithms by layer=."
         )
-    if kind == "counts" and not (fits := whole(x)).all():
+    if kind == "counts" and not (fits := is_whole(x)).all():
         raise UserError(
             f"The values are no counts, as they are not whole (such as {x[~fits][0]:.4g}): give "
             "kind='log1p' or kind='rpkm', or name the layer of the counts by layer=."
         )
 
 
-def whole(values: np.ndarray) -> np.ndarray:
+def is_whole(values: np.ndarray) -> np.ndarray:
     """Return which values are 0, or whole up to rounding, as ``expm1(log1p(counts))`` are."""
     near = np.rint(values)
     return (np.abs(values - near) <= WHOLE) & ((near >= 1) | (values == 0))
@@ -158,3 +167,12 @@ def _equal_sums(cells: sp.csr_matrix) -> bool:
         low, middle, high = np.quantile(sums[sums > 0], [0.05, 0.5, 0.95])
         spreads.append((high - low) / middle)
     return bool(spreads[1] < min(0.01, spreads[0]))
+
+
+def _steadier_than_counts(cells: sp.csr_matrix) -> bool:
+    """Return whether common genes vary far less than counts: by less than 0.4 times their mean."""
+    mean = np.asarray(cells.mean(0)).ravel()
+    variance = np.asarray(cells.multiply(cells).mean(0)).ravel() - mean**2
+    common = mean >= 1
+    enough = cells.shape[0] >= _FEWEST and common.sum() >= _FEWEST
+    return bool(enough and np.median(variance[common] / mean[common]) < 0.4)

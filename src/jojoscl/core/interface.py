@@ -208,11 +208,6 @@ def check_n_clusters(n_clusters: int | None, n_cells: int) -> int:
     return k
 
 
-def estimated(n_clusters: int | None, k: int) -> dict[str, int]:
-    """Return, for a result's info, the K that a method found; nothing if it was given."""
-    return {"n_clusters_estimated": k} if n_clusters is None else {}
-
-
 def check_seed(seed: int) -> int:
     """Return the seed; one that no generator takes is a :class:`UserError`."""
     if (number := whole(seed)) is None or not 0 <= number < 2**32:

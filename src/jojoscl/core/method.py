@@ -204,13 +204,6 @@ class JojoSCL(MethodSettings):
         watch.lap("preprocess")
         return self.fit(x, n_clusters, seed=seed).result(watch.seconds)
 
-    def n_clusters_of(self, cells: AnnData, *, seed: int) -> int:
-        """Return the estimate of K, for a method that has none of its own."""
-        x = self.preprocess(cells)
-        some, _, seen, of_seen = self._sketch(x, seed=seed)
-        h = (x @ self.encode(x, seen, of_seen, seed=seed)[1])[some]
-        return self.estimate(nearest(h, min(K_NEIGHBORS, len(h))), len(h) < len(x), seed=seed)
-
     def encode(
         self, x: Expression, some: np.ndarray, weights: np.ndarray | None = None, *, seed: int
     ) -> tuple[Contrast, np.ndarray]:

@@ -80,7 +80,10 @@ def there(adata: AnnData, where: str, name: str) -> Any:
         raise UserError(
             f"There is no adata.{where}[{name!r}]: call jojoscl.cluster first, or name another key."
         )
-    return column(adata, name) if where == "obs" else getattr(adata, where)[name]
+    found = column(adata, name) if where == "obs" else getattr(adata, where)[name]
+    if where == "uns" and not isinstance(found, Mapping):
+        raise UserError(f"adata.uns[{name!r}] is not by jojoscl: name another key.")
+    return found
 
 
 def restricted(adata: AnnData, restrict_to: tuple[str, Sequence[str]]) -> Part:
@@ -90,8 +93,15 @@ def restricted(adata: AnnData, restrict_to: tuple[str, Sequence[str]]) -> Part:
             "restrict_to is a column of obs and its categories, ('leiden', ['3']), not "
             f"{restrict_to!r}."
         )
-    key, wanted = restrict_to[0], [str(name) for name in np.atleast_1d(restrict_to[1])]
-    words = column(adata, key).astype("category").cat.rename_categories(str)
+    key, wanted = restrict_to[0], list(dict.fromkeys(map(str, np.atleast_1d(restrict_to[1]))))
+    words = column(adata, key).astype("category")
+    called, new = [str(name) for name in words.cat.categories], f"{'-'.join(wanted)},"
+    if len(set(called)) < len(called) or any(name.startswith(new) for name in called):
+        raise UserError(
+            f"{key!r} has two categories that read the same, or one that begins with {new!r}, as "
+            "the new clusters do: rename them."
+        )
+    words = words.cat.rename_categories(called)
     for name in wanted:
         if name not in words.cat.categories:
             raise UserError(

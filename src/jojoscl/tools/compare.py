@@ -46,4 +46,6 @@ def compare(adata: AnnData, keys: Sequence[str]) -> pd.DataFrame:
 def both_of(adata: AnnData, one: str, other: str) -> tuple[pd.Series, pd.Series]:
     """Return two columns of obs in words, of the cells that have a value in both."""
     both = pd.DataFrame({"one": column(adata, one), "other": column(adata, other)}).dropna()
+    if both.empty:
+        raise UserError(f"No cell has a value in both {one!r} and {other!r}.")
     return both["one"].astype(str), both["other"].astype(str)

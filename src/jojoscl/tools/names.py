@@ -56,8 +56,9 @@ def name_clusters(
         raise UserError("markers must be genes by type, {'B': ['MS4A1', 'CD79A'], ...}.")
     cells = without_labels(as_cells(adata, layer=layer, kind=kind))
     clusters = there(adata, "obs", key)
-    missing = sorted({gene for genes in markers.values() for gene in genes} - {*cells.var_names})
-    types = {name: [*cells.var_names.intersection(genes)] for name, genes in markers.items()}
+    known = {str(x): [genes] if isinstance(genes, str) else genes for x, genes in markers.items()}
+    missing = sorted({str(gene) for genes in known.values() for gene in genes} - {*cells.var_names})
+    types = {name: [*cells.var_names.intersection(genes)] for name, genes in known.items()}
     if not any(types.values()):
         raise UserError(
             f"None of the markers is a gene of these cells (such as {missing[0]!r}): give names as "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -88,7 +89,7 @@ def split_tests(
     >>> jojoscl.cluster(adata)  # doctest: +SKIP
     >>> jojoscl.split_tests(adata)[["left", "right", "p_adjusted"]]  # doctest: +SKIP
     """
-    if not 0 < alpha < 1:
+    if not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise UserError(f"alpha must be a number between 0 and 1, not {alpha!r}.")
     with progress("split_tests", stages_of(method), progress_bar):
         half = half_clusters(adata, key, n_clusters, method, batch_key, layer, kind, seed)
