@@ -322,7 +322,7 @@ def test_h5ad_of_before_anndata_07_names_a_way_that_works(tmp_path):
 
 
 @pytest.mark.parametrize("fields", [("gene_symbols", "barcodes"), ("obs_names", "var_names")])
-def test_names_of_a_square_h5_go_by_their_fields(tmp_path, fields):
+def test_names_of_a_square_h5_go_by_their_fields(tmp_path, caplog, fields):
     """Fields are read in alphabetical order, and both have the length of rows and of columns."""
     names = {key: [f"{key[0]}{i}" for i in range(7)] for key in fields}
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -333,6 +333,9 @@ def test_names_of_a_square_h5_go_by_their_fields(tmp_path, fields):
     adata = read_h5(tmp_path / "a.h5")
     assert holds(adata, COUNTS[:7])
     assert (list(adata.obs_names), list(adata.var_names)) == (names[cells], names[genes])
+    assert "a.h5 is square: its rows are taken as cells; if they are genes, change " in caplog.text
+    read_h5(tmp_path / "a.h5", transpose=True)
+    assert "its columns are taken as cells" in caplog.text
 
 
 def test_fields_of_a_square_h5_that_say_nothing_name_nothing(tmp_path):

@@ -142,6 +142,9 @@ def test_numbers_are_read_exactly(tmp_path):
         float(np.float32(0.1)),
         float(np.float32(16777217.000001)),
     ]
+    (tmp_path / "m.csv").write_text("c,x\na,0.25891675029296335\nb,0.30331272607892745\n")
+    adata = read_file(tmp_path / "a.csv", metadata=tmp_path / "m.csv")
+    assert adata.obs["x"].tolist() == [0.25891675029296335, 0.30331272607892745]
 
 
 def test_annotation_of_another_length_is_one_sentence() -> None:

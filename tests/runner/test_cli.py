@@ -109,13 +109,16 @@ def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: 
     [
         ("data=glob(zzz*)", "'data=glob(zzz*)' matches nothing: there is nothing to run."),
         ("seed=range(3,3)", "'seed=range(3,3)' matches nothing: there is nothing to run."),
+        ("--experimental-rerun=x", "--experimental-rerun is not offered: give the settings."),
+        ("launcher=joblib hydra.launcher.foo=3", "There is no setting 'hydra.launcher.foo' (did "),
         ("data=3,4", "data=, method= and other groups take the name of a choice: see jojo"),
     ],
 )
 def test_refused_before_anything_runs(in_process: InProcess, argument: str, words: str) -> None:
-    done = in_process("-m", argument)
+    done = in_process("-m", *argument.split())
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"jojoscl: {words}")
+    assert done.err.count("\n") == 1
 
 
 # ---- paths ---------------------------------------------------------------------------------------
@@ -416,13 +419,13 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
         ("trainer.devices=2", "A sweep trains on one device: leave out -m, or trainer.devices."),
         (
             "launcher=slurm",
-            'The jobs did not start (RuntimeError(\'Could not detect "srun", are you indeed on '
-            "a slurm cluster?')): check launcher=.",
+            'The jobs did not start, or were killed (RuntimeError(\'Could not detect "srun", are you indeed on '
+            "a slurm cluster?')): check launcher= and the memory; the same command goes on.",
         ),
         (
             "hydra.launcher._target_=math.sqrt",
-            "The jobs did not start (RuntimeError(\"Invalid plugin 'math.sqrt': not the "
-            'hydra_plugins package")): check launcher=.',
+            "The jobs did not start, or were killed (RuntimeError(\"Invalid plugin 'math.sqrt': not the "
+            'hydra_plugins package")): check launcher= and the memory; the same command goes on.',
         ),
     ],
 )

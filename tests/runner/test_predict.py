@@ -76,6 +76,11 @@ def test_a_model_with_any_name_and_other_settings(
     expected = jojoscl.load(folder / "model.npz").predict(cells[90:], n_neighbors=1)
     np.testing.assert_array_equal(found.obs["jojoscl"].astype(int), expected.labels)
     assert in_process(*arguments).code == 2, "nothing is written over"
+    assert in_process(*arguments[:-1], "output=x.csv", "n_neighbors=1").code == 0
+    table = pd.read_csv(folder / "x.csv")
+    assert table.columns.tolist() == ["cell", "cluster", "confidence", "novelty"]
+    assert table["cell"].tolist() == cells.obs_names[90:].tolist()
+    np.testing.assert_array_equal(table["cluster"], expected.labels)
 
 
 def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
@@ -110,10 +115,10 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
             "model=new.h5ad data.path=new.h5ad",
             r"new.h5ad cannot be read \(File is not a zip file\)",
         ),
-        ("model=model.npz data.path=new.h5ad output=x.txt", "output=x.txt is no new .h5ad"),
+        ("model=model.npz data.path=new.h5ad output=x.txt", "output=x.txt is no new .h5ad or .csv"),
         (
             "model=model.npz data.path=new.h5ad output=new.h5ad",
-            "output=new.h5ad is no new .h5ad: give another name",
+            "output=new.h5ad is no new .h5ad or .csv: give another name",
         ),
         (
             "model=model.npz data.path=new.h5ad data.kind=rpkm",

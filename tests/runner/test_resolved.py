@@ -187,7 +187,7 @@ def test_a_wrong_setting_has_a_folder_too() -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (("method=leiden", "n_clusters=5"), "leiden finds the number of clusters itself"),
+        (("method=leiden", "n_clusters=5"), "leave out n_clusters, or give method.match_k=true"),
         (("selection=oracle",), "jojoscl has no epochs to choose from"),
         (("method=random", "save_model=true"), "random makes no model: leave out save_model"),
         (

@@ -106,6 +106,17 @@ def test_a_finished_run_is_read_and_done_again_only_by_force(tmp_path: Path) -> 
     assert again["seconds"] != first["seconds"]
 
 
+def test_a_file_that_was_deleted_is_written_again(tmp_path: Path) -> None:
+    small = ("data=simulated", "data.n_cells=60", "method=random")
+    ran(tmp_path / "run", *small)
+    before = (tmp_path / "run" / "labels.csv").read_text()
+    for name in ("labels.csv", "result.h5ad", "umap.png"):
+        (tmp_path / "run" / name).unlink()
+        ran(tmp_path / "run", *small)
+        assert (tmp_path / "run" / name).exists()
+        assert (tmp_path / "run" / "labels.csv").read_text() == before
+
+
 def test_a_finished_run_without_pictures_stays_finished(tmp_path: Path) -> None:
     small = ("data=simulated", "data.n_cells=60", "method=random")
     first = ran(tmp_path / "run", *small, "pictures=false")

@@ -8,6 +8,7 @@ Of an h5ad only the matrix that is asked for is read, not its other layers and g
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from jojoscl.datasets.rda import read_rda
 from jojoscl.datasets.tables import annotated, read_table, to_cells, turned
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import reading
+
+log = logging.getLogger(__name__)
 
 TABLES = (".csv", ".tsv", ".txt", ".zip")
 KNOWN = (".h5ad", ".zarr", ".h5", ".hdf5", ".rda", ".rdata", *TABLES)
@@ -136,6 +139,9 @@ def read_h5(path: Path, *, transpose: bool = False) -> AnnData:
             raise UserError(f"{path} holds neither X nor exprs, but {', '.join(file)}.")
         x = _matrix(file[key])
         x = x.T.tocsr() if transpose else x
+        if x.shape[0] == x.shape[1]:
+            what = f"its {'columns' if transpose else 'rows'} are taken as cells"
+            log.warning("%s is square: %s; if they are genes, change data.transpose", path, what)
         types = {"Y": _values(file["Y"])} if "Y" in file else {}
         obs = {name: _values(node) for name, node in file.get("obs", {}).items()}
         named = [node for node in file.values() if getattr(node, "ndim", 0) == 1]

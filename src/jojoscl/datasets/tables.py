@@ -118,6 +118,8 @@ def _layout(path: Path) -> tuple[pd.Index, dict[str, Any]]:
 
 def _read_csv(path: Path, words: Collection[int] = (), **more: Any) -> Any:
     """Read a table by pandas; the columns at the places `words` stay as they are written."""
+    if pd.__version__ < "3":  # pandas 3 is exact, and deprecates the argument
+        more["float_precision"] = "round_trip"
     as_written = dict.fromkeys(words, str)
     return pd.read_csv(path, header=None, low_memory=False, converters=as_written, **more)
 

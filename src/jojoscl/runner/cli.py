@@ -105,6 +105,8 @@ def command(arguments: list[str]) -> None:
         predict(arguments[1:])
         return
     found = get_args_parser().parse_args(arguments)
+    if found.experimental_rerun:  # which unpickles a file
+        raise UserError("--experimental-rerun is not offered: give the settings.")
     if several and not found.config_dir:
         _check_sweeps(found.overrides)
     if not found.cfg and any(o.startswith("search=") for o in found.overrides):
@@ -121,7 +123,8 @@ def command(arguments: list[str]) -> None:
         hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
     except Exception as error:
         if several and not sentence(error):  # a job keeps its own errors: this is what starts them
-            raise UserError(f"The jobs did not start ({error!r}): check launcher=.") from error
+            way = f"({error!r}): check launcher= and the memory; the same command goes on"
+            raise UserError(f"The jobs did not start, or were killed {way}.") from error
         raise
 
 

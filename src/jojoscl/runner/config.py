@@ -207,9 +207,8 @@ class Resolved:
         if settings.save_model and not hasattr(method, "fit"):
             raise UserError(f"{method.name} makes no model: leave out save_model.")
         if isinstance(settings.n_clusters, int) and method.finds_k:
-            raise UserError(
-                f"{method.name} finds the number of clusters itself: leave out n_clusters."
-            )
+            way = "leave out n_clusters, or give method.match_k=true"
+            raise UserError(f"{method.name} finds the number of clusters itself: {way}.")
 
 
 def run_folder(*, _root_: DictConfig) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from jojoscl.core.fitted import load
 from jojoscl.runner.config import build, compose, parse
 from jojoscl.runner.run import h5ad_bytes, result_anndata, write_whole
@@ -19,7 +21,7 @@ class PredictSettings(Settings):
     """The settings of the command, besides those of `data`."""
 
     model: str | None = setting(None, "The model's file; must be given.")
-    output: str = setting("predicted.h5ad", "Where the clusters go, a new .h5ad.")
+    output: str = setting("predicted.h5ad", "Where the clusters go, a new .h5ad or .csv.")
     batch_key: str | None = setting(None, "Column of obs with the sample of each new cell.")
     n_neighbors: int = setting(7, "How many cells of the fit vote.", low=1)
     max_missing: float = setting(0.2, "Share of the genes that may be missing.", low=0, high=1)
@@ -30,8 +32,8 @@ class PredictSettings(Settings):
         super().__post_init__()
         if self.model is None:
             raise UserError("No model is given: name one by model=path/to/model.npz.")
-        if Path(self.output).suffix != ".h5ad" or Path(self.output).exists():
-            raise UserError(f"output={self.output} is no new .h5ad: give another name.")
+        if Path(self.output).suffix not in (".h5ad", ".csv") or Path(self.output).exists():
+            raise UserError(f"output={self.output} is no new .h5ad or .csv: give another name.")
 
 
 def predict(arguments: Sequence[str]) -> None:
@@ -56,7 +58,10 @@ def predict(arguments: Sequence[str]) -> None:
     )
     fit = {"seed": model.seed, "versions": model.versions, "settings": model.settings}
     adata = result_anndata(cells, result, settings.plain() | {"fit": fit})
-    write_whole(Path(settings.output), h5ad_bytes(adata))
+    table = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **result.obs})
+    is_table = settings.output.endswith(".csv")
+    content = table.to_csv(index=False) if is_table else h5ad_bytes(adata)
+    write_whole(Path(settings.output), content)
     confidence, n_clusters = result.obs["confidence"].mean(), len(set(result.labels))
     found = f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters"
     print(f"{found}, mean confidence {confidence:.2f}\n  {settings.output}")

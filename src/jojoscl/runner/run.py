@@ -158,7 +158,7 @@ def owned(folder: Path) -> Iterator[None]:
 def earlier(folder: Path, job: Resolved) -> Plain | None:
     """Return the metrics of a finished run.
 
-    None if there is none, or if `job` asks for a file that it did not write.
+    None if there is none, or if a file is missing that it wrote or that `job` asks for.
 
     Raises
     ------
@@ -175,8 +175,8 @@ def earlier(folder: Path, job: Resolved) -> Plain | None:
     if metrics.get("config_hash") != job.config_hash:
         raise UserError(f"{folder} holds a run with other settings: give force=true.")
     asked = {MODEL: settings.save_model, PAGE: settings.page}
-    done = all((folder / name).exists() for name, wanted in asked.items() if wanted)
-    return metrics if done else None
+    files = [*metrics.get("files", []), *(name for name, wanted in asked.items() if wanted)]
+    return metrics if all((folder / name).exists() for name in files) else None
 
 
 def describe(job: Resolved, cells: AnnData, result: Result) -> Plain:
@@ -256,6 +256,7 @@ def write(folder: Path, job: Resolved, cells: AnnData, result: Result, metrics: 
         write_whole(folder / name, content)
     if settings.save_model and result.model:
         result.model.save(folder / MODEL, overwrite=True)
+    metrics["files"] = sorted(files)
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 
