@@ -66,7 +66,7 @@ def test_found_files_are_not_downloaded(tmp_path):
 def test_found_files_are_verified(tmp_path):
     (tmp_path / "data.h5").write_bytes(CONTENT[:-1])
     file = RemoteFile("data.h5", "http://127.0.0.1:9/unreachable", SHA256)
-    words = r"data\.h5 is not the published file .* delete it, or give another data\.root"
+    words = r"data\.h5 is not the published file .* delete it, or change data\.root"
     with pytest.raises(UserError, match=words):
         fetch(file, tmp_path)
     assert (tmp_path / "data.h5").exists(), "a file of the user's is theirs to delete"

@@ -60,7 +60,7 @@ def fetch(file: RemoteFile, root: Path) -> Path:
             return path
     if fresh:
         path.unlink()
-    way = "try again, or save a good copy there" if fresh else "delete it, or give another data.root"
+    way = "try again, or save a good copy there" if fresh else "delete it, or change data.root"
     raise UserError(f"{path} is not the published file {file.url} ({file.checksum}): {way}.")
 
 
