@@ -127,15 +127,22 @@ def test_scanpy_draws_what_is_in_uns(adata: AnnData) -> None:
     plt.close("all")
 
 
+def test_of_all_cells_but_one() -> None:
+    cells = AnnData(np.random.default_rng(0).random((20, 5), np.float32))
+    cells.obs["own"] = pd.Categorical(["large"] * 19 + ["one"])
+    rank(cells, "own", ["large"])
+    assert len(sc.get.rank_genes_groups_df(cells, "large", key="own")) == 5
+
+
 def test_a_cluster_of_most_cells_is_tested_by_the_size_of_the_others() -> None:
     """One type, 285 cells against 15: as many small p values as chance has, in both clusters."""
     rng = np.random.default_rng(0)
     false = []
     for _ in range(8):
         cells = AnnData(sp.csr_matrix(rng.poisson(1.0, (300, 200)).astype(np.float32)))
-        cells.obs["own"] = pd.Categorical(np.where(np.arange(300) < 285, "large", "small"))
+        cells.obs["own"] = pd.Categorical(np.where(np.arange(300) < 285, "others", "small"))
         sc.pp.normalize_total(cells, target_sum=1)
-        rank(cells, "own", ["large", "small"])
+        rank(cells, "own", ["others", "small"])
         table = sc.get.rank_genes_groups_df(cells, None, key="own").groupby("group", observed=True)
         false.append([(of["pvals"] < 0.01).mean() for _, of in table])
         large, small = (of.set_index("names") for _, of in table)

@@ -124,10 +124,12 @@ def rank(cells: AnnData, name: str, groups: list[str]) -> None:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)  # of scanpy's own table
         test(name, groups=groups, key_added=name)
-        if (large := str(sizes.index[0])) in groups and 2 * sizes.iloc[0] > cells.n_obs:
-            cells.obs["side"] = pd.Categorical(np.where(cells.obs[name] == large, large, "others"))
-            test("side", groups=["others"], reference=large, key_added="others")
+        large, n_others = str(sizes.index[0]), cells.n_obs - sizes.iloc[0]
+        if large in groups and 1 < n_others < sizes.iloc[0]:  # one cell has no variance
+            rest = f"not {large}"
+            cells.obs["side"] = pd.Categorical(np.where(cells.obs[name] == large, large, rest))
+            test("side", groups=[rest], reference=large, key_added=rest)
             for field in ("names", "pvals", "pvals_adj", "scores", "logfoldchanges"):
-                values = cells.uns["others"][field]["others"][::-1]
+                values = cells.uns[rest][field][rest][::-1]
                 signed = field in ("scores", "logfoldchanges")
                 cells.uns[name][field][large] = -values if signed else values
