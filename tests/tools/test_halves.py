@@ -131,9 +131,10 @@ def test_the_samples_of_the_call_are_taken_by_default(
     jojoscl.split_tests(adata, "mine", method=PCAKMeans())
 
 
-def test_a_clustering_by_something_else(cells: AnnData) -> None:
+@pytest.mark.parametrize("made", [{"params": {"resolution": 1.0}}, {"params": "x"}, "x", 3])
+def test_a_clustering_by_something_else(cells: AnnData, made: object) -> None:
     adata = cells.copy()
-    adata.obs["mine"], adata.uns["mine"] = adata.obs["cell_type"], {"params": {"resolution": 1.0}}
+    adata.obs["mine"], adata.uns["mine"] = adata.obs["cell_type"], made
     assert len(jojoscl.split_tests(adata, "mine", method=QUICK)) == 2
 
 

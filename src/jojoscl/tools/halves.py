@@ -130,8 +130,10 @@ def half_clusters(
 ) -> HalfClusters:
     """Return the halves of the counts, and the clusters of the first (see :func:`split_tests`)."""
     own = there(adata, "obs", key)
-    # what the call that made the clusters was asked for, if it left that
-    seed, asked = check_seed(seed), dict(adata.uns.get(key, {}).get("params", {}))
+    made, seed = adata.uns.get(key), check_seed(seed)
+    # what the call that made the clusters was asked for, if it left that; others leave other things
+    params = made.get("params") if isinstance(made, Mapping) else None
+    asked = params if isinstance(params, Mapping) else {}
     method = _default(asked) if method is None else method
     check_method(method, batch_key)
     if batch_key is None and method.takes_batch:
