@@ -123,6 +123,7 @@ def test_the_default_types_can_be_found():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"name": "bladder"}, "start the name with 'simulated'"),
         ({"n_cells": 1}, "n_cells must be at least 2"),
         ({"dropout": 1.0}, "dropout must be between 0 and 0.999"),
         ({"n_types": 3, "type_sizes": [1, 2]}, "type_sizes must be 3 numbers"),

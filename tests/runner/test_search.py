@@ -143,7 +143,11 @@ def test_settings_of_a_search_are_checked(given: dict[str, Any], sentence: str) 
     ("argument", "sentence"),
     [
         ("data=yan", "A search has search.datasets= and search.seeds=, no data=."),
-        ("-m", "A search is no sweep: leave out -m and give each setting one value."),
+        (
+            "-m",
+            "A search is no sweep: leave out -m and launcher=, and give each setting one value.",
+        ),
+        ("launcher=joblib", "A search is no sweep: leave out -m and launcher="),
         ("+search.space.n_clusters.lgo=true", "search.space: n_clusters is no parameter"),
         ("+search.space.n_cluster={type:int,low:1,high:2}", "There is no setting 'n_cluster' (did"),
     ],

@@ -40,6 +40,11 @@ class SimulatedDataset(Settings):
     fold_change_sd: float = setting(1.0, "Sd of the logarithm of the markers' fold change.", low=0)
     seed: int = setting(0, "Seed of the cells; the run's seed is another.", low=0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.name.startswith("simulated"):  # its rows would be those of real cells
+            raise UserError(f"{self.name!r} is simulated: start the name with 'simulated'.")
+
     def load(self) -> AnnData:
         """Draw the cells: X (n_cells, n_genes), ``obs["cell_type"]``, ``obs["library_size"]``.
 

@@ -110,8 +110,9 @@ def command(arguments: list[str]) -> None:
     if several and not found.config_dir:
         _check_sweeps(found.overrides)
     if not found.cfg and any(o.startswith("search=") for o in found.overrides):
-        if several:
-            raise UserError("A search is no sweep: leave out -m and give each setting one value.")
+        if several or any(o.startswith("launcher=") for o in found.overrides):
+            way = "leave out -m and launcher=, and give each setting one value"
+            raise UserError(f"A search is no sweep: {way}.")
         if find_spec("optuna") is None:
             raise UserError("A search needs optuna: pip install 'jojoscl[sweep]'.")
         from jojoscl.runner.search import search
