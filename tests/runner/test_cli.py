@@ -322,6 +322,23 @@ def test_a_signal_ends_the_command_with_its_code_and_the_same_command_goes_on(
         assert in_process(*TINY).code == 0
 
 
+def test_ctrl_c_leaves_a_command_in_the_background(
+    in_process: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts it
+    try:
+        load = SimulatedDataset.load
+
+        def interrupted(self: SimulatedDataset) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            return load(self)
+
+        monkeypatch.setattr(SimulatedDataset, "load", interrupted)
+        assert in_process(*TINY[:-2], "method=pca_kmeans").code == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_an_error_that_a_signal_has_made_is_no_failed_job(
     in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

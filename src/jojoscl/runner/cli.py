@@ -65,7 +65,8 @@ def main() -> None:
     """
     _received.clear()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) != signal.SIG_IGN:  # Ctrl-C leaves a job in the background
+            signal.signal(number, _interrupt)
     try:
         command(sys.argv[1:])
         sys.stdout.flush()
