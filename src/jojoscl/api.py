@@ -46,7 +46,7 @@ def cluster(
         Cells x genes with raw counts in `X`, or in `layer`; also one that was opened with
         ``backed="r"``.
     n_clusters
-        Number of clusters, 2 to the number of cells; None estimates it, see ``uns``.
+        Number of clusters, 2 to the number of cells; None: JojoSCL estimates it, see ``uns``.
     method
         Another method, such as ``jojoscl.PaperJojoSCL(epochs=50)``; None is
         :class:`jojoscl.JojoSCL` with `settings`.

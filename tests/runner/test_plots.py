@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -32,12 +33,14 @@ def test_losses() -> None:
 
 
 def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots.pl, "umap_coordinates", lambda embedding, seed: embedding[:, :2])
+    coordinates = Mock(side_effect=lambda embedding, seed: embedding[:, :2])
+    monkeypatch.setattr(plots.pl, "umap_coordinates", coordinates)
     embedding, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
     one, two = (
         plots.umap(embedding, labels, truth, seed=0) for truth in (None, labels.astype(str))
     )
     assert size(two)[0] > size(one)[0]
+    assert coordinates.call_count == 2, "both panels of a picture have the same coordinates"
 
 
 def test_a_type_has_the_color_of_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

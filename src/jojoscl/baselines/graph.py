@@ -148,7 +148,7 @@ class HDBSCANOnUMAP(OnGraph, name="hdbscan", n_neighbors=30):
     smallest: int = setting(15, "Cells of the smallest cluster, at resolution 1.", low=2)
 
     def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
-        """Return what gives the clusters at a resolution: the smallest has `smallest` / it."""
+        """Return what gives the clusters of `smallest` / resolution cells or more."""
         graph = neighbor_graph(x, self.n_neighbors, seed=seed)
         sc.tl.umap(graph, min_dist=0.0, random_state=seed)
         plane = graph.obsm["X_umap"]

@@ -41,10 +41,19 @@ Encode = Callable[[np.ndarray], tuple[Contrast, np.ndarray]]
 
 
 class Sketch(NamedTuple):
-    """Cells (m,) to cluster, and how many cells each stands for (m,); the encoder's cells (e,).
+    """The cells that are clustered, and those that the encoder is fitted on.
 
-    The latter have weights (e,) of mean 1, by which each community has its share of the former;
-    None: all are 1.
+    Attributes
+    ----------
+    cells
+        (m,) to cluster.
+    stands_for
+        (m,) how many cells each of them stands for.
+    seen
+        (e,) the cells of the encoder.
+    weights
+        (e,) their weights, of mean 1, which give each community its share of `cells`. None: all
+        are 1.
     """
 
     cells: np.ndarray

@@ -52,9 +52,9 @@ Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. R
 _PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.\w+\.dir|model|output)")
 _FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort)\(.*\)|.*\$\{.*|""")
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate", re.I)
-_OF_DATA = re.compile(r"(?<=[ (])(layer|kind)=")  # as a call has them; in a command of data
+_OF_DATA = re.compile(r"(?<=[ (])(layer|kind)=")  # in Python; data.layer= in a command
 _UNKNOWN = re.compile(r"Could not (?:override|append to|delete)(?: from config\.)? '([^'@]+)")
-_received: list[int] = []  # signals
+_received: list[int] = []  # the numbers of the signals that came
 
 
 def main() -> None:

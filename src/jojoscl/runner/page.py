@@ -149,7 +149,9 @@ def umap(
     """
     shown = at_most(np.arange(len(labels)), pl.MOST_CELLS, seed=seed)
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
-    adata = AnnData(obs=pd.DataFrame(index=shown.astype(str)), obsm={"X_run": embedding[shown]})
+    x = embedding[shown]
+    obsm = {"X_run": x, "X_run_umap": pl.umap_coordinates(x, seed)}  # once for both pictures
+    adata = AnnData(obs=pd.DataFrame(index=shown.astype(str)), obsm=obsm)
     figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
     size = np.clip(30_000 / len(shown), 2, 60)
@@ -160,7 +162,7 @@ def umap(
         palette = dict(zip(dict.fromkeys([*first, *names]), cycle(COLORS), strict=False))
         adata.obs[what] = pd.Categorical(group[shown], pd.Index(names, dtype=object))
         how = {"legend_fontsize": 7, "size": size, "palette": palette}
-        pl.umap(adata, "run", what, seed=seed, ax=axis, **how)
+        pl.umap(adata, "run", what, ax=axis, **how)
     return png(figure)
 
 

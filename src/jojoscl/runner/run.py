@@ -139,7 +139,7 @@ def evaluate(truth: np.ndarray | None, result: Result) -> Plain:
 def owned(folder: Path) -> Iterator[None]:
     """Own a run's folder in this block; another command that wants it waits.
 
-    The system lets go of the lock when the process dies. What killed owners left half-written is
+    The system frees the lock when the process dies. Files that a killed owner left half-written are
     deleted.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,10 @@ class Wandb(Settings):
 
     @contextlib.contextmanager
     def started(self, folder: Path, job: Resolved) -> Iterator[Wandb]:
-        """Have a W&B run in this block. A resumed job goes on in its own; one that fails, fails."""
+        """Keep a W&B run open in this block.
+
+        A resumed job continues its own W&B run. If the block raises, W&B shows the run as failed.
+        """
         with self._warned():
             import wandb
 

@@ -131,7 +131,7 @@ def half_clusters(
     """Return the halves of the counts, and the clusters of the first (see :func:`split_tests`)."""
     own = there(adata, "obs", key)
     made, seed = adata.uns.get(key), check_seed(seed)
-    # what the call that made the clusters was asked for, if it left that; others leave other things
+    # Settings of the call that made the clusters; another program may have put anything there.
     params = made.get("params") if isinstance(made, Mapping) else None
     asked = params if isinstance(params, Mapping) else {}
     method = _default(asked) if method is None else method
