@@ -183,7 +183,7 @@ def of_threads() -> str:
 def of_rare() -> str:
     """Return how well rare types are found, from benchmarks/results/rare.csv.
 
-    A row a set of cells: seconds, memory, ARI and clusters. Below it a row a rare type: recall and
+    A row a set of cells: processor seconds, memory, ARI, clusters. Below it a row a rare type: recall and
     precision of its best cluster.
     """
     runs = pd.read_csv(ROOT / "benchmarks/results/rare.csv")
@@ -192,7 +192,7 @@ def of_rare() -> str:
     for name, group in runs.groupby("cells", sort=False):
         first = group.drop_duplicates("method").set_index("method")
         cells = [
-            f"{run.seconds:.0f} s, {run.peak_gb:.1f} GB, {number(run.ari)} ({run.n_clusters})"
+            f"{run.processor_seconds:.0f} s, {run.peak_gb:.1f} GB, {number(run.ari)} ({run.n_clusters})"
             for run in first.itertuples()
         ]
         whole = dict(zip(first.index, cells, strict=True))
