@@ -50,7 +50,7 @@ def test_the_first_of_each_cluster_are_high_in_it(adata: AnnData) -> None:
         np.testing.assert_allclose(
             rows["logfoldchanges"][:5], ratio, atol=1.5
         )  # of half of the counts
-        assert rows["pvals_adj"].iloc[0] < 0.05
+        assert inside.sum() < 30 or rows["pvals_adj"].iloc[0] < 0.05  # fewer are too few for it
 
 
 def test_one_type_has_no_markers_where_the_circular_way_finds_some() -> None:

@@ -38,14 +38,17 @@ BAND = 1 << 16  # entries that are drawn at a time: they stay in the processor's
 def halves(counts: sp.csr_matrix, *, seed: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return two CSR matrices (n, n_genes) float32 that add up to `counts`."""
     rng, of_gene = np.random.default_rng(seed), dispersion(counts)
-    first, second, share = counts.copy(), counts.copy(), np.full(counts.nnz, 0.5)
-    bands = [slice(start, start + BAND) for start in range(0, counts.nnz, BAND)]
-    for band in bands:
-        of_entry = of_gene[counts.indices[band]]
-        over = of_entry > 0
-        share[band][over] = rng.beta(0.5 / of_entry[over], 0.5 / of_entry[over])
-    for band in bands:
-        first.data[band] = rng.binomial(counts.data[band].astype(np.int64), share[band])
+    first, second = counts.copy(), counts.copy()
+    for start in range(0, counts.nnz, BAND):
+        band = slice(start, start + BAND)
+        x = counts.data[band].astype(np.int64)
+        several = np.flatnonzero(x > 1)
+        of_entry = of_gene[counts.indices[band][several]]
+        over, share = of_entry > 0, np.full(len(several), 0.5)
+        share[over] = rng.beta(0.5 / of_entry[over], 0.5 / of_entry[over])
+        x *= rng.integers(2, size=len(x))  # a single count is in either half, whatever r_j
+        x[several] = rng.binomial(counts.data[band][several].astype(np.int64), share)
+        first.data[band] = x
     second.data -= first.data
     for half in (first, second):
         half.eliminate_zeros()
@@ -67,7 +70,8 @@ def dispersion(counts: sp.csr_matrix) -> np.ndarray:
     x.data *= x.data
     excess = np.asarray(x.sum(0)).ravel() - 2 * share * with_total + squares - of_gene
     by_variance = np.maximum(excess / np.maximum(squares, 1e-300), 0)
-    zero = 1 - np.bincount(counts.indices, counts.data > 0, counts.shape[1]) / counts.shape[0]
+    x.data[:] = counts.data > 0
+    zero = 1 - np.asarray(x.sum(0)).ravel() / counts.shape[0]
     return np.maximum(by_variance, _by_zeros(zero, share, totals))
 
 
