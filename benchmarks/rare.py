@@ -49,7 +49,7 @@ def by_jojoscl(cells: ad.AnnData, arguments: argparse.Namespace) -> np.ndarray:
     import jojoscl
 
     given = arguments.n_types if arguments.one == "jojoscl_k" else None
-    jojoscl.cluster(cells, given, seed=0)
+    jojoscl.cluster(cells, given, seed=arguments.seed)
     return np.asarray(cells.obs["jojoscl"])
 
 
@@ -202,7 +202,8 @@ def files(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
 
 def measured(method: str, path: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     command = [sys.executable, __file__, "--one", method, "--path", str(path)]
-    command += ["--sketch", str(arguments.sketch), "--backed-above", str(arguments.backed_above)]
+    for name in ("sketch", "backed_above", "seed"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment = os.environ | dict.fromkeys(names, str(arguments.threads))
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
@@ -223,7 +224,7 @@ def main() -> None:
     parser.add_argument("--up-to", type=int, default=300_000, help="above, jojoscl alone is run")
     parser.add_argument("--backed-above", type=int, default=500_000, help="cells stay in the file")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the cells and of jojoscl")
     parser.add_argument("--csv", type=Path, help=f"such as {RESULTS}; rows of earlier runs stay")
     parser.add_argument("--one", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)

@@ -104,6 +104,8 @@ def cluster(
     from jojoscl.core.method import JojoSCL
     from jojoscl.tools.annotate import annotate, check_key, check_method, params_of, restricted
 
+    if copy and getattr(adata, "isbacked", False):
+        raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
     check_key(key_added)
     if method is not None and settings:
         name = next(iter(settings))
@@ -122,7 +124,6 @@ def cluster(
             accelerator=accelerator, devices=devices, progress_bar=shows(progress_bar)
         )
         more = {"run": Run(trainer=trainer)}
-    adata = adata.copy() if copy else adata
     part = None if restrict_to is None else restricted(adata, restrict_to)
     some = adata if part is None else adata[part.inside]
     with progress("cluster", getattr(chosen, "stages", ("cluster",)), progress_bar):
@@ -133,6 +134,7 @@ def cluster(
     if part is not None:
         key_added = f"{key_added}_R"
         params["restrict_to"] = {"column": part.words.name, "categories": part.categories}
+    adata = adata.copy() if copy else adata
     annotate(adata, key_added, result, params, cells.uns, part)
     words, seconds = "%d clusters in %.1f s: obs[%r], obsm[%r]", sum(result.seconds.values())
     log.info(words, len(set(result.labels)), seconds, key_added, f"X_{key_added}")
