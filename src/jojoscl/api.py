@@ -108,11 +108,10 @@ def cluster(
         raise UserError("A backed AnnData cannot be copied without a file: leave out copy=True.")
     check_key(key_added)
     if method is not None and settings:
-        name = next(iter(settings))
-        raise UserError(f"method= and {name}= are given: put all settings into the method.")
-    for name in settings:
-        if name in _MEANT:
-            raise UserError(f"There is no setting {name!r}: give {_MEANT[name]}=.")
+        both = f"method= and {next(iter(settings))}="
+        raise UserError(f"{both} are given: put all settings into the method.")
+    for name in filter(_MEANT.get, settings):
+        raise UserError(f"There is no setting {name!r}: give {_MEANT[name]}=.")
     chosen = JojoSCL.of(settings) if method is None else method
     seed = check_seed(seed)
     check_method(chosen, batch_key)

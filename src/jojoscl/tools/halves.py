@@ -46,9 +46,8 @@ def halves(counts: sp.csr_matrix, *, seed: int) -> tuple[sp.csr_matrix, sp.csr_m
         of_entry = of_gene[counts.indices[band][several]]
         over, share = of_entry > 0, np.full(len(several), 0.5)
         share[over] = rng.beta(0.5 / of_entry[over], 0.5 / of_entry[over])
-        x *= rng.integers(2, size=len(x))  # a single count is in either half, whatever r_j
-        x[several] = rng.binomial(counts.data[band][several].astype(np.int64), share)
-        first.data[band] = x
+        first.data[band] = x * rng.integers(2, size=len(x))  # right for a single count, for any r_j
+        first.data[start + several] = rng.binomial(x[several], share)
     second.data -= first.data
     for half in (first, second):
         half.eliminate_zeros()
