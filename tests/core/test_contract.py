@@ -16,7 +16,7 @@ from anndata import AnnData
 from jojoscl.baselines.controls import PCAKMeans
 from jojoscl.cells.checks import without_labels
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.interface import MethodSettings, Result
+from jojoscl.core.interface import Method, Result
 from jojoscl.core.metrics import scores
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.settings import Run, TrainerSettings
@@ -70,11 +70,11 @@ def blurred() -> AnnData:
 
 
 @cache
-def class_of(name: str) -> type[MethodSettings]:
+def class_of(name: str) -> type[Method]:
     return type(build(compose([f"method={name}"]).method))
 
 
-def made(name: str, **settings: Any) -> MethodSettings:
+def made(name: str, **settings: Any) -> Method:
     """The method, quick, with `settings`; skipped where the package that it needs is not there."""
     kind = class_of(name)
     for package in ("phenograph", "scvi"):

@@ -121,6 +121,12 @@ def test_refused_before_anything_runs(in_process: InProcess, argument: str, word
     assert done.err.count("\n") == 1
 
 
+def test_a_launcher_without_a_sweep_is_refused(in_process: InProcess) -> None:
+    done = in_process("launcher=joblib")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "jojoscl: launcher= starts the runs of a sweep: add -m.\n"
+
+
 # ---- paths ---------------------------------------------------------------------------------------
 
 NAMES = ("größe.h5ad", "k=1.h5ad", "a b,c.h5ad", "[1] (copy).h5ad", "it's {x}.h5ad", "12",

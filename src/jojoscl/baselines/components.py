@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import SCANPY, Preprocess
-from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
+from jojoscl.core.interface import Method, Result, alone, check_n_clusters, timed
 from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import setting
 
@@ -25,7 +25,7 @@ def principal_components(x: np.ndarray, n_pcs: int, *, seed: int) -> np.ndarray:
 
 
 @dataclass(kw_only=True)
-class OnComponents(MethodSettings):
+class OnComponents(Method):
     """Preprocess, take the leading principal components, cluster them."""
 
     name: str = setting("components", "What the results call it.")

@@ -9,7 +9,7 @@ from anndata import AnnData
 from sklearn.mixture import GaussianMixture
 
 from jojoscl.baselines.components import OnComponents
-from jojoscl.core.interface import MethodSettings, Result, check_n_clusters, timed
+from jojoscl.core.interface import Method, Result, check_n_clusters, timed
 from jojoscl.core.kmeans import kmeans
 from jojoscl.utils.settings import setting
 
@@ -49,7 +49,7 @@ class GaussianMixtures(OnComponents, name="gaussian_mixture", n_pcs=20):
 
 
 @dataclass(kw_only=True)
-class RandomLabels(MethodSettings):
+class RandomLabels(Method):
     """The floor: clusters of equal size drawn without a look at the cells."""
 
     name: str = setting("random", "What the results call it.")
@@ -64,7 +64,7 @@ class RandomLabels(MethodSettings):
 
 
 @dataclass(kw_only=True)
-class TrueLabels(MethodSettings):
+class TrueLabels(Method):
     """The ceiling: the true labels themselves, which show what a perfect method would score."""
 
     name: str = setting("truth", "What the results call it.")
@@ -72,7 +72,7 @@ class TrueLabels(MethodSettings):
     takes_truth = True
 
     @timed
-    def fit_predict(
+    def fit_predict(  # type: ignore[override]  # it alone needs the types
         self, cells: AnnData, n_clusters: int | None, *, seed: int = 0, truth: np.ndarray
     ) -> Result:
         """Return the types `truth` (n,) as clusters, and as an embedding of one axis for each."""

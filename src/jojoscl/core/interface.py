@@ -8,12 +8,13 @@ import operator
 import os
 import threading
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import numpy as np
 from anndata import AnnData
@@ -25,14 +26,6 @@ from jojoscl.utils.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Model(Protocol):
-    """What a method learned, for other cells."""
-
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write it to a file."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Result:
     shrinkage
         Rows of :class:`~jojoscl.networks.callbacks.ShrinkageRecord`.
     model
-        What predicts for other cells, by a method that can.
+        What predicts for other cells and can be saved, by a method that has one; else None.
     """
 
     labels: np.ndarray
@@ -72,7 +65,7 @@ class Result:
     obsm: dict[str, np.ndarray] = field(default_factory=dict)
     shrinkage: Sequence[Mapping[str, object]] = field(default_factory=list)
     uns: dict[str, object] = field(default_factory=dict)
-    model: Model | None = None
+    model: Any = None
 
     def __repr__(self) -> str:
         """Return one line: cells, sizes of the clusters, seconds and info."""
@@ -81,35 +74,25 @@ class Result:
         return f"Result: {len(self.labels)} cells in clusters of {sizes} ({seconds:.1f} s{more})"
 
 
-class Method(Protocol):
+class Method(Settings):
     """What clusters cells, whose X holds counts or what ``uns["kind"]`` says, and obs no types.
 
-    stages: their names in order, for a bar. takes_run: it trains a network, and `fit_predict` also
-    takes `run`, a :class:`~jojoscl.networks.settings.Run`. takes_oracle: it can keep the best of
-    several epochs, by `oracle`. takes_truth: the ceiling control alone, by `truth`. takes_batch:
-    samples may be told apart. finds_k: the number of clusters is what comes out, and is not given.
+    Attributes
+    ----------
+    stages
+        Their names in order, for a bar.
+    takes_run
+        It trains a network, and `fit_predict` also takes `run`, a
+        :class:`~jojoscl.networks.settings.Run`.
+    takes_oracle
+        It can keep the best of several epochs, by `oracle`.
+    takes_truth
+        The ceiling control alone: it takes the labels, by `truth`.
+    takes_batch
+        Samples may be told apart.
     """
 
     name: str
-    stages: ClassVar[tuple[str, ...]]
-    takes_run: ClassVar[bool]
-    takes_oracle: ClassVar[bool]
-    takes_truth: ClassVar[bool]
-    takes_batch: ClassVar[bool]
-
-    @property
-    def finds_k(self) -> bool:
-        """Return whether the method finds the number of clusters itself."""
-        ...
-
-    def fit_predict(self, cells: AnnData, n_clusters: int | None, *, seed: int = 0) -> Result:
-        """Cluster cells (n, genes)."""
-        ...
-
-
-class MethodSettings(Settings):
-    """What the settings of all methods have in common, see :class:`Method`."""
-
     stages: ClassVar[tuple[str, ...]] = ("cluster",)
     takes_run: ClassVar[bool] = False
     takes_oracle: ClassVar[bool] = False
@@ -118,8 +101,12 @@ class MethodSettings(Settings):
 
     @property
     def finds_k(self) -> bool:
-        """Return whether the method finds the number of clusters itself."""
+        """Return whether the number of clusters is what comes out, and is not given."""
         return False
+
+    @abstractmethod
+    def fit_predict(self, cells: AnnData, n_clusters: int | None, *, seed: int = 0) -> Result:
+        """Cluster cells (n, genes)."""
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
         """Return the settings by name, as scikit-learn asks for them."""

@@ -30,7 +30,7 @@ from jojoscl.core.contrast import (
 from jojoscl.core.fitted import Fitted
 from jojoscl.core.gpu import accelerated
 from jojoscl.core.interface import (
-    MethodSettings,
+    Method,
     Result,
     alone,
     check_seed,
@@ -48,7 +48,7 @@ from jojoscl.core.positives import (
     without_samples,
 )
 from jojoscl.core.shrinkage import shrink_embedding
-from jojoscl.core.sketch import Sketch, given_k, join, sketch
+from jojoscl.core.sketch import given_k, join, sketch
 from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import IRRELEVANT, setting
 
@@ -67,7 +67,7 @@ K_NEIGHBORS, K_RESOLUTION, K_IN_SKETCH = 8, 0.2, 0.5
 
 
 @dataclass(kw_only=True)
-class JojoSCL(MethodSettings):
+class JojoSCL(Method):
     """Shrinkage contrastive learning: what :func:`jojoscl.cluster` runs.
 
     1. Positives: neighbors of a cell in two views, the log-normalised counts and their Pearson
@@ -156,10 +156,12 @@ class JojoSCL(MethodSettings):
             k = None if n_clusters is None else given_k(n_clusters, len(x), self.sample)
             watch.lap("preprocess")
 
-            some, stands_for, seen, of_seen = self._sketch(x, seed=seed)  # (m,) twice, (e,) twice
+            encode = partial(self.encode, x, seed=seed)
+            # (m,) twice, (e,) twice
+            some, stands_for, seen, of_seen = sketch(x, self.sample, encode, seed=seed)
             watch.lap("sketch")
 
-            contrast, loadings = self.encode(x, seen, of_seen, seed=seed)  # (g, 40)
+            contrast, loadings = encode(seen, of_seen)  # (g, 40)
             linear = x @ loadings  # (n, 40)
             h = linear if x.samples is None else without_samples(linear, x.samples, seed=seed)
             watch.lap("contrast")
@@ -283,9 +285,6 @@ class JojoSCL(MethodSettings):
             for exponent in exponents:
                 trees.append((small, size_linkage(distance, np.bincount(small), exponent, least)))
         return trees
-
-    def _sketch(self, x: Expression, *, seed: int) -> Sketch:
-        return sketch(x, self.sample, partial(self.encode, x, seed=seed), seed=seed)
 
     def _n_positives(self, n_cells: int) -> int:
         few, most = POSITIVES  # few cells have small types: many neighbors would reach beyond

@@ -20,7 +20,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.core.interface import MethodSettings, Result, alone, check_n_clusters, timed
+from jojoscl.core.interface import Method, Result, alone, check_n_clusters, timed
 from jojoscl.networks.callbacks import History, LastCheckpoint, Progress
 from jojoscl.networks.datamodule import CellDataModule
 from jojoscl.networks.distributed import launch
@@ -43,7 +43,7 @@ class Training:
     watch: Stopwatch
 
 
-class NetworkMethod(MethodSettings):
+class NetworkMethod(Method):
     """A method that trains: a subclass makes the network and says how in :meth:`train`."""
 
     name: str

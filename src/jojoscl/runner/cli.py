@@ -29,7 +29,7 @@ import jojoscl
 from jojoscl.runner.config import Resolved, keys_of, parse
 from jojoscl.runner.sweep import FAILED, PAGE, SCORES, title
 from jojoscl.utils.errors import UserError, nearest, stop
-from jojoscl.utils.files import choices, conf_dir, unwritable
+from jojoscl.utils.files import choices, conf_dir, unwritable, write_whole
 
 EXAMPLES = """\
   jojoscl                                            the embedded example, pbmc68k_reduced
@@ -108,10 +108,11 @@ def command(arguments: list[str]) -> None:
     found = get_args_parser().parse_args(arguments)
     if found.experimental_rerun:  # which unpickles a file
         raise UserError("--experimental-rerun is not offered: give the settings.")
+    launched = any(override.startswith("launcher=") for override in found.overrides)
     if several and not found.config_dir:
         _check_sweeps(found.overrides)
     if not found.cfg and any(o.startswith("search=") for o in found.overrides):
-        if several or any(o.startswith("launcher=") for o in found.overrides):
+        if several or launched:
             way = "leave out -m and launcher=, and give each setting one value"
             raise UserError(f"A search is no sweep: {way}.")
         if find_spec("optuna") is None:
@@ -120,6 +121,8 @@ def command(arguments: list[str]) -> None:
 
         search(found.overrides)
         return
+    if launched and not several and not found.cfg:
+        raise UserError("launcher= starts the runs of a sweep: add -m.")
     sys.argv[1:] = arguments  # which Hydra reads
     try:
         hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(job)()
@@ -175,8 +178,7 @@ def job(cfg: DictConfig) -> None:
             raise KeyboardInterrupt from error
         words = sentence(error, folder)
         if not alone:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / FAILED).write_text(f"{words}\n" if words else traceback.format_exc())
+            write_whole(folder / FAILED, f"{words}\n" if words else traceback.format_exc())
             return
         with suppress(OSError):  # not empty
             folder.rmdir()

@@ -11,8 +11,9 @@ import pandas as pd
 
 from jojoscl.core.fitted import load
 from jojoscl.runner.config import build, compose, parse
-from jojoscl.runner.run import h5ad_bytes, result_anndata, write_whole
+from jojoscl.runner.run import h5ad_bytes, result_anndata
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import write_whole
 from jojoscl.utils.settings import Settings, setting
 
 

@@ -30,7 +30,7 @@ from jojoscl.runner.machine import forget_peak_memory, git_commit, machine, peak
 from jojoscl.runner.sweep import PAGE
 from jojoscl.tools.annotate import annotate, params_of
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.files import TEMPORARY, delete, whole_file
+from jojoscl.utils.files import TEMPORARY, delete, write_whole
 from jojoscl.utils.progress import Stopwatch, finished, progress
 
 log = logging.getLogger(__name__)
@@ -258,12 +258,6 @@ def write(folder: Path, job: Resolved, cells: AnnData, result: Result, metrics: 
         result.model.save(folder / MODEL, overwrite=True)
     metrics["files"] = sorted(files)
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file, which appears whole or not at all."""
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def h5ad_bytes(adata: AnnData) -> bytes:

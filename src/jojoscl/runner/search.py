@@ -28,8 +28,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from jojoscl.runner.config import Plain, Resolved, build, compose
-from jojoscl.runner.run import run, write_whole
+from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import write_whole
 from jojoscl.utils.settings import Settings, setting
 
 HEARTBEAT_SECONDS = 30  # a process that has been silent for twice as long is dead

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from jojoscl.runner.config import Plain
 from jojoscl.utils.errors import stop
+from jojoscl.utils.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +183,7 @@ def _show(runs: pd.DataFrame, folder: Path, says: str) -> None:
             parts.append(f'<h3><a href="{where}/{PAGE}">{where}</a></h3>')
         if (run / "umap.png").exists():
             parts.append(f'<p>{where}<br><img src="{where}/umap.png" width="640"></p>')
-    (folder / "index.html").write_text("\n".join(parts), "utf-8")
+    write_whole(folder / "index.html", "\n".join(parts))
     print(f"Table and pictures: {folder / 'index.html'}")
 
 

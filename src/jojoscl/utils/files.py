@@ -51,6 +51,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         delete(temporary)
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, which appears whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 def delete(path: Path) -> None:
     """Delete a file, where that is possible."""
     with suppress(OSError):
