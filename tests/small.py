@@ -1,7 +1,8 @@
-"""Small simulated cells and methods as their YAML files make them."""
+"""What tests of several rooms share: small cells, methods as their YAML makes them, refusals."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from jojoscl.cells.checks import without_labels
 from jojoscl.datasets.simulate import simulate
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import build, compose
+from jojoscl.utils.errors import UserError
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +62,20 @@ def blobs(n_each: int = 30, n_blobs: int = 5) -> np.ndarray:
     rng = np.random.default_rng(0)
     centres = 8 * rng.standard_normal((n_blobs, 4))
     return np.concatenate([centre + rng.standard_normal((n_each, 4)) for centre in centres])
+
+
+def assert_refused(call: Callable[[Any], object], *cases: tuple[Any, str]) -> None:
+    """Assert that `call` refuses what each case gives by one sentence with its words, or name each that it does not."""
+    wrong = []
+    for given, words in cases:
+        try:
+            call(given)
+            said = "no error"
+        except UserError as error:
+            said = str(error)
+            if re.search(words, said) and "\n" not in said:
+                continue
+        except Exception as error:
+            said = repr(error)
+        wrong.append(f"{given!r}: {said}, in place of {words!r}")
+    assert not wrong, "\n".join(wrong)

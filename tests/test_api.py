@@ -69,9 +69,10 @@ def test_embedded_dataset_needs_no_settings() -> None:
     assert adata.obs["jojoscl_confidence"].between(0, 1).all()
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
+def test_wrong_settings_are_refused_before_anything_is_done(
+    cells: AnnData, subtests: pytest.Subtests
+) -> None:
+    for settings, words in [
         ({"method": jojoscl.PaperJojoSCL}, "method must be a method such as"),
         ({"n_draws": np.float64(2)}, "JojoSCL.n_draws must be int, not "),
         ({"n_draws": None}, "JojoSCL.n_draws must be int, not None"),
@@ -85,16 +86,12 @@ def test_embedded_dataset_needs_no_settings() -> None:
         ({"preprocess": {"n_top": 3}}, "Preprocess has no setting 'n_top'"),
         ({"method": jojoscl.PaperJojoSCL(), "accelerator": "gpuu"}, "did you mean 'gpu'"),
         ({"seed": 1.5}, "seed must be a whole number"),
-    ],
-    ids=str,
-)
-def test_wrong_settings_are_refused_before_anything_is_done(
-    cells: AnnData, settings: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(jojoscl.UserError, match=words):
-        jojoscl.cluster(cells, 3, **settings)
-    assert "jojoscl" not in cells.obs
-    assert "jojoscl" not in cells.uns
+    ]:
+        with subtests.test(settings=settings):
+            with pytest.raises(jojoscl.UserError, match=words):
+                jojoscl.cluster(cells, 3, **settings)
+            assert "jojoscl" not in cells.obs
+            assert "jojoscl" not in cells.uns
 
 
 def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
@@ -174,26 +171,24 @@ def test_some_of_the_cells_are_clustered_as_if_they_were_alone(
     assert (asked["column"], list(asked["categories"])) == ("cell_type", [first, second])
 
 
-@pytest.mark.parametrize(
-    ("restrict_to", "k", "words"),
-    [
+def test_what_cannot_be_restricted_to_changes_nothing(
+    cells: AnnData, subtests: pytest.Subtests
+) -> None:
+    for restrict_to, k, words in [
         (("cell_typ", ["a"]), 2, "There is no column 'cell_typ'"),
         (("cell_type", ["none"]), 2, "has no category 'none'"),
         (("cell_type", ["type0"]), 100, "100 clusters were asked for, but there are only"),
-    ],
-)
-def test_what_cannot_be_restricted_to_changes_nothing(
-    cells: AnnData, restrict_to: Any, k: int, words: str
-) -> None:
-    adata = cells.copy()
-    adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories(
-        [f"type{i}" for i in range(3)]
-    )
-    with pytest.raises(jojoscl.UserError, match=words):
-        jojoscl.cluster(adata, k, restrict_to=restrict_to)
-    assert adata.obs.columns.tolist() == cells.obs.columns.tolist()
-    assert not adata.obsm
-    assert not [name for name in adata.uns if name.startswith("jojoscl")]
+    ]:
+        with subtests.test(restrict_to=restrict_to):
+            adata = cells.copy()
+            adata.obs["cell_type"] = adata.obs["cell_type"].cat.rename_categories(
+                [f"type{i}" for i in range(3)]
+            )
+            with pytest.raises(jojoscl.UserError, match=words):
+                jojoscl.cluster(adata, k, restrict_to=restrict_to)
+            assert adata.obs.columns.tolist() == cells.obs.columns.tolist()
+            assert not adata.obsm
+            assert not [name for name in adata.uns if name.startswith("jojoscl")]
 
 
 def test_predicted_clusters_are_put_into_the_cells(cells: AnnData, tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ SHOWING = sorted(
 )
 
 
-@pytest.mark.parametrize("name", SHOWING)
-def test_examples(name: str) -> None:
-    found = doctest.testmod(
-        importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    )
-    assert found.failed == 0
+def test_examples(subtests: pytest.Subtests) -> None:
+    for name in SHOWING:
+        with subtests.test(name=name):
+            found = doctest.testmod(
+                importlib.import_module(name),
+                optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
+            )
+            assert found.failed == 0
 
 
 def test_there_are_examples() -> None:

@@ -6,7 +6,6 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -27,30 +26,37 @@ mpl.use("Agg")
 DRAWN = ["umap", "confidence", "shrinkage", "tree"]
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_the_axes_that_are_given_come_back(adata: AnnData, name: str, tmp_path: Path) -> None:
-    ax = plt.figure().subplots()
-    assert getattr(jojoscl.pl, name)(adata, ax=ax) is ax
-    ax.figure.savefig(tmp_path / "x.png")
-    assert (tmp_path / "x.png").stat().st_size > 1000
-    assert ax.has_data()
-    assert getattr(jojoscl.pl, name)(adata) is not ax
+def test_the_axes_that_are_given_come_back(
+    adata: AnnData, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for name in DRAWN:
+        with subtests.test(name=name):
+            ax = plt.figure().subplots()
+            assert getattr(jojoscl.pl, name)(adata, ax=ax) is ax
+            ax.figure.savefig(tmp_path / "x.png")
+            assert (tmp_path / "x.png").stat().st_size > 1000
+            assert ax.has_data()
+            assert getattr(jojoscl.pl, name)(adata) is not ax
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_axes_that_are_several_are_refused(adata: AnnData, name: str) -> None:
-    for several in plt.subplots(1, 2):  # the figure, and both axes
-        with pytest.raises(jojoscl.UserError, match="ax must be one Axes of matplotlib"):
-            getattr(jojoscl.pl, name)(adata, ax=several)
+def test_axes_that_are_several_are_refused(adata: AnnData, subtests: pytest.Subtests) -> None:
+    for name in DRAWN:
+        with subtests.test(name=name):
+            for several in plt.subplots(1, 2):  # the figure, and both axes
+                with pytest.raises(jojoscl.UserError, match="ax must be one Axes of matplotlib"):
+                    getattr(jojoscl.pl, name)(adata, ax=several)
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_what_is_missing_is_said_in_one_sentence(cells: AnnData, name: str) -> None:
-    with pytest.raises(jojoscl.UserError, match=r"no (adata\.|tree).*: call jojoscl\.cluster"):
-        getattr(jojoscl.pl, name)(cells)
-    with pytest.raises(jojoscl.UserError, match="adata must be an AnnData, not ndarray"):
-        getattr(jojoscl.pl, name)(np.ones(3))
-    assert not [name for name in cells.obsm if "umap" in name]
+def test_what_is_missing_is_said_in_one_sentence(cells: AnnData, subtests: pytest.Subtests) -> None:
+    for name in DRAWN:
+        with subtests.test(name=name):
+            with pytest.raises(
+                jojoscl.UserError, match=r"no (adata\.|tree).*: call jojoscl\.cluster"
+            ):
+                getattr(jojoscl.pl, name)(cells)
+            with pytest.raises(jojoscl.UserError, match="adata must be an AnnData, not ndarray"):
+                getattr(jojoscl.pl, name)(np.ones(3))
+            assert not [name for name in cells.obsm if "umap" in name]
 
 
 def test_umap_takes_scanpys_words_and_colours(adata: AnnData) -> None:
@@ -115,22 +121,20 @@ def test_cells_left_out_by_restrict_to_are_left_out_of_the_pictures(cells: AnnDa
         jojoscl.pl.confidence(adata, "jojoscl_R")
 
 
-@pytest.mark.parametrize(
-    ("uns", "name"),
-    [
+def test_what_others_left_is_one_sentence(adata: AnnData, subtests: pytest.Subtests) -> None:
+    for uns, name in [
         ({"jojoscl": "mine"}, "shrinkage"),
         ({"jojoscl": [1]}, "tree"),
         ({"jojoscl": {"tree": {}}}, "tree"),
         ({"jojoscl_splits": "mine"}, "tree"),
         ({"jojoscl_splits": pd.DataFrame({"a": [1]})}, "tree"),
-    ],
-)
-def test_what_others_left_is_one_sentence(adata: AnnData, uns: dict[str, Any], name: str) -> None:
-    other = adata.copy()
-    other.uns.pop("jojoscl_splits", None)
-    other.uns |= uns
-    with pytest.raises(jojoscl.UserError, match="by jojoscl"):
-        getattr(jojoscl.pl, name)(other)
+    ]:
+        with subtests.test(uns=uns):
+            other = adata.copy()
+            other.uns.pop("jojoscl_splits", None)
+            other.uns |= uns
+            with pytest.raises(jojoscl.UserError, match="by jojoscl"):
+                getattr(jojoscl.pl, name)(other)
 
 
 def test_one_cell_has_no_umap() -> None:
@@ -273,9 +277,10 @@ def test_neighbors_stay_neighbors_and_a_seed_repeats() -> None:
     assert np.abs(first - other).max() > 0.1
 
 
-@pytest.mark.parametrize("x", [np.ones((20, 3)), np.arange(8.0)[:, None], np.eye(4), np.eye(2)])
-def test_cells_that_are_equal_or_few(x: np.ndarray) -> None:
-    assert np.isfinite(umap_coordinates(x.astype(np.float32), 0)).all()
+def test_cells_that_are_equal_or_few(subtests: pytest.Subtests) -> None:
+    for x in [np.ones((20, 3)), np.arange(8.0)[:, None], np.eye(4), np.eye(2)]:
+        with subtests.test(x=x):
+            assert np.isfinite(umap_coordinates(x.astype(np.float32), 0)).all()
 
 
 def test_of_many_cells_some_are_drawn(

@@ -107,10 +107,11 @@ def test_files_that_are_named_are_there(page: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda path: path.stem)
-def test_tables_are_the_committed_ones(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert filled(text) == text, "python -m experiments rebuild fills them in"
+def test_tables_are_the_committed_ones(subtests: pytest.Subtests) -> None:
+    for page in pages():
+        with subtests.test(page=page):
+            text = page.read_text(encoding="utf-8")
+            assert filled(text) == text, "python -m experiments rebuild fills them in"
 
 
 def test_every_page_is_linked_from_readme_and_index() -> None:
@@ -121,25 +122,30 @@ def test_every_page_is_linked_from_readme_and_index() -> None:
                 assert f"{page.name})" in text, f"{start.name} does not link {page.name}"
 
 
-@pytest.mark.parametrize("line", sorted({line for page in PAGES for line in commands(page)}))
-def test_commands_are_understood(line: str, tmp_path: Path) -> None:
+def test_commands_are_understood(tmp_path: Path, subtests: pytest.Subtests) -> None:
     """Each override composes; what a sweep lists is tried one by one."""
-    words = [
-        word
-        for word in shlex.split(line)[1:]
-        if not word.startswith("--") and word not in ("-m", "job")
-    ]
-    overrides = [re.sub(r"=([^{\[]*?),.*", r"=\1", word) for word in words]
-    if words[:1] == ["predict"]:
-        own = [word for word in overrides[1:] if not word.startswith("data.")]
-        PredictSettings.of(dict(word.split("=") for word in own))
-        overrides = ["data=h5ad", *(word for word in overrides[1:] if word not in own)]
-    if any(
-        "my_study" in word or "my_set" in word or "NAME" in word or "..." in word or "…" in word
-        for word in words
-    ):
-        return
-    assert compose(overrides).method.name
+    for line in sorted({line for page in PAGES for line in commands(page)}):
+        with subtests.test(line=line):
+            words = [
+                word
+                for word in shlex.split(line)[1:]
+                if not word.startswith("--") and word not in ("-m", "job")
+            ]
+            overrides = [re.sub(r"=([^{\[]*?),.*", r"=\1", word) for word in words]
+            if words[:1] == ["predict"]:
+                own = [word for word in overrides[1:] if not word.startswith("data.")]
+                PredictSettings.of(dict(word.split("=") for word in own))
+                overrides = ["data=h5ad", *(word for word in overrides[1:] if word not in own)]
+            if any(
+                "my_study" in word
+                or "my_set" in word
+                or "NAME" in word
+                or "..." in word
+                or "…" in word
+                for word in words
+            ):
+                return
+            assert compose(overrides).method.name
 
 
 def stand_in(name: str, **_: object) -> AnnData:
@@ -222,13 +228,14 @@ def test_commands_of_experiments_and_make_are_there(page: Path) -> None:
         assert (ROOT / "benchmarks" / f"{name}.py").exists()
 
 
-@pytest.mark.parametrize("group", ["data", "method", "launcher", "search", "logger", "trainer"])
-def test_choices_are_named(group: str) -> None:
-    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for path in (conf_dir() / group).glob("*.yaml"):
-        assert re.search(rf"`(?:{group}=)?{path.stem}`", text), (
-            f"{group}={path.stem} is named on no page"
-        )
+def test_choices_are_named(subtests: pytest.Subtests) -> None:
+    for group in ["data", "method", "launcher", "search", "logger", "trainer"]:
+        with subtests.test(group=group):
+            text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+            for path in (conf_dir() / group).glob("*.yaml"):
+                assert re.search(rf"`(?:{group}=)?{path.stem}`", text), (
+                    f"{group}={path.stem} is named on no page"
+                )
 
 
 def test_shown_configurations_are_right(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What a user may hand in, what is refused, and in which words."""
 
+from itertools import product
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -34,22 +36,24 @@ def renamed(**names):
     return adata
 
 
-@pytest.mark.parametrize("kind", ["auto", "counts"])
-@pytest.mark.parametrize("build", [np.asarray, sp.csr_matrix, sp.csc_matrix, sp.csr_array])
-def test_any_matrix_becomes_csr(kind, build):
-    adata = AnnData(build(COUNTS))
-    result = as_cells(adata, kind=kind, name="mine")
-    assert isinstance(result.X, sp.csr_matrix)
-    assert result.X.dtype == np.float32
-    np.testing.assert_array_equal(result.X.toarray(), COUNTS)
-    decided_by = "whole numbers" if kind == "auto" else "setting"
-    assert result.uns == {
-        "kind": "counts",
-        "kind_decided_by": decided_by,
-        "name": "mine",
-        "variant": "default",
-    }
-    assert "cell_type" not in result.obs
+def test_any_matrix_becomes_csr(subtests):
+    for kind, build in product(
+        ["auto", "counts"], [np.asarray, sp.csr_matrix, sp.csc_matrix, sp.csr_array]
+    ):
+        with subtests.test(kind=kind, build=build):
+            adata = AnnData(build(COUNTS))
+            result = as_cells(adata, kind=kind, name="mine")
+            assert isinstance(result.X, sp.csr_matrix)
+            assert result.X.dtype == np.float32
+            np.testing.assert_array_equal(result.X.toarray(), COUNTS)
+            decided_by = "whole numbers" if kind == "auto" else "setting"
+            assert result.uns == {
+                "kind": "counts",
+                "kind_decided_by": decided_by,
+                "name": "mine",
+                "variant": "default",
+            }
+            assert "cell_type" not in result.obs
 
 
 def test_log_normalised_values_are_recognised():
@@ -66,20 +70,20 @@ def test_the_given_object_stays_as_it_is():
     assert (adata.X != before.X).nnz == 0
 
 
-@pytest.mark.parametrize(
-    ("values", "categories"),
-    [
+def test_types_are_words_in_order(subtests):
+    for values, categories in [
         ([1.0, 10.0, 2.0, 1.0], ["1", "2", "10"]),
         ([3, 20, 100, 3], ["3", "20", "100"]),
         (["b", "a", "b", "c"], ["a", "b", "c"]),
         (pd.Categorical(["b", "a", "b", "a"], categories=["b", "a", "unused"]), ["a", "b"]),
-    ],
-)
-def test_types_are_words_in_order(values, categories):
-    result = as_cells(cells(COUNTS[:4], group=values), label_key="group").obs["cell_type"]
-    assert list(result.cat.categories) == categories
-    expected = [str(int(value)) if isinstance(value, float) else str(value) for value in values]
-    assert list(result) == expected
+    ]:
+        with subtests.test(values=values):
+            result = as_cells(cells(COUNTS[:4], group=values), label_key="group").obs["cell_type"]
+            assert list(result.cat.categories) == categories
+            expected = [
+                str(int(value)) if isinstance(value, float) else str(value) for value in values
+            ]
+            assert list(result) == expected
 
 
 def test_layers():
@@ -92,19 +96,16 @@ def test_layers():
     np.testing.assert_allclose(raw.X.toarray(), LOGGED, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
+def test_names_of_any_type_become_text(subtests):
+    for names, expected in [
         (pd.Index([3, 1, 2, 10]), ["3", "1", "2", "10"]),
         (pd.CategoricalIndex(["a", np.nan, "b", "c"]), ["a", "nan", "b", "c"]),
         (pd.Index(["a", 1, 2.5, None], dtype=object), ["a", "1", "2.5", "None"]),
-    ],
-    ids=["numbers", "missing", "mixed"],
-)
-def test_names_of_any_type_become_text(names, expected):
-    adata = cells(COUNTS[:4])
-    adata._obs.index = names
-    assert list(as_cells(adata).obs_names) == expected
+    ]:
+        with subtests.test(names=names):
+            adata = cells(COUNTS[:4])
+            adata._obs.index = names
+            assert list(as_cells(adata).obs_names) == expected
 
 
 def test_counts_up_to_rounding_are_counts():
@@ -174,12 +175,13 @@ BAD = {
 
 
 @pytest.mark.filterwarnings("ignore:(Observation|Variable) names are not unique")
-@pytest.mark.parametrize("case", BAD)
-def test_refused(case):
-    adata, settings, words = BAD[case]
-    with pytest.raises(UserError, match=words) as error:
-        as_cells(adata, **settings)
-    assert "\n" not in str(error.value)
+def test_refused(subtests):
+    for case in BAD:
+        with subtests.test(case=case):
+            adata, settings, words = BAD[case]
+            with pytest.raises(UserError, match=words) as error:
+                as_cells(adata, **settings)
+            assert "\n" not in str(error.value)
 
 
 def test_wrong_layer_names_the_nearest():
@@ -222,20 +224,22 @@ def put(adata, x):
         adata.layers._data[None] = x
 
 
-@pytest.mark.parametrize("case", MATRICES)
-def test_matrices_of_other_types(case):
-    x, words = MATRICES[case]
-    adata = cells()
-    put(adata, x)
-    with pytest.raises(UserError, match=words):
-        as_cells(adata)
+def test_matrices_of_other_types(subtests):
+    for case in MATRICES:
+        with subtests.test(case=case):
+            x, words = MATRICES[case]
+            adata = cells()
+            put(adata, x)
+            with pytest.raises(UserError, match=words):
+                as_cells(adata)
 
 
-@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float16, np.longdouble])
-def test_numbers_of_any_type(dtype):
-    result = as_cells(AnnData(COUNTS.astype(dtype)))
-    np.testing.assert_array_equal(result.X.toarray(), COUNTS.astype(dtype).astype(float))
-    assert result.uns["kind"] == "counts"
+def test_numbers_of_any_type(subtests):
+    for dtype in [bool, np.int8, np.uint64, np.float16, np.longdouble]:
+        with subtests.test(dtype=dtype):
+            result = as_cells(AnnData(COUNTS.astype(dtype)))
+            np.testing.assert_array_equal(result.X.toarray(), COUNTS.astype(dtype).astype(float))
+            assert result.uns["kind"] == "counts"
 
 
 class Lazy:
@@ -282,9 +286,8 @@ def test_a_method_sees_the_samples_and_no_other_column() -> None:
     assert samples_of(without_labels(as_cells(adata))) is None
 
 
-@pytest.mark.parametrize(
-    ("samples", "key", "words"),
-    [
+def test_samples_that_are_none_are_refused(subtests: pytest.Subtests) -> None:
+    for samples, key, words in [
         (["x"] * 20, "a/b", "All cells have one value in 'a/b': leave out batch_key"),
         (["x"] * 20 + ["y"] * 9, "a/b", "samples of 'a/b' have too few cells, 10 are needed"),
         (["x"] * 20 + [None] * 10, "a/b", "10 cells have no value in 'a/b'"),
@@ -294,26 +297,24 @@ def test_a_method_sees_the_samples_and_no_other_column() -> None:
             r"There is no column 'ab' in the cells' annotation .there are: ",
         ),
         (["x"] * 20 + ["y"] * 10, "cell_type", "'cell_type' cannot hold both"),
-    ],
-)
-def test_samples_that_are_none_are_refused(samples: list[object], key: str, words: str) -> None:
-    adata = sampled(samples, cell_type=["t"] * len(samples))
-    with pytest.raises(UserError, match=words):
-        as_cells(adata, label_key="cell_type", batch_key=key)
+    ]:
+        with subtests.test(samples=samples):
+            adata = sampled(samples, cell_type=["t"] * len(samples))
+            with pytest.raises(UserError, match=words):
+                as_cells(adata, label_key="cell_type", batch_key=key)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "wanted"),
-    [
+def test_samples_of_few_cells_are_one(
+    caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for sizes, wanted in [
         ({"x": 20, "y": 12, "z": 3}, {"x": 20, "y + z": 15}),
         ({"x": 20, "y": 6, "z": 5}, {"x": 20, "y + z": 11}),
         ({"x": 20, "y": 10}, {"x": 20, "y": 10}),
-    ],
-)
-def test_samples_of_few_cells_are_one(
-    sizes: dict[str, int], wanted: dict[str, int], caplog: pytest.LogCaptureFixture
-) -> None:
-    names = [name for name, n in sizes.items() for _ in range(n)]
-    found = as_cells(sampled(names), batch_key="a/b").obs["_batch"]
-    assert found.value_counts().to_dict() == wanted
-    assert ("with few cells count as one" in caplog.text) == (sizes != wanted)
+    ]:
+        with subtests.test(sizes=sizes):
+            caplog.clear()
+            names = [name for name, n in sizes.items() for _ in range(n)]
+            found = as_cells(sampled(names), batch_key="a/b").obs["_batch"]
+            assert found.value_counts().to_dict() == wanted
+            assert ("with few cells count as one" in caplog.text) == (sizes != wanted)

@@ -64,11 +64,12 @@ def test_each_word_by_plain_numpy(adata: AnnData, x: Expression) -> None:
     np.testing.assert_allclose(x @ loadings, z @ loadings, atol=2e-3)
 
 
-@pytest.mark.parametrize("rows", [np.array([149, 3, 3, 0]), slice(20, 30), np.arange(150) % 7 == 0])
-def test_some_cells_are_those_among_all(x: Expression, rows: np.ndarray | slice) -> None:
-    np.testing.assert_array_equal(x.zscores(rows), x.zscores()[rows])
-    np.testing.assert_array_equal(x.logs(rows), x.logs()[rows])
-    np.testing.assert_array_equal(x.counts(rows).toarray(), x.counts().toarray()[rows])
+def test_some_cells_are_those_among_all(x: Expression, subtests: pytest.Subtests) -> None:
+    for rows in [np.array([149, 3, 3, 0]), slice(20, 30), np.arange(150) % 7 == 0]:
+        with subtests.test(rows=rows):
+            np.testing.assert_array_equal(x.zscores(rows), x.zscores()[rows])
+            np.testing.assert_array_equal(x.logs(rows), x.logs()[rows])
+            np.testing.assert_array_equal(x.counts(rows).toarray(), x.counts().toarray()[rows])
 
 
 def test_many_cells_go_in_bands(x: Expression, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,18 +79,19 @@ def test_many_cells_go_in_bands(x: Expression, monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(x @ loadings, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("theta", [100.0, 1.0])
-def test_pearson_residuals_are_scanpys(theta: float) -> None:
-    cells = simulate(60, 80, 3, seed=2)
-    x = Preprocess(n_top_genes=None)(cells)
-    expected = AnnData(cells.X[:, x.genes].copy())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        sc.experimental.pp.normalize_pearson_residuals(expected, theta=theta)
-    found = x.residuals(slice(None), theta)
-    np.testing.assert_allclose(found, expected.X, rtol=1e-3, atol=1e-3)
-    assert found.dtype == np.float32
-    assert np.abs(found).max() <= np.float32(60**0.5)
+def test_pearson_residuals_are_scanpys(subtests: pytest.Subtests) -> None:
+    for theta in [100.0, 1.0]:
+        with subtests.test(theta=theta):
+            cells = simulate(60, 80, 3, seed=2)
+            x = Preprocess(n_top_genes=None)(cells)
+            expected = AnnData(cells.X[:, x.genes].copy())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                sc.experimental.pp.normalize_pearson_residuals(expected, theta=theta)
+            found = x.residuals(slice(None), theta)
+            np.testing.assert_allclose(found, expected.X, rtol=1e-3, atol=1e-3)
+            assert found.dtype == np.float32
+            assert np.abs(found).max() <= np.float32(60**0.5)
 
 
 def test_residuals_count_all_genes_of_a_cell(adata: AnnData, x: Expression) -> None:

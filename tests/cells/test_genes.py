@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import anndata as ad
@@ -25,13 +26,16 @@ from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
 
 
-@pytest.mark.parametrize("band", [1, 7, 60])
-def test_moments_are_those_of_the_whole_matrix_to_the_bit_whatever_the_bands(band: int) -> None:
-    x = sp.random(60, 9, density=0.4, format="csr", rng=0, dtype=np.float32)
-    dense = x.toarray()
-    mean, variance = mean_variance(x[start : start + band] for start in range(0, 60, band))
-    np.testing.assert_array_equal(mean, dense.mean(0, dtype=np.float64))
-    np.testing.assert_allclose(variance, dense.var(0, ddof=1), rtol=1e-5)
+def test_moments_are_those_of_the_whole_matrix_to_the_bit_whatever_the_bands(
+    subtests: pytest.Subtests,
+) -> None:
+    for band in [1, 7, 60]:
+        with subtests.test(band=band):
+            x = sp.random(60, 9, density=0.4, format="csr", rng=0, dtype=np.float32)
+            dense = x.toarray()
+            mean, variance = mean_variance(x[start : start + band] for start in range(0, 60, band))
+            np.testing.assert_array_equal(mean, dense.mean(0, dtype=np.float64))
+            np.testing.assert_allclose(variance, dense.var(0, ddof=1), rtol=1e-5)
 
 
 def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(
@@ -51,16 +55,17 @@ def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(
     assert sizes > {0}, "some cut is at a tie"
 
 
-@pytest.mark.parametrize(
-    ("n_genes", "words"), [(3, "fewer than 4 genes"), (4, r"these cells"), (2, "fewer")]
-)
-def test_a_rule_of_scanpy_that_fails_is_told(n_genes: int, words: str) -> None:
-    x = np.random.default_rng(0).poisson(3.0, (50, n_genes))
-    x = sp.csr_matrix(
-        np.c_[x, np.full(50, 7)].astype(np.float32)
-    )  # a gene that does not vary is of no help
-    with pytest.raises(UserError, match=rf"hvg_flavor=seurat_v3 fails on {words}.*: take another"):
-        seurat_v3_genes(x, 1)
+def test_a_rule_of_scanpy_that_fails_is_told(subtests: pytest.Subtests) -> None:
+    for n_genes, words in [(3, "fewer than 4 genes"), (4, r"these cells"), (2, "fewer")]:
+        with subtests.test(n_genes=n_genes):
+            x = np.random.default_rng(0).poisson(3.0, (50, n_genes))
+            x = sp.csr_matrix(
+                np.c_[x, np.full(50, 7)].astype(np.float32)
+            )  # a gene that does not vary is of no help
+            with pytest.raises(
+                UserError, match=rf"hvg_flavor=seurat_v3 fails on {words}.*: take another"
+            ):
+                seurat_v3_genes(x, 1)
 
 
 def test_rare_genes_that_stop_a_loess_are_left_out() -> None:
@@ -101,14 +106,16 @@ def sparse_cells() -> AnnData:
     return simulate(150, 400, 4, library_size=600.0, seed=3)
 
 
-@pytest.mark.parametrize("band", [1, 37, 150])
-@pytest.mark.parametrize("n_top", [20, 150])
 def test_robust_genes_are_those_of_the_definition_whatever_the_bands(
-    sparse_cells: AnnData, band: int, n_top: int
+    sparse_cells: AnnData, subtests: pytest.Subtests
 ) -> None:
-    x = sparse_cells.X.tocsr()
-    found = robust_v3_genes(in_bands(x, band), x.shape, n_top)
-    np.testing.assert_array_equal(found, robust_by_hand(x.toarray().astype(np.float64), n_top))
+    for band, n_top in product([1, 37, 150], [20, 150]):
+        with subtests.test(band=band, n_top=n_top):
+            x = sparse_cells.X.tocsr()
+            found = robust_v3_genes(in_bands(x, band), x.shape, n_top)
+            np.testing.assert_array_equal(
+                found, robust_by_hand(x.toarray().astype(np.float64), n_top)
+            )
 
 
 def test_a_gene_that_few_cells_have_much_of_is_the_first(sparse_cells: AnnData) -> None:
@@ -119,13 +126,16 @@ def test_a_gene_that_few_cells_have_much_of_is_the_first(sparse_cells: AnnData) 
     assert 7 in seurat_v3_genes(x, 3)
 
 
-@pytest.mark.parametrize("n_genes", [1, 2, 3, 30])
-def test_robust_genes_never_fail(n_genes: int) -> None:
+def test_robust_genes_never_fail(subtests: pytest.Subtests) -> None:
     """Where a loess crashes: hardly any genes, some that do not vary, one that nobody has."""
-    x = np.random.default_rng(0).poisson(0.3, (50, n_genes + 2))
-    x[:, 0], x[:, 1] = 0, 4
-    found = robust_v3_genes(in_bands(sp.csr_matrix(x.astype(np.float32)), 50), x.shape, n_genes)
-    np.testing.assert_array_equal(found, np.arange(2, n_genes + 2))
+    for n_genes in [1, 2, 3, 30]:
+        with subtests.test(n_genes=n_genes):
+            x = np.random.default_rng(0).poisson(0.3, (50, n_genes + 2))
+            x[:, 0], x[:, 1] = 0, 4
+            found = robust_v3_genes(
+                in_bands(sp.csr_matrix(x.astype(np.float32)), 50), x.shape, n_genes
+            )
+            np.testing.assert_array_equal(found, np.arange(2, n_genes + 2))
 
 
 def test_robust_genes_of_a_file_are_those_in_memory(sparse_cells: AnnData, tmp_path: Path) -> None:

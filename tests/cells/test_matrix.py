@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,14 @@ def in_memory(parts: dict[str, np.ndarray], by_genes: bool = False) -> Any:
     return x
 
 
-@pytest.mark.parametrize("case", MALFORMED)
-def test_malformed_in_memory(case: str) -> None:
-    parts = arrays()
-    MALFORMED[case](parts)
-    for by_genes in (False, True):
-        with pytest.raises(UserError, match="sparse matrix is malformed"):
-            checked(in_memory(parts, by_genes))
+def test_malformed_in_memory(subtests: pytest.Subtests) -> None:
+    for case in MALFORMED:
+        with subtests.test(case=case):
+            parts = arrays()
+            MALFORMED[case](parts)
+            for by_genes in (False, True):
+                with pytest.raises(UserError, match="sparse matrix is malformed"):
+                    checked(in_memory(parts, by_genes))
 
 
 def test_malformed_in_an_anndata() -> None:
@@ -170,30 +172,30 @@ WRITERS = {
 
 
 @V2
-@pytest.mark.parametrize("case", IN_FILES)
-@pytest.mark.parametrize("name", WRITERS)
-def test_malformed_in_a_file(tmp_path: Path, case: str, name: str) -> None:
-    parts = arrays()
-    MALFORMED[case](parts)
-    WRITERS[name](tmp_path / name, parts)
-    with pytest.raises(UserError) as error:
-        as_cells(read_file(tmp_path / name))
-    assert "\n" not in str(error.value)
+def test_malformed_in_a_file(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for case, name in product(IN_FILES, WRITERS):
+        with subtests.test(case=case, name=name):
+            parts = arrays()
+            MALFORMED[case](parts)
+            WRITERS[name](tmp_path / name, parts)
+            with pytest.raises(UserError) as error:
+                as_cells(read_file(tmp_path / name))
+            assert "\n" not in str(error.value)
 
 
 @V2
-@pytest.mark.parametrize("case", IN_FILES)
-@pytest.mark.parametrize("name", ["a.h5ad", "a.zarr"])
 def test_malformed_in_a_file_that_is_read_in_bands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, case: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 7 * 3)  # three rows
-    parts = arrays()
-    MALFORMED[case](parts)
-    WRITERS[name](tmp_path / name, parts)
-    with pytest.raises(UserError) as error:  # at once, or at its band
-        stack_rows(row_chunks(FileDataset(path=tmp_path / name, backed=True).load().X))
-    assert "\n" not in str(error.value)
+    for case, name in product(IN_FILES, ["a.h5ad", "a.zarr"]):
+        with subtests.test(case=case, name=name):
+            monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 7 * 3)  # three rows
+            parts = arrays()
+            MALFORMED[case](parts)
+            WRITERS[name](tmp_path / name, parts)
+            with pytest.raises(UserError) as error:  # at once, or at its band
+                stack_rows(row_chunks(FileDataset(path=tmp_path / name, backed=True).load().X))
+            assert "\n" not in str(error.value)
 
 
 @V2

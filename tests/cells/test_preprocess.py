@@ -11,6 +11,7 @@ from jojoscl.cells.checks import as_cells
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +55,24 @@ def dense_reference(x, n_top_genes):
     )
 
 
-@pytest.mark.parametrize("kind", ["counts", "rpkm"])
-def test_released_steps_equal_plain_numpy(adata, kind):
-    x = adata.X.toarray()
-    if kind == "rpkm":
-        x = x * np.random.default_rng(0).uniform(0.3, 1.0, x.shape)
-    x[:, 5] = 0
-    source = as_cells(AnnData(sp.csr_matrix(x)), kind=kind)
-    result = dataclasses.replace(Preprocess(), n_top_genes=100)(source)
-    z, genes, size_factors, counts = dense_reference(source.X.toarray(), 100)
-    np.testing.assert_array_equal(result.genes, genes)
-    np.testing.assert_array_equal(result.names, source.var_names[genes])
-    assert result.zscores().dtype == np.float32
-    np.testing.assert_allclose(result.zscores(), z, atol=2e-4)
-    np.testing.assert_allclose(result.size_factors, size_factors, rtol=1e-5)
-    np.testing.assert_array_equal(result.counts().toarray(), counts)
-    assert result.kind == kind
-    assert result.rounded is (kind == "rpkm")
+def test_released_steps_equal_plain_numpy(adata, subtests):
+    for kind in ["counts", "rpkm"]:
+        with subtests.test(kind=kind):
+            x = adata.X.toarray()
+            if kind == "rpkm":
+                x = x * np.random.default_rng(0).uniform(0.3, 1.0, x.shape)
+            x[:, 5] = 0
+            source = as_cells(AnnData(sp.csr_matrix(x)), kind=kind)
+            result = dataclasses.replace(Preprocess(), n_top_genes=100)(source)
+            z, genes, size_factors, counts = dense_reference(source.X.toarray(), 100)
+            np.testing.assert_array_equal(result.genes, genes)
+            np.testing.assert_array_equal(result.names, source.var_names[genes])
+            assert result.zscores().dtype == np.float32
+            np.testing.assert_allclose(result.zscores(), z, atol=2e-4)
+            np.testing.assert_allclose(result.size_factors, size_factors, rtol=1e-5)
+            np.testing.assert_array_equal(result.counts().toarray(), counts)
+            assert result.kind == kind
+            assert result.rounded is (kind == "rpkm")
 
 
 def test_the_input_stays_as_it_is(adata):
@@ -141,13 +143,14 @@ def test_it_is_scanpys_to_the_bit(adata, by_scanpy, settings, kind, place):
     np.testing.assert_allclose(found.size_factors, expected.obs["size_factors"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("band", [1, 13, 1000])
-def test_the_bits_do_not_depend_on_the_bands(adata, monkeypatch, band):
-    expected = Preprocess(n_top_genes=100)(adata)
-    monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 400 * 32 * band)
-    found = Preprocess(n_top_genes=100)(adata)
-    np.testing.assert_array_equal(found.genes, expected.genes)
-    np.testing.assert_array_equal(found.zscores(), expected.zscores())
+def test_the_bits_do_not_depend_on_the_bands(adata, monkeypatch, subtests):
+    for band in [1, 13, 1000]:
+        with subtests.test(band=band):
+            expected = Preprocess(n_top_genes=100)(adata)
+            monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 400 * 32 * band)
+            found = Preprocess(n_top_genes=100)(adata)
+            np.testing.assert_array_equal(found.genes, expected.genes)
+            np.testing.assert_array_equal(found.zscores(), expected.zscores())
 
 
 def test_values_below_one_are_not_rounded_up(adata):
@@ -171,16 +174,17 @@ def test_constant_genes_are_dropped():
     np.testing.assert_allclose(result.zscores().std(axis=0, ddof=1), 1, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("n_cells", "n_genes", "top"), [(2, 2, 1), (3, 5, 4), (90, 3, 2)])
-def test_tiny_sets(n_cells, n_genes, top):
-    x = np.random.default_rng(1).poisson(3.0, (n_cells, n_genes)) + np.eye(
-        n_cells, n_genes, dtype=int
-    )
-    x[:, 0] += 1
-    result = Preprocess(n_top_genes=top)(as_cells(AnnData(sp.csr_matrix(x))))
-    assert len(result) == n_cells
-    assert 1 <= result.n_genes <= n_genes
-    assert np.isfinite(result.zscores()).all()
+def test_tiny_sets(subtests):
+    for n_cells, n_genes, top in [(2, 2, 1), (3, 5, 4), (90, 3, 2)]:
+        with subtests.test(n_cells=n_cells):
+            x = np.random.default_rng(1).poisson(3.0, (n_cells, n_genes)) + np.eye(
+                n_cells, n_genes, dtype=int
+            )
+            x[:, 0] += 1
+            result = Preprocess(n_top_genes=top)(as_cells(AnnData(sp.csr_matrix(x))))
+            assert len(result) == n_cells
+            assert 1 <= result.n_genes <= n_genes
+            assert np.isfinite(result.zscores()).all()
 
 
 def test_a_cell_with_only_rare_genes_stays():
@@ -210,9 +214,8 @@ def test_unsorted_input_gives_the_same():
     np.testing.assert_array_equal(first.counts().toarray(), second.counts().toarray())
 
 
-@pytest.mark.parametrize(
-    ("build", "settings", "words"),
-    [
+def test_refused(subtests):
+    for build, settings, words in [
         (lambda: np.full((10, 4), 3), {}, "No gene is left that varies"),
         (
             lambda: np.random.default_rng(0).poisson(2.0, (10, 4)) + 1,
@@ -225,26 +228,22 @@ def test_unsorted_input_gives_the_same():
             {"hvg_flavor": "seurat_v3", "n_top_genes": 2},
             "needs counts",
         ),
-    ],
-)
-def test_refused(build, settings, words):
-    x = build()
-    source = as_cells(
-        AnnData(sp.csr_matrix(x, dtype=np.float32)), kind="auto" if x.dtype.kind == "i" else "log1p"
-    )
-    with pytest.raises(UserError, match=words):
-        Preprocess(**settings)(source)
+    ]:
+        with subtests.test(build=build):
+            x = build()
+            source = as_cells(
+                AnnData(sp.csr_matrix(x, dtype=np.float32)),
+                kind="auto" if x.dtype.kind == "i" else "log1p",
+            )
+            with pytest.raises(UserError, match=words):
+                Preprocess(**settings)(source)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
+def test_wrong_settings():
+    assert_refused(
+        lambda settings: Preprocess(**settings),
         ({"n_top_genes": 0}, "must be at least 1"),
         ({"hvg_flavor": "seurat_v4"}, "did you mean 'seurat_v3'"),
         ({"round_counts": "yes"}, "must be bool"),
         ({"target_sum": 0}, "must be at least 1"),
-    ],
-)
-def test_wrong_settings(settings, words):
-    with pytest.raises(UserError, match=words):
-        Preprocess(**settings)
+    )

@@ -15,11 +15,12 @@ from jojoscl.core.fitted import Fitted
 from jojoscl.utils.errors import UserError
 
 
-@pytest.mark.parametrize("wrong", [None, 5, ""])
-def test_a_path_that_is_none(model: Fitted, wrong: Any) -> None:
-    for call in (jojoscl.load, model.save):
-        with pytest.raises(UserError, match="The path of a model must be a name"):
-            call(wrong)
+def test_a_path_that_is_none(model: Fitted, subtests: pytest.Subtests) -> None:
+    for wrong in [None, 5, ""]:
+        with subtests.test(wrong=wrong):
+            for call in (jojoscl.load, model.save):
+                with pytest.raises(UserError, match="The path of a model must be a name"):
+                    call(wrong)
 
 
 def test_a_path_that_cannot_be(model: Fitted, path: Path) -> None:
@@ -48,11 +49,14 @@ def hostile(path: Path, what: str) -> None:
             archive.writestr("header.npy", content)
 
 
-@pytest.mark.parametrize("what", ["pickle", "object", "bomb", "huge"])
-def test_a_hostile_file_is_not_run_and_takes_no_memory(tmp_path: Path, what: str) -> None:
-    hostile(tmp_path / "x.npz", what)
-    with pytest.raises(UserError, match=r"x.npz cannot be read \("):
-        jojoscl.load(tmp_path / "x.npz")
+def test_a_hostile_file_is_not_run_and_takes_no_memory(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for what in ["pickle", "object", "bomb", "huge"]:
+        with subtests.test(what=what):
+            hostile(tmp_path / "x.npz", what)
+            with pytest.raises(UserError, match=r"x.npz cannot be read \("):
+                jojoscl.load(tmp_path / "x.npz")
 
 
 def test_a_foreign_file_and_none_are_refused(tmp_path: Path) -> None:

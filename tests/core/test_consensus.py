@@ -40,27 +40,30 @@ def test_consensus_of_equal_partitions_is_that_partition() -> None:
     assert same(found([labels, (labels + 1) % 4, 3 - labels], 4), labels)
 
 
-@pytest.mark.parametrize("n_groups", [1000, 20])
-def test_the_names_of_clusters_are_nothing(n_groups: int) -> None:
-    truth, partitions = noisy(90)
-    rng = np.random.default_rng(0)
-    renamed = [rng.permutation(3)[labels] for labels in partitions]
-    one, two = found(partitions, 3, 3, n_groups), found(renamed, 3, 3)
-    assert adjusted_rand_score(one, two) > (0.9 if n_groups == 20 else 0.999)
-    assert same(two, truth)
+def test_the_names_of_clusters_are_nothing(subtests: pytest.Subtests) -> None:
+    for n_groups in [1000, 20]:
+        with subtests.test(n_groups=n_groups):
+            truth, partitions = noisy(90)
+            rng = np.random.default_rng(0)
+            renamed = [rng.permutation(3)[labels] for labels in partitions]
+            one, two = found(partitions, 3, 3, n_groups), found(renamed, 3, 3)
+            assert adjusted_rand_score(one, two) > (0.9 if n_groups == 20 else 0.999)
+            assert same(two, truth)
 
 
-@pytest.mark.parametrize("n_groups", [1000, 50])
-def test_outvoted_partitions_do_not_count(n_groups: int) -> None:
-    truth, partitions = noisy(600)
-    assert adjusted_rand_score(truth, found(partitions, 3, 5, n_groups)) > 0.97
+def test_outvoted_partitions_do_not_count(subtests: pytest.Subtests) -> None:
+    for n_groups in [1000, 50]:
+        with subtests.test(n_groups=n_groups):
+            truth, partitions = noisy(600)
+            assert adjusted_rand_score(truth, found(partitions, 3, 5, n_groups)) > 0.97
 
 
-@pytest.mark.parametrize("n_groups", [1000, 3])
-def test_a_partition_of_more_weight_wins(n_groups: int) -> None:
-    a, b = np.repeat([0, 1], 30), np.tile([0, 1], 30)
-    assert same(found([a, b], 2, n_groups=n_groups, weights=[1, 0.3]), a)
-    assert same(found([a, b], 2, n_groups=n_groups, weights=[0.3, 1]), b)
+def test_a_partition_of_more_weight_wins(subtests: pytest.Subtests) -> None:
+    for n_groups in [1000, 3]:
+        with subtests.test(n_groups=n_groups):
+            a, b = np.repeat([0, 1], 30), np.tile([0, 1], 30)
+            assert same(found([a, b], 2, n_groups=n_groups, weights=[1, 0.3]), a)
+            assert same(found([a, b], 2, n_groups=n_groups, weights=[0.3, 1]), b)
 
 
 def test_the_tree_goes_on_below_and_above_k() -> None:
@@ -84,9 +87,10 @@ def test_a_small_type_is_kept_and_outliers_make_no_cluster() -> None:
     assert same(found([labels, labels, near], 3, min_cells=2), near)
 
 
-@pytest.mark.parametrize("k", [3, 12, 40])
-def test_k_clusters_are_found_among_groups(k: int) -> None:
-    assert len(set(found(noisy(600)[1], k, n_groups=50))) == k
+def test_k_clusters_are_found_among_groups(subtests: pytest.Subtests) -> None:
+    for k in [3, 12, 40]:
+        with subtests.test(k=k):
+            assert len(set(found(noisy(600)[1], k, n_groups=50))) == k
 
 
 def test_confidence_by_hand() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import jojoscl
 from jojoscl.cells.checks import without_labels
 from jojoscl.core.fitted import Fitted
 from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 
 def test_the_fit_is_what_fit_predict_and_the_call_give(old: AnnData, model: Fitted) -> None:
@@ -176,20 +176,29 @@ def test_genes_with_repeated_names_are_refused(old: AnnData, model: Fitted) -> N
             call(cells)
 
 
-@pytest.mark.parametrize("place", ["var['symbol']", "var_names up to the dot"])
-def test_genes_of_another_kind_are_named(new: AnnData, model: Fitted, place: str) -> None:
-    other = new.copy()
-    other.var["symbol"] = new.var_names if "symbol" in place else "x"
-    words = "ENSG{}" if "symbol" in place else "{}.7"
-    other.var_names = [words.format(name) for name in new.var_names]
-    with pytest.raises(UserError, match=rf"genes \(those of {re.escape(place)} fit\), or raise"):
-        model.predict(other)
+def test_genes_of_another_kind_are_named(
+    new: AnnData, model: Fitted, subtests: pytest.Subtests
+) -> None:
+    for place in ["var['symbol']", "var_names up to the dot"]:
+        with subtests.test(place=place):
+            other = new.copy()
+            other.var["symbol"] = new.var_names if "symbol" in place else "x"
+            words = "ENSG{}" if "symbol" in place else "{}.7"
+            other.var_names = [words.format(name) for name in new.var_names]
+            with pytest.raises(
+                UserError, match=rf"genes \(those of {re.escape(place)} fit\), or raise"
+            ):
+                model.predict(other)
 
 
-@pytest.mark.parametrize("wrong", [float("nan"), True, "a", -1, 1.5, None])
-def test_a_wrong_share_of_missing_genes(new: AnnData, model: Fitted, wrong: Any) -> None:
-    with pytest.raises(UserError, match="max_missing must be a number between 0 and 1"):
-        model.predict(new, max_missing=wrong)
+def test_a_wrong_share_of_missing_genes(new: AnnData, model: Fitted) -> None:
+    assert_refused(
+        lambda wrong: model.predict(new, max_missing=wrong),
+        *[
+            (wrong, "max_missing must be a number between 0 and 1")
+            for wrong in [float("nan"), True, "a", -1, 1.5, None]
+        ],
+    )
 
 
 def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None:
@@ -201,9 +210,8 @@ def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None
     assert (model.predict(few, max_missing=0.7).labels == model.predict(new).labels).mean() > 0.8
 
 
-@pytest.mark.parametrize(
-    ("change", "arguments", "words"),
-    [
+def test_other_values_are_refused(new: AnnData, model: Fitted, subtests: pytest.Subtests) -> None:
+    for change, arguments, words in [
         (
             lambda x: np.log1p(x / x.sum(1) * 1e4),
             {},
@@ -217,14 +225,11 @@ def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None
             {"n_neighbors": 0},
             "n_neighbors must be a whole number above 0, not 0",
         ),
-    ],
-)
-def test_other_values_are_refused(
-    new: AnnData, model: Fitted, change: Callable[[Any], Any], arguments: dict[str, Any], words: str
-) -> None:
-    cells = AnnData(sp.csr_matrix(change(new.X.tocsr())), var=new.var)
-    with pytest.raises(UserError, match=words):
-        model.predict(cells, **arguments)
+    ]:
+        with subtests.test(change=change):
+            cells = AnnData(sp.csr_matrix(change(new.X.tocsr())), var=new.var)
+            with pytest.raises(UserError, match=words):
+                model.predict(cells, **arguments)
 
 
 def test_what_is_no_anndata_is_refused(model: Fitted) -> None:

@@ -31,6 +31,7 @@ from jojoscl.networks.module import SeededModule
 from jojoscl.networks.paper import PaperJojoSCL
 from jojoscl.networks.settings import Run
 from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 PAPER = PaperJojoSCL(epochs=3, encoder_dims=[16, 8])
 
@@ -57,17 +58,18 @@ def clocked(method: Any, cells: AnnData, run: Run) -> tuple[dict[str, float], fl
     return seconds, time.perf_counter() - started
 
 
-@pytest.mark.parametrize("name", SHORT)
 def test_stages_add_up_to_the_wall_time(
-    name: str, method: Callable[..., Any], bare: AnnData, quiet: Run
+    method: Callable[..., Any], bare: AnnData, quiet: Run, subtests: pytest.Subtests
 ) -> None:
-    for _ in range(3):  # a busy machine can stop the process between two looks at the clock
-        seconds, wall = clocked(method(name, *SHORT[name]), bare, quiet)
-        if sum(seconds.values()) == pytest.approx(wall, rel=0.02, abs=0.002):
-            break
-    assert "earlier" not in seconds
-    assert sum(seconds.values()) == pytest.approx(wall, rel=0.02, abs=0.002)
-    assert seconds["other"] < 0.5 * wall or name == "random"
+    for name in SHORT:
+        with subtests.test(name=name):
+            for _ in range(3):  # a busy machine can stop the process between two looks at the clock
+                seconds, wall = clocked(method(name, *SHORT[name]), bare, quiet)
+                if sum(seconds.values()) == pytest.approx(wall, rel=0.02, abs=0.002):
+                    break
+            assert "earlier" not in seconds
+            assert sum(seconds.values()) == pytest.approx(wall, rel=0.02, abs=0.002)
+            assert seconds["other"] < 0.5 * wall or name == "random"
 
 
 class Killed(Exception):
@@ -104,13 +106,15 @@ def test_seconds_of_a_call_that_was_cut_off_stand_beside(
     assert again["train"] < wall
 
 
-@pytest.mark.parametrize(
-    ("k", "words"),
-    [(None, "not known"), (1, "at least 2"), (True, "whole"), (2.0, "whole"), (11, "only 10")],
-)
-def test_a_wrong_number_of_clusters(k: object, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        check_n_clusters(k, 10)  # type: ignore[arg-type]
+def test_a_wrong_number_of_clusters() -> None:
+    assert_refused(
+        lambda k: check_n_clusters(k, 10),
+        (None, "not known"),
+        (1, "at least 2"),
+        (True, "whole"),
+        (2.0, "whole"),
+        (11, "only 10"),
+    )
 
 
 def test_right_numbers_pass() -> None:
@@ -118,10 +122,11 @@ def test_right_numbers_pass() -> None:
     assert [check_seed(seed) for seed in (0, np.uint32(2**32 - 1))] == [0, 2**32 - 1]
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, True, None])
-def test_a_wrong_seed(seed: object) -> None:
-    with pytest.raises(UserError, match="seed must be a whole number"):
-        check_seed(seed)  # type: ignore[arg-type]
+def test_a_wrong_seed() -> None:
+    assert_refused(
+        check_seed,
+        *[(seed, "seed must be a whole number") for seed in [-1, 2**32, 0.5, True, None]],
+    )
 
 
 def test_stages_add_up_to_wall_time() -> None:
@@ -144,14 +149,17 @@ def test_a_call_has_one_thread_and_gives_back_the_others() -> None:
     assert threadpool_info() == before
 
 
-@pytest.mark.parametrize("limit", ["", "1", "3", "a"])
-def test_threads_in_the_words_of_scikit_learn(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("joblib.effective_n_jobs", lambda n: {None: 1, -1: 8}.get(n, n))
-    monkeypatch.setenv("OMP_NUM_THREADS", limit)
-    everything = {"": 8, "1": 1, "3": 3, "a": 8}[limit]
-    assert [n_threads(n) for n in (None, 1, 5, -1)] == [1, 1, 5, everything]
-    with pytest.raises(UserError, match="not 0"):
-        n_threads(0)
+def test_threads_in_the_words_of_scikit_learn(
+    monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    for limit in ["", "1", "3", "a"]:
+        with subtests.test(limit=limit):
+            monkeypatch.setattr("joblib.effective_n_jobs", lambda n: {None: 1, -1: 8}.get(n, n))
+            monkeypatch.setenv("OMP_NUM_THREADS", limit)
+            everything = {"": 8, "1": 1, "3": 3, "a": 8}[limit]
+            assert [n_threads(n) for n in (None, 1, 5, -1)] == [1, 1, 5, everything]
+            with pytest.raises(UserError, match="not 0"):
+                n_threads(0)
 
 
 def test_tasks_run_side_by_side_and_their_own_tasks_do_not() -> None:
@@ -177,14 +185,13 @@ def test_random_numbers_of_the_user_stay(
     assert states == (np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002
 
 
-@pytest.mark.parametrize(
-    "method", [JojoSCL(n_draws=2, exponents=[0.5]), PAPER], ids=lambda m: m.name
-)
-def test_a_method_is_cloned_by_scikit_learn(method: Any) -> None:
-    made = clone(method)
-    assert made == method
-    assert made is not method
-    assert made.preprocess is not method.preprocess
+def test_a_method_is_cloned_by_scikit_learn(subtests: pytest.Subtests) -> None:
+    for method in [JojoSCL(n_draws=2, exponents=[0.5]), PAPER]:
+        with subtests.test(method=method):
+            made = clone(method)
+            assert made == method
+            assert made is not method
+            assert made.preprocess is not method.preprocess
 
 
 def test_settings_are_read_and_changed_as_in_scikit_learn() -> None:
@@ -195,20 +202,17 @@ def test_settings_are_read_and_changed_as_in_scikit_learn() -> None:
     assert set(params) == set(method.plain())
 
 
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
+def test_a_wrong_setting_changes_nothing(subtests: pytest.Subtests) -> None:
+    for params, words in [
         ({"n_drws": 3}, "JojoSCL has no setting 'n_drws' .did you mean 'n_draws'"),
         ({"preprocess": {"min_cell": 3}}, "Preprocess has no setting 'min_cell'"),
         ({"n_draws": 3, "ridge": -1}, "ridge must be at least 0"),
-    ],
-    ids=str,
-)
-def test_a_wrong_setting_changes_nothing(params: dict[str, Any], words: str) -> None:
-    method = JojoSCL()
-    with pytest.raises(UserError, match=words):
-        method.set_params(**params)
-    assert method == JojoSCL()
+    ]:
+        with subtests.test(params=params):
+            method = JojoSCL()
+            with pytest.raises(UserError, match=words):
+                method.set_params(**params)
+            assert method == JojoSCL()
 
 
 def test_a_result_is_shown_in_one_line() -> None:

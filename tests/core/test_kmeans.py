@@ -16,21 +16,22 @@ def blobs(k: int, size: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return (10 * rng.standard_normal((k, 12))[types] + rng.standard_normal((k * size, 12))), types
 
 
-@pytest.mark.parametrize("start", [None, "means"])
 def test_many_cells_are_clustered_by_batches(
-    monkeypatch: pytest.MonkeyPatch, start: str | None
+    monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    monkeypatch.setattr("jojoscl.core.kmeans._BATCHES_ABOVE", 100)
-    x, types = blobs(4)
-    means = np.stack([x[types == k].mean(0) for k in range(4)])
-    (labels, centroids), again = (
-        kmeans(x, 4, seed=1, start=means if start else None) for _ in range(2)
-    )
-    np.testing.assert_array_equal(labels, again[0])
-    assert adjusted_rand_score(types, labels) == 1
-    np.testing.assert_allclose(centroids[labels], means[types], atol=0.5)
-    if start:
-        np.testing.assert_array_equal(labels, types)
+    for start in [None, "means"]:
+        with subtests.test(start=start):
+            monkeypatch.setattr("jojoscl.core.kmeans._BATCHES_ABOVE", 100)
+            x, types = blobs(4)
+            means = np.stack([x[types == k].mean(0) for k in range(4)])
+            (labels, centroids), again = (
+                kmeans(x, 4, seed=1, start=means if start else None) for _ in range(2)
+            )
+            np.testing.assert_array_equal(labels, again[0])
+            assert adjusted_rand_score(types, labels) == 1
+            np.testing.assert_allclose(centroids[labels], means[types], atol=0.5)
+            if start:
+                np.testing.assert_array_equal(labels, types)
 
 
 def test_a_row_that_weighs_three_counts_as_three() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -33,21 +35,26 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return adjusted_rand_score(a, b) == 1
 
 
-@pytest.mark.parametrize("k", [1, 2, 5, 17, 60])
-def test_exponent_zero_is_average_linkage(k: int) -> None:
-    ours = size_linkage(SQUARES, np.ones(60), 0).cut(k)
-    assert same(ours, fcluster(linkage(pdist(POINTS, "sqeuclidean"), "average"), k, "maxclust"))
-    assert sorted(set(ours)) == list(range(k))
+def test_exponent_zero_is_average_linkage(subtests: pytest.Subtests) -> None:
+    for k in [1, 2, 5, 17, 60]:
+        with subtests.test(k=k):
+            ours = size_linkage(SQUARES, np.ones(60), 0).cut(k)
+            assert same(
+                ours, fcluster(linkage(pdist(POINTS, "sqeuclidean"), "average"), k, "maxclust")
+            )
+            assert sorted(set(ours)) == list(range(k))
 
 
-@pytest.mark.parametrize("k", [2, 6, 20])
-def test_an_item_of_several_cells_counts_as_often(k: int) -> None:
-    sizes = np.random.default_rng(0).integers(1, 6, 60)
-    cells = np.repeat(np.arange(60), sizes)
-    weighted = size_linkage(SQUARES, sizes, 0).cut(k)[cells]
-    assert same(
-        weighted, fcluster(linkage(pdist(POINTS[cells], "sqeuclidean"), "average"), k, "maxclust")
-    )
+def test_an_item_of_several_cells_counts_as_often(subtests: pytest.Subtests) -> None:
+    for k in [2, 6, 20]:
+        with subtests.test(k=k):
+            sizes = np.random.default_rng(0).integers(1, 6, 60)
+            cells = np.repeat(np.arange(60), sizes)
+            weighted = size_linkage(SQUARES, sizes, 0).cut(k)[cells]
+            assert same(
+                weighted,
+                fcluster(linkage(pdist(POINTS[cells], "sqeuclidean"), "average"), k, "maxclust"),
+            )
 
 
 def greedy(pairs: np.ndarray, sizes: np.ndarray, exponent: float, k: int) -> np.ndarray:
@@ -65,12 +72,13 @@ def greedy(pairs: np.ndarray, sizes: np.ndarray, exponent: float, k: int) -> np.
     return of_item
 
 
-@pytest.mark.parametrize("exponent", [0.2, 0.5, 1.0])
-def test_linkage_by_brute_force(exponent: float) -> None:
-    sizes = np.random.default_rng(1).integers(1, 6, 25)
-    tree = size_linkage(SQUARES[:25, :25], sizes, exponent)
-    for k in (2, 5, 12):
-        assert same(tree.cut(k), greedy(SQUARES[:25, :25], sizes, exponent, k))
+def test_linkage_by_brute_force(subtests: pytest.Subtests) -> None:
+    for exponent in [0.2, 0.5, 1.0]:
+        with subtests.test(exponent=exponent):
+            sizes = np.random.default_rng(1).integers(1, 6, 25)
+            tree = size_linkage(SQUARES[:25, :25], sizes, exponent)
+            for k in (2, 5, 12):
+                assert same(tree.cut(k), greedy(SQUARES[:25, :25], sizes, exponent, k))
 
 
 def test_exponent_one_makes_clusters_of_like_sizes_as_wards_linkage_does() -> None:
@@ -95,15 +103,13 @@ def test_mean_square_distances_are_means_over_pairs() -> None:
     np.testing.assert_allclose(found, expected)
 
 
-@pytest.mark.parametrize("exponent", [0.0, 0.5])
-@pytest.mark.parametrize("sizes", [(300, 40, 8), (4, 3, 2), (1, 1)])
-def test_linkage_of_small_clusters_finds_blobs_of_uneven_size(
-    sizes: tuple[int, ...], exponent: float
-) -> None:
-    x, truth = blobs(sizes)
-    small, distance = small_clusters(x, min(60, len(x)), seed=0)
-    labels = size_linkage(distance, np.bincount(small), exponent).cut(len(sizes))[small]
-    assert same(labels, truth)
+def test_linkage_of_small_clusters_finds_blobs_of_uneven_size(subtests: pytest.Subtests) -> None:
+    for exponent, sizes in product([0.0, 0.5], [(300, 40, 8), (4, 3, 2), (1, 1)]):
+        with subtests.test(exponent=exponent, sizes=sizes):
+            x, truth = blobs(sizes)
+            small, distance = small_clusters(x, min(60, len(x)), seed=0)
+            labels = size_linkage(distance, np.bincount(small), exponent).cut(len(sizes))[small]
+            assert same(labels, truth)
 
 
 def test_cells_that_are_alike_make_fewer_small_clusters() -> None:
@@ -118,9 +124,8 @@ def test_cells_that_are_alike_make_fewer_small_clusters() -> None:
 BY_HAND = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6, 6]))
 
 
-@pytest.mark.parametrize(
-    ("k", "min_cells", "expected"),
-    [
+def test_a_cut_by_hand(subtests: pytest.Subtests) -> None:
+    for k, min_cells, expected in [
         (1, 1, [0, 0, 0, 0, 0]),
         (2, 1, [0, 0, 0, 1, 1]),
         (3, 1, [0, 0, 0, 1, 2]),
@@ -130,10 +135,9 @@ BY_HAND = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6,
         (3, 6, [0, 0, 0, 1, 2]),
         (4, 6, [0, 1, 1, 2, 3]),  # no more large ones: the others follow
         (9, 1, [0, 1, 2, 3, 4]),  # more than there are
-    ],
-)
-def test_a_cut_by_hand(k: int, min_cells: int, expected: list[int]) -> None:
-    assert BY_HAND._replace(least=min_cells).cut(k).tolist() == expected
+    ]:
+        with subtests.test(k=k):
+            assert BY_HAND._replace(least=min_cells).cut(k).tolist() == expected
 
 
 def test_few_outliers_use_up_no_cluster() -> None:
@@ -145,13 +149,16 @@ def test_few_outliers_use_up_no_cluster() -> None:
     assert tree.cut(5).tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("min_cells", [1, 4])
-def test_cuts_are_nested(min_cells: int) -> None:
-    tree = size_linkage(SQUARES, np.random.default_rng(2).integers(1, 6, 60), 0.2, min_cells)
-    for k in range(1, 60):
-        coarse, fine = tree.cut(k), tree.cut(k + 1)
-        assert len(set(coarse)) == k
-        assert len(set(zip(coarse, fine, strict=True))) == k + 1
+def test_cuts_are_nested(subtests: pytest.Subtests) -> None:
+    for min_cells in [1, 4]:
+        with subtests.test(min_cells=min_cells):
+            tree = size_linkage(
+                SQUARES, np.random.default_rng(2).integers(1, 6, 60), 0.2, min_cells
+            )
+            for k in range(1, 60):
+                coarse, fine = tree.cut(k), tree.cut(k + 1)
+                assert len(set(coarse)) == k
+                assert len(set(zip(coarse, fine, strict=True))) == k + 1
 
 
 def test_one_hot() -> None:

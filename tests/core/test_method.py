@@ -19,6 +19,7 @@ from jojoscl.core.metrics import macro_f1
 from jojoscl.core.positives import nearest
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 
 @pytest.fixture(scope="module")
@@ -133,17 +134,19 @@ def test_log_normalised_cells_are_taken(cells: AnnData) -> None:
     assert ari(cells, fitted(logged)) > 0.95
 
 
-@pytest.mark.parametrize(("n_cells", "k"), [(2, 2), (3, 2), (5, 5), (10, 4)])
-def test_few_cells_get_the_clusters_that_were_asked_for(n_cells: int, k: int) -> None:
-    x = np.random.default_rng(0).poisson(2.0, (n_cells, 30)).astype(np.float32)
-    result = fitted(as_cells(AnnData(sp.csr_matrix(x))), k)
-    assert len(np.unique(result.labels)) == k
-    assert np.isfinite(result.embedding).all()
+def test_few_cells_get_the_clusters_that_were_asked_for(subtests: pytest.Subtests) -> None:
+    for n_cells, k in [(2, 2), (3, 2), (5, 5), (10, 4)]:
+        with subtests.test(n_cells=n_cells):
+            x = np.random.default_rng(0).poisson(2.0, (n_cells, 30)).astype(np.float32)
+            result = fitted(as_cells(AnnData(sp.csr_matrix(x))), k)
+            assert len(np.unique(result.labels)) == k
+            assert np.isfinite(result.embedding).all()
 
 
-@pytest.mark.parametrize("k", [60, 90, 119])
-def test_almost_as_many_clusters_as_cells(cells: AnnData, k: int) -> None:
-    assert len(np.unique(fitted(cells, k).labels)) == k
+def test_almost_as_many_clusters_as_cells(cells: AnnData, subtests: pytest.Subtests) -> None:
+    for k in [60, 90, 119]:
+        with subtests.test(k=k):
+            assert len(np.unique(fitted(cells, k).labels)) == k
 
 
 def test_fewer_clusters_than_asked_for_are_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -158,13 +161,16 @@ def test_cells_that_are_alike_are_no_error() -> None:
     assert len({tuple(np.unique(result.labels[i::4])) for i in range(4)}) == 4
 
 
-@pytest.mark.parametrize("k", [2, 3, 5])
-def test_the_estimate_of_k_counts_communities(k: int) -> None:
-    rng = np.random.default_rng(0)
-    x = np.repeat(8 * rng.standard_normal((k, 4)), 30, axis=0) + rng.standard_normal((30 * k, 4))
-    neighbors = nearest(x, 20)
-    assert JojoSCL().estimate(neighbors, seed=0) == k
-    assert JojoSCL(min_cells=31).estimate(neighbors, seed=0) == 2  # small ones do not count
+def test_the_estimate_of_k_counts_communities(subtests: pytest.Subtests) -> None:
+    for k in [2, 3, 5]:
+        with subtests.test(k=k):
+            rng = np.random.default_rng(0)
+            x = np.repeat(8 * rng.standard_normal((k, 4)), 30, axis=0) + rng.standard_normal(
+                (30 * k, 4)
+            )
+            neighbors = nearest(x, 20)
+            assert JojoSCL().estimate(neighbors, seed=0) == k
+            assert JojoSCL(min_cells=31).estimate(neighbors, seed=0) == 2  # small ones do not count
 
 
 def test_the_clusters_of_a_fit_are_those_of_fit_predict_and_say_what_they_are(
@@ -180,17 +186,12 @@ def test_the_clusters_of_a_fit_are_those_of_fit_predict_and_say_what_they_are(
     assert lines[0] == "Fitted: 120 cells in 3 clusters (seed 0)"
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
+def test_settings_that_make_no_sense_are_refused() -> None:
+    assert_refused(
+        JojoSCL.of,
         ({"n_dims": 0}, "n_dims must be at least 1"),
         ({"contrast": "cell"}, "contrast has no value 'cell'"),
-    ],
-    ids=str,
-)
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        JojoSCL.of(settings)
+    )
 
 
 def test_the_call_runs_this_method(cells: AnnData) -> None:
@@ -269,9 +270,13 @@ def test_the_least_cluster_grows_with_the_number_of_cells() -> None:
     assert JojoSCL(min_cells=30).fit(uneven(), 4).least_ == 30
 
 
-@pytest.mark.parametrize(
-    ("n_cells", "factor", "expected"),
-    [(90, 0.7, 8), (420, 0.7, 14), (12_261, 0.7, 20), (5, 0.7, 4), (2, 0.0, 1)],
-)
-def test_neighbors_by_the_number_of_cells(n_cells: int, factor: float, expected: int) -> None:
-    assert JojoSCL(positives_factor=factor)._n_positives(n_cells) == expected
+def test_neighbors_by_the_number_of_cells(subtests: pytest.Subtests) -> None:
+    for n_cells, factor, expected in [
+        (90, 0.7, 8),
+        (420, 0.7, 14),
+        (12_261, 0.7, 20),
+        (5, 0.7, 4),
+        (2, 0.0, 1),
+    ]:
+        with subtests.test(n_cells=n_cells):
+            assert JojoSCL(positives_factor=factor)._n_positives(n_cells) == expected

@@ -23,26 +23,36 @@ def test_one_cluster_scores_nothing() -> None:
     assert out["f1"] == pytest.approx(2 / 9)  # of b 2 * 2 / (2 + 4); a and c have no cluster
 
 
-@pytest.mark.parametrize("n_labels", [3, 4])
-def test_accuracy_is_the_best_over_all_matchings(n_labels: int) -> None:
-    rng = np.random.default_rng(0)
-    truth, labels = rng.integers(0, 3, 40), rng.integers(0, n_labels, 40)
-    best = max(
-        np.mean(np.array(names)[labels] == truth)
-        for names in itertools.permutations([0, 1, 2, -1][:n_labels], n_labels)
-    )
-    assert accuracy(truth, labels) == pytest.approx(best)
+def test_accuracy_is_the_best_over_all_matchings(subtests: pytest.Subtests) -> None:
+    for n_labels in [3, 4]:
+        with subtests.test(n_labels=n_labels):
+            rng = np.random.default_rng(0)
+            truth, labels = rng.integers(0, 3, 40), rng.integers(0, n_labels, 40)
+            best = max(
+                np.mean(np.array(names)[labels] == truth)
+                for names in itertools.permutations([0, 1, 2, -1][:n_labels], n_labels)
+            )
+            assert accuracy(truth, labels) == pytest.approx(best)
 
 
-@pytest.mark.parametrize("n_labels", [2, 3])
-def test_macro_f1_is_the_best_over_all_matchings_of_scikit_learns(n_labels: int) -> None:
-    rng = np.random.default_rng(0)
-    truth, labels = rng.integers(0, 3, 40), rng.integers(0, n_labels, 40)
-    best = max(
-        f1_score(truth, np.array(names)[labels], average="macro", labels=[0, 1, 2], zero_division=0)
-        for names in itertools.permutations(range(3), n_labels)
-    )
-    assert macro_f1(truth, labels) == pytest.approx(best)
+def test_macro_f1_is_the_best_over_all_matchings_of_scikit_learns(
+    subtests: pytest.Subtests,
+) -> None:
+    for n_labels in [2, 3]:
+        with subtests.test(n_labels=n_labels):
+            rng = np.random.default_rng(0)
+            truth, labels = rng.integers(0, 3, 40), rng.integers(0, n_labels, 40)
+            best = max(
+                f1_score(
+                    truth,
+                    np.array(names)[labels],
+                    average="macro",
+                    labels=[0, 1, 2],
+                    zero_division=0,
+                )
+                for names in itertools.permutations(range(3), n_labels)
+            )
+            assert macro_f1(truth, labels) == pytest.approx(best)
 
 
 def test_best_clusters_against_a_loop() -> None:

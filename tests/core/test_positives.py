@@ -30,21 +30,22 @@ def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_ma
     return jaccard(nearest(x, min(n_neighbors, len(x))), prune)
 
 
-@pytest.mark.parametrize("prune", [0.0, 1 / 15])
-def test_shared_neighbors_equal_the_jaccard_index_of_sets(prune: float) -> None:
-    x, k = np.random.default_rng(0).standard_normal((40, 3)), 7
-    distances = ((x[:, None] - x) ** 2).sum(2)
-    sets = [set(np.argsort(row)[:k]) for row in distances]
-    assert all(
-        i in neighbors for i, neighbors in enumerate(sets)
-    )  # the cell itself is one of the k
-    expected = np.zeros((40, 40))
-    for i in range(40):
-        for j in range(40):
-            weight = len(sets[i] & sets[j]) / len(sets[i] | sets[j])
-            if i != j and weight >= prune:
-                expected[i, j] = weight
-    np.testing.assert_allclose(shared_neighbors(x, k, prune).toarray(), expected)
+def test_shared_neighbors_equal_the_jaccard_index_of_sets(subtests: pytest.Subtests) -> None:
+    for prune in [0.0, 1 / 15]:
+        with subtests.test(prune=prune):
+            x, k = np.random.default_rng(0).standard_normal((40, 3)), 7
+            distances = ((x[:, None] - x) ** 2).sum(2)
+            sets = [set(np.argsort(row)[:k]) for row in distances]
+            assert all(
+                i in neighbors for i, neighbors in enumerate(sets)
+            )  # the cell itself is one of the k
+            expected = np.zeros((40, 40))
+            for i in range(40):
+                for j in range(40):
+                    weight = len(sets[i] & sets[j]) / len(sets[i] | sets[j])
+                    if i != j and weight >= prune:
+                        expected[i, j] = weight
+            np.testing.assert_allclose(shared_neighbors(x, k, prune).toarray(), expected)
 
 
 def test_fewer_neighbors_are_the_first_of_more() -> None:
@@ -80,14 +81,17 @@ def test_batches_do_not_change_neighbors_of_equal_cells() -> None:
         np.testing.assert_array_equal(nearest(x, 7), expected)
 
 
-@pytest.mark.parametrize("n_edges", [1, 4, 100])
-def test_the_strongest_edges_by_a_dense_loop(n_edges: int) -> None:
-    graph = rough_graph()
-    dense, expected = graph.toarray(), []
-    for cell in range(40):
-        order = sorted(np.flatnonzero(dense[cell]), key=lambda other: (-dense[cell, other], other))
-        expected += [(cell, other, dense[cell, other]) for other in order[:n_edges]]
-    assert list(zip(*strongest(graph, n_edges), strict=True)) == expected
+def test_the_strongest_edges_by_a_dense_loop(subtests: pytest.Subtests) -> None:
+    for n_edges in [1, 4, 100]:
+        with subtests.test(n_edges=n_edges):
+            graph = rough_graph()
+            dense, expected = graph.toarray(), []
+            for cell in range(40):
+                order = sorted(
+                    np.flatnonzero(dense[cell]), key=lambda other: (-dense[cell, other], other)
+                )
+                expected += [(cell, other, dense[cell, other]) for other in order[:n_edges]]
+            assert list(zip(*strongest(graph, n_edges), strict=True)) == expected
 
 
 def test_smoothing_by_a_dense_loop() -> None:

@@ -1,6 +1,7 @@
 """Cells are made worse by as much as was asked, and the cells given stay as they are."""
 
 import logging
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from jojoscl.cells.preprocess import Preprocess
 from jojoscl.datasets.corrupt import Corrupt, subsample, uneven
 from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 N_CELLS, N_GENES = 400, 300
 
@@ -35,12 +37,15 @@ def test_the_defaults_do_nothing(dense: AnnData) -> None:
     assert Corrupt()(dense, seed=0) is dense
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_dropout_loses_that_share_and_changes_no_other_value(dense: AnnData, rate: float) -> None:
-    x = Corrupt(dropout=rate)(dense, seed=0).X
-    n = dense.X.nnz
-    assert abs(x.nnz / n - (1 - rate)) < 4 * np.sqrt(rate * (1 - rate) / n)
-    assert set(x.data) == {20}
+def test_dropout_loses_that_share_and_changes_no_other_value(
+    dense: AnnData, subtests: pytest.Subtests
+) -> None:
+    for rate in [0.1, 0.5, 0.9]:
+        with subtests.test(rate=rate):
+            x = Corrupt(dropout=rate)(dense, seed=0).X
+            n = dense.X.nnz
+            assert abs(x.nnz / n - (1 - rate)) < 4 * np.sqrt(rate * (1 - rate) / n)
+            assert set(x.data) == {20}
 
 
 def test_more_dropout_loses_the_same_values_and_more(dense: AnnData) -> None:
@@ -48,16 +53,17 @@ def test_more_dropout_loses_the_same_values_and_more(dense: AnnData) -> None:
     assert (much > little).nnz == 0
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.5])
-def test_thinned_counts_are_binomial(dense: AnnData, fraction: float) -> None:
-    x = Corrupt(thin=fraction)(dense, seed=0).X
-    values = x[:, :-1].toarray()
-    variance = 20 * fraction * (1 - fraction)
-    assert abs(values.mean() - 20 * fraction) < 4 * np.sqrt(variance / values.size)
-    assert values.var() == pytest.approx(variance, rel=0.03)
-    assert (values == np.floor(values)).all()
-    assert x[:, -1].nnz == 0
-    assert (x.data > 0).all()
+def test_thinned_counts_are_binomial(dense: AnnData, subtests: pytest.Subtests) -> None:
+    for fraction in [0.1, 0.5]:
+        with subtests.test(fraction=fraction):
+            x = Corrupt(thin=fraction)(dense, seed=0).X
+            values = x[:, :-1].toarray()
+            variance = 20 * fraction * (1 - fraction)
+            assert abs(values.mean() - 20 * fraction) < 4 * np.sqrt(variance / values.size)
+            assert values.var() == pytest.approx(variance, rel=0.03)
+            assert (values == np.floor(values)).all()
+            assert x[:, -1].nnz == 0
+            assert (x.data > 0).all()
 
 
 def test_thin_rounds_rpkm_up_as_preprocessing_does() -> None:
@@ -90,13 +96,13 @@ def kept_by_a_loop(types: np.ndarray, factor: float, seed: int) -> list[int]:
     return sorted(kept)
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("factor", [3.0, 1.5])
-def test_uneven_keeps_the_cells_of_the_rule(seed: int, factor: float) -> None:
-    sizes = [1500, 700, 400, 300, 90, 30, 12, 4]
-    types = np.random.default_rng(9).permutation(np.repeat(list("abcdefgh"), sizes))
-    kept = uneven(types, factor, np.random.default_rng(seed))
-    assert kept.tolist() == kept_by_a_loop(types, factor, seed)
+def test_uneven_keeps_the_cells_of_the_rule(subtests: pytest.Subtests) -> None:
+    for seed, factor in product(range(4), [3.0, 1.5]):
+        with subtests.test(seed=seed, factor=factor):
+            sizes = [1500, 700, 400, 300, 90, 30, 12, 4]
+            types = np.random.default_rng(9).permutation(np.repeat(list("abcdefgh"), sizes))
+            kept = uneven(types, factor, np.random.default_rng(seed))
+            assert kept.tolist() == kept_by_a_loop(types, factor, seed)
 
 
 def test_uneven_changes_no_count_and_follows_its_own_seed() -> None:
@@ -173,20 +179,16 @@ def test_emptied_cells_are_dropped_and_that_is_said(caplog: pytest.LogCaptureFix
     assert len(Preprocess()(left)) == left.n_obs
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
+def test_what_makes_no_sense() -> None:
+    assert_refused(
+        lambda settings: Corrupt(**settings)(simulate(20, 10, 2), seed=0),
         ({"uneven": 0.5}, "uneven must be at least 1"),
         ({"dropout": 1.0}, "dropout must be between 0 and"),
         ({"thin": 0}, "thin must be between"),
         ({"subsample": 1.5}, "subsample must be between"),
         ({"gaussian": -1}, "gaussian must be at least 0"),
         ({"thin": 1e-6}, "There are 0 cells"),
-    ],
-)
-def test_what_makes_no_sense(settings: dict[str, float], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        Corrupt(**settings)(simulate(20, 10, 2), seed=0)
+    )
 
 
 def test_log_normalised_values_are_not_thinned() -> None:

@@ -72,21 +72,19 @@ def test_found_files_are_verified(tmp_path):
     assert (tmp_path / "data.h5").exists(), "a file of the user's is theirs to delete"
 
 
-@pytest.mark.parametrize(
-    ("page", "checksum", "words"),
-    [
+def test_bad_downloads_leave_nothing(address, tmp_path, subtests):
+    for page, checksum, words in [
         ("good", SHA256.replace("a", "b"), "is not the published file"),
         ("good", GIT.replace("a", "b"), "is not the published file"),
         ("cut", SHA256, "could not be downloaded"),
         ("cut", None, "could not be downloaded"),
         ("absent", SHA256, "could not be downloaded"),
-    ],
-)
-def test_bad_downloads_leave_nothing(address, tmp_path, page, checksum, words):
-    with pytest.raises(UserError, match=words) as error:
-        fetch(RemoteFile("data.h5", f"{address}/{page}", checksum), tmp_path)
-    assert f"{address}/{page}" in str(error.value)
-    assert not list(tmp_path.iterdir())
+    ]:
+        with subtests.test(page=page):
+            with pytest.raises(UserError, match=words) as error:
+                fetch(RemoteFile("data.h5", f"{address}/{page}", checksum), tmp_path)
+            assert f"{address}/{page}" in str(error.value)
+            assert not list(tmp_path.iterdir())
 
 
 def test_offline_says_what_to_do(tmp_path):

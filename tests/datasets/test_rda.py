@@ -116,14 +116,15 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts(layout):
-    files, settings, cells, obs = LAYOUTS[layout]
-    adata = read_rda(*(MADE / name for name in files.split()), **settings)
-    holds(adata, cells, [*GENES[:6], "ERCC-00002"] if "genes" in settings else GENES)
-    for name, values in obs.items():
-        found = [None if pd.isna(value) else value for value in adata.obs[name]]
-        assert found == list(values) * (12 // len(values))
+def test_layouts(subtests):
+    for layout in LAYOUTS:
+        with subtests.test(layout=layout):
+            files, settings, cells, obs = LAYOUTS[layout]
+            adata = read_rda(*(MADE / name for name in files.split()), **settings)
+            holds(adata, cells, [*GENES[:6], "ERCC-00002"] if "genes" in settings else GENES)
+            for name, values in obs.items():
+                found = [None if pd.isna(value) else value for value in adata.obs[name]]
+                assert found == list(values) * (12 // len(values))
 
 
 def test_logarithms_of_values_that_are_no_counts():
@@ -159,12 +160,13 @@ def test_data_frames(tmp_path):
     assert list(adata.obs["cell_type1"]) == TYPES
 
 
-@pytest.mark.parametrize("compression", [None, "gzip", "bzip2", "xz"])
-def test_packed_in_any_way(tmp_path, compression):
-    write_rda(tmp_path / "a.rda", {"x": TABLE}, compression=compression)
-    adata = read_rda(tmp_path / "a.rda")
-    assert adata.shape == COUNTS.shape
-    holds(adata, CELLS)
+def test_packed_in_any_way(tmp_path, subtests):
+    for compression in [None, "gzip", "bzip2", "xz"]:
+        with subtests.test(compression=compression):
+            write_rda(tmp_path / "a.rda", {"x": TABLE}, compression=compression)
+            adata = read_rda(tmp_path / "a.rda")
+            assert adata.shape == COUNTS.shape
+            holds(adata, CELLS)
 
 
 def test_logarithms_that_are_not_those_of_counts(tmp_path):
@@ -173,9 +175,8 @@ def test_logarithms_that_are_not_those_of_counts(tmp_path):
         read_rda(tmp_path / "a.rda", unlog="smallest")
 
 
-@pytest.mark.parametrize(
-    ("file", "settings", "words"),
-    [
+def test_a_file_of_another_layout(subtests):
+    for file, settings, words in [
         (
             "sce.rda",
             {"matrix": "sce/assays/count"},
@@ -193,13 +194,12 @@ def test_logarithms_that_are_not_those_of_counts(tmp_path):
         ("plain.Rdata", {"matrix": "data", "genes": "pheno/Celltype"}, "cannot be read"),
         ("plain.Rdata", {"matrix": "data", "unlog": "size"}, "cannot be read .*size"),
         ("plain.Rdata", {"matrix": "pheno"}, "cannot be read .*could not convert"),
-    ],
-)
-def test_a_file_of_another_layout(file, settings, words):
-    with pytest.raises(UserError, match=words) as error:
-        read_rda(MADE / file, **settings)
-    assert str(MADE / file) in str(error.value)
-    assert "\n" not in str(error.value)
+    ]:
+        with subtests.test(file=file):
+            with pytest.raises(UserError, match=words) as error:
+                read_rda(MADE / file, **settings)
+            assert str(MADE / file) in str(error.value)
+            assert "\n" not in str(error.value)
 
 
 def test_damaged_bytes(tmp_path):

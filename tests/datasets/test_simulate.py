@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from jojoscl.cells.checks import check_cells
 from jojoscl.cells.preprocess import Preprocess
 from jojoscl.datasets.simulate import SimulatedDataset, simulate
-from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 module = importlib.import_module(
     "jojoscl.datasets.simulate"
@@ -36,21 +36,22 @@ def test_shape_and_annotation():
     np.testing.assert_allclose(adata.uns["simulated"]["profiles"].sum(axis=1), 1)
 
 
-@pytest.mark.parametrize(
-    ("dispersion", "dropout"), [(0.0, 0.0), (0.5, 0.0), (0.5, 0.4), (2.0, 0.2)]
-)
-def test_moments_of_the_zero_inflated_negative_binomial(dispersion, dropout):
-    n = 40_000
-    adata = simulate(n, 12, library_size=120.0, dispersion=dispersion, dropout=dropout, **FIXED)
-    x = adata.X.toarray().astype(np.float64)
-    mu = 120.0 * adata.uns["simulated"]["profiles"][0]
-    keep = 1 - dropout
-    mean = keep * mu
-    variance = keep * (mu + dispersion * mu**2) + keep * dropout * mu**2
-    np.testing.assert_array_less(np.abs(x.mean(axis=0) - mean), 5 * np.sqrt(variance / n))
-    np.testing.assert_allclose(x.var(axis=0), variance, rtol=0.12)
-    zero = np.exp(-mu) if dispersion == 0 else (1 + dispersion * mu) ** (-1 / dispersion)
-    np.testing.assert_allclose((x == 0).mean(axis=0), dropout + keep * zero, atol=0.015)
+def test_moments_of_the_zero_inflated_negative_binomial(subtests):
+    for dispersion, dropout in [(0.0, 0.0), (0.5, 0.0), (0.5, 0.4), (2.0, 0.2)]:
+        with subtests.test(dispersion=dispersion):
+            n = 40_000
+            adata = simulate(
+                n, 12, library_size=120.0, dispersion=dispersion, dropout=dropout, **FIXED
+            )
+            x = adata.X.toarray().astype(np.float64)
+            mu = 120.0 * adata.uns["simulated"]["profiles"][0]
+            keep = 1 - dropout
+            mean = keep * mu
+            variance = keep * (mu + dispersion * mu**2) + keep * dropout * mu**2
+            np.testing.assert_array_less(np.abs(x.mean(axis=0) - mean), 5 * np.sqrt(variance / n))
+            np.testing.assert_allclose(x.var(axis=0), variance, rtol=0.12)
+            zero = np.exp(-mu) if dispersion == 0 else (1 + dispersion * mu) ** (-1 / dispersion)
+            np.testing.assert_allclose((x == 0).mean(axis=0), dropout + keep * zero, atol=0.015)
 
 
 def test_library_sizes():
@@ -120,9 +121,9 @@ def test_the_default_types_can_be_found():
     assert adjusted_rand_score(adata.obs["cell_type"], labels) > 0.8
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
+def test_wrong_settings():
+    assert_refused(
+        lambda settings: SimulatedDataset(**settings).load(),
         ({"name": "bladder"}, "start the name with 'simulated'"),
         ({"n_cells": 1}, "n_cells must be at least 2"),
         ({"dropout": 1.0}, "dropout must be between 0 and 0.999"),
@@ -131,8 +132,4 @@ def test_the_default_types_can_be_found():
         ({"n_types": 2, "type_sizes": [1, "x"]}, "type_sizes must be float, not 'x'"),
         ({"n_cells": 5, "n_types": 6}, "raise n_cells"),
         ({"seed": "x"}, "seed must be int"),
-    ],
-)
-def test_wrong_settings(settings, words):
-    with pytest.raises(UserError, match=words):
-        SimulatedDataset(**settings).load()
+    )

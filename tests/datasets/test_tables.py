@@ -1,6 +1,7 @@
 """Tables of text: separators, turned tables, annotation, several files, names that look like numbers."""
 
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,17 @@ from jojoscl.utils.errors import UserError
 from tests.datasets.test_readers import CELLS, CODES, COUNTS, GENES, TABLE, TYPES, holds, is_named
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt.gz"])
-@pytest.mark.parametrize("transpose", [False, True])
-def test_tables(tmp_path, monkeypatch, suffix, transpose):
-    monkeypatch.setattr("jojoscl.datasets.tables.BAND_BYTES", 200)
-    path = tmp_path / f"cells{suffix}"
-    (TABLE.T if transpose else TABLE).to_csv(path, sep="," if "csv" in suffix else "\t")
-    adata = read_file(path, transpose=transpose)
-    assert holds(adata)
-    assert is_named(adata)
+def test_tables(tmp_path, monkeypatch, subtests):
+    for suffix, transpose in product(
+        [".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt.gz"], [False, True]
+    ):
+        with subtests.test(suffix=suffix, transpose=transpose):
+            monkeypatch.setattr("jojoscl.datasets.tables.BAND_BYTES", 200)
+            path = tmp_path / f"cells{suffix}"
+            (TABLE.T if transpose else TABLE).to_csv(path, sep="," if "csv" in suffix else "\t")
+            adata = read_file(path, transpose=transpose)
+            assert holds(adata)
+            assert is_named(adata)
 
 
 def test_table_with_a_header_of_r(tmp_path):
@@ -119,21 +122,26 @@ def test_metadata_with_a_header_of_r(tmp_path):
 ODD = ["0012", "1e5", "null", "12", "NA", "1.50", "True", "-0", "1_000", "0x1F", "inf", '"']
 
 
-@pytest.mark.parametrize("transpose", [False, True])
-@pytest.mark.parametrize("separator", [",", "\t"])
-def test_names_stay_as_they_are_written(tmp_path, transpose, separator):
+def test_names_stay_as_they_are_written(tmp_path, subtests):
     """Names of cells, of genes and of types, here and in the metadata, which is in another order."""
-    table = pd.DataFrame(COUNTS, index=ODD, columns=ODD[:7])
-    (table.T if transpose else table).to_csv(tmp_path / "a.csv", sep=separator)
-    meta = pd.DataFrame({"donor": np.arange(12), "name": ODD, "type": ["01", "1", "1e0", ""] * 3})
-    meta[::-1].to_csv(tmp_path / "meta.csv", index=False, sep=separator)
-    adata = read_file(
-        tmp_path / "a.csv", metadata=tmp_path / "meta.csv", label_key="type", transpose=transpose
-    )
-    assert holds(adata)
-    assert (list(adata.obs_names), list(adata.var_names)) == (ODD, ODD[:7])
-    assert adata.obs["donor"].tolist() == list(range(12))
-    assert adata.obs["type"].tolist() == meta["type"].tolist()
+    for transpose, separator in product([False, True], [",", "\t"]):
+        with subtests.test(transpose=transpose, separator=separator):
+            table = pd.DataFrame(COUNTS, index=ODD, columns=ODD[:7])
+            (table.T if transpose else table).to_csv(tmp_path / "a.csv", sep=separator)
+            meta = pd.DataFrame(
+                {"donor": np.arange(12), "name": ODD, "type": ["01", "1", "1e0", ""] * 3}
+            )
+            meta[::-1].to_csv(tmp_path / "meta.csv", index=False, sep=separator)
+            adata = read_file(
+                tmp_path / "a.csv",
+                metadata=tmp_path / "meta.csv",
+                label_key="type",
+                transpose=transpose,
+            )
+            assert holds(adata)
+            assert (list(adata.obs_names), list(adata.var_names)) == (ODD, ODD[:7])
+            assert adata.obs["donor"].tolist() == list(range(12))
+            assert adata.obs["type"].tolist() == meta["type"].tolist()
 
 
 def test_numbers_are_read_exactly(tmp_path):

@@ -83,19 +83,17 @@ def stops_after(losses: list[float], **settings: Any) -> int | None:
     return None
 
 
-@pytest.mark.parametrize(
-    ("losses", "gain", "end"),
-    [
+def test_plateau(subtests: pytest.Subtests) -> None:
+    for losses, gain, end in [
         ([3.0, 2.0, 2.1, 2.2], 0.0, 4),  # two epochs that are not below 2
         ([3.0, 2.0, 1.99, 1.98], 0.0, None),
         ([3.0, 2.0, 1.99, 1.98, 1.97], 0.02, 4),  # 1.98 is not yet 2 % below 2
         ([3.0, 2.0, 1.99, 1.95, 1.94, 1.93], 0.02, 6),  # 1.95 is
         ([-1.0, -1.01, -1.02], 0.05, 3),  # a log-likelihood above 0
         ([-1.0, -1.1, -1.2, -1.3], 0.05, None),
-    ],
-)
-def test_plateau(losses: list[float], gain: float, end: int | None) -> None:
-    assert stops_after(losses, patience=20, gain=gain) == end
+    ]:
+        with subtests.test(losses=losses):
+            assert stops_after(losses, patience=20, gain=gain) == end
 
 
 PAPER: dict[str, Any] = {"encoder_dims": [16, 8], "instance_dims": [8], "batch_size": 32}

@@ -42,13 +42,14 @@ def test_z_scores_are_made_batch_by_batch() -> None:
         np.testing.assert_array_equal(z, x.zscores()[index])
 
 
-@pytest.mark.parametrize("n_cells", [2, 15, 16, 17, 32, 33, 40])
-def test_batches_hold_every_cell_once_and_never_one_alone(n_cells: int) -> None:
-    batches = Batches(n_cells, 16, seed=3)
-    drawn = list(batches)
-    assert sorted(torch.cat(drawn).tolist()) == list(range(n_cells))
-    assert len(drawn) == len(batches)
-    assert all(2 <= len(batch) <= 17 for batch in drawn)
+def test_batches_hold_every_cell_once_and_never_one_alone(subtests: pytest.Subtests) -> None:
+    for n_cells in [2, 15, 16, 17, 32, 33, 40]:
+        with subtests.test(n_cells=n_cells):
+            batches = Batches(n_cells, 16, seed=3)
+            drawn = list(batches)
+            assert sorted(torch.cat(drawn).tolist()) == list(range(n_cells))
+            assert len(drawn) == len(batches)
+            assert all(2 <= len(batch) <= 17 for batch in drawn)
 
 
 def test_the_loader_draws_nothing_from_torchs_global_generator() -> None:

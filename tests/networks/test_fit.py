@@ -71,34 +71,34 @@ def test_a_signal_to_end_reaches_the_handler_of_the_program() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
+def test_a_training_that_diverges_is_one_sentence(bare: AnnData, subtests: pytest.Subtests) -> None:
+    for method in [
         PaperJojoSCL(lr=1e30, epochs=3, **SMALL),
         ReleasedJojoSCL(lr=1e30, epochs=3, **SMALL),
         PaperJojoSCL(lambda_=1e38, epochs=3, **SMALL),
         ContrastiveSC(lr=1e30, epochs=3, **SMALL),
         ScDeepCluster(pretrain_lr=1e30, pretrain_epochs=5, **SMALL),
         ScDeepCluster(lr=1e38, pretrain_epochs=2, epochs=5, **SMALL),
-    ],
-    ids=lambda method: method.name,
-)
-def test_a_training_that_diverges_is_one_sentence(method: Any, bare: AnnData) -> None:
-    with pytest.raises(UserError, match=r"diverged.*lower the learning rate") as caught:
-        method.fit_predict(bare, 3, run=QUIET)
-    assert "\n" not in str(caught.value)
+    ]:
+        with subtests.test(method=method):
+            with pytest.raises(UserError, match=r"diverged.*lower the learning rate") as caught:
+                method.fit_predict(bare, 3, run=QUIET)
+            assert "\n" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore:Number of distinct clusters")  # all cells end at one point
-@pytest.mark.parametrize("method", [PaperJojoSCL, ReleasedJojoSCL, ContrastiveSC, ScDeepCluster])
-def test_a_rate_of_ten_thousand_gives_clusters_or_a_sentence(method: Any, bare: AnnData) -> None:
-    short = {"pretrain_epochs": 3} if method is ScDeepCluster else {}
-    try:
-        result = method(lr=1e4, epochs=5, **short).fit_predict(bare, 3, run=QUIET)
-    except UserError as error:
-        assert "diverged" in str(error)  # noqa: PT017
-    else:
-        assert np.isfinite(result.embedding).all()
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+def test_a_rate_of_ten_thousand_gives_clusters_or_a_sentence(
+    bare: AnnData, subtests: pytest.Subtests
+) -> None:
+    for method in [PaperJojoSCL, ReleasedJojoSCL, ContrastiveSC, ScDeepCluster]:
+        with subtests.test(method=method):
+            short = {"pretrain_epochs": 3} if method is ScDeepCluster else {}
+            try:
+                result = method(lr=1e4, epochs=5, **short).fit_predict(bare, 3, run=QUIET)
+            except UserError as error:
+                assert "diverged" in str(error)  # noqa: PT017
+            else:
+                assert np.isfinite(result.embedding).all()
 
 
 # ---- checkpoints ---------------------------------------------------------------------------------
@@ -123,11 +123,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "last.ckpt").read_bytes()
 
 
-@pytest.mark.parametrize("share", [0, 0.5, 0.999])
-def test_a_cut_file_is_refused(share: float, checkpoint: bytes, tmp_path: Path) -> None:
-    (tmp_path / "last.ckpt").write_bytes(checkpoint[: int(share * len(checkpoint))])
-    with pytest.raises(UserError, match="damaged: delete it, or start anew by force=true"):
-        load_checkpoint(tmp_path / "last.ckpt", module())
+def test_a_cut_file_is_refused(
+    checkpoint: bytes, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for share in [0, 0.5, 0.999]:
+        with subtests.test(share=share):
+            (tmp_path / "last.ckpt").write_bytes(checkpoint[: int(share * len(checkpoint))])
+            with pytest.raises(UserError, match="damaged: delete it, or start anew by force=true"):
+                load_checkpoint(tmp_path / "last.ckpt", module())
 
 
 def test_a_good_one_is_plain_and_fits_one_module_and_one_run(

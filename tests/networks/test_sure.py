@@ -29,15 +29,18 @@ def assert_unbiased(estimates: torch.Tensor, losses: torch.Tensor) -> None:
     assert error < 0.01 * losses.mean()  # sharp enough to mean something
 
 
-@pytest.mark.parametrize("b", [0.05, 0.2, 0.5, 1.0])
-def test_forms_a_and_b_are_unbiased(draws: tuple[torch.Tensor, ...], b: float) -> None:
-    mu, theta, x = draws
-    weight, sigma2, n = torch.tensor(b), torch.tensor(SIGMA2), torch.tensor(float(N))
-    known, sample = x - mu, x - x.mean(1, keepdim=True)
-    a = S.risk_known_mean(known.square().sum(-1), sigma2, weight, P).sum(1)
-    assert_unbiased(a, (x - b * known - theta).square().sum((1, 2)))
-    of_sample = S.risk_sample_mean(sample.square().sum((1, 2)), n, sigma2, weight, P)
-    assert_unbiased(of_sample, (x - b * sample - theta).square().sum((1, 2)))
+def test_forms_a_and_b_are_unbiased(
+    draws: tuple[torch.Tensor, ...], subtests: pytest.Subtests
+) -> None:
+    for b in [0.05, 0.2, 0.5, 1.0]:
+        with subtests.test(b=b):
+            mu, theta, x = draws
+            weight, sigma2, n = torch.tensor(b), torch.tensor(SIGMA2), torch.tensor(float(N))
+            known, sample = x - mu, x - x.mean(1, keepdim=True)
+            a = S.risk_known_mean(known.square().sum(-1), sigma2, weight, P).sum(1)
+            assert_unbiased(a, (x - b * known - theta).square().sum((1, 2)))
+            of_sample = S.risk_sample_mean(sample.square().sum((1, 2)), n, sigma2, weight, P)
+            assert_unbiased(of_sample, (x - b * sample - theta).square().sum((1, 2)))
 
 
 def test_released_form_is_biased_by_what_the_docstring_says(
@@ -84,15 +87,16 @@ def test_two_views_tell_noise_from_spread() -> None:
     torch.testing.assert_close(S.tau2_sure(within, estimated), tau2, rtol=0, atol=0.06)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_released_loss_is_zero_for_any_data_and_has_no_gradient(seed: int) -> None:
-    g = torch.Generator().manual_seed(seed)
-    x = (3 * torch.randn(200, P, generator=g, dtype=torch.float64) + 1).requires_grad_()
-    labels = torch.randint(0, 7, (200,), generator=g)
-    loss = S.loss_released(x, labels, 8)  # one cluster of eight is empty
-    ss = S.cluster_stats(x, labels, 8).ss.sum()
-    assert abs(loss) < 1e-12 * ss
-    assert not loss.requires_grad
+def test_released_loss_is_zero_for_any_data_and_has_no_gradient(subtests: pytest.Subtests) -> None:
+    for seed in range(5):
+        with subtests.test(seed=seed):
+            g = torch.Generator().manual_seed(seed)
+            x = (3 * torch.randn(200, P, generator=g, dtype=torch.float64) + 1).requires_grad_()
+            labels = torch.randint(0, 7, (200,), generator=g)
+            loss = S.loss_released(x, labels, 8)  # one cluster of eight is empty
+            ss = S.cluster_stats(x, labels, 8).ss.sum()
+            assert abs(loss) < 1e-12 * ss
+            assert not loss.requires_grad
 
 
 def views(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +54,25 @@ def test_likelihood_equals_scipy() -> None:
     )
 
 
-@pytest.mark.parametrize("x", [0, 1, 7, 300])
-@pytest.mark.parametrize("pi", [1e-6, 0.3, 0.999])
-@pytest.mark.parametrize("theta", [1e-4, 0.5, 1e4])
-def test_one_count_at_a_time(x: int, pi: float, theta: float) -> None:
-    assert nll(x, 3.0, theta, pi) == pytest.approx(reference(x, 3.0, theta, pi), rel=1e-9)
+def test_one_count_at_a_time(subtests: pytest.Subtests) -> None:
+    for x, pi, theta in product([0, 1, 7, 300], [1e-6, 0.3, 0.999], [1e-4, 0.5, 1e4]):
+        with subtests.test(x=x, pi=pi, theta=theta):
+            assert nll(x, 3.0, theta, pi) == pytest.approx(reference(x, 3.0, theta, pi), rel=1e-9)
 
 
-@pytest.mark.parametrize("x", [0, 1, 5])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_huge_theta_is_poisson(x: int, dtype: torch.dtype) -> None:
-    expected = -np.log(0.2 * (x == 0) + 0.8 * poisson.pmf(x, 2.0))
-    assert nll(x, 2.0, 1e8, 0.2, dtype) == pytest.approx(expected, rel=1e-5)
+def test_a_huge_theta_is_poisson(subtests: pytest.Subtests) -> None:
+    for x, dtype in product([0, 1, 5], [torch.float32, torch.float64]):
+        with subtests.test(x=x, dtype=dtype):
+            expected = -np.log(0.2 * (x == 0) + 0.8 * poisson.pmf(x, 2.0))
+            assert nll(x, 2.0, 1e8, 0.2, dtype) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_mean_near_zero(dtype: torch.dtype) -> None:
-    assert nll(0, 1e-30, 2.0, 0.2, dtype) == pytest.approx(0, abs=1e-6)  # a zero is certain
-    # P(x) of a positive count tends to (1 - pi) Gamma(x + theta) / (Gamma(theta) x!) (mu / theta)^x
-    assert nll(1, 1e-20, 2.0, 0.2, dtype) == pytest.approx(-np.log(0.8 * 1e-20), rel=1e-5)
+def test_a_mean_near_zero(subtests: pytest.Subtests) -> None:
+    for dtype in [torch.float32, torch.float64]:
+        with subtests.test(dtype=dtype):
+            assert nll(0, 1e-30, 2.0, 0.2, dtype) == pytest.approx(0, abs=1e-6)  # a zero is certain
+            # P(x) of a positive count tends to (1 - pi) Gamma(x + theta) / (Gamma(theta) x!) (mu / theta)^x
+            assert nll(1, 1e-20, 2.0, 0.2, dtype) == pytest.approx(-np.log(0.8 * 1e-20), rel=1e-5)
 
 
 def test_gradients_are_finite_at_the_limits_of_the_network() -> None:

@@ -326,17 +326,18 @@ FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
 
 
 @pytest.mark.filterwarnings("ignore:Observation names are not unique")
-@pytest.mark.parametrize("case", FROM_PYTHON)
-def test_cluster_refuses_and_changes_nothing(case: str) -> None:
-    adata, settings, words = FROM_PYTHON[case]
-    before = adata.copy()
-    with pytest.raises(UserError, match=words) as error:
-        jojoscl.cluster(adata, **{"n_clusters": 3, "n_draws": 1, **settings})
-    assert "\n" not in str(error.value)
-    np.testing.assert_array_equal(adata.X.toarray(), before.X.toarray())
-    pd.testing.assert_frame_equal(adata.obs, before.obs)
-    assert not len(adata.obsm)
-    assert not len(adata.uns)
+def test_cluster_refuses_and_changes_nothing(subtests: pytest.Subtests) -> None:
+    for case in FROM_PYTHON:
+        with subtests.test(case=case):
+            adata, settings, words = FROM_PYTHON[case]
+            before = adata.copy()
+            with pytest.raises(UserError, match=words) as error:
+                jojoscl.cluster(adata, **{"n_clusters": 3, "n_draws": 1, **settings})
+            assert "\n" not in str(error.value)
+            np.testing.assert_array_equal(adata.X.toarray(), before.X.toarray())
+            pd.testing.assert_frame_equal(adata.obs, before.obs)
+            assert not len(adata.obsm)
+            assert not len(adata.uns)
 
 
 def test_cluster_wants_an_anndata() -> None:

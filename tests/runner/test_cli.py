@@ -38,12 +38,13 @@ TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3"
 # ---- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", ["data", "method", "experiment", "search"])
-def test_help_lists_every_choice_with_what_it_is(group: str) -> None:
-    section = help_text().split(f"\n{group}=\n")[1].split("\n\n")[0]
-    lines = [line.split(maxsplit=1) for line in section.splitlines()]
-    assert [name for name, *_ in lines] == choices(group)
-    assert all(about for _, about in lines)
+def test_help_lists_every_choice_with_what_it_is(subtests: pytest.Subtests) -> None:
+    for group in ["data", "method", "experiment", "search"]:
+        with subtests.test(group=group):
+            section = help_text().split(f"\n{group}=\n")[1].split("\n\n")[0]
+            lines = [line.split(maxsplit=1) for line in section.splitlines()]
+            assert [name for name, *_ in lines] == choices(group)
+            assert all(about for _, about in lines)
 
 
 def test_help_has_five_examples_of_settings_that_exist() -> None:
@@ -94,31 +95,34 @@ def test_python_m_jojoscl_is_the_command_and_a_reader_may_leave() -> None:
 # ---- typing errors -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", ["data", "method", "experiment", "search"])
-def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess, group: str) -> None:
-    for name in choices(group):
-        typo = name[0] + name[2:]
-        assert nearest(typo, choices(group)) == f" (did you mean '{name}'?)"
-    done = in_process(f"{group}={typo}")
-    assert done.code == 2
-    assert done.err == f"jojoscl: {group} has no choice '{typo}' (did you mean '{name}'?).\n"
+def test_one_wrong_letter_in_a_name_is_recognised(
+    in_process: InProcess, subtests: pytest.Subtests
+) -> None:
+    for group in ["data", "method", "experiment", "search"]:
+        with subtests.test(group=group):
+            for name in choices(group):
+                typo = name[0] + name[2:]
+                assert nearest(typo, choices(group)) == f" (did you mean '{name}'?)"
+            done = in_process(f"{group}={typo}")
+            assert done.code == 2
+            assert (
+                done.err == f"jojoscl: {group} has no choice '{typo}' (did you mean '{name}'?).\n"
+            )
 
 
-@pytest.mark.parametrize(
-    ("argument", "words"),
-    [
+def test_refused_before_anything_runs(in_process: InProcess, subtests: pytest.Subtests) -> None:
+    for argument, words in [
         ("data=glob(zzz*)", "'data=glob(zzz*)' matches nothing: there is nothing to run."),
         ("seed=range(3,3)", "'seed=range(3,3)' matches nothing: there is nothing to run."),
         ("--experimental-rerun=x", "--experimental-rerun is not offered: give the settings."),
         ("launcher=joblib hydra.launcher.foo=3", "There is no setting 'hydra.launcher.foo' (did "),
         ("data=3,4", "data=, method= and other groups take the name of a choice: see jojo"),
-    ],
-)
-def test_refused_before_anything_runs(in_process: InProcess, argument: str, words: str) -> None:
-    done = in_process("-m", *argument.split())
-    assert (done.code, done.out) == (2, "")
-    assert done.err.startswith(f"jojoscl: {words}")
-    assert done.err.count("\n") == 1
+    ]:
+        with subtests.test(argument=argument):
+            done = in_process("-m", *argument.split())
+            assert (done.code, done.out) == (2, "")
+            assert done.err.startswith(f"jojoscl: {words}")
+            assert done.err.count("\n") == 1
 
 
 def test_a_launcher_without_a_sweep_is_refused(in_process: InProcess) -> None:
@@ -133,11 +137,12 @@ NAMES = ("größe.h5ad", "k=1.h5ad", "a b,c.h5ad", "[1] (copy).h5ad", "it's {x}.
          'back\\"slash.h5ad', "a:b.h5ad", "50%.h5ad", "null.h5ad", "#1&2.h5ad")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_hydra_reads_a_path_as_it_was_given(name: str) -> None:
-    for key in ("data.path", "+data.metadata", "hydra.run.dir", "++data.root"):
-        (override,) = parse([quoted(f"{key}={name}", several=False)])
-        assert override.value() == name
+def test_hydra_reads_a_path_as_it_was_given(subtests: pytest.Subtests) -> None:
+    for name in NAMES:
+        with subtests.test(name=name):
+            for key in ("data.path", "+data.metadata", "hydra.run.dir", "++data.root"):
+                (override,) = parse([quoted(f"{key}={name}", several=False)])
+                assert override.value() == name
 
 
 def test_home_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,13 +150,20 @@ def test_home_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert quoted("data.path=~/x.h5ad", several=False) == "data.path='/home/her/x.h5ad'"
 
 
-@pytest.mark.parametrize(
-    "argument",
-    ["data.path=null", "data.path='a b'", "data.path=${paths.runs}/x", "name=a,b", "seed=1",
-     "~data", "data.path=glob(*)", "data.path=", "--cfg"],
-)  # fmt: skip
-def test_what_is_written_for_hydra_stays(argument: str) -> None:
-    assert quoted(argument, several=True) == argument
+def test_what_is_written_for_hydra_stays(subtests: pytest.Subtests) -> None:
+    for argument in [
+        "data.path=null",
+        "data.path='a b'",
+        "data.path=${paths.runs}/x",
+        "name=a,b",
+        "seed=1",
+        "~data",
+        "data.path=glob(*)",
+        "data.path=",
+        "--cfg",
+    ]:
+        with subtests.test(argument=argument):
+            assert quoted(argument, several=True) == argument
 
 
 def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(
@@ -243,16 +255,15 @@ def test_a_full_disk_wherever_it_is_met_is_one_sentence(
     )
 
 
-@pytest.mark.parametrize(
-    "arguments", [("name=" + "a" * 300,), ("data=h5ad", "data.path=" + "é" * 200 + ".h5ad")]
-)
 def test_a_name_that_is_too_long_is_one_sentence(
-    in_process: InProcess, tmp_path: Path, arguments: Any
+    in_process: InProcess, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    done = in_process("method=random", "n_clusters=3", *arguments)
-    assert done.code == 2
-    assert re.fullmatch(r"jojoscl: .*(too long|does not exist).*\.\n", done.err)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    for arguments in [("name=" + "a" * 300,), ("data=h5ad", "data.path=" + "é" * 200 + ".h5ad")]:
+        with subtests.test(arguments=arguments):
+            done = in_process("method=random", "n_clusters=3", *arguments)
+            assert done.code == 2
+            assert re.fullmatch(r"jojoscl: .*(too long|does not exist).*\.\n", done.err)
+            assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_memory_limit_is_one_sentence(
@@ -436,9 +447,10 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
     assert not list(tmp_path.rglob("yan"))
 
 
-@pytest.mark.parametrize(
-    ("argument", "words"),
-    [
+def test_a_sweep_that_cannot_be_done_is_one_sentence(
+    in_process: InProcess, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    for argument, words in [
         ("trainer.devices=2", "A sweep trains on one device: leave out -m, or trainer.devices."),
         (
             "launcher=slurm",
@@ -450,15 +462,12 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(
             "The jobs did not start, or were killed (RuntimeError(\"Invalid plugin 'math.sqrt': not the "
             'hydra_plugins package")): check launcher= and the memory; the same command goes on.',
         ),
-    ],
-)
-def test_a_sweep_that_cannot_be_done_is_one_sentence(
-    in_process: InProcess, monkeypatch: pytest.MonkeyPatch, argument: str, words: str
-) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    done = in_process("-m", *TINY, "seed=0,1", argument)
-    assert (done.code, done.err) == (2, f"jojoscl: {words}\n")
+    ]:
+        with subtests.test(argument=argument):
+            pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+            monkeypatch.setattr(shutil, "which", lambda name: None)
+            done = in_process("-m", *TINY, "seed=0,1", argument)
+            assert (done.code, done.err) == (2, f"jojoscl: {words}\n")
 
 
 def test_a_sweep_over_methods(in_process: InProcess, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.runner.config import RunSettings, build, class_of, compose, run_folder, varied
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import choices, conf_dir
+from tests.small import assert_refused
 
 
 def assert_shows_all_settings(node: Any) -> None:
@@ -30,33 +31,36 @@ def assert_shows_all_settings(node: Any) -> None:
             assert set(value) == set(defaults[name])
 
 
-@pytest.mark.parametrize("name", choices("method"))
-def test_method_is_built_shown_whole_and_described(name: str) -> None:
-    node = compose([f"method={name}"]).method
-    assert_shows_all_settings(OmegaConf.to_container(node, resolve=True))
-    method = build(node)
-    assert method.name == name
-    assert callable(method.fit_predict)
-    assert isinstance(method.takes_oracle, bool)
-    assert set(node.about) == {"summary", "citation", "doi", "given_k", "minutes"}
-    assert node.about.given_k is not method.finds_k
-    assert ("CEILING" in node.about.summary) is method.takes_truth
+def test_method_is_built_shown_whole_and_described(subtests: pytest.Subtests) -> None:
+    for name in choices("method"):
+        with subtests.test(name=name):
+            node = compose([f"method={name}"]).method
+            assert_shows_all_settings(OmegaConf.to_container(node, resolve=True))
+            method = build(node)
+            assert method.name == name
+            assert callable(method.fit_predict)
+            assert isinstance(method.takes_oracle, bool)
+            assert set(node.about) == {"summary", "citation", "doi", "given_k", "minutes"}
+            assert node.about.given_k is not method.finds_k
+            assert ("CEILING" in node.about.summary) is method.takes_truth
 
 
-@pytest.mark.parametrize("name", choices("data"))
-def test_data_is_built(name: str) -> None:
-    node = compose([f"data={name}"]).data
-    assert_shows_all_settings(OmegaConf.to_container(node, resolve=True))
-    overrides = ["data.path=some.h5ad"] if name == "h5ad" else []
-    assert callable(build(compose([f"data={name}", *overrides]).data).load)
+def test_data_is_built(subtests: pytest.Subtests) -> None:
+    for name in choices("data"):
+        with subtests.test(name=name):
+            node = compose([f"data={name}"]).data
+            assert_shows_all_settings(OmegaConf.to_container(node, resolve=True))
+            overrides = ["data.path=some.h5ad"] if name == "h5ad" else []
+            assert callable(build(compose([f"data={name}", *overrides]).data).load)
 
 
-@pytest.mark.parametrize("group", ["trainer", "logger", "debug", "search"])
-def test_every_choice_of_the_other_groups_composes(group: str) -> None:
-    for name in choices(group):
-        cfg = compose([f"{group}={name}"])
-        assert build(cfg.method).name == cfg.method.name
-        assert build(cfg.trainer).max_epochs == cfg.trainer.max_epochs
+def test_every_choice_of_the_other_groups_composes(subtests: pytest.Subtests) -> None:
+    for group in ["trainer", "logger", "debug", "search"]:
+        with subtests.test(group=group):
+            for name in choices(group):
+                cfg = compose([f"{group}={name}"])
+                assert build(cfg.method).name == cfg.method.name
+                assert build(cfg.trainer).max_epochs == cfg.trainer.max_epochs
 
 
 def test_yaml_repeats_no_default() -> None:
@@ -74,31 +78,34 @@ def test_yaml_repeats_no_default() -> None:
             )
 
 
-@pytest.mark.parametrize("name", choices("experiment"))
-def test_every_point_of_a_study_can_be_built(name: str) -> None:
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = hydra.compose("train", [f"experiment={name}"], return_hydra_config=True)
-    params: Any = OmegaConf.to_container(cfg.hydra.sweeper.params)
-    params.pop("data.path", None)  # a collection's files are not known here
-    sweeps = OverridesParser.create().parse_overrides(
-        [f"{key}={value}" for key, value in params.items()]
-    )
-    grid = {
-        s.key_or_group: list(s.sweep_string_iterator()) if s.is_sweep_override() else [s.value()]
-        for s in sweeps
-    }
-    points = grid.pop("vary", [None])
-    first = [f"experiment={name}", *(f"{key}={values[0]}" for key, values in grid.items())]
-    cfg = compose(first)
-    names = []
-    for point in points:
-        (vary,) = OverridesParser.create().parse_overrides([f"vary={point or 'null'}"])
-        OmegaConf.update(cfg, "vary", vary.value(), merge=False, force_add=True)
-        names.append(run_folder(_root_=cfg.copy()))
-    assert len(set(names)) == len(points)
-    assert not any("wrong" in folder for folder in names)
-    for key in grid.keys() & {"data", "method"}:
-        assert set(grid[key]) <= set(choices(key))
+def test_every_point_of_a_study_can_be_built(subtests: pytest.Subtests) -> None:
+    for name in choices("experiment"):
+        with subtests.test(name=name):
+            with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                cfg = hydra.compose("train", [f"experiment={name}"], return_hydra_config=True)
+            params: Any = OmegaConf.to_container(cfg.hydra.sweeper.params)
+            params.pop("data.path", None)  # a collection's files are not known here
+            sweeps = OverridesParser.create().parse_overrides(
+                [f"{key}={value}" for key, value in params.items()]
+            )
+            grid = {
+                s.key_or_group: list(s.sweep_string_iterator())
+                if s.is_sweep_override()
+                else [s.value()]
+                for s in sweeps
+            }
+            points = grid.pop("vary", [None])
+            first = [f"experiment={name}", *(f"{key}={values[0]}" for key, values in grid.items())]
+            cfg = compose(first)
+            names = []
+            for point in points:
+                (vary,) = OverridesParser.create().parse_overrides([f"vary={point or 'null'}"])
+                OmegaConf.update(cfg, "vary", vary.value(), merge=False, force_add=True)
+                names.append(run_folder(_root_=cfg.copy()))
+            assert len(set(names)) == len(points)
+            assert not any("wrong" in folder for folder in names)
+            for key in grid.keys() & {"data", "method"}:
+                assert set(grid[key]) <= set(choices(key))
 
 
 def test_preprocessing_is_each_method_s_own() -> None:
@@ -136,29 +143,32 @@ def test_three_forms_of_jojoscl_are_each_whole() -> None:
     assert build(compose(["method=jojoscl_released"]).method) == released
 
 
-@pytest.mark.parametrize(
-    "override", ["n_clusters=many", "n_clusters=2.5", "n_clusters=true", "seed=-1", "selection=x"]
-)
-def test_settings_of_a_run_are_checked(override: str) -> None:
-    cfg = compose([override])
-    with pytest.raises(UserError, match=f"^{override.partition('=')[0]} "):
-        RunSettings(**{name: cfg[name] for name in RunSettings.defaults()})
+def test_settings_of_a_run_are_checked(subtests: pytest.Subtests) -> None:
+    for override in [
+        "n_clusters=many",
+        "n_clusters=2.5",
+        "n_clusters=true",
+        "seed=-1",
+        "selection=x",
+    ]:
+        with subtests.test(override=override):
+            cfg = compose([override])
+            with pytest.raises(UserError, match=f"^{override.partition('=')[0]} "):
+                RunSettings(**{name: cfg[name] for name in RunSettings.defaults()})
 
 
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
+def test_vary_names_what_is_not_there(subtests: pytest.Subtests) -> None:
+    for override, words in [
         ("vary={method.rigde:0}", "no setting 'method.rigde' .did you mean 'method.ridge'"),
         ("vary={metod.ridge:0}", "no setting 'metod.ridge' .did you mean 'method.ridge'"),
-    ],
-)
-def test_vary_names_what_is_not_there(override: str, words: str) -> None:
-    cfg = compose([override])
-    assert "seed0-wrong-" in run_folder(
-        _root_=cfg
-    )  # the run says it, and in a sweep the others go on
-    with pytest.raises(UserError, match=words):
-        varied(cfg)
+    ]:
+        with subtests.test(override=override):
+            cfg = compose([override])
+            assert "seed0-wrong-" in run_folder(
+                _root_=cfg
+            )  # the run says it, and in a sweep the others go on
+            with pytest.raises(UserError, match=words):
+                varied(cfg)
 
 
 def test_benchmark_and_collection_have_folders_of_their_own() -> None:
@@ -183,18 +193,14 @@ def test_build() -> None:
         build(OmegaConf.create({"_target_": TARGET, "n_pc": 7}))
 
 
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
+def test_what_is_no_class_of_settings_is_refused() -> None:
+    assert_refused(
+        class_of,
         ("jojoscl.baselines.controls.PCAKmeans", "is not to be used"),
         ("jojoscl.baseline.PCAKMeans", "is not to be used"),
         ("PCAKMeans", "is not to be used"),
         ("os.system", "is not to be used"),
-    ],
-)
-def test_what_is_no_class_of_settings_is_refused(target: object, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        class_of(target)
+    )
 
 
 def test_a_new_baseline_is_one_class_and_one_yaml(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -78,17 +77,13 @@ def test_clusters_of_a_result_are_cut_anew(tmp_path: Path) -> None:
     assert (result.obs["jojoscl_3"].astype(str) == result.obs["jojoscl"].astype(str)).all()
 
 
-@pytest.mark.parametrize(
-    ("changes", "setting", "strength"),
-    [
+def test_metrics_say_what_a_study_changed(subtests: pytest.Subtests) -> None:
+    for changes, setting, strength in [
         ({}, None, None),
         ({"corrupt.dropout": 0.3}, "dropout", 0.3),
         ({"method.preprocess.n_top_genes": 500}, "preprocess.n_top_genes", 500),
         ({"method.shrink": False, "method.n_draws": 1}, "shrink=False, n_draws", 1),
         ({"method.smoothing": [1, 1]}, "smoothing", "[1, 1]"),
-    ],
-)
-def test_metrics_say_what_a_study_changed(
-    changes: dict[str, Any], setting: str | None, strength: object
-) -> None:
-    assert point_of(changes) == {"setting": setting, "strength": strength}
+    ]:
+        with subtests.test(changes=changes):
+            assert point_of(changes) == {"setting": setting, "strength": strength}

@@ -105,9 +105,10 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
     assert (predicted.astype(int).to_numpy() == before["cluster"]).all()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_bad_input_is_one_sentence(
+    in_process: InProcess, folder: Path, subtests: pytest.Subtests
+) -> None:
+    for arguments, words in [
         ("data.path=new.h5ad", "No model is given: name one by model="),
         ("model=model.npz", "No file is given: name yours by data.path="),
         ("model=none.npz data.path=new.h5ad", "none.npz does not exist"),
@@ -139,16 +140,13 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
             "model=model.npz data=simulated data.n_genes=20",
             "variable genes of the model are missing",
         ),
-    ],
-)
-def test_bad_input_is_one_sentence(
-    in_process: InProcess, folder: Path, arguments: str, words: str
-) -> None:
-    done = in_process("predict", *arguments.split())
-    assert done.code == 2
-    assert re.search(words, done.err), done.err
-    assert done.err.count("\n") == 1
-    assert sorted(file.name for file in folder.iterdir()) == ["model.npz", "new.h5ad"]
+    ]:
+        with subtests.test(arguments=arguments):
+            done = in_process("predict", *arguments.split())
+            assert done.code == 2
+            assert re.search(words, done.err), done.err
+            assert done.err.count("\n") == 1
+            assert sorted(file.name for file in folder.iterdir()) == ["model.npz", "new.h5ad"]
 
 
 def test_a_method_without_a_model_says_so(in_process: InProcess) -> None:

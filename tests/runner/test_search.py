@@ -104,11 +104,12 @@ def test_a_search_without_a_success_ends_with_1(in_process: InProcess, tmp_path:
     assert set(trials(tmp_path)["state"]) == {"fail"}
 
 
-@pytest.mark.parametrize("name", choices("search"))
-def test_every_search_that_ships_searches_settings_that_exist(name: str) -> None:
-    settings: Search = build(compose([f"search={name}"]).search)
-    params = optuna.create_study().ask(settings.distributions).params
-    assert len(list(jobs(settings, [f"search={name}"], params))) == 1
+def test_every_search_that_ships_searches_settings_that_exist(subtests: pytest.Subtests) -> None:
+    for name in choices("search"):
+        with subtests.test(name=name):
+            settings: Search = build(compose([f"search={name}"]).search)
+            params = optuna.create_study().ask(settings.distributions).params
+            assert len(list(jobs(settings, [f"search={name}"], params))) == 1
 
 
 def test_choices_are_written_as_hydra_reads_them() -> None:
@@ -117,9 +118,8 @@ def test_choices_are_written_as_hydra_reads_them() -> None:
         assert compose([override]).vary == value
 
 
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
+def test_settings_of_a_search_are_checked(subtests: pytest.Subtests) -> None:
+    for given, sentence in [
         ({"n_trials": 0}, "Search.n_trials must be at least 1, not 0"),
         ({"seeds": []}, "A search needs search.datasets, search.seeds and"),
         (
@@ -131,17 +131,17 @@ def test_choices_are_written_as_hydra_reads_them() -> None:
             r"k is no parameter .*ItnDistribution",
         ),
         ({"space": {"k": 3}}, "k is no parameter"),
-    ],
-)
-def test_settings_of_a_search_are_checked(given: dict[str, Any], sentence: str) -> None:
-    space = {"n_clusters": {"type": "int", "low": 2, "high": 3}}
-    with pytest.raises(UserError, match=sentence):
-        Search(**{"datasets": ["yan"], "space": space, **given})
+    ]:
+        with subtests.test(given=given):
+            space = {"n_clusters": {"type": "int", "low": 2, "high": 3}}
+            with pytest.raises(UserError, match=sentence):
+                Search(**{"datasets": ["yan"], "space": space, **given})
 
 
-@pytest.mark.parametrize(
-    ("argument", "sentence"),
-    [
+def test_what_cannot_be_searched_is_one_sentence(
+    in_process: InProcess, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for argument, sentence in [
         ("data=yan", "A search has search.datasets= and search.seeds=, no data=."),
         (
             "-m",
@@ -150,16 +150,13 @@ def test_settings_of_a_search_are_checked(given: dict[str, Any], sentence: str) 
         ("launcher=joblib", "A search is no sweep: leave out -m and launcher="),
         ("+search.space.n_clusters.lgo=true", "search.space: n_clusters is no parameter"),
         ("+search.space.n_cluster={type:int,low:1,high:2}", "There is no setting 'n_cluster' (did"),
-    ],
-)
-def test_what_cannot_be_searched_is_one_sentence(
-    in_process: InProcess, tmp_path: Path, argument: str, sentence: str
-) -> None:
-    done = in_process("search=n_clusters", "method=pca_kmeans", argument)
-    assert done.code == 2
-    assert done.err.startswith(f"jojoscl: {sentence}")
-    assert done.err.count("\n") == 1
-    assert not list(tmp_path.rglob("study.db"))
+    ]:
+        with subtests.test(argument=argument):
+            done = in_process("search=n_clusters", "method=pca_kmeans", argument)
+            assert done.code == 2
+            assert done.err.startswith(f"jojoscl: {sentence}")
+            assert done.err.count("\n") == 1
+            assert not list(tmp_path.rglob("study.db"))
 
 
 def test_a_damaged_study_is_one_sentence(in_process: InProcess, tmp_path: Path) -> None:

@@ -15,19 +15,16 @@ from jojoscl.runner.config import compose, parse
 from jojoscl.utils.errors import UserError
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
+def test_no_memory_is_one_sentence(subtests: pytest.Subtests) -> None:
+    for error in [
         MemoryError(),
         np._core._exceptions._ArrayMemoryError((10**9, 10**9), np.dtype(float)),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_no_memory_is_one_sentence(error: BaseException) -> None:
-    assert (sentence(error) or "").startswith("There is not enough memory: allow more, or")
+    ]:
+        with subtests.test(error=error):
+            assert (sentence(error) or "").startswith("There is not enough memory: allow more, or")
 
 
 def test_errors_of_files_say_which_and_what_to_do(tmp_path: Path) -> None:
@@ -54,9 +51,8 @@ def test_words_of_a_call_become_words_of_the_command_and_a_defect_has_none() -> 
     assert sentence(OSError("of a library, without a number")) is None
 
 
-@pytest.mark.parametrize(
-    ("argument", "words"),
-    [
+def test_what_hydra_refuses_is_one_sentence(subtests: pytest.Subtests) -> None:
+    for argument, words in [
         ("data=blader", "data has no choice 'blader' (did you mean 'bladder'?)."),
         ("preprocess.log1p=true", "no setting 'preprocess.log1p' (did you mean 'method."),
         ("sead=1", "There is no setting 'sead' (did you mean 'seed'?)."),
@@ -67,10 +63,9 @@ def test_words_of_a_call_become_words_of_the_command_and_a_defect_has_none() -> 
         ("name=größe", "a value with special characters in two quotes, \"key='value'\"."),
         ("method.hidden=[1,", "cannot be read: write key=value"),
         ("seed=1,2", "'seed=1,2' gives several values: add -m"),
-    ],
-)
-def test_what_hydra_refuses_is_one_sentence(argument: str, words: str) -> None:
-    with pytest.raises(HydraException) as error:
-        parse([argument]), compose([argument])
-    assert words in (said := sentence(error.value) or "")
-    assert "\n" not in said
+    ]:
+        with subtests.test(argument=argument):
+            with pytest.raises(HydraException) as error:
+                parse([argument]), compose([argument])
+            assert words in (said := sentence(error.value) or "")
+            assert "\n" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,45 +25,17 @@ def run(folder: Path, name: str, **metrics: Any) -> None:
 
 
 def test_seeds_are_averaged_and_nothing_else(tmp_path: Path) -> None:
-    number = 0
-    for path in ("easy.h5ad", "hard.h5ad"):
-        for k in (2, "annotated", None):
-            for lr in (0.1, 0.2):
-                for seed in (0, 1):
-                    settings = {
-                        "seed": seed,
-                        "method": {"lr": lr, "dims": [1, 2]},
-                        "data": {"digest": path},
-                    }
-                    run(
-                        tmp_path,
-                        f"run{number}",
-                        path=path,
-                        n_clusters_asked=k,
-                        seed=seed,
-                        ari=number,
-                        settings=settings,
-                    )
-                    number += 1
+    grid = product(("easy.h5ad", "hard.h5ad"), (2, "annotated", None), (0.1, 0.2), (0, 1))
+    for number, (path, k, lr, seed) in enumerate(grid):
+        method = {"lr": lr, "dims": [1, 2]}
+        settings = {"seed": seed, "method": method, "data": {"digest": path}}
+        own = {"path": path, "n_clusters_asked": k, "seed": seed, "settings": settings}
+        run(tmp_path, f"run{number}", ari=number, **own)
     table = summary(collect(tmp_path))
-    assert list(table) == [
-        "dataset",
-        "path",
-        "method",
-        "n_clusters_asked",
-        "method.lr",
-        "runs",
-        "ari",
-        "seconds",
-    ]
+    keys = ["path", "n_clusters_asked", "method.lr"]
+    assert list(table) == ["dataset", keys[0], "method", *keys[1:], "runs", "ari", "seconds"]
     assert list(table["runs"]) == [2] * 12
-    found = dict(
-        zip(
-            zip(table["path"], table["n_clusters_asked"], table["method.lr"], strict=True),
-            table["ari"],
-            strict=True,
-        )
-    )
+    found = table.set_index(keys)["ari"]
     assert found["easy.h5ad", 2, "0.1"] == 0.5
     assert found["hard.h5ad", "annotated", "0.2"] == 18.5
 
@@ -74,29 +47,30 @@ def test_settings_of_different_methods_are_no_columns(tmp_path: Path) -> None:
 
 
 FOREIGN = {
-    "cut": "{",
-    "a list": "[1]",
-    "a number": "3",
-    "other keys": '{"accuracy": 0.9}',
-    "seconds in words": '{"dataset": "a", "method": "b", "seed": 0, "seconds": {"total": "long"}}',
-    "seconds as a number": '{"dataset": "a", "method": "b", "seed": 0, "seconds": 3}',
-    "deep": "[" * 100_000,
+    "cut": b"{",
+    "a list": b"[1]",
+    "a number": b"3",
+    "other keys": b'{"accuracy": 0.9}',
+    "seconds in words": b'{"dataset": "a", "method": "b", "seed": 0, "seconds": {"total": "long"}}',
+    "seconds as a number": b'{"dataset": "a", "method": "b", "seed": 0, "seconds": 3}',
+    "deep": b"[" * 100_000,
+    "bytes": b"\xff",
 }
 
 
-@pytest.mark.parametrize("case", [*FOREIGN, "bytes", "folder"])
-def test_a_foreign_metrics_file_is_named_and_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
+def test_foreign_metrics_files_are_named_and_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(tmp_path, "ours", ari=0.5)
-    path = tmp_path / "foreign" / "metrics.json"
-    path.parent.mkdir()
-    if case == "folder":
-        path.mkdir()
-    else:
-        path.write_bytes(b"\xff" if case == "bytes" else FOREIGN[case].encode())
+    for name, content in FOREIGN.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_bytes(content)
+    (tmp_path / "a folder" / "metrics.json").mkdir(parents=True)
     assert list(collect(tmp_path)["ari"]) == [0.5]
-    assert caplog.messages == [f"{path} is no metrics of a run: it is left out of the table"]
+    assert sorted(caplog.messages) == sorted(
+        f"{tmp_path / name / 'metrics.json'} is no metrics of a run: it is left out of the table"
+        for name in (*FOREIGN, "a folder")
+    )
 
 
 def test_failed_jobs_are_named_beside_foreign_files(in_process: InProcess, tmp_path: Path) -> None:

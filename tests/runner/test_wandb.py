@@ -273,38 +273,39 @@ def sweep_of(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((HERE / name).read_text()))
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("wandb_*.yaml")))
-def test_every_command_of_the_agent_composes(name: str, plain_metrics: dict[str, Any]) -> None:
-    sweep = sweep_of(name)
-    every = swept(sweep)
-    assert len(every) == len({tuple(arguments(sweep, chosen)) for chosen in every})
-    for chosen in every:
-        cfg = check(arguments(sweep, chosen))
-        assert cfg.logger.offline is False
-        assert cfg.seed == chosen["seed"]
-    if sweep["method"] == "grid":
-        assert "metric" not in sweep, "a grid chooses nothing"
-    else:
-        assert sweep["metric"]["name"] in plain_metrics.keys() - set(SCORES), (
-            "logged by a run, and without labels"
-        )
+def test_every_command_of_the_agent_composes(
+    plain_metrics: dict[str, Any], subtests: pytest.Subtests
+) -> None:
+    for name in sorted(path.name for path in HERE.glob("wandb_*.yaml")):
+        with subtests.test(name=name):
+            sweep = sweep_of(name)
+            every = swept(sweep)
+            assert len(every) == len({tuple(arguments(sweep, chosen)) for chosen in every})
+            for chosen in every:
+                cfg = check(arguments(sweep, chosen))
+                assert cfg.logger.offline is False
+                assert cfg.seed == chosen["seed"]
+            if sweep["method"] == "grid":
+                assert "metric" not in sweep, "a grid chooses nothing"
+            else:
+                assert sweep["metric"]["name"] in plain_metrics.keys() - set(SCORES), (
+                    "logged by a run, and without labels"
+                )
 
 
-@pytest.mark.parametrize(
-    ("parameter", "spec", "said"),
-    [
+def test_a_command_that_would_fail_is_found(subtests: pytest.Subtests) -> None:
+    for parameter, spec, said in [
         ("method.rigde", {"value": 0.1}, "rigde"),
         ("method.ridge", {"min": -1.0, "max": 1.0}, "ridge"),
         ("vary", {"values": ["null", "{method.contrats:none}"]}, "contrats"),
         ("data", {"values": ["yan", "nay"]}, "nay"),
-    ],
-)
-def test_a_command_that_would_fail_is_found(parameter: str, spec: Any, said: str) -> None:
-    sweep = sweep_of("wandb_sweep.yaml")
-    sweep["parameters"] |= {parameter: spec}
-    commands = [arguments(sweep, chosen) for chosen in swept(sweep)]
-    with pytest.raises((UserError, HydraException, OmegaConfBaseException), match=said):
-        list(map(check, commands))
+    ]:
+        with subtests.test(parameter=parameter):
+            sweep = sweep_of("wandb_sweep.yaml")
+            sweep["parameters"] |= {parameter: spec}
+            commands = [arguments(sweep, chosen) for chosen in swept(sweep)]
+            with pytest.raises((UserError, HydraException, OmegaConfBaseException), match=said):
+                list(map(check, commands))
 
 
 def test_the_agents_ablation_is_the_one_that_runs_offline() -> None:

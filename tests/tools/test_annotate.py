@@ -15,6 +15,7 @@ import jojoscl
 from jojoscl.core.interface import Result, check_n_clusters, check_seed
 from jojoscl.tools.annotate import annotate, restricted
 from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 QUICK: dict[str, Any] = {"n_draws": 1}
 
@@ -89,19 +90,22 @@ def test_what_an_earlier_call_left_is_removed() -> None:
     assert "other_confidence" in adata.obs
 
 
-@pytest.mark.parametrize(
-    "turned", [np.int64, np.uint8, np.array, lambda value: np.array(value, np.int32)]
-)
-def test_whole_numbers_of_any_library(turned: Any) -> None:
-    assert check_n_clusters(turned(4), 10) == 4
-    assert type(check_n_clusters(turned(4), 10)) is int
-    assert type(check_seed(turned(7))) is int
+def test_whole_numbers_of_any_library(subtests: pytest.Subtests) -> None:
+    for turned in [np.int64, np.uint8, np.array, lambda value: np.array(value, np.int32)]:
+        with subtests.test(turned=turned):
+            assert check_n_clusters(turned(4), 10) == 4
+            assert type(check_n_clusters(turned(4), 10)) is int
+            assert type(check_seed(turned(7))) is int
 
 
-@pytest.mark.parametrize("value", [True, np.True_, 4.0, np.float64(4), np.array([4]), "4", None])
-def test_what_is_no_whole_number(value: Any) -> None:
-    with pytest.raises(UserError, match="seed must be a whole number"):
-        check_seed(value)
+def test_what_is_no_whole_number() -> None:
+    assert_refused(
+        check_seed,
+        *[
+            (value, "seed must be a whole number")
+            for value in [True, np.True_, 4.0, np.float64(4), np.array([4]), "4", None]
+        ],
+    )
 
 
 def test_numbers_of_numpy_in_the_call(cells: AnnData) -> None:
@@ -119,22 +123,25 @@ def test_a_view_becomes_cells_of_its_own_without_a_warning(cells: AnnData) -> No
     assert "jojoscl" not in adata.obs
 
 
-@pytest.mark.parametrize("copy", [False, True])
 def test_a_view_of_a_file_is_refused_before_it_trains(
-    cells: AnnData, tmp_path: Path, copy: bool
+    cells: AnnData, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    cells.write_h5ad(tmp_path / "a.h5ad")
-    view = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")[:50]
-    with pytest.raises(
-        UserError, match="copied" if copy else r"view of cells in a file: give adata\.to_memory"
-    ):
-        jojoscl.cluster(view, 3, copy=copy, **QUICK)
+    for copy in [False, True]:
+        with subtests.test(copy=copy):
+            cells.write_h5ad(tmp_path / "a.h5ad")
+            view = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")[:50]
+            with pytest.raises(
+                UserError,
+                match="copied" if copy else r"view of cells in a file: give adata\.to_memory",
+            ):
+                jojoscl.cluster(view, 3, copy=copy, **QUICK)
 
 
-@pytest.mark.parametrize("key", ["", "a/b", 3])
-def test_a_name_that_no_file_could_hold(cells: AnnData, key: Any) -> None:
-    with pytest.raises(UserError, match="key_added must be a word without '/'"):
-        jojoscl.cluster(cells, 3, key_added=key)
+def test_a_name_that_no_file_could_hold(cells: AnnData) -> None:
+    assert_refused(
+        lambda key: jojoscl.cluster(cells, 3, key_added=key),
+        *[(key, "key_added must be a word without '/'") for key in ["", "a/b", 3]],
+    )
 
 
 # ---- some of the cells ---------------------------------------------------------------------------
@@ -170,9 +177,8 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
     assert part.labels(pd.Categorical(["0", "1", "0"])).tolist() == ["3,0", "3,1", "10", "3,0"]
 
 
-@pytest.mark.parametrize(
-    ("restrict_to", "words"),
-    [
+def test_what_names_no_cells_is_refused(subtests: pytest.Subtests) -> None:
+    for restrict_to, words in [
         (("type", None), "'type' has no category 'None'"),
         ((["type"], ["a"]), r"There is no column \['type'\]"),
         ("type", "restrict_to is a column of obs and its categories"),
@@ -185,11 +191,10 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
         (("type", ["a", "d"]), r"'type' has no category 'd' \(there are: a"),
         (("new", ["a"]), "'new' has two .* or one that begins with 'a,', as the new clusters do"),
         (("one", ["1"]), "'one' has two categories that read the same"),
-    ],
-)
-def test_what_names_no_cells_is_refused(restrict_to: object, words: str) -> None:
-    obs = pd.DataFrame([["a", 1, 2]] * 3, [*"xyz"], ["type", "twice", "twice"])
-    obs = obs.assign(new=["a", "a", "a,0"], one=[1, 1, "1"])
-    adata = AnnData(np.ones((3, 3), np.float32), obs=obs)
-    with pytest.raises(UserError, match=words):
-        restricted(adata, restrict_to)
+    ]:
+        with subtests.test(restrict_to=restrict_to):
+            obs = pd.DataFrame([["a", 1, 2]] * 3, [*"xyz"], ["type", "twice", "twice"])
+            obs = obs.assign(new=["a", "a", "a,0"], one=[1, 1, "1"])
+            adata = AnnData(np.ones((3, 3), np.float32), obs=obs)
+            with pytest.raises(UserError, match=words):
+                restricted(adata, restrict_to)

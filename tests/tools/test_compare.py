@@ -23,9 +23,8 @@ def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata: AnnD
     assert table["nmi"][0] == normalized_mutual_info_score(*both)
 
 
-@pytest.mark.parametrize(
-    ("keys", "words"),
-    [
+def test_what_cannot_be_compared(adata: AnnData, subtests: pytest.Subtests) -> None:
+    for keys, words in [
         ("jojoscl", "keys must be two columns of obs or more"),
         (["jojoscl"], "keys must be two columns"),
         (
@@ -33,9 +32,8 @@ def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata: AnnD
             "no column 'cell_typ' in the cells' annotation .there are: cell_type",
         ),
         (["jojoscl", "none"], "No cell has a value in both"),
-    ],
-)
-def test_what_cannot_be_compared(adata: AnnData, keys: list[str], words: str) -> None:
-    adata.obs["none"] = np.nan
-    with pytest.raises(jojoscl.UserError, match=words):
-        jojoscl.compare(adata, keys)
+    ]:
+        with subtests.test(keys=keys):
+            adata.obs["none"] = np.nan
+            with pytest.raises(jojoscl.UserError, match=words):
+                jojoscl.compare(adata, keys)

@@ -41,22 +41,28 @@ def correlations(first: sp.csr_matrix, second: sp.csr_matrix) -> np.ndarray:
     return np.array([np.corrcoef(x, y)[0, 1] for x, y in zip(a.T, b.T, strict=True)])
 
 
-@pytest.mark.parametrize("known", [0.0, 0.5, 2.0])
-def test_halves_are_uncorrelated_where_a_binomial_leaves_them_correlated(known: float) -> None:
-    counts = sp.csr_matrix(
-        simulate(3000, 100, 1, dispersion=known, dropout=0, library_sd=0, seed=2).X
-    )
-    assert abs(correlations(*halves(counts, seed=0)).mean()) < 0.02
-    kept = counts.copy()
-    kept.data = np.random.default_rng(0).binomial(counts.data.astype(int), 0.5).astype(np.float32)
-    binomial = correlations(kept, counts - kept).mean()
-    assert binomial > 0.1 if known else abs(binomial) < 0.02
+def test_halves_are_uncorrelated_where_a_binomial_leaves_them_correlated(
+    subtests: pytest.Subtests,
+) -> None:
+    for known in [0.0, 0.5, 2.0]:
+        with subtests.test(known=known):
+            counts = sp.csr_matrix(
+                simulate(3000, 100, 1, dispersion=known, dropout=0, library_sd=0, seed=2).X
+            )
+            assert abs(correlations(*halves(counts, seed=0)).mean()) < 0.02
+            kept = counts.copy()
+            kept.data = (
+                np.random.default_rng(0).binomial(counts.data.astype(int), 0.5).astype(np.float32)
+            )
+            binomial = correlations(kept, counts - kept).mean()
+            assert binomial > 0.1 if known else abs(binomial) < 0.02
 
 
-@pytest.mark.parametrize("known", [0.0, 0.3, 1.0])
-def test_the_dispersion_is_found_in_spite_of_library_sizes(known: float) -> None:
-    counts = simulate(5000, 50, 1, dispersion=known, dropout=0, library_size=800, seed=1).X
-    assert np.median(dispersion(counts)) == pytest.approx(known, abs=0.05)
+def test_the_dispersion_is_found_in_spite_of_library_sizes(subtests: pytest.Subtests) -> None:
+    for known in [0.0, 0.3, 1.0]:
+        with subtests.test(known=known):
+            counts = simulate(5000, 50, 1, dispersion=known, dropout=0, library_size=800, seed=1).X
+            assert np.median(dispersion(counts)) == pytest.approx(known, abs=0.05)
 
 
 def test_the_dispersion_of_a_gene_without_counts_or_without_zeros() -> None:
@@ -131,11 +137,12 @@ def test_the_samples_of_the_call_are_taken_by_default(
     jojoscl.split_tests(adata, "mine", method=PCAKMeans())
 
 
-@pytest.mark.parametrize("made", [{"params": {"resolution": 1.0}}, {"params": "x"}, "x", 3])
-def test_a_clustering_by_something_else(cells: AnnData, made: object) -> None:
-    adata = cells.copy()
-    adata.obs["mine"], adata.uns["mine"] = adata.obs["cell_type"], made
-    assert len(jojoscl.split_tests(adata, "mine", method=QUICK)) == 2
+def test_a_clustering_by_something_else(cells: AnnData, subtests: pytest.Subtests) -> None:
+    for made in [{"params": {"resolution": 1.0}}, {"params": "x"}, "x", 3]:
+        with subtests.test(made=made):
+            adata = cells.copy()
+            adata.obs["mine"], adata.uns["mine"] = adata.obs["cell_type"], made
+            assert len(jojoscl.split_tests(adata, "mine", method=QUICK)) == 2
 
 
 def test_another_method_is_named(adata: AnnData, caplog: pytest.LogCaptureFixture) -> None:

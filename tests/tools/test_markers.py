@@ -87,25 +87,22 @@ def test_a_gene_of_one_sample_marks_no_cluster(adata: AnnData) -> None:
         np.testing.assert_allclose(mean[there], x.mean(0).A1[there], rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
+def test_bad_input_is_one_sentence_and_changes_nothing(
+    adata: AnnData, subtests: pytest.Subtests
+) -> None:
+    for how, words in [
         ({"key": "leiden"}, "There is no adata.obs"),
         (
             {"kind": "log1p"},
             "Only counts in memory can be split into halves, and these are log1p|no logarithms",
         ),
         ({"n_clusters": 1}, "at least 2"),
-    ],
-    ids=str,
-)
-def test_bad_input_is_one_sentence_and_changes_nothing(
-    adata: AnnData, how: dict[str, Any], words: str
-) -> None:
-    before = (list(adata.obs), list(adata.uns))
-    with pytest.raises(jojoscl.UserError, match=words):
-        jojoscl.markers(adata, **({"method": QUICK} | how))
-    assert (list(adata.obs), list(adata.uns)) == before
+    ]:
+        with subtests.test(how=how):
+            before = (list(adata.obs), list(adata.uns))
+            with pytest.raises(jojoscl.UserError, match=words):
+                jojoscl.markers(adata, **({"method": QUICK} | how))
+            assert (list(adata.obs), list(adata.uns)) == before
 
 
 def test_threads_of_torch_stay(adata: AnnData) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,15 +50,12 @@ def test_one_marker_may_be_a_word_and_a_type_a_number(adata: AnnData) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("markers", "key", "words"),
-    [
+def test_bad_lists_are_one_sentence(adata: AnnData, subtests: pytest.Subtests) -> None:
+    for markers, key, words in [
         ({"B": ["x"]}, "jojoscl", "None of the markers is a gene of these cells .such as 'x'"),
         ({}, "jojoscl", "markers must be genes by type"),
         (["x"], "jojoscl", "markers must be genes by type"),
         ({"B": ["gene0"]}, "leiden", "There is no adata.obs"),
-    ],
-)
-def test_bad_lists_are_one_sentence(adata: AnnData, markers: Any, key: str, words: str) -> None:
-    with pytest.raises(jojoscl.UserError, match=words):
-        jojoscl.name_clusters(adata, markers, key)
+    ]:
+        with subtests.test(markers=markers), pytest.raises(jojoscl.UserError, match=words):
+            jojoscl.name_clusters(adata, markers, key)

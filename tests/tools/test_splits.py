@@ -140,9 +140,10 @@ def test_the_same_seed_gives_the_same_table(adata: AnnData) -> None:
     pd.testing.assert_frame_equal(one, two)
 
 
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
+def test_bad_input_is_one_sentence_and_changes_nothing(
+    adata: AnnData, subtests: pytest.Subtests
+) -> None:
+    for how, words in [
         ({"key": "leiden"}, r"There is no adata.obs\['leiden'\]: call jojoscl.cluster first"),
         ({"alpha": 0}, "alpha must be a number between 0 and 1, not 0"),
         ({"alpha": "0.05"}, "alpha must be a number between 0 and 1"),
@@ -156,16 +157,12 @@ def test_the_same_seed_gives_the_same_table(adata: AnnData) -> None:
         ({"batch_key": "cell_type", "method": PCAKMeans()}, "does not tell samples apart"),
         ({"seed": -1}, "seed must be"),
         ({"layer": "raw_counts"}, "There is no layer 'raw_counts'"),
-    ],
-    ids=str,
-)
-def test_bad_input_is_one_sentence_and_changes_nothing(
-    adata: AnnData, how: dict[str, Any], words: str
-) -> None:
-    before = (list(adata.obs), list(adata.uns))
-    with pytest.raises(jojoscl.UserError, match=words):
-        jojoscl.split_tests(adata, **({"method": QUICK} | how))
-    assert (list(adata.obs), list(adata.uns)) == before
+    ]:
+        with subtests.test(how=how):
+            before = (list(adata.obs), list(adata.uns))
+            with pytest.raises(jojoscl.UserError, match=words):
+                jojoscl.split_tests(adata, **({"method": QUICK} | how))
+            assert (list(adata.obs), list(adata.uns)) == before
 
 
 def test_cells_of_too_few_counts_and_logarithms_are_refused(adata: AnnData) -> None:
@@ -192,9 +189,10 @@ def test_a_view_is_made_a_copy_of_its_own(adata: AnnData) -> None:
     assert "jojoscl_splits" not in adata.obs
 
 
-@pytest.mark.parametrize("alpha", [np.float32(0.05), np.float64(0.05)])
-def test_alpha_of_any_library(adata: AnnData, alpha: Any) -> None:
-    assert jojoscl.split_tests(adata, method=QUICK, alpha=alpha)["kept"].all()
+def test_alpha_of_any_library(adata: AnnData, subtests: pytest.Subtests) -> None:
+    for alpha in [np.float32(0.05), np.float64(0.05)]:
+        with subtests.test(alpha=alpha):
+            assert jojoscl.split_tests(adata, method=QUICK, alpha=alpha)["kept"].all()
 
 
 def test_names_with_a_plus_in_them(cells: AnnData) -> None:

@@ -35,16 +35,18 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "ü" * 200])
-def test_a_name_that_is_too_long_is_refused(tmp_path: Path, name: str) -> None:
-    with (
-        pytest.raises(
-            UserError, match=r"cannot be written \(File name too long\): choose another path"
-        ),
-        whole_file(tmp_path / name) as temporary,
-    ):
-        temporary.write_text("new")
-    assert not list(tmp_path.iterdir())
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for name in ["x" * 300, "ü" * 200]:
+        with subtests.test(name=name):
+            with (
+                pytest.raises(
+                    UserError,
+                    match=r"cannot be written \(File name too long\): choose another path",
+                ),
+                whole_file(tmp_path / name) as temporary,
+            ):
+                temporary.write_text("new")
+            assert not list(tmp_path.iterdir())
 
 
 def test_a_long_name_that_the_system_takes(tmp_path: Path) -> None:
@@ -67,21 +69,19 @@ def test_another_file_that_is_missing_is_not_told_as_ours(tmp_path: Path) -> Non
         (tmp_path / "other").read_text()
 
 
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
+def test_words_for_errors_of_the_system(subtests: pytest.Subtests) -> None:
+    for number, words in [
         ("ENOSPC", "No space left to write x/a: free some disk"),
         ("EDQUOT", "No space left"),
         ("EFBIG", "No space left"),
         ("EROFS", r"cannot be written \(Read-only file system\): choose another path"),
         ("ENAMETOOLONG", "File name too long"),
         ("ENOENT", "No such file"),
-    ],
-)
-def test_words_for_errors_of_the_system(number: str, words: str) -> None:
-    error = OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
-    with pytest.raises(UserError, match=words):
-        raise unwritable("x/a", error) or error
+    ]:
+        with subtests.test(number=number):
+            error = OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
+            with pytest.raises(UserError, match=words):
+                raise unwritable("x/a", error) or error
 
 
 def test_errors_that_are_none_of_writing(tmp_path: Path) -> None:

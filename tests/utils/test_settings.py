@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.settings import IRRELEVANT, Settings, setting
+from tests.small import assert_refused
 
 
 @dataclass(kw_only=True)
@@ -50,9 +50,8 @@ def test_good_values_pass() -> None:
     assert type(made.rate) is float
 
 
-@pytest.mark.parametrize(
-    ("name", "given", "kept"),
-    [
+def test_foreign_numbers_become_python_s_own(subtests: pytest.Subtests) -> None:
+    for name, given, kept in [
         ("count", np.int64(2), 2),
         ("count", np.uint8(2), 2),
         ("rate", np.float32(0.25), 0.25),
@@ -62,19 +61,17 @@ def test_good_values_pass() -> None:
         ("sizes", (np.int64(4), 5), [4, 5]),
         ("sizes", np.array([4, 5]), [4, 5]),
         ("later", np.float64(2), 2.0),
-    ],
-    ids=str,
-)
-def test_foreign_numbers_become_python_s_own(name: str, given: object, kept: object) -> None:
-    value = getattr(Example.of({name: given}), name)
-    assert value == kept
-    assert type(value) is type(kept)
-    assert not isinstance(value, list) or all(type(item) is int for item in value)
+    ]:
+        with subtests.test(name=name):
+            value = getattr(Example.of({name: given}), name)
+            assert value == kept
+            assert type(value) is type(kept)
+            assert not isinstance(value, list) or all(type(item) is int for item in value)
 
 
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
+def test_bad_values_are_named() -> None:
+    assert_refused(
+        Example.of,
         ({"rate": 1.5}, "Example.rate must be between 0 and 1, not 1.5"),
         ({"rate": float("nan")}, "between 0 and 1"),
         ({"later": float("inf")}, "Example.later must be a finite number, not inf"),
@@ -95,12 +92,7 @@ def test_foreign_numbers_become_python_s_own(name: str, given: object, kept: obj
         ({"inner": {"widht": 3}}, r"Inner has no setting 'widht' .did you mean 'width'"),
         ({"inner": {"width": 0}}, "Inner.width must be at least 1"),
         ({"colour": "red"}, r"Example has no setting 'colour' .did you mean 'color'"),
-    ],
-    ids=str,
-)
-def test_bad_values_are_named(settings: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
-        Example.of(settings)
+    )
 
 
 def test_settings_within_change_only_what_is_named() -> None:
