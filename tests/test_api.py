@@ -96,7 +96,7 @@ def test_wrong_settings_are_refused_before_anything_is_done(
 
 def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
     found = jojoscl.cluster(
-        cells, np.int64(3), copy=True, seed=np.int64(1), n_draws=np.int64(2), ridge=np.float32(0.5),
+        cells, np.int64(3), copy=True, seed=np.array(1), n_draws=np.int64(2), ridge=np.float32(0.5),
         n_dims=np.uint8(8), shrink=np.True_,
         preprocess={"n_top_genes": np.int32(50)},
     )  # fmt: skip

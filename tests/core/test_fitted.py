@@ -24,15 +24,19 @@ from tests.small import assert_refused
 
 
 def test_the_fit_is_what_fit_predict_and_the_call_give(old: AnnData, model: Fitted) -> None:
-    result, called = (
-        jojoscl.JojoSCL().fit_predict(without_labels(old), 3),
-        jojoscl.cluster(old, 3, copy=True),
-    )
+    result = jojoscl.JojoSCL().fit_predict(without_labels(old), 3)
+    called = jojoscl.cluster(old, 3, copy=True)
     np.testing.assert_array_equal(model.labels_, result.labels)
     np.testing.assert_array_equal(model.embedding_, result.embedding)
+    np.testing.assert_array_equal(model.map_, result.obsm["map"])
+    np.testing.assert_array_equal(model.map_, called.obsm["X_jojoscl_map"])
+    np.testing.assert_array_equal(model.confidence_, result.obs["confidence"])
     np.testing.assert_array_equal(model.confidence_, called.obs["jojoscl_confidence"])
     np.testing.assert_array_equal(model.labels_.astype(str), called.obs["jojoscl"].astype(str))
     assert model.n_clusters == 3
+    lines = repr(model).splitlines()
+    assert len(lines) == 3
+    assert lines[0] == "Fitted: 200 cells in 3 clusters (seed 0)"
 
 
 def test_new_cells_get_the_cluster_of_their_type(
@@ -49,33 +53,28 @@ def test_new_cells_get_the_cluster_of_their_type(
     assert (before != new.X).nnz == 0
 
 
-SETTINGS: list[dict[str, Any]] = [
-    {}, {"preprocess": {"max_value": 2.0}}, {"preprocess": {"n_top_genes": 100}}, {"sample": 120},
-    {"preprocess": {"target_sum": None, "min_cells": 60}},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-@pytest.mark.parametrize("kind", ["counts", "rpkm", "log1p"])
 def test_the_cells_of_the_fit_are_where_the_fit_has_them(
-    old: AnnData, kind: str, settings: dict[str, Any]
+    old: AnnData, subtests: pytest.Subtests
 ) -> None:
     x = old.X.toarray()
-    values = {"counts": x, "rpkm": x * 1.3, "log1p": np.log1p(x / x.sum(1, keepdims=True) * 1e4)}[
-        kind
-    ]
-    cells = AnnData(sp.csr_matrix(values))
-    result = jojoscl.JojoSCL.of(settings).fit_predict(_checked(cells, kind), 3)
-    model = jojoscl.JojoSCL.of(settings).fit(cells, 3, kind=kind)
-    found = model.predict(cells, kind=kind)
-    np.testing.assert_allclose(found.embedding, result.embedding, rtol=1e-5, atol=1e-5)
-    assert (found.labels == model.labels_).mean() > 0.97
-
-
-def _checked(cells: AnnData, kind: str) -> AnnData:
-    cells = cells.copy()
-    cells.uns["kind"] = kind
-    return cells
+    logs = np.log1p(x / x.sum(1, keepdims=True) * 1e4)
+    values = {"counts": x, "rpkm": x * 1.3, "log1p": logs}
+    rare: dict[str, Any] = {"preprocess": {"target_sum": None, "min_cells": 60}}
+    for kind, settings in [
+        *[(kind, {}) for kind in values],
+        *[(kind, rare) for kind in values],
+        ("counts", {"preprocess": {"max_value": 2.0}}),
+        ("rpkm", {"preprocess": {"n_top_genes": 100}}),
+        ("log1p", {"sample": 120}),
+    ]:
+        with subtests.test(kind=kind, settings=settings):
+            cells = AnnData(sp.csr_matrix(values[kind]))
+            checked = AnnData(cells.X, uns={"kind": kind})
+            result = jojoscl.JojoSCL.of(settings).fit_predict(checked, 3)
+            model = jojoscl.JojoSCL.of(settings).fit(cells, 3, kind=kind)
+            found = model.predict(cells, kind=kind)
+            np.testing.assert_allclose(found.embedding, result.embedding, rtol=1e-5, atol=1e-5)
+            assert (found.labels == model.labels_).mean() > 0.97
 
 
 def test_a_cell_is_predicted_by_itself(new: AnnData, model: Fitted) -> None:
@@ -210,32 +209,26 @@ def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None
     assert (model.predict(few, max_missing=0.7).labels == model.predict(new).labels).mean() > 0.8
 
 
-def test_other_values_are_refused(new: AnnData, model: Fitted, subtests: pytest.Subtests) -> None:
-    for change, arguments, words in [
-        (
-            lambda x: np.log1p(x / x.sum(1) * 1e4),
-            {},
-            "The values are log1p, and the model was fitted on counts",
-        ),
-        (lambda x: x * 1.3, {"kind": "rpkm"}, r"The values are rpkm, and the model"),
-        (lambda x: -x, {}, "negative"),
-        (lambda x: x, {"layer": "none"}, "There is no layer 'none'"),
-        (
-            lambda x: x,
-            {"n_neighbors": 0},
-            "n_neighbors must be a whole number above 0, not 0",
-        ),
-    ]:
-        with subtests.test(change=change):
-            cells = AnnData(sp.csr_matrix(change(new.X.tocsr())), var=new.var)
-            with pytest.raises(UserError, match=words):
-                model.predict(cells, **arguments)
+def test_other_values_are_refused(new: AnnData, model: Fitted) -> None:
+    x = new.X.tocsr()
+    logs = np.log1p(x / x.sum(1) * 1e4)
+
+    def predict(given: tuple[Any, dict[str, Any]]) -> None:
+        model.predict(AnnData(sp.csr_matrix(given[0]), var=new.var), **given[1])
+
+    assert_refused(
+        predict,
+        ((logs, {}), "The values are log1p, and the model was fitted on counts"),
+        ((x * 1.3, {"kind": "rpkm"}), r"The values are rpkm, and the model"),
+        ((-x, {}), "negative"),
+        ((x, {"layer": "none"}), "There is no layer 'none'"),
+        ((x, {"n_neighbors": 0}), "n_neighbors must be a whole number above 0, not 0"),
+    )
 
 
 def test_what_is_no_anndata_is_refused(model: Fitted) -> None:
-    for call in (model.predict, jojoscl.JojoSCL().fit):
-        with pytest.raises(UserError, match="must be an AnnData, not list"):
-            call([[1, 2]])  # type: ignore[operator]
+    for call in (model.predict, jojoscl.JojoSCL().fit, jojoscl.cluster):
+        assert_refused(call, (np.ones((2, 2)), "must be an AnnData, not ndarray"))
 
 
 def test_a_file_is_predicted_from_where_it_is(

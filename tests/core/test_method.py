@@ -69,12 +69,8 @@ def test_easy_types_are_found_and_confidence_is_high(cells: AnnData) -> None:
     assert set(result.uns) == {*shapes, "tree"}
 
 
-def test_the_same_seed_gives_the_same_result_and_another_seed_another(cells: AnnData) -> None:
-    one, two, other = fitted(cells), fitted(cells), fitted(cells, seed=1)
-    np.testing.assert_array_equal(one.labels, two.labels)
-    np.testing.assert_array_equal(one.embedding, two.embedding)
-    np.testing.assert_array_equal(one.obs["confidence"], two.obs["confidence"])
-    assert not np.allclose(one.embedding, other.embedding)
+def test_another_seed_gives_another_result(cells: AnnData) -> None:
+    assert not np.allclose(fitted(cells).embedding, fitted(cells, seed=1).embedding)
 
 
 def test_neighbors_as_positives_help_where_types_are_hard(hard: AnnData) -> None:
@@ -173,31 +169,12 @@ def test_the_estimate_of_k_counts_communities(subtests: pytest.Subtests) -> None
             assert JojoSCL(min_cells=31).estimate(neighbors, seed=0) == 2  # small ones do not count
 
 
-def test_the_clusters_of_a_fit_are_those_of_fit_predict_and_say_what_they_are(
-    cells: AnnData,
-) -> None:
-    model, result = JojoSCL().fit(without_labels(cells), 3), fitted(cells)
-    np.testing.assert_array_equal(model.labels_, result.labels)
-    np.testing.assert_array_equal(model.embedding_, result.embedding)
-    np.testing.assert_array_equal(model.map_, result.obsm["map"])
-    np.testing.assert_array_equal(model.confidence_, result.obs["confidence"])
-    lines = repr(model).splitlines()
-    assert len(lines) == 3
-    assert lines[0] == "Fitted: 120 cells in 3 clusters (seed 0)"
-
-
 def test_settings_that_make_no_sense_are_refused() -> None:
     assert_refused(
         JojoSCL.of,
         ({"n_dims": 0}, "n_dims must be at least 1"),
         ({"contrast": "cell"}, "contrast has no value 'cell'"),
     )
-
-
-def test_the_call_runs_this_method(cells: AnnData) -> None:
-    found = jojoscl.cluster(cells, 3, copy=True)
-    assert [int(label) for label in found.obs["jojoscl"]] == fitted(cells).labels.tolist()
-    assert found.obsm["X_jojoscl_map"].shape == found.obsm["X_jojoscl"].shape
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from jojoscl.datasets.load import (
 )
 from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.runner.config import build, compose
-from jojoscl.utils.errors import UserError
+from jojoscl.utils.files import choices
+from tests.small import assert_refused
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = [
@@ -31,9 +32,6 @@ FILES = [
     for variant in about["variants"]
     for file in find(name, variant)["files"]
 ]
-OWN = {"simulated": SimulatedDataset, "h5ad": FileDataset}
-
-
 PAPER = [
     "adam",
     "bladder",
@@ -73,26 +71,23 @@ def test_the_ten_datasets_of_the_paper_and_twenty_more():
     assert len(MORE) == 18
 
 
-@pytest.mark.parametrize("name", MORE)
-def test_sizes_and_kinds(name):
-    assert len(CATALOG[name]["variants"]) == 1
-    found = {"kind": "counts"} | find(name)
-    assert tuple(found[key] for key in ("n_cells", "n_genes", "n_types", "kind")) == MORE[name]
-    assert all(file.checksum.startswith("git:") for file in found["files"])
-    assert re.search(
-        rf"\b{found['n_cells']} cells, {found['n_types']} types",
-        (CONF / "data" / f"{name}.yaml").read_text(),
-    )
+def test_sizes_and_kinds():
+    keys = ("n_cells", "n_genes", "n_types", "kind")
+    found = {name: {"kind": "counts"} | find(name) for name in MORE}
+    assert {name: tuple(about[key] for key in keys) for name, about in found.items()} == MORE
+    for name, about in found.items():
+        assert len(CATALOG[name]["variants"]) == 1, name
+        assert all(file.checksum.startswith("git:") for file in about["files"]), name
+        words = rf"\b{about['n_cells']} cells, {about['n_types']} types"
+        assert re.search(words, (CONF / "data" / f"{name}.yaml").read_text()), name
 
 
 @pytest.mark.filterwarnings("ignore:Observation names are not unique")
 def test_what_a_variant_keeps_and_calls_its_types(monkeypatch):
     x = sp.csr_matrix([[1, 0, 2], [0, 3, 0], [4, 0, 0], [0, 0, 5], [6, 6, 6]], dtype="f4")
-    obs = pd.DataFrame(
-        {"a": ["u_1", "v_2", None, "v", "w"], "b": [0.5, 1, 0, 0, 1], "c": list("ppqpq")},
-        list("stuvs"),
-    )
-    cells = AnnData(x, obs=obs, var=pd.DataFrame(index=["g1", "ERCC-1", "g2"]))
+    obs = {"a": ["u_1", "v_2", None, "v", "w"], "b": [0.5, 1, 0, 0, 1], "c": list("ppqpq")}
+    genes = pd.DataFrame(index=["g1", "ERCC-1", "g2"])
+    cells = AnnData(x, obs=pd.DataFrame(obs, list("stuvs")), var=genes)
     monkeypatch.setitem(READERS, "copy", cells.copy)
     own = {"reader": "copy", "label_key": "a", "files": []}
 
@@ -103,30 +98,28 @@ def test_what_a_variant_keeps_and_calls_its_types(monkeypatch):
 
     assert types() == {"s": "u_1", "t": "v_2", "v": "v", "s-1": "w"}
     assert types(keep="c == 'p' and b < 1") == {"s": "u_1", "v": "v"}
-    assert types(label_key=["a", "b"]) == {
-        "s": "u_1_0.5",
-        "t": "v_2_1.0",
-        "v": "v_0.0",
-        "s-1": "w_1.0",
-    }
-    assert types(without_genes="ERCC-") == {"s": "u_1", "v": "v", "s-1": "w"}, (
-        "a cell of spike-ins alone is dropped"
-    )
+    joined = {"s": "u_1_0.5", "t": "v_2_1.0", "v": "v_0.0", "s-1": "w_1.0"}
+    assert types(label_key=["a", "b"]) == joined
+    left = {"s": "u_1", "v": "v", "s-1": "w"}
+    assert types(without_genes="ERCC-") == left, "a cell of spike-ins alone is dropped"
     kept = read(own | {"without_genes": "ERCC-"}, Path())
     assert list(kept.var_names) == ["g1", "g2"]
     assert kept.X.toarray().tolist() == [[1, 2], [0, 5], [6, 6]]
 
 
-@pytest.mark.parametrize(("name", "file"), FILES, ids=lambda value: getattr(value, "name", value))
-def test_every_file_is_pinned(name, file):
-    assert file.url.startswith("https://")
-    assert " " not in file.url
-    if name == "chen":
-        assert file.checksum is None
-        assert "publishes no checksum" in CATALOG[name]["doubt"]
-    else:
-        assert re.search(r"/[0-9a-f]{40}/", file.url), "a raw GitHub address names its commit"
-        assert re.fullmatch(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}", file.checksum)
+def test_every_file_is_pinned():
+    """By the commit in the address of a raw GitHub file and by a checksum; chen has none to go by."""
+    commit, checksum = r"https://\S*/[0-9a-f]{40}/\S*", r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}"
+    wrong = [
+        file
+        for name, file in FILES
+        if name != "chen"
+        and not (re.fullmatch(commit, file.url) and re.fullmatch(checksum, file.checksum or ""))
+    ]
+    assert not wrong
+    chen = [file for name, file in FILES if name == "chen"]
+    assert all(re.fullmatch(r"https://\S*", file.url) and not file.checksum for file in chen)
+    assert "publishes no checksum" in CATALOG["chen"]["doubt"]
 
 
 def test_one_file_name_means_one_content():
@@ -135,14 +128,13 @@ def test_one_file_name_means_one_content():
         assert seen.setdefault(file.name, file) == file
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "data").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_config_builds_its_dataset_and_changes_no_more_than_needed(path):
-    dataset = build(compose([f"data={path.stem}"]).data)
-    kind = OWN.get(path.stem, CatalogDataset)
-    variant = {"variant": "select_2100"} if path.stem == "bladder_2100" else {}
-    name = path.stem.removesuffix("_2100")
-    assert dataset == kind(name=name, **variant)
-    assert name in OWN or name in CATALOG
+def test_every_config_builds_its_dataset_and_changes_no_more_than_needed():
+    expected = {name: CatalogDataset(name=name) for name in CATALOG} | {
+        "bladder_2100": CatalogDataset(name="bladder", variant="select_2100"),
+        "simulated": SimulatedDataset(name="simulated"),
+        "h5ad": FileDataset(name="h5ad"),
+    }
+    assert {name: build(compose([f"data={name}"]).data) for name in choices("data")} == expected
 
 
 def test_root_follows_the_variable(monkeypatch):
@@ -156,18 +148,14 @@ def test_first_variant_is_the_default():
     assert find("bladder", "select_2100")["variant"] == "select_2100"
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
+def test_wrong_choices():
+    assert_refused(
+        lambda settings: CatalogDataset(**settings),
         ({"name": "blader"}, "did you mean 'bladder'"),
         ({"name": "nothing like it"}, "there are: adam"),
         ({"name": "bladder", "variant": "select_210"}, "did you mean 'select_2100'"),
         ({"name": "yan", "root": 3}, "root must be str or Path or null"),
-    ],
-)
-def test_wrong_choices(settings, words):
-    with pytest.raises(UserError, match=words):
-        CatalogDataset(**settings)
+    )
 
 
 def test_a_set_that_comes_with_the_package(tmp_path):

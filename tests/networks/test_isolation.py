@@ -18,6 +18,7 @@ import torch
 from anndata import AnnData
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from jojoscl.baselines.controls import PCAKMeans, RandomLabels
 from jojoscl.baselines.graph import Leiden, Seurat
 from jojoscl.core.interface import Result
 from jojoscl.core.method import JojoSCL
@@ -37,8 +38,10 @@ METHODS: dict[str, Callable[[], Any]] = {
     "scdeepcluster": lambda: ScDeepCluster(
         encoder_dims=[16, 8], pretrain_epochs=2, epochs=2, kmeans_starts=2
     ),
-    "leiden": lambda: Leiden(),
+    "leiden": Leiden,
     "seurat": lambda: Seurat(match_k=True),
+    "pca_kmeans": PCAKMeans,
+    "random": RandomLabels,
 }
 
 
