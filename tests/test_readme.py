@@ -24,7 +24,7 @@ from experiments.text import parser
 from jojoscl.cells.checks import as_cells
 from jojoscl.runner.config import compose, parse, varied
 from jojoscl.runner.predict import PredictSettings
-from jojoscl.utils.files import conf_dir
+from jojoscl.utils.files import choices, conf_dir
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -33,10 +33,6 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "benchmarks/README.md",
 ]
-
-each_page = pytest.mark.parametrize(
-    "page", PAGES, ids=lambda path: f"{path.parent.name}-{path.stem}"
-)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -52,10 +48,7 @@ def running_text(page: Path) -> str:
 def commands(page: Path) -> list[str]:
     """Every `jojoscl ...` line, in blocks and in running text, without comment and without what is left out."""
     lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
-    lines += re.findall(
-        r"`(jojoscl [^`]*)`",
-        re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL),
-    )
+    lines += re.findall(r"`(jojoscl [^`]*)`", running_text(page))
     lines = [re.sub(r"\s+#.*", "", line).replace(" ...", "").strip() for line in lines]
     return [line for line in dict.fromkeys(lines) if line.startswith("jojoscl ")]
 
@@ -63,89 +56,68 @@ def commands(page: Path) -> list[str]:
 def test_readme_is_for_a_newcomer() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
-    code = blocks(ROOT / "README.md", "python")
-    assert len(code) == 1
-    assert (
-        len(
-            [
-                line
-                for line in code[0].splitlines()
-                if line.strip() and not line.startswith("import")
-            ]
-        )
-        <= 6
-    )
+    (code,) = blocks(ROOT / "README.md", "python")
+    own = [line for line in code.splitlines() if line.strip() and not line.startswith("import")]
+    assert len(own) <= 6
     [picture] = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
     assert (ROOT / picture).stat().st_size < 150_000
 
 
-@each_page
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(
-        r"\]\(([^)]+)\)",
-        re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL),
-    ):
-        if target.startswith("http"):
-            continue
-        path, _, anchor = target.partition("#")
-        found = page.parent / path if path else page
-        assert found.exists(), target
-        if anchor:
-            heads = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in {
-                re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads
-            }, target
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-@each_page
-def test_files_that_are_named_are_there(page: Path) -> None:
-    if page.name == "CONTRIBUTING.md":
-        return  # names files that a reader adds
-    for name in re.findall(
-        r"`((?:src|conf|experiments|benchmarks|tests|docs)/[\w/.]+\.\w+)`", page.read_text("utf-8")
-    ):
-        assert (ROOT / name).exists(), name
+def test_links_lead_somewhere() -> None:
+    wrong = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)]+)\)", running_text(page)):
+            path, _, anchor = target.partition("#")
+            found = page.parent / path if path else page
+            if not target.startswith("http") and (
+                not found.exists() or (anchor and anchor not in anchors(found))
+            ):
+                wrong.append((page.name, target))
+    assert not wrong
+
+
+def test_files_that_are_named_are_there() -> None:
+    """But for those of CONTRIBUTING.md, which a reader adds."""
+    file = r"`((?:src|conf|experiments|benchmarks|tests|docs)/[\w/.]+\.\w+)`"
+    pages = [page for page in PAGES if page.name != "CONTRIBUTING.md"]
+    named = {
+        (page.name, name) for page in pages for name in re.findall(file, page.read_text("utf-8"))
+    }
+    assert not [(page, name) for page, name in named if not (ROOT / name).exists()]
 
 
 def test_tables_are_the_committed_ones(subtests: pytest.Subtests) -> None:
     for page in pages():
-        with subtests.test(page=page):
+        with subtests.test(page=page.name):
             text = page.read_text(encoding="utf-8")
             assert filled(text) == text, "python -m experiments rebuild fills them in"
 
 
 def test_every_page_is_linked_from_readme_and_index() -> None:
+    names = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md", "changelog.md"}
     for start in (ROOT / "README.md", ROOT / "docs" / "index.md"):
         text = start.read_text(encoding="utf-8")
-        for page in (ROOT / "docs").glob("*.md"):
-            if page.stem not in ("index", "changelog"):
-                assert f"{page.name})" in text, f"{start.name} does not link {page.name}"
+        assert not [name for name in names if f"{name})" not in text], start.name
 
 
-def test_commands_are_understood(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_commands_are_understood(subtests: pytest.Subtests) -> None:
     """Each override composes; what a sweep lists is tried one by one."""
     for line in sorted({line for page in PAGES for line in commands(page)}):
+        words = [word for word in shlex.split(line)[1:] if word not in ("-m", "job")]
+        words = [word for word in words if not word.startswith("--")]
+        overrides = [re.sub(r"=([^{\[]*?),.*", r"=\1", word) for word in words]
         with subtests.test(line=line):
-            words = [
-                word
-                for word in shlex.split(line)[1:]
-                if not word.startswith("--") and word not in ("-m", "job")
-            ]
-            overrides = [re.sub(r"=([^{\[]*?),.*", r"=\1", word) for word in words]
             if words[:1] == ["predict"]:
                 own = [word for word in overrides[1:] if not word.startswith("data.")]
                 PredictSettings.of(dict(word.split("=") for word in own))
                 overrides = ["data=h5ad", *(word for word in overrides[1:] if word not in own)]
-            if any(
-                "my_study" in word
-                or "my_set" in word
-                or "NAME" in word
-                or "..." in word
-                or "…" in word
-                for word in words
-            ):
-                return
-            assert compose(overrides).method.name
+            if not re.search(r"my_study|my_set|NAME|\.\.\.|…", " ".join(words)):
+                assert compose(overrides).method.name
 
 
 def stand_in(name: str, **_: object) -> AnnData:
@@ -209,33 +181,33 @@ def test_api_page_lists_what_is_exported() -> None:
         assert name in jojoscl.__all__
 
 
-@each_page
-def test_commands_of_experiments_and_make_are_there(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for line in re.findall(r"python -m experiments (\w+[^`#\n(]*)", text):
-        name, *words = shlex.split(line)
-        assert name in COMMANDS
-        module = importlib.import_module(f"experiments.{name}")
-        options = getattr(module, "OPTIONS", {})
-        if words or not any(key[0] != "-" and "nargs" not in how for key, how in options.items()):
-            parser(name, module.__doc__, options).parse_args(words)
-    targets = set(
-        re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    )
-    for names in re.findall(r"^make ([a-z -]+)|`make ([a-z-]+)`", text, re.MULTILINE):
-        assert set("".join(names).split()) <= targets
-    for name in re.findall(r"python benchmarks/(\w+)\.py", text):
-        assert (ROOT / "benchmarks" / f"{name}.py").exists()
+def test_commands_of_experiments_and_make_are_there(subtests: pytest.Subtests) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for line in re.findall(r"python -m experiments (\w+[^`#\n(]*)", text):
+            with subtests.test(page=page.name, line=line):
+                name, *words = shlex.split(line)
+                assert name in COMMANDS
+                module = importlib.import_module(f"experiments.{name}")
+                options = getattr(module, "OPTIONS", {})
+                asked = [
+                    key for key, how in options.items() if key[0] != "-" and "nargs" not in how
+                ]
+                if words or not asked:
+                    parser(name, module.__doc__, options).parse_args(words)
+        for names in re.findall(r"^make ([a-z -]+)|`make ([a-z-]+)`", text, re.MULTILINE):
+            assert set("".join(names).split()) <= targets, page.name
+        for name in re.findall(r"python benchmarks/(\w+)\.py", text):
+            assert (ROOT / "benchmarks" / f"{name}.py").exists(), page.name
 
 
-def test_choices_are_named(subtests: pytest.Subtests) -> None:
-    for group in ["data", "method", "launcher", "search", "logger", "trainer"]:
-        with subtests.test(group=group):
-            text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-            for path in (conf_dir() / group).glob("*.yaml"):
-                assert re.search(rf"`(?:{group}=)?{path.stem}`", text), (
-                    f"{group}={path.stem} is named on no page"
-                )
+def test_choices_are_named() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    groups = ("data", "method", "launcher", "search", "logger", "trainer")
+    named = [(group, name) for group in groups for name in choices(group)]
+    assert not [(group, n) for group, n in named if not re.search(rf"`(?:{group}=)?{n}`", text)]
 
 
 def test_shown_configurations_are_right(tmp_path: Path) -> None:

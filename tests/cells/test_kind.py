@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,6 +13,7 @@ import jojoscl
 from jojoscl.cells.checks import as_cells
 from jojoscl.core.metrics import scores
 from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 
 def counts(seed: int = 0) -> tuple[sp.csr_matrix, np.ndarray]:
@@ -90,13 +93,15 @@ DOUBTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "said", [{}, {"log1p": {}}, {"kind": "log1p"}, {"kind": "log1p", "log1p": {"base": None}}]
-)
-@pytest.mark.parametrize("name", DOUBTS)
-def test_a_doubt_is_asked_about_whatever_stands_in_uns(name: str, said: dict[str, object]) -> None:
-    with pytest.raises(UserError, match=r"by kind='log1p' or kind='rpkm' \(which is right"):
-        as_cells(AnnData(DOUBTS[name], uns=said))
+def test_a_doubt_is_asked_about_whatever_stands_in_uns() -> None:
+    words = r"by kind='log1p' or kind='rpkm' \(which is right"
+    said: list[dict[str, Any]] = [{"log1p": {}}, {"kind": "log1p"}]
+    said.append({"kind": "log1p", "log1p": {"base": None}})
+    cases = [(name, {}) for name in DOUBTS] + [("base 2", uns) for uns in said]
+    assert_refused(
+        lambda given: as_cells(AnnData(DOUBTS[given[0]], uns=given[1])),
+        *[(given, words) for given in cases],
+    )
 
 
 def test_no_word_of_the_user_in_uns_decides() -> None:
