@@ -15,14 +15,10 @@ from jojoscl.datasets.load import (
     CATALOG,
     READERS,
     CatalogDataset,
-    FileDataset,
     find,
     load_dataset,
     read,
 )
-from jojoscl.datasets.simulate import SimulatedDataset
-from jojoscl.runner.config import build, compose
-from jojoscl.utils.files import choices
 from tests.small import assert_refused
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -126,15 +122,6 @@ def test_one_file_name_means_one_content():
     seen = {}
     for _, file in FILES:
         assert seen.setdefault(file.name, file) == file
-
-
-def test_every_config_builds_its_dataset_and_changes_no_more_than_needed():
-    expected = {name: CatalogDataset(name=name) for name in CATALOG} | {
-        "bladder_2100": CatalogDataset(name="bladder", variant="select_2100"),
-        "simulated": SimulatedDataset(name="simulated"),
-        "h5ad": FileDataset(name="h5ad"),
-    }
-    assert {name: build(compose([f"data={name}"]).data) for name in choices("data")} == expected
 
 
 def test_root_follows_the_variable(monkeypatch):

@@ -36,14 +36,6 @@ def build(
     return PaperModule(method, **size, seed=0, max_epochs=epochs), data
 
 
-def test_the_released_settings_are_the_papers_but_for_what_is_named() -> None:
-    paper, released = PaperJojoSCL(), ReleasedJojoSCL()
-    assert (paper.sure, released.sure) == ("two_view", "released")
-    assert (paper.lambda_, released.lambda_) == (10.0, 1.0)
-    assert (paper.lr, released.lr) == (0.01, 0.2)
-    assert paper.encoder_dims == released.encoder_dims == [512, 256, 128]
-
-
 def test_epochs_are_the_methods_or_the_runs(cells: AnnData) -> None:
     method = PaperJojoSCL(encoder_dims=[16, 8], instance_dims=[8], cluster_dims=[8], epochs=3)
     one = method.fit_predict(cells, 3, run=QUICK)

@@ -14,6 +14,8 @@ from omegaconf import OmegaConf
 
 from jojoscl.baselines.controls import PCAKMeans
 from jojoscl.cells.preprocess import Preprocess
+from jojoscl.datasets.load import CATALOG, CatalogDataset, FileDataset
+from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.networks.paper import PaperJojoSCL, ReleasedJojoSCL
 from jojoscl.runner.config import RunSettings, build, class_of, compose, run_folder, varied
 from jojoscl.utils.errors import UserError
@@ -23,15 +25,14 @@ from tests.small import assert_refused
 
 def assert_shows_all_settings(node: Any) -> None:
     """Keys in the configuration are the fields of the class, neither more nor fewer, with its defaults."""
-    kind = class_of(node["_target_"])
-    defaults = kind.defaults()
+    defaults = class_of(node["_target_"]).defaults()
     assert set(node) - {"_target_", "about"} == set(defaults)
     for name, value in node.items():
         if isinstance(value, dict) and isinstance(defaults.get(name), dict) and name != "about":
             assert set(value) == set(defaults[name])
 
 
-def test_method_is_built_shown_whole_and_described(subtests: pytest.Subtests) -> None:
+def test_each_method_is_built_shown_whole_and_described(subtests: pytest.Subtests) -> None:
     for name in choices("method"):
         with subtests.test(name=name):
             node = compose([f"method={name}"]).method
@@ -45,19 +46,27 @@ def test_method_is_built_shown_whole_and_described(subtests: pytest.Subtests) ->
             assert ("CEILING" in node.about.summary) is method.takes_truth
 
 
-def test_data_is_built(subtests: pytest.Subtests) -> None:
-    for name in choices("data"):
+def test_each_dataset_is_shown_whole_and_built_with_no_more_changes_than_needed(
+    subtests: pytest.Subtests,
+) -> None:
+    expected = {name: CatalogDataset(name=name) for name in CATALOG} | {
+        "bladder_2100": CatalogDataset(name="bladder", variant="select_2100"),
+        "simulated": SimulatedDataset(name="simulated"),
+        "h5ad": FileDataset(name="h5ad"),
+    }
+    assert set(choices("data")) == set(expected)
+    for name, dataset in expected.items():
         with subtests.test(name=name):
             node = compose([f"data={name}"]).data
             assert_shows_all_settings(OmegaConf.to_container(node, resolve=True))
-            overrides = ["data.path=some.h5ad"] if name == "h5ad" else []
-            assert callable(build(compose([f"data={name}", *overrides]).data).load)
+            assert build(node) == dataset
+            assert callable(dataset.load)
 
 
 def test_every_choice_of_the_other_groups_composes(subtests: pytest.Subtests) -> None:
-    for group in ["trainer", "logger", "debug", "search"]:
-        with subtests.test(group=group):
-            for name in choices(group):
+    for group in ("trainer", "logger", "debug", "search"):
+        for name in choices(group):
+            with subtests.test(group=group, name=name):
                 cfg = compose([f"{group}={name}"])
                 assert build(cfg.method).name == cfg.method.name
                 assert build(cfg.trainer).max_epochs == cfg.trainer.max_epochs
@@ -109,73 +118,47 @@ def test_every_point_of_a_study_can_be_built(subtests: pytest.Subtests) -> None:
 
 
 def test_preprocessing_is_each_method_s_own() -> None:
-    cfg = compose(["method=leiden", "method.preprocess.n_top_genes=500"])
-    assert (build(cfg.method).preprocess.n_top_genes, build(cfg.method).preprocess.target_sum) == (
-        500,
-        1e4,
-    )
-    assert build(compose().method).preprocess == Preprocess(
-        min_cells=2, target_sum=1e4, hvg_flavor="robust_v3"
-    )
+    leiden = compose(["method=leiden", "method.preprocess.n_top_genes=500"])
+    found = build(leiden.method).preprocess
+    assert (found.n_top_genes, found.target_sum) == (500, 1e4)
+    own = Preprocess(min_cells=2, target_sum=1e4, hvg_flavor="robust_v3")
+    assert build(compose().method).preprocess == own
     assert build(compose(["method=jojoscl_released"]).method).preprocess == Preprocess()
 
 
 def test_three_forms_of_jojoscl_are_each_whole() -> None:
     paper, released = PaperJojoSCL(), ReleasedJojoSCL()
-    assert (paper.lambda_, paper.sure, paper.assign_on, paper.lr, paper.kmeans_starts) == (
-        10,
-        "two_view",
-        "h",
-        0.01,
-        10,
-    )
-    assert (released.lambda_, released.sure, released.assign_on, released.lr) == (
-        1,
-        "released",
-        "z",
-        0.2,
-    )
-    assert (released.entropy, released.cluster_similarity, released.lr_period) == (
-        "released",
-        "dot",
-        500,
-    )
+    assert (paper.lambda_, paper.sure, paper.assign_on, paper.lr) == (10, "two_view", "h", 0.01)
+    assert paper.kmeans_starts == 10
+    assert (released.lambda_, released.sure, released.assign_on) == (1, "released", "z")
+    assert (released.lr, released.lr_period) == (0.2, 500)
+    assert (released.entropy, released.cluster_similarity) == ("released", "dot")
+    assert paper.encoder_dims == released.encoder_dims == [512, 256, 128]
     assert build(compose(["method=jojoscl_released"]).method) == released
 
 
-def test_settings_of_a_run_are_checked(subtests: pytest.Subtests) -> None:
-    for override in [
-        "n_clusters=many",
-        "n_clusters=2.5",
-        "n_clusters=true",
-        "seed=-1",
-        "selection=x",
-    ]:
-        with subtests.test(override=override):
-            cfg = compose([override])
-            with pytest.raises(UserError, match=f"^{override.partition('=')[0]} "):
-                RunSettings(**{name: cfg[name] for name in RunSettings.defaults()})
+def test_settings_of_a_run_are_checked() -> None:
+    def settings(override: str) -> RunSettings:
+        cfg = compose([override])
+        return RunSettings(**{name: cfg[name] for name in RunSettings.defaults()})
+
+    wrong = ("n_clusters=many", "n_clusters=2.5", "n_clusters=true", "seed=-1", "selection=x")
+    assert_refused(settings, *[(word, f"^{word.partition('=')[0]} ") for word in wrong])
 
 
-def test_vary_names_what_is_not_there(subtests: pytest.Subtests) -> None:
-    for override, words in [
-        ("vary={method.rigde:0}", "no setting 'method.rigde' .did you mean 'method.ridge'"),
-        ("vary={metod.ridge:0}", "no setting 'metod.ridge' .did you mean 'method.ridge'"),
-    ]:
-        with subtests.test(override=override):
-            cfg = compose([override])
-            assert "seed0-wrong-" in run_folder(
-                _root_=cfg
-            )  # the run says it, and in a sweep the others go on
-            with pytest.raises(UserError, match=words):
-                varied(cfg)
+def test_vary_names_what_is_not_there() -> None:
+    cases = [("method.rigde:0", "method.rigde"), ("metod.ridge:0", "metod.ridge")]
+    for vary, _ in cases:  # the run says it, and in a sweep the others go on
+        assert "seed0-wrong-" in run_folder(_root_=compose([f"vary={{{vary}}}"]))
+    assert_refused(
+        lambda vary: varied(compose([f"vary={{{vary}}}"])),
+        *[(vary, f"no setting '{name}' .did you mean 'method.ridge'") for vary, name in cases],
+    )
 
 
 def test_benchmark_and_collection_have_folders_of_their_own() -> None:
-    names = [
-        OmegaConf.load(path).get("name") for path in (conf_dir() / "experiment").glob("*.yaml")
-    ]
-    own = [name for name in names if name]
+    files = (conf_dir() / "experiment").glob("*.yaml")
+    own = [name for path in files if (name := OmegaConf.load(path).get("name"))]
     assert len(own) == len(set(own))
     assert {"benchmark", "collection"} <= set(own)
 
@@ -194,13 +177,8 @@ def test_build() -> None:
 
 
 def test_what_is_no_class_of_settings_is_refused() -> None:
-    assert_refused(
-        class_of,
-        ("jojoscl.baselines.controls.PCAKmeans", "is not to be used"),
-        ("jojoscl.baseline.PCAKMeans", "is not to be used"),
-        ("PCAKMeans", "is not to be used"),
-        ("os.system", "is not to be used"),
-    )
+    near = "jojoscl.baselines.controls.PCAKmeans", "jojoscl.baseline.PCAKMeans", "PCAKMeans"
+    assert_refused(class_of, *[(name, "is not to be used") for name in (*near, "os.system")])
 
 
 def test_a_new_baseline_is_one_class_and_one_yaml(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from jojoscl.utils.errors import UserError
 from tests import children
 
 if TYPE_CHECKING:
-    from conftest import Command, InProcess
+    pass
 
 PAPER = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=3", "trainer.progress_bar=false",
         "method.encoder_dims=[16,8]", "pictures=false", "method=jojoscl_paper")  # fmt: skip
@@ -89,13 +89,11 @@ def test_splits_of_a_result_are_tested_by_the_settings_of_its_run(
     pd.testing.assert_frame_equal(jojoscl.split_tests(result), jojoscl.split_tests(called))
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
-    embeddings = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        do(tmp_path / name, f"seed={seed}")
-        embeddings.append(ad.read_h5ad(tmp_path / name / "result.h5ad").obsm["X_jojoscl"])
-    np.testing.assert_array_equal(embeddings[0], embeddings[1])
-    assert not np.allclose(embeddings[0], embeddings[2])
+def test_another_seed_gives_another_run(tmp_path: Path) -> None:
+    one, two = (tmp_path / str(seed) / "result.h5ad" for seed in (0, 1))
+    for seed in (0, 1):
+        do(tmp_path / str(seed), f"seed={seed}")
+    assert not np.allclose(*(ad.read_h5ad(path).obsm["X_jojoscl"] for path in (one, two)))
 
 
 def test_a_finished_run_is_read_and_done_again_only_by_force(tmp_path: Path) -> None:
@@ -147,17 +145,9 @@ def test_names_with_dollar_signs_and_a_failing_picture_end_no_run(
 
 
 def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells: AnnData) -> None:
-    unlabelled = AnnData(
-        cells.X, obs=pd.DataFrame(index=cells.obs_names), var=pd.DataFrame(index=cells.var_names)
-    )
-    unlabelled.write_h5ad(tmp_path / "mine.h5ad")
-    overrides = [
-        "data=h5ad",
-        f"data.path={tmp_path / 'mine.h5ad'}",
-        "n_clusters=4",
-        "trainer.max_epochs=2",
-    ]
-    metrics = ran(tmp_path / "run", *overrides, "trainer.progress_bar=false")
+    without_labels(cells).write_h5ad(tmp_path / "mine.h5ad")
+    own = ("data=h5ad", f"data.path={tmp_path / 'mine.h5ad'}", "n_clusters=4")
+    metrics = ran(tmp_path / "run", *own, "trainer.max_epochs=2", "trainer.progress_bar=false")
     assert not set(SCORES) & set(metrics)
     assert metrics["n_clusters"] == 4
     assert list(pd.read_csv(tmp_path / "run" / "labels.csv")) == ["cell", "cluster"]
@@ -223,14 +213,6 @@ def test_a_control_that_takes_the_truth_gets_it_and_is_marked(
         ran(tmp_path / "bare", *bare)
 
 
-def test_without_labels_keeps_the_matrix_and_names_only(cells: AnnData) -> None:
-    bare = without_labels(cells)
-    assert "cell_type" in cells.obs
-    assert bare.obs.empty
-    assert (bare.X != cells.X).nnz == 0
-    assert list(bare.obs_names) == list(cells.obs_names)
-
-
 def test_oracle_keeps_the_best_epoch_and_reports_the_last_beside(tmp_path: Path) -> None:
     overrides = ("seed=3", "method.mask_rate=0.8", "method.lr=0.1")
     oracle = do(tmp_path / "oracle", "selection=oracle", *overrides)
@@ -246,17 +228,10 @@ def test_oracle_keeps_the_best_epoch_and_reports_the_last_beside(tmp_path: Path)
 
 def test_no_source_file_of_a_method_names_the_column_of_types() -> None:
     source = Path(jojoscl.runner.run.__file__).parents[1]
-    reads = [*(source / "cells").glob("*.py"), *(source / "datasets").glob("*.py")]
-    allowed = {
-        "runner/run.py",
-        *(str(path.relative_to(source)) for path in reads),
-    }
-    named = {
-        str(path.relative_to(source))
-        for path in source.rglob("*.py")
-        if "cell_type" in path.read_text()
-    }
-    assert named <= allowed
+    named = [path for path in source.rglob("*.py") if "cell_type" in path.read_text()]
+    paths = [path.relative_to(source) for path in named]
+    reads = ("cells", "datasets")
+    assert not [p for p in paths if p.parts[0] not in reads and p != Path("runner/run.py")]
 
 
 # ---- interruption --------------------------------------------------------------------------------
@@ -304,37 +279,6 @@ def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(
     assert results(broken) == results(whole)
 
 
-def test_a_resumed_run_does_not_repeat_epochs(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    do(folder)
-    (folder / "metrics.json").unlink()  # as if killed after the last epoch
-    seconds = (folder / "last.ckpt").stat().st_mtime_ns
-    do(folder)
-    assert (folder / "last.ckpt").stat().st_mtime_ns == seconds
-    assert list(pd.read_csv(folder / "csv" / "metrics.csv")["epoch"]) == [0, 1, 2]
-
-
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
-    do(tmp_path / "run")
-    (tmp_path / "run" / "metrics.json").unlink()
-    with pytest.raises(UserError, match=r"other settings \(momentum: 0.5 there, 0.25 here\)"):
-        do(tmp_path / "run", "method.momentum=0.25")
-
-
-def test_wandb_run_is_offline_its_own_and_says_what_metrics_json_says(
-    command: Command, tmp_path: Path
-) -> None:
-    pytest.importorskip("wandb")
-    done = command(
-        *PAPER, "trainer.max_epochs=2", "logger=wandb", "hydra.run.dir=run", WANDB_SILENT="true"
-    )
-    assert done.returncode == 0, done.stderr
-    runs = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
-    assert len(runs) == 1
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert runs[0].name.endswith(metrics["config_hash"])
-
-
 def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_path: Path) -> None:
     metrics = do(tmp_path / "run", "vary={corrupt.subsample:0.5}", "trainer.max_epochs=1")
     assert (metrics["setting"], metrics["strength"]) == ("subsample", 0.5)
@@ -344,12 +288,6 @@ def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_p
         yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["corrupt"]["subsample"]
         == 0.5
     )
-
-
-def test_a_model_of_counts_refuses_noise_on_logarithms(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="scdeepcluster models counts"):
-        ran(tmp_path / "run", "data=simulated", "data.n_cells=60", "data.n_genes=50",
-            "method=scdeepcluster", "corrupt.gaussian=0.5")  # fmt: skip
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
@@ -372,26 +310,13 @@ def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
     assert last.all()
 
 
-def test_samples_are_told_apart_by_the_method_that_can(
-    in_process: InProcess, tmp_path: Path, cells: AnnData
-) -> None:
+def test_samples_are_told_apart(tmp_path: Path, cells: AnnData) -> None:
     pytest.importorskip("harmonypy")
     cells = cells.copy()
     cells.obs["mouse"] = np.random.default_rng(0).integers(0, 2, cells.n_obs)
     cells.write_h5ad(tmp_path / "x.h5ad")
-    run = (
-        "data=h5ad",
-        "data.path=x.h5ad",
-        "n_clusters=3",
-        "pictures=false",
-        "data.batch_key=mouse",
-    )
-    assert in_process(*run, "hydra.run.dir=run").code == 0
+    own = ("data=h5ad", f"data.path={tmp_path}/x.h5ad", "n_clusters=3", "data.batch_key=mouse")
+    ran(tmp_path / "run", *own, "pictures=false")
     found = jojoscl.cluster(cells, 3, batch_key="mouse", copy=True)
     table = pd.read_csv(tmp_path / "run" / "labels.csv")
     np.testing.assert_array_equal(table["cluster"], found.obs["jojoscl"].astype(int))
-    done = in_process(*run, "method=leiden", "hydra.run.dir=other")
-    assert (done.code, done.err) == (
-        2,
-        "jojoscl: leiden does not tell samples apart: leave out data.batch_key.\n",
-    )

@@ -15,16 +15,16 @@ from jojoscl.runner.config import compose, parse
 from jojoscl.utils.errors import UserError
 
 
-def test_no_memory_is_one_sentence(subtests: pytest.Subtests) -> None:
-    for error in [
+def test_no_memory_is_one_sentence() -> None:
+    for error in (
         MemoryError(),
         np._core._exceptions._ArrayMemoryError((10**9, 10**9), np.dtype(float)),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
-    ]:
-        with subtests.test(error=error):
-            assert (sentence(error) or "").startswith("There is not enough memory: allow more, or")
+    ):
+        words = "There is not enough memory: allow more, or"
+        assert (sentence(error) or "").startswith(words), repr(error)
 
 
 def test_errors_of_files_say_which_and_what_to_do(tmp_path: Path) -> None:
