@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -20,10 +19,8 @@ from anndata import AnnData
 
 import jojoscl
 import jojoscl.runner.run
-from jojoscl.datasets.load import CATALOG
 from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
-from jojoscl.utils.errors import UserError
 
 if TYPE_CHECKING:  # several folders have a conftest
     from conftest import InProcess
@@ -43,14 +40,10 @@ IN_RUN = (*SIMULATED, "hydra.run.dir=run")  # a folder that holds a run already
 Prepare = Callable[[Path], Any]
 
 
-def user_cells(x: np.ndarray = COUNTS, **obs: list[str]) -> AnnData:
+def user_cells(x: np.ndarray) -> AnnData:
     adata = AnnData(sp.csr_matrix(x, dtype=np.float64))
-    adata.obs_names, adata.var_names = (
-        pd.Index([f"{word}{i}" for i in range(n)])
-        for word, n in zip(("cell", "gene"), x.shape, strict=True)
-    )
-    for key, values in obs.items():
-        adata.obs[key] = pd.Categorical(values)
+    adata.obs_names = [f"cell{i}" for i in range(len(x))]
+    adata.var_names = [f"gene{i}" for i in range(x.shape[1])]
     return adata
 
 
@@ -62,13 +55,6 @@ def with_value(position: Any, value: float) -> AnnData:
     x = COUNTS.copy()
     x[position] = value
     return user_cells(x)
-
-
-def renamed(**names: list[str]) -> AnnData:
-    adata = user_cells()
-    for key, values in names.items():
-        setattr(adata, key, values)
-    return adata
 
 
 def half_of(name: str, write: Prepare) -> Prepare:
@@ -88,7 +74,7 @@ def both(*prepare: Prepare) -> Prepare:
     return lambda folder: [step(folder) for step in prepare]
 
 
-GOOD = h5ad(user_cells())
+GOOD = h5ad(user_cells(COUNTS))
 
 CASES: dict[str, tuple[Prepare | None, tuple[str, ...], str]] = {
     "no path": (None, ("data=h5ad",), "data.path=/path/to/cells.h5ad"),
@@ -98,9 +84,7 @@ CASES: dict[str, tuple[Prepare | None, tuple[str, ...], str]] = {
     "no labels to count": (GOOD, (*OWN, "n_clusters=annotated"), "no annotated types to count"),
     "oracle without labels": (GOOD, (*OWN, "selection=oracle"), "selection=oracle needs annotated"),
     "more clusters than cells": (None, (*SIMULATED, "n_clusters=61"), "61 clusters were asked for"),
-    "unknown dataset": (None, ("data=blader",), "data has no choice 'blader' (did you mean 'bla"),
     "no method": (None, ("method=null",), "method= and other groups take the name of a choice"),
-    "unknown key below": (None, ("method.n_drws=1",), "(did you mean 'method.n_draws'"),
     "unknown value": (None, (*SIMULATED, "selection=orcle"), "(did you mean 'oracle'?)"),
     "out of range": (None, (*SIMULATED, "method.momentum=2"), "must be between 0 and 1, not 2"),
     "wrong precision": (None, (*SIMULATED, "trainer.precision=half"), "(Precision 'half' is inv"),
@@ -133,40 +117,19 @@ def assert_one_sentence(err: str) -> None:
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_one_sentence_and_nothing_left(in_process: InProcess, tmp_path: Path, case: str) -> None:
-    prepare, arguments, words = CASES[case]
-    if prepare:
-        prepare(tmp_path)
-    assert_refused(in_process, tmp_path, arguments, words)
-
-
-@pytest.mark.parametrize(
-    ("prepare", "words"),
-    [
-        (None, "http://127.0.0.1:9/tiny.h5 could not be downloaded"),
-        (
-            text("tiny.h5"),
-            "tiny.h5 is not the published file http://127.0.0.1:9/tiny.h5 (sha256:0): delete",
-        ),
-    ],
-    ids=["offline", "checksum"],
-)
-def test_dataset_that_cannot_be_had(
+def test_one_sentence_and_nothing_left(
     in_process: InProcess,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    prepare: Prepare | None,
-    words: str,
+    subtests: pytest.Subtests,
 ) -> None:
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    file = {"name": "tiny.h5", "url": "http://127.0.0.1:9/tiny.h5", "checksum": "sha256:0"}
-    about = {"reader": "h5", "label_key": "Y", "files": [file], "variants": {"all": {}}}
-    monkeypatch.setitem(CATALOG, "tiny", about)
-    if prepare:
-        prepare(tmp_path)
-    assert_refused(in_process, tmp_path, ("data=yan", "data.name=tiny", "data.root=."), words)
+    for case, (prepare, arguments, words) in CASES.items():
+        with subtests.test(case=case):
+            (tmp_path / case).mkdir()
+            monkeypatch.chdir(tmp_path / case)
+            if prepare:
+                prepare(tmp_path / case)
+            assert_refused(in_process, tmp_path / case, arguments, words)
 
 
 # ---- a folder that holds another run, or a damaged one -------------------------------------------
@@ -205,28 +168,24 @@ FOLDERS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", FOLDERS)
-def test_folder_of_another_run_is_left_as_it_is(
-    in_process: InProcess, tmp_path: Path, finished: Path, case: str
+def test_folder_of_another_run_is_left_as_it_is_but_for_force(
+    in_process: InProcess,
+    tmp_path: Path,
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    subtests: pytest.Subtests,
 ) -> None:
-    prepare, overrides, words = FOLDERS[case]
-    shutil.copytree(finished, tmp_path / "run")
-    prepare(tmp_path / "run")
-    assert_refused(in_process, tmp_path, (*IN_RUN, *overrides), words)
-
-
-@pytest.mark.parametrize(
-    "case", ["metrics of other settings", "metrics cut short", "damaged checkpoint"]
-)
-def test_force_is_the_way_out_that_the_sentence_names(
-    in_process: InProcess, tmp_path: Path, finished: Path, case: str
-) -> None:
-    prepare, overrides, _ = FOLDERS[case]
-    shutil.copytree(finished, tmp_path / "run")
-    prepare(tmp_path / "run")
-    done = in_process(*IN_RUN, *overrides, "force=true")
-    assert (done.code, done.err) == (0, "")
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["n_cells"] == 60
+    for case, (prepare, overrides, words) in FOLDERS.items():
+        with subtests.test(case=case):
+            shutil.copytree(finished, tmp_path / case / "run")
+            monkeypatch.chdir(tmp_path / case)
+            prepare(tmp_path / case / "run")
+            assert_refused(in_process, tmp_path / case, (*IN_RUN, *overrides), words)
+            if "checkpoint of" not in case:
+                done = in_process(*IN_RUN, *overrides, "force=true")
+                assert (done.code, done.err) == (0, "")
+                metrics = (tmp_path / case / "run" / "metrics.json").read_text()
+                assert json.loads(metrics)["n_cells"] == 60
 
 
 def test_force_with_a_wrong_setting_forgets_nothing(
@@ -246,12 +205,7 @@ def disk_full(path: Path, *_: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-WRITERS = (
-    "labels.csv", "losses.png", "last.ckpt",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", ["labels.csv", "losses.png", "last.ckpt"])
 def test_no_space_left(
     in_process: InProcess,
     tmp_path: Path,
@@ -284,64 +238,3 @@ def test_no_space_left(
     assert (name in after) is (name in before)
     assert after["labels.csv"] == before["labels.csv"]
     assert in_process(*IN_RUN).code == 0, "with space again, the same command goes on"
-
-
-# ---- from Python ---------------------------------------------------------------------------------
-
-
-FROM_PYTHON: dict[str, tuple[AnnData, dict[str, Any], str]] = {
-    "negative": (with_value((0, 0), -1), {}, "1 values are negative"),
-    "NaN": (with_value((0, 0), np.nan), {}, "1 values are NaN"),
-    "neither counts nor log": (
-        with_value((0, 0), 170.5),
-        {},
-        "neither whole numbers nor log-normalised",
-    ),
-    "an empty cell": (with_value((3, slice(None)), 0), {}, "no counts at all"),
-    "duplicate barcodes": (renamed(obs_names=["a"] * 30), {}, "name of another"),
-    "constant genes": (user_cells(np.ones((30, 20))), {}, "No gene is left that varies"),
-    "no such layer": (user_cells(), {"layer": "counts"}, "no layer 'counts'"),
-    "one cluster": (user_cells(), {"n_clusters": 1}, "at least 2, not 1"),
-    "more clusters than cells": (user_cells(), {"n_clusters": 31}, "there are only 30 cells"),
-    "a fraction of a cluster": (
-        user_cells(),
-        {"n_clusters": 2.5},
-        "whole number of at least 2, not 2.5",
-    ),
-    "clusters in words": (
-        user_cells(),
-        {"n_clusters": "many"},
-        "whole number of at least 2, not 'many'",
-    ),
-    "negative seed": (
-        user_cells(),
-        {"seed": -1},
-        "seed must be a whole number between 0 and 4294967295, not -1",
-    ),
-    "seed in words": (user_cells(), {"seed": "zero"}, "seed must be a whole number .* not 'zero'"),
-    "unknown setting": (user_cells(), {"n_drws": 2}, "did you mean 'n_draws'"),
-    "out of range": (user_cells(), {"view_dims": 0}, "view_dims must be at least 1, not 0"),
-    "wrong type": (user_cells(), {"n_draws": "few"}, "n_draws must be int, not 'few'"),
-}
-
-
-@pytest.mark.filterwarnings("ignore:Observation names are not unique")
-def test_cluster_refuses_and_changes_nothing(subtests: pytest.Subtests) -> None:
-    for case in FROM_PYTHON:
-        with subtests.test(case=case):
-            adata, settings, words = FROM_PYTHON[case]
-            before = adata.copy()
-            with pytest.raises(UserError, match=words) as error:
-                jojoscl.cluster(adata, **{"n_clusters": 3, "n_draws": 1, **settings})
-            assert "\n" not in str(error.value)
-            np.testing.assert_array_equal(adata.X.toarray(), before.X.toarray())
-            pd.testing.assert_frame_equal(adata.obs, before.obs)
-            assert not len(adata.obsm)
-            assert not len(adata.uns)
-
-
-def test_cluster_wants_an_anndata() -> None:
-    with pytest.raises(
-        UserError, match=r"adata must be an AnnData, not ndarray: make one by anndata\.AnnData"
-    ):
-        jojoscl.cluster(COUNTS, 3)  # type: ignore[arg-type]
