@@ -16,46 +16,48 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.failures import keep_failures
-from experiments.runs import COLUMNS, KEYS, RUN
+from experiments.runs import AS_TEXT, KEYS, RUN, finished
 from experiments.spread import SPREAD, of_run
-from jojoscl.runner.sweep import collect
-from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import whole_file
 
+COLUMNS = [
+    *KEYS, "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc", "f1",
+    "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit", "machine",
+]  # fmt: skip
+MERGE = {"action": "store_true", "help": "keep the rows of runs that are not in the folder"}
 OPTIONS = {
     "runs": {"type": Path, "help": "folder of the runs"},
-    "table": {
-        "type": Path,
-        "nargs": "?",
-        "help": "results/NAME.csv if not given, NAME that of the folder",
-    },
-    "--merge": {
-        "action": "store_true",
-        "help": "keep the table's rows of runs that are not below `runs`",
-    },
-    "--spread": {
-        "action": "store_true",
-        "help": "add how far the cells of each embedding are apart",
-    },
+    "table": {"type": Path, "nargs": "?", "help": "CSV; results/NAME.csv of a folder NAME"},
+    "--merge": MERGE,
+    "--spread": {"action": "store_true", "help": "add how far the cells of a run are apart"},
 }
 
 
 def tidy(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return `runs` with the columns of the committed tables; those of spread only where it has any."""
+    """Return the columns of the committed tables; those of spread only where `runs` has any."""
     return runs.reindex(columns=[*COLUMNS, *(name for name in SPREAD if name in runs)])
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `new`, and those of `old` whose run is not among them, whatever the experiment."""
+    """Return the rows of `new`, and those of `old` whose run `new` lacks, of any experiment."""
 
     def key(table: pd.DataFrame) -> pd.MultiIndex:
-        return pd.MultiIndex.from_frame(
-            # A setting's null is the word None in a row of a run, and a gap in a CSV.
-            table[RUN].map(lambda value: "" if pd.isna(value) or value == "None" else str(value))
-        )
+        # A setting's null is the word None in a row of a run, and a gap in a CSV.
+        texts = table[RUN].map(lambda value: "" if pd.isna(value) or value == "None" else value)
+        return pd.MultiIndex.from_frame(texts.astype(str))
 
     kept = old[~key(old).isin(key(new))]
     return pd.concat([kept.astype(object), new.astype(object)], ignore_index=True).infer_objects()
+
+
+def keep(rows: pd.DataFrame, folder: Path, table: Path, merge: bool) -> None:
+    """Write `rows`, of the runs in `folder`, to `table`, and what failed there beside it."""
+    if merge and table.exists():
+        rows = merged(pd.read_csv(table, dtype=AS_TEXT), rows)
+    with whole_file(table) as path:
+        rows.sort_values(KEYS).round(4).to_csv(path, index=False)
+    print(f"{len(rows)} rows in {table}")
+    keep_failures(folder, table, merge)
 
 
 def make(
@@ -67,18 +69,8 @@ def make(
     spread: bool = False,
 ) -> None:
     """Write the table of the runs below a folder."""
-    table = table or results / f"{runs.name}.csv"
-    found = collect(runs)
-    if found.empty:
-        raise UserError(f"There is no finished run below {runs}: give the folder of a sweep.")
+    found = finished(runs, "give the folder of a sweep")
     if spread:
         numbers = [of_run(Path(folder)) for folder in found["folder"]]
         found = found.join(pd.DataFrame(numbers, index=found.index))
-    rows = tidy(found)
-    if merge and table.exists():
-        rows = merged(tidy(pd.read_csv(table, dtype={"git_commit": str})), rows)
-    rows = tidy(rows.sort_values(KEYS))
-    with whole_file(table) as path:
-        rows.round(4).to_csv(path, index=False)
-    keep_failures(runs, table, merge)
-    print(f"{len(rows)} rows in {table}")
+    keep(tidy(found), runs, table or results / f"{runs.name}.csv", merge)

@@ -1,4 +1,4 @@
-"""What a cell's confidence is worth: ARI of the cells that are left when the least certain ones are dropped.
+"""What a cell's confidence is worth: ARI of the cells left when the least certain are dropped.
 
     python -m experiments confidence --runs runs/table1 runs/benchmark
 
@@ -17,20 +17,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.runs import OURS, read
+from experiments.runs import OURS, finished, read
 from experiments.text import markdown, save, write
 from jojoscl.core.metrics import scores
-from jojoscl.runner.sweep import collect
-from jojoscl.utils.errors import UserError
 
-OPTIONS = {
-    "--runs": {
-        "type": Path,
-        "nargs": "+",
-        "default": (),
-        "help": "folders of the runs; without it the CSV is read",
-    }
-}
+WHICH = "folders of the runs; without it the CSV is read"
+OPTIONS = {"--runs": {"type": Path, "nargs": "+", "default": (), "help": WHICH}}
 KEPT = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
@@ -53,18 +45,14 @@ def of_run(run: pd.Series) -> list[dict[str, object]]:
 
 def of_runs(folders: Sequence[Path]) -> pd.DataFrame:
     """Return all rows of the default method's runs below `folders`."""
-    runs = pd.concat(map(collect, folders), ignore_index=True)
-    runs = runs[runs["method"] == OURS] if len(runs) else runs
-    if runs.empty:
-        where = ", ".join(map(str, folders))
-        raise UserError(
-            f"There is no finished run of method={OURS} below {where}: jojoscl -m experiment=table1."
-        )
+    how = {"of": f"of method={OURS}", "query": f"method == {OURS!r}"}
+    found = [finished(folder, "jojoscl -m experiment=table1", **how) for folder in folders]
+    runs = pd.concat(found, ignore_index=True)
     return pd.DataFrame([row for _, run in runs.iterrows() for row in of_run(run)])
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a set: mean ARI of all cells and without the least certain tenth, and in how many seeds it rose."""
+    """Return the mean ARI of all cells and without the least certain tenth, a row a set."""
     ari = table.pivot(index=["dataset", "variant", "seed"], columns="kept", values="ari")
     rows = []
     for (dataset, variant), group in ari.groupby(level=["dataset", "variant"]):
@@ -72,36 +60,26 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
         means = [f"{group[1.0].mean():.3f}", f"{group[0.9].mean():.3f}", f"{gain.mean():+.3f}"]
         rows.append([f"{dataset} {variant}", *means, f"{(gain > 0).sum()} of {len(gain)}"])
     sets = ari.groupby(level=["dataset", "variant"]).mean()
-    gain = sets[0.9] - sets[1.0]
-    rows.append([
-        f"mean of {len(sets)} sets; {sets[0.5].mean():.3f} of the most certain half",
-        f"{sets[1.0].mean():.3f}",
-        f"{sets[0.9].mean():.3f}",
-        f"{gain.mean():+.3f} (median {gain.median():+.3f})",
-        f"{(gain > 0).sum()} sets of {len(gain)}",
-    ])  # fmt: skip
+    gain, whole, tenth, half = sets[0.9] - sets[1.0], *(sets[kept].mean() for kept in (1, 0.9, 0.5))
+    name = f"mean of {len(sets)} sets; {half:.3f} of the most certain half"
+    gained = f"{gain.mean():+.3f} (median {gain.median():+.3f})"
+    won = f"{(gain > 0).sum()} sets of {len(gain)}"
+    rows.append([name, f"{whole:.3f}", f"{tenth:.3f}", gained, won])
     header = ["Set", "ARI, all cells", "without the least certain tenth", "gain", "seeds that gain"]
     return pd.DataFrame(rows, columns=header)
 
 
 def curves(table: pd.DataFrame) -> Figure:
-    """Draw ARI against the share of cells kept: a thin line a set, means over seeds, and their mean."""
+    """Draw ARI against the share of cells kept: a thin line a set, and their mean."""
     ari = table.pivot_table("ari", "kept", ["dataset", "variant"])
     dropped = 100 * (1 - ari.index.to_numpy())
     figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.plot(dropped, ari, color="0.75", linewidth=0.8)
-    axes.plot(
-        dropped,
-        ari.mean(axis=1),
-        color="#b2182b",
-        marker="o",
-        linewidth=2,
-        label=f"mean of {ari.shape[1]} sets",
-    )
-    axes.set(
-        xlabel="least certain cells dropped (%)", ylabel="ARI of the cells left", ylim=(0, 1.02)
-    )
+    looks = {"color": "#b2182b", "marker": "o", "linewidth": 2}
+    axes.plot(dropped, ari.mean(axis=1), **looks, label=f"mean of {ari.shape[1]} sets")
+    axes.set_xlabel("least certain cells dropped (%)")
+    axes.set(ylabel="ARI of the cells left", ylim=(0, 1.02))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", frameon=False)
     return figure

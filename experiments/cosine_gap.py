@@ -1,4 +1,4 @@
-"""The cosine gap of cells' views against the epoch, with and without SURE, and the weight b_k of its shrinkage.
+"""What SURE does to the views: their cosine gap by epoch, and the weight b_k of its shrinkage.
 
     jojoscl -m experiment=cosine_gap
     python -m experiments cosine_gap --runs runs/cosine_gap
@@ -21,14 +21,12 @@ from experiments.runs import read
 from experiments.text import cell, markdown, save, write
 from jojoscl.utils.errors import UserError
 
-OPTIONS = {
-    "--runs": {"type": Path, "help": "folder of the runs; without it the CSV is read"},
-}
+OPTIONS = {"--runs": {"type": Path, "help": "folder of the runs; without it the CSV is read"}}
 SHOWN = {"cosine_gap": "cosine gap", "b": "mean $b_k$"}
 
 
 def records(folder: Path) -> pd.DataFrame:
-    """Return what is shown of shrinkage.csv of the finished runs below `folder`, with dataset, seed, commit and sure."""
+    """Return what is shown of shrinkage.csv of the runs below `folder`, and what tells them apart."""
     tables = []
     for path in sorted(folder.rglob("metrics.json")):
         metrics = json.loads(path.read_text())
@@ -40,39 +38,35 @@ def records(folder: Path) -> pd.DataFrame:
         names["git_commit"] = str(metrics.get("git_commit"))[:10]
         tables.append(means.assign(**names, sure=config["method"]["sure"]))
     if not tables:
-        raise UserError(
-            f"There is no finished run below {folder}: jojoscl -m experiment=cosine_gap makes them."
-        )
+        hint = "jojoscl -m experiment=cosine_gap makes them"
+        raise UserError(f"There is no finished run below {folder}: {hint}.")
     return pd.concat(tables, ignore_index=True)
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a panel a dataset and quantity."""
-    datasets = sorted(table["dataset"].unique())
+    datasets, forms = (sorted(table[name].unique()) for name in ("dataset", "sure"))
     figure = Figure(figsize=(4 * len(datasets), 5), layout="constrained")
     panels = figure.subplots(2, len(datasets), squeeze=False)
     for row, (quantity, words) in zip(panels, SHOWN.items(), strict=True):
         for axis, dataset in zip(row, datasets, strict=True):
             chosen = table[(table["dataset"] == dataset) & (table["quantity"] == quantity)]
             for sure, group in chosen.groupby("sure"):
-                colour = sorted(table["sure"].unique()).index(sure)
+                colour = f"C{forms.index(sure)}"
                 curves = group.pivot_table("value", "epoch", "seed")
-                axis.plot(curves, color=f"C{colour}", linewidth=0.5, alpha=0.5)
-                axis.plot(curves.mean(axis=1), color=f"C{colour}", label=f"sure={sure}")
+                axis.plot(curves, color=colour, linewidth=0.5, alpha=0.5)
+                axis.plot(curves.mean(axis=1), color=colour, label=f"sure={sure}")
             axis.set(title=dataset, xlabel="epoch", ylabel=words)
             axis.legend(frameon=False)
     return figure
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a set, a column a form of SURE: the gap after the last epoch, mean +- sd (number of seeds)."""
+    """Return the :func:`~experiments.text.cell` of the last gap, a row a set, a column a form."""
     last = table[(table["quantity"] == "cosine_gap") & (table["epoch"] == table["epoch"].max())]
-    forms = sorted(last["sure"].unique())
-    rows = [
-        [str(dataset), *(cell(group.loc[group["sure"] == form, ["value"]]) for form in forms)]
-        for dataset, group in last.groupby("dataset")
-    ]
-    return pd.DataFrame(rows, columns=["Set", *(f"sure={form}" for form in forms)])
+    groups = last.groupby(["dataset", "sure"])[["value"]]
+    cells = pd.Series({key: cell(group) for key, group in groups}).unstack(fill_value="-")
+    return cells.add_prefix("sure=").reset_index(names="Set")
 
 
 def make(results: Path, figures: Path, runs: Path | None = None) -> None:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.text import Section
 from jojoscl.runner.sweep import FAILED
 from jojoscl.utils.files import whole_file
 
 COLUMNS = ["run", "dataset", "method", "reason"]
+SHOWN = {"method": "Method", "dataset": "Set", "runs": "Failed runs", "reason": "Why"}
 
 
 def failures(folder: Path) -> pd.DataFrame:
-    """Return a row a run below `folder` that failed; `run` is its folder, such as yan/sccl-last/seed0-2f1b9c3e."""
+    """Return a row a failed run; `run` is its folder, such as yan/sccl-last/seed0-2f1b9c3e."""
     rows = []
     for path in sorted(path for path in folder.rglob(FAILED) if path.is_file()):
         run = path.parent.relative_to(folder)
@@ -23,21 +25,20 @@ def failures(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def keep_failures(folder: Path, table: Path, merge: bool = False) -> pd.DataFrame:
-    """Write the failed runs below `folder` beside `table` and return them; with `merge` keep those of other folders."""
+def keep_failures(folder: Path, table: Path, merge: bool) -> None:
+    """Write the failed runs below `folder` beside `table`; with `merge` keep those of others."""
     path, found = failed_table(table), failures(folder)
-    new = found
+    for run in found.itertuples():
+        print(f"Failed: {run.run}: {run.reason}")
     if merge and path.exists():
         old = pd.read_csv(path)
-        new = pd.concat(
-            [old[[not (folder / run).exists() for run in old["run"]]], new], ignore_index=True
-        )
-    if new.empty:
+        others = [not (folder / run).exists() for run in old["run"]]
+        found = pd.concat([old[others], found], ignore_index=True)
+    if found.empty:
         path.unlink(missing_ok=True)
     else:
         with whole_file(path) as temporary:
-            new.sort_values("run").to_csv(temporary, index=False)
-    return found
+            found.sort_values("run").to_csv(temporary, index=False)
 
 
 def failed_table(table: Path) -> Path:
@@ -46,16 +47,16 @@ def failed_table(table: Path) -> Path:
 
 
 def failures_by_reason(table: Path) -> pd.DataFrame:
-    """Return the failed runs of `table` to be shown, a row a method, set and reason; empty where there is none."""
+    """Return the failed runs of `table`, a row a method, set and reason; empty without any."""
     path = failed_table(table)
     if not path.exists():
         return pd.DataFrame()
-    counted = (
-        pd.read_csv(path)
-        .groupby(["method", "dataset", "reason"])
-        .size()
-        .reset_index(name="runs")
-        .astype(str)
-    )
-    names = {"method": "Method", "dataset": "Set", "runs": "Failed runs", "reason": "Why"}
-    return counted[list(names)].rename(columns=names)
+    groups = pd.read_csv(path).groupby(["method", "dataset", "reason"])
+    counted = groups.size().reset_index(name="runs").astype(str)
+    return counted[list(SHOWN)].rename(columns=SHOWN)
+
+
+def failed_runs(table: Path) -> Section:
+    """Return which runs of `table` failed, and why."""
+    failed = failures_by_reason(table)
+    return Section("Failed runs", failed, "None is on record." if failed.empty else "")

@@ -1,17 +1,17 @@
-"""Do the methods here do what they do elsewhere? Our ARI beside the paper's and others', on 10X PBMC and Bladder.
+"""Our ARI beside the paper's and others', on 10X PBMC and Bladder: do the methods do the same here?
 
 python -m experiments fidelity      # results/{table1,fidelity}.csv -> results/fidelity.md
 """
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
 
 from experiments.runs import OURS, read, reference
-from experiments.tables import Section, page
-from experiments.text import HERE, write
+from experiments.text import HERE, Section, columns, write_page
 
 SETS = ("pbmc_10x", "bladder")
 METHODS = {  # ours: the published row
@@ -31,29 +31,19 @@ def runs(results: Path) -> pd.DataFrame:
 
 def elsewhere() -> pd.DataFrame:
     """Return dataset, method and ARI: `paper`, and `others` where a third party measured it."""
-    paper = reference().rename(columns={"ari": "paper", "method": "row"})
-    others = pd.read_csv(HERE / "reference" / "third_party.csv").rename(
-        columns={"ari": "others", "method": "row"}
-    )
-    keys = ["dataset", "row"]
-    return paper[[*keys, "paper"]].merge(others[[*keys, "others"]], "left", on=keys)
+    others = pd.read_csv(HERE / "reference" / "third_party.csv")
+    both = reference().merge(others, "left", on=["dataset", "method"], suffixes=("", "_others"))
+    names = {"ari": "paper", "ari_others": "others", "method": "row"}
+    return both.rename(columns=names)[["dataset", "row", "paper", "others"]]
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a set and method: ARI at the last epoch and by the oracle, elsewhere, and how far the nearest is."""
-    means = (
-        table.pivot_table("ari", RUN, "selection")
-        .reset_index()
-        .reindex(columns=[*RUN, "last", "oracle"])
-    )
-    rows = means.assign(row=means["method"].map(METHODS)).merge(
-        elsewhere(), "left", on=["dataset", "row"]
-    )
-    off = [
-        (rows[ours] - rows[theirs]).abs()
-        for ours in ("last", "oracle")
-        for theirs in ("paper", "others")
-    ]
+    """Return ARI here and elsewhere, and how far the nearest is: a row a set and method."""
+    means = table.pivot_table("ari", RUN, "selection").reset_index()
+    means = means.reindex(columns=[*RUN, "last", "oracle"]).assign(row=means["method"].map(METHODS))
+    rows = means.merge(elsewhere(), "left", on=["dataset", "row"])
+    pairs = itertools.product(("last", "oracle"), ("paper", "others"))
+    off = [(rows[ours] - rows[theirs]).abs() for ours, theirs in pairs]
     return rows.assign(off=pd.concat(off, axis=1).min(axis=1))
 
 
@@ -63,19 +53,20 @@ def shown(rows: pd.DataFrame, seeds: pd.Series) -> pd.DataFrame:
     def number(value: float) -> str:
         return "–" if pd.isna(value) else f"{value:.3f}"
 
-    return pd.DataFrame({
-        "Set": rows["dataset"] + " " + rows["variant"],
-        "Method": [f"{key[-1]} ({seeds[key]})" for key in rows[RUN].itertuples(index=False, name=None)],
-        "Ours, label-free": rows["last"].map(number),
-        "Ours, epoch by labels †": rows["oracle"].map(number),
-        "Paper": rows["paper"].map(number),
-        "Third party": rows["others"].map(number),
-        "Nearest": [f"{off:.3f} off" + ("" if off <= BAND else ": **not near**") for off in rows["off"]],
+    def off(value: float) -> str:
+        return f"{value:.3f} off" + ("" if value <= BAND else ": **not near**")
+
+    return columns(rows.assign(set=rows["dataset"] + " " + rows["variant"], runs=[
+        f"{key[-1]} ({seeds[key]})" for key in rows[RUN].itertuples(index=False, name=None)
+    ]), {
+        "set": ("Set", str), "runs": ("Method", str), "last": ("Ours, label-free", number),
+        "oracle": ("Ours, epoch by labels †", number), "paper": ("Paper", number),
+        "others": ("Third party", number), "off": ("Nearest", off),
     })  # fmt: skip
 
 
 def headline(metric: str) -> pd.Series:
-    """Return by how many percent the paper's JojoSCL is ahead of each of its baselines, and of their mean.
+    """Return by how many percent the paper's JojoSCL is ahead of its baselines and of their mean.
 
     Ratios of means over the ten sets of the paper's Table I, all numbers the paper's own.
     """
@@ -96,12 +87,10 @@ def make(results: Path, figures: Path) -> None:
     """Write results/fidelity.md."""
     table = runs(results)
     rows = shown(compared(table), table.groupby(RUN)["seed"].nunique())
+    note = "ARI, mean over (seeds). † The true labels chose the epoch."
+    ratios = "Ratios of means over the paper's ten sets."
     shows = [
-        Section(
-            "Here and elsewhere", rows, "ARI, mean over (seeds). † The true labels chose the epoch."
-        ),
-        Section(
-            "The paper's headline", shown_headline(), "Ratios of means over the paper's ten sets."
-        ),
+        Section("Here and elsewhere", rows, note),
+        Section("The paper's headline", shown_headline(), ratios),
     ]
-    write(results / "fidelity.md", page(shows, results / "fidelity.csv", "fidelity"))
+    write_page(shows, results / "fidelity.csv", "fidelity")

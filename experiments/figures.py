@@ -21,11 +21,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from experiments.runs import given_k, named, published, read, with_sets
+from experiments.tables import OPTIONS as OPTIONS
 from experiments.text import save
 
-OPTIONS = {
-    "table": {"type": Path, "nargs": "?", "help": "runs; results/table1.csv if not given"},
-}
 NEEDED = ("dataset", "variant", "method", "seed", "selection", "ari", "nmi")
 
 # In the order of the pictures: JojoSCL red, methods that train a network blue and green, graphs,
@@ -59,21 +57,17 @@ ORACLE = "epoch picked by true labels"
 
 
 def styled(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return `runs` in the order of STYLE, with what the pictures call a set and whether labels chose the epoch."""
+    """Return `runs` in the order of STYLE; `set` names the cells, `oracle` if labels chose."""
     runs = with_sets(named(runs)).assign(oracle=runs["selection"] == "oracle")
     known = list(STYLE)
     place = {name: known.index(name) if name in known else len(known) for name in runs["method"]}
     return runs.iloc[np.lexsort([runs["oracle"], runs["method"], runs["method"].map(place)])]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# scores.png
-
-
 def scores(runs: pd.DataFrame) -> Figure:
     """A panel a set, a bar a method; ARI above, NMI below."""
     sets = sorted(runs["set"].unique())
-    bars = list(dict.fromkeys(zip(runs["method"], runs["oracle"], strict=True)))
+    bars = list(dict.fromkeys(runs[["method", "oracle"]].itertuples(index=False, name=None)))
     lines = -(-len(sets) // 6)
     columns = -(-len(sets) // lines)
     height = 0.7 + 0.19 * len(bars)
@@ -85,13 +79,9 @@ def scores(runs: pd.DataFrame) -> Figure:
             axis.set_title(name, fontsize=9)
         for axis in block.flat[len(sets) :]:
             axis.axis("off")
-    figure.legend(
-        handles=legend(runs),
-        loc="outside lower center",
-        ncols=3 if columns > 3 else 1,
-        frameon=False,
-        fontsize=8,
-    )
+    ncols = 3 if columns > 3 else 1
+    below = {"loc": "outside lower center", "ncols": ncols, "frameon": False, "fontsize": 8}
+    figure.legend(handles=legend(runs), **below)
     return figure
 
 
@@ -100,25 +90,19 @@ def draw_bars(axis: Axes, runs: pd.DataFrame, bars: list[tuple[str, bool]], metr
     groups = runs.groupby(["method", "oracle"])[metric]
     table = groups.agg(["mean", "std"]).reindex(bars)
     places = range(len(bars))
-    axis.barh(
-        places,
-        table["mean"],
-        xerr=table["std"].fillna(0),
-        color=[STYLE.get(name, OTHER)[0] for name, _ in bars],
-        hatch=["////" if oracle else "" for _, oracle in bars],
-        edgecolor="white",
-        linewidth=0,
-        error_kw={"elinewidth": 0.9, "ecolor": "black", "capsize": 1.5},
-    )
+    looks = {
+        "color": [STYLE.get(name, OTHER)[0] for name, _ in bars],
+        "hatch": ["////" if oracle else "" for _, oracle in bars],
+        "error_kw": {"elinewidth": 0.9, "ecolor": "black", "capsize": 1.5},
+    }
+    sd = table["std"].fillna(0)
+    axis.barh(places, table["mean"], xerr=sd, edgecolor="white", linewidth=0, **looks)
     for place in np.flatnonzero(table["mean"].isna()):
         axis.text(0.02, place, "no run", va="center", fontsize=6, color="0.55")
     if value := published(runs["dataset"].iloc[0]).get(metric):
         axis.axvline(value, color="black", linestyle="--", linewidth=1)
-    axis.set(
-        xlim=(min(0, 1.1 * table["mean"].min()), 1),
-        ylim=(len(bars) - 0.4, -0.6),
-        xticks=[0, 0.5, 1],
-    )
+    left = min(0, 1.1 * table["mean"].min())
+    axis.set(xlim=(left, 1), ylim=(len(bars) - 0.4, -0.6), xticks=[0, 0.5, 1])
     axis.set_yticks(places, [bar_label(*bar) for bar in bars])
     axis.set_xlabel(metric.upper(), fontsize=8, labelpad=1)
     axis.tick_params(labelsize=7, length=2)
@@ -135,58 +119,55 @@ def legend(runs: pd.DataFrame) -> list[Patch | Line2D]:
     """What bars, hatching and the dashed line are."""
     seeds = runs.groupby(["set", "method", "oracle"]).size()
     count = str(seeds.max()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    bar = Patch(facecolor="0.6", label=f"label-free; mean and sd over {count} seeds")
-    picked = Patch(
-        facecolor="0.6", edgecolor="white", hatch="////", linewidth=0, label=f"† {ORACLE}"
-    )
-    line = Line2D([], [], color="black", linestyle="--", label=f"JojoSCL as published ({ORACLE})")
-    return [bar, *([picked] if runs["oracle"].any() else []), line]
+    shown = [Patch(facecolor="0.6", label=f"label-free; mean and sd over {count} seeds")]
+    if runs["oracle"].any():
+        hatched = {"edgecolor": "white", "hatch": "////", "linewidth": 0}
+        shown.append(Patch(facecolor="0.6", **hatched, label=f"† {ORACLE}"))
+    dashed = {"color": "black", "linestyle": "--"}
+    return [*shown, Line2D([], [], **dashed, label=f"JojoSCL as published ({ORACLE})")]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# time.png
+def panels(
+    n: int, most: int, width: tuple[float, float], height: tuple[float, float], **shared: bool
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `n` panels, at most `most` a line; sizes are of the margin and a panel."""
+    columns = min(most, n)
+    lines = -(-n // columns)
+    size = width[0] + width[1] * columns, height[0] + height[1] * lines
+    figure = Figure(figsize=size, layout="constrained")
+    axes = list(figure.subplots(lines, columns, squeeze=False, **shared).flat)
+    for axis in axes[n:]:
+        axis.axis("off")
+    return figure, axes[:n]
 
 
 def time(runs: pd.DataFrame) -> Figure:
-    """ARI against seconds, a panel a set, before them the mean of the sets that every method has; no oracle's rows."""
+    """ARI against seconds without an oracle's rows, a panel a set; :func:`time_panels`."""
     groups = runs[~runs["oracle"]].groupby(["set", "method"], sort=False)
     means = groups[["seconds", "ari"]].mean().dropna().reset_index()
-    panels = list(time_panels(means))
-    columns = min(4, len(panels))
-    lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(2.6 + 2.4 * columns, 0.9 + 2.3 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for axis, (title, table) in zip(axes.flat, panels, strict=False):
+    shown = list(time_panels(means))
+    figure, axes = panels(len(shown), 4, (2.6, 2.4), (0.9, 2.3), sharex=True, sharey=True)
+    for axis, (title, table) in zip(axes, shown, strict=True):
         draw_times(axis, title, table)
-    for axis in axes.flat[len(panels) :]:
-        axis.axis("off")
     figure.supxlabel(
-        "Seconds of a whole run, log scale, mean over seeds\n(jobs ran side by side on a CPU, one thread each)",
+        "Seconds of a whole run, log scale, mean over seeds\n"
+        "(jobs ran side by side on a CPU, one thread each)",
         fontsize=9,
     )
     figure.supylabel("ARI, label-free (mean over seeds)", fontsize=9)
-    figure.legend(
-        handles=markers(
-            means["method"].unique(), bar_label, markeredgecolor="black", markeredgewidth=0.4
-        ),
-        loc="outside right center",
-        frameon=False,
-        fontsize=8,
-    )
+    edge = {"markeredgecolor": "black", "markeredgewidth": 0.4}
+    handles = markers(means["method"].unique(), bar_label, **edge)
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8)
     return figure
 
 
 def time_panels(means: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Title and rows of each panel."""
+    """Title and rows of each panel; the first is the mean of the sets that every method has."""
     have = means.groupby("set")["method"].nunique()
     shared = have.index[have == means["method"].nunique()]
     if len(shared) > 1:
-        rows = (
-            means[means["set"].isin(shared)]
-            .groupby("method", sort=False)[["seconds", "ari"]]
-            .mean()
-            .reset_index()
-        )
+        groups = means[means["set"].isin(shared)].groupby("method", sort=False)
+        rows = groups[["seconds", "ari"]].mean().reset_index()
         yield f"mean of the {len(shared)} sets\nthat every method has", rows
     yield from means.groupby("set")
 
@@ -224,9 +205,6 @@ def behind(axis: Axes, which: str = "both") -> None:
     """A pale grid behind what is drawn."""
     axis.grid(axis=which, color="0.9", linewidth=0.6)
     axis.set_axisbelow(True)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def make(results: Path, figures: Path, table: Path | None = None) -> None:

@@ -7,11 +7,25 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import anndata
 import pandas as pd
 
+import jojoscl
+from jojoscl.runner.config import build, compose
 from jojoscl.utils.files import whole_file
 
 Unit = dict[str, Any]  # what a row or several are measured from
+
+
+def cells_of(data: str, folder: Path | None = None) -> anndata.AnnData:
+    """Return the cells of `folder`/`data`.h5ad where that is a file, else of the catalogue."""
+    path = folder / f"{data}.h5ad" if folder else None
+    return anndata.read_h5ad(path) if path and path.exists() else jojoscl.load_dataset(data)
+
+
+def method_of(name: str) -> Any:
+    """Return what ``method=name`` builds."""
+    return build(compose([f"method={name}"]).method)
 
 
 def grid_of(**axes: Iterable[Any]) -> list[Unit]:

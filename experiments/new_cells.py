@@ -21,13 +21,11 @@ from sklearn.metrics.cluster import contingency_matrix
 
 import jojoscl
 from experiments.measured import grid_of, resumed
-from experiments.tables import Section, number, page
-from experiments.text import write
+from experiments.text import Section, columns, number, two, write_page
 from jojoscl.runner.machine import git_commit
 
-OPTIONS = {
-    "--data": {"nargs": "+", "default": (), "help": "sets to measure, names as in conf/data"},
-}
+WHICH = "sets to measure, names as in conf/data"
+OPTIONS = {"--data": {"nargs": "+", "default": (), "help": WHICH}}
 SPLITS = 5  # random fifths that are predicted, one after another
 MISSING = (0.05, 0.1, 0.2, 0.5)  # shares of the genes that are taken from the new cells
 SHOWN = {
@@ -70,9 +68,7 @@ def of_split(
         scores[f"without_{share}"] = adjusted_rand_score(found.labels, fewer)
     same, other = linear_sum_assignment(-contingency_matrix(of_all[~new], model.labels_))
     name = dict(zip(other, np.unique(of_all[~new])[same], strict=True))
-    agrees = [
-        name.get(label) == true for label, true in zip(found.labels, of_all[new], strict=True)
-    ]
+    agrees = np.array([name.get(label) for label in found.labels]) == of_all[new]
     return scores, pd.DataFrame({"agrees": agrees, "confidence": found.obs["confidence"]})
 
 
@@ -85,36 +81,28 @@ def measure(data: str) -> pd.DataFrame:
     fitted = whole.predict(adata).labels
     splits = [of_split(adata, whole.labels_, k, seed) for seed in range(SPLITS)]
     cells = pd.concat([predicted for _, predicted in splits])
+    both = cells["agrees"].nunique() > 1
     row = {
         "equal": np.mean(fitted == whole.labels_),
         "fit": adjusted_rand_score(whole.labels_, fitted),
-        "auroc": roc_auc_score(cells["agrees"], cells["confidence"])
-        if cells["agrees"].nunique() > 1
-        else np.nan,
+        "auroc": roc_auc_score(cells["agrees"], cells["confidence"]) if both else np.nan,
         **pd.DataFrame([scores for scores, _ in splits]).mean(),
     }
     logging.disable(logging.NOTSET)
     return pd.DataFrame([row]).round(4).assign(git_commit=git_commit())
 
 
-def shown(table: pd.DataFrame, columns: dict[str, str], digits: int = 3) -> pd.DataFrame:
-    """Return some columns of the table as texts, a row a set."""
-    texts = table[list(columns)].map(lambda value: number(value, digits=digits))
-    texts.insert(0, "data", "`" + table["data"] + "`")
-    return texts.rename(columns={"data": "Set", **columns})
-
-
 def make(results: Path, figures: Path, data: Sequence[str] = ()) -> None:
     """Measure what the table lacks, and write its page."""
     source = results / "new_cells.csv"
     table = resumed(source, grid_of(data=data), measure)
-    missing = {f"without_{share}": f"{100 * share:.0f} % taken away" for share in MISSING}
+    name = {"data": ("Set", "`{}`".format)}
+    scores = name | {key: (title, number) for key, title in SHOWN.items()}
+    genes = name | {f"without_{x}": (f"{100 * x:.0f} % taken away", two) for x in MISSING}
+    means = "Means over random fifths of the cells."
+    ari = "ARI with the prediction from all genes, means of two splits."
     shows = [
-        Section("Prediction", shown(table, SHOWN), "Means over random fifths of the cells."),
-        Section(
-            "Missing genes",
-            shown(table, missing, digits=2),
-            "ARI with the prediction from all genes, means of two splits.",
-        ),
+        Section("Prediction", columns(table, scores), means),
+        Section("Missing genes", columns(table, genes), ari),
     ]
-    write(source.with_suffix(".md"), page(shows, source, "new_cells"))
+    write_page(shows, source, "new_cells")

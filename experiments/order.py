@@ -21,13 +21,9 @@ import pandas as pd
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
-import jojoscl
-from experiments.measured import grid_of, resumed
-from experiments.tables import Section, number, page
-from experiments.text import write
-from jojoscl.cells.checks import without_labels
-from jojoscl.datasets.load import FileDataset
-from jojoscl.runner.config import build, compose
+from experiments.measured import cells_of, grid_of, method_of, resumed
+from experiments.text import Section, number, write_page
+from jojoscl.cells.checks import as_cells, without_labels
 from jojoscl.runner.machine import git_commit, machine
 
 METHODS = ("jojoscl", "leiden_matched", "seurat_matched", "pca_kmeans")
@@ -54,8 +50,8 @@ OPTIONS = {
 
 def labels_of(adata: AnnData, method: str, k: int, seed: int) -> np.ndarray:
     """Return the labels (n,) of cells by a method."""
-    made = build(compose([f"method={method}"]).method)
-    return np.asarray(made.fit_predict(without_labels(adata), k, seed=seed).labels)
+    found = method_of(method).fit_predict(without_labels(adata), k, seed=seed)
+    return np.asarray(found.labels)
 
 
 @functools.cache
@@ -81,12 +77,7 @@ def changes(draws: int) -> Iterator[tuple[str, int]]:
 
 def measure(data: str, method: str, folder: Path | None, draws: int) -> pd.DataFrame:
     """Return a row a change: ARI with the types, and with the labels of seed 0."""
-    path = folder / f"{data}.h5ad" if folder else None
-    adata = (
-        FileDataset(path=path, label_key="cell_type").load()
-        if path is not None and path.exists()
-        else jojoscl.load_dataset(data)
-    )
+    adata = as_cells(cells_of(data, folder), label_key="cell_type")
     types = adata.obs["cell_type"].astype(str).to_numpy()
     k, first, rows = len(set(types)), np.array([]), []
     for change, draw in changes(draws):
@@ -96,20 +87,15 @@ def measure(data: str, method: str, folder: Path | None, draws: int) -> pd.DataF
         if change == "genes":
             genes = rng.permutation(adata.n_vars)
         where, seed = change if change in PROCESSES else "", draw if change == "seed" else 0
-        found = process(where).submit(
-            labels_of, adata[cells, genes].copy(), method, k, seed
-        ).result()  # fmt: skip
+        given = adata[cells, genes].copy(), method, k, seed
+        found = process(where).submit(labels_of, *given).result()
         labels = np.empty_like(found)
         labels[cells] = found
         first = first if len(first) else labels
-        rows.append({
-            "change": change,
-            "draw": draw,
-            "ari": adjusted_rand_score(types, labels),
-            "same": adjusted_rand_score(first, labels),
-        })  # fmt: skip
-    made = {"git_commit": git_commit(), "machine": machine()}
-    return pd.DataFrame(rows).round(4).assign(**made)
+        scores = (adjusted_rand_score(of, labels) for of in (types, first))
+        rows.append((change, draw, *scores))
+    table = pd.DataFrame(rows, columns=["change", "draw", "ari", "same"]).round(4)
+    return table.assign(git_commit=git_commit(), machine=machine())
 
 
 def moved(table: pd.DataFrame) -> Section:
@@ -117,11 +103,9 @@ def moved(table: pd.DataFrame) -> Section:
     others = table[(table["change"] != "seed") | (table["draw"] > 0)]
     means = others.groupby(["method", "change", "data"])["same"].mean()
     means = means.groupby(["method", "change"]).mean().unstack()
-    means = means.reindex(
-        index=[name for name in METHODS if name in means.index], columns=list(CHANGES)
-    )
-    shown = means.map(number).rename(columns=CHANGES)
-    shown.insert(0, "Method", [f"`{name}`" for name in means.index])
+    names = [name for name in METHODS if name in means.index]
+    shown = means.reindex(index=names, columns=list(CHANGES)).map(number).rename(columns=CHANGES)
+    shown.insert(0, "Method", [f"`{name}`" for name in names])
     n = table["data"].nunique()
     note = f"ARI of the labels with those of seed 0, mean over {n} sets: 1 is no change."
     return Section("How far labels move", shown, note)
@@ -131,22 +115,16 @@ def spread(table: pd.DataFrame, method: str) -> Section:
     """Return mean, median and range of the ARI with the types, a row a set."""
     rows = []
     for data, group in table[table["method"] == method].groupby("data"):
-        row = [f"`{data}`"]
+        rows.append([f"`{data}`"])
         for change in ("seed", "cells"):
             ari = group.loc[group["change"] == change, "ari"]
-            row += [
-                f"{number(ari.mean())} ± {number(ari.std())}",
-                f"{number(ari.median())} ({number(ari.min())} to {number(ari.max())})",
-            ]
-        rows.append(row)
-    header = [
-        "Set",
-        "Seeds: mean ± sd",
-        "median (range)",
-        "Shuffled cells: mean ± sd",
-        "median (range)",
-    ]
-    return Section(f"ARI of {method} with the types", pd.DataFrame(rows, columns=header), "")
+            mean, sd, median, low, high = (
+                number(ari.agg(what)) for what in ("mean", "std", "median", "min", "max")
+            )
+            rows[-1] += [f"{mean} ± {sd}", f"{median} ({low} to {high})"]
+    titles = [f"{what}: mean ± sd" for what in ("Seeds", "Shuffled cells")]
+    header = ["Set", titles[0], "median (range)", titles[1], "median (range)"]
+    return Section(f"ARI of {method} with the types", pd.DataFrame(rows, columns=header))
 
 
 def make(
@@ -159,13 +137,7 @@ def make(
 ) -> None:
     """Measure what the table lacks, and write its page."""
     source = results / "order.csv"
-    table = resumed(
-        source,
-        grid_of(data=data, method=methods),
-        functools.partial(measure, folder=folder, draws=draws),
-    )
-    shown = [
-        moved(table),
-        *(spread(table, name) for name in METHODS if name in set(table["method"])),
-    ]
-    write(source.with_suffix(".md"), page(shown, source, "order"))
+    measured = functools.partial(measure, folder=folder, draws=draws)
+    table = resumed(source, grid_of(data=data, method=methods), measured)
+    known = [name for name in METHODS if name in set(table["method"])]
+    write_page([moved(table), *(spread(table, name) for name in known)], source, "order")

@@ -1,4 +1,4 @@
-"""Tables inside README.md and docs/, filled in from the committed results, so that no number is copied by hand.
+"""Tables inside README.md and docs/, from the committed results: no number is copied by hand.
 
 A page holds `<!-- table results/x.md -->`, or `<!-- table results/x.md # Title -->` for one section
 of it, or `<!-- table NAME -->` for one of TABLES, and `<!-- end -->` below; what stands between them
@@ -12,12 +12,10 @@ import re
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from experiments.runs import HALF_A, OURS, given_k, settings
 from experiments.studies import PAGES, studies
-from experiments.tables import GIVEN, number
-from experiments.text import HERE, RESULTS, grid
+from experiments.text import GIVEN, HERE, RESULTS, grid, number, two
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import conf_dir
 
@@ -59,13 +57,11 @@ def of_methods() -> str:
     for path in sorted((conf_dir() / "method").glob("*.yaml")):
         found = settings(path.stem)
         assert found is not None
-        about = OmegaConf.to_container(found[0].about, resolve=True)
-        assert isinstance(about, dict)
-        source = about["citation"] or "none"
-        if about.get("doi"):
-            source = f"[{source}](https://doi.org/{about['doi']})"
-        k, minutes = GIVEN[about["given_k"]], str(about["minutes"])
-        rows.append([f"`{path.stem}`", about["summary"], source, k, minutes])
+        about = found[0].about
+        source = about.citation or "none"
+        source = f"[{source}](https://doi.org/{about.doi})" if about.get("doi") else source
+        about = [about.summary, source, GIVEN[about.given_k], str(about.minutes)]
+        rows.append([f"`{path.stem}`", *about])
     return grid(["`method=`", "What it is", "Source", "K", "Minutes, 4000 cells"], rows)
 
 
@@ -85,25 +81,21 @@ def of_sure_weight() -> str:
     runs = pd.read_csv(RESULTS / "sure_weight.csv").query("dataset == 'human_brain'")
     form = runs["setting"].str.extract("sure=([a-z_]+)", expand=False)
     weight = runs["strength"].where(~runs["setting"].str.contains("alpha"), float("inf"))
-    means = (
-        runs.assign(form=form, weight=weight)
-        .groupby(["form", "weight"])[["ari", "dimensions"]]
-        .mean()
-    )
+    groups = runs.assign(form=form, weight=weight).groupby(["form", "weight"])
+    means = groups[["ari", "dimensions"]].mean()
     weights = sorted({0.0, *weight})
     rows = []
     for name in ("two_view", "centroid"):
         found = means.loc[name].reindex(weights)
         found.loc[0] = means.loc[("two_view", 0)]  # without SURE there is one form
-        rows.append([f"`{name}`: ARI", *(number(value, digits=2) for value in found["ari"])])
+        rows.append([f"`{name}`: ARI", *map(two, found["ari"])])
         rows.append([f"`{name}`: dimensions", *map("{:.1f}".format, found["dimensions"])])
-    return grid(
-        ["Weight", *("SURE alone" if w == float("inf") else f"{w:,g}" for w in weights)], rows
-    )
+    texts = ["SURE alone" if weight == float("inf") else f"{weight:,g}" for weight in weights]
+    return grid(["Weight", *texts], rows)
 
 
 def scored_runs() -> pd.DataFrame:
-    """Return the runs on the 24 sets, at own sizes and uneven: `method`, `k` given or not, `cells`, `half`."""
+    """Return the runs on the 24 sets, also with uneven types: `method`, `k`, `cells`, `half`."""
     own = pd.read_csv(RESULTS / "benchmark.csv").query("selection == 'last'")
     own = own.assign(k=own["method"].map(given_k).astype(bool))
     unknown = pd.read_csv(RESULTS / "unknown_k.csv").assign(k=False)
@@ -145,37 +137,42 @@ def of_claims() -> str:
     return grid(["Cells", "ARI of `jojoscl`", "of the best other method", "That is ahead on"], rows)
 
 
+def timed(name: str) -> pd.DataFrame:
+    """Return the rows of benchmarks/results/`name`.json."""
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return pd.DataFrame(json.loads(path.read_text())["rows"])
+
+
 def of_against() -> str:
     """Return jojoscl beside scanpy, a row a set of cells, from benchmarks/results/against.json."""
-    runs = pd.DataFrame(json.loads((ROOT / "benchmarks/results/against.json").read_text())["rows"])
 
-    def cell(run: pd.Series | None) -> str:
-        if run is None:
-            return "not run"
+    def cell(run: pd.Series) -> str:
         memory = "–" if pd.isna(run["peak_gb"]) else f"{run['peak_gb']:.2f}"
         return f"{run['seconds']:.0f} / {memory} / {number(run['ari'])} ({run['n_clusters']})"
 
     rows = []
-    for name, group in runs.groupby("cells", sort=False):
+    for name, group in timed("against").groupby("cells", sort=False):
         found = {run["method"]: run for _, run in group.iterrows()}
         ours, theirs = found["jojoscl"], found.get("scanpy")
-        ratios = ["–", "–"]
+        beside = ["not run", "–", "–"]
         if theirs is not None:
-            ratios = [number(ours[key] / theirs[key], digits=2) for key in ("seconds", "peak_gb")]
-        n_cells = f"{group['n_cells'].iloc[0]:,}"
-        rows.append([f"`{name}`", n_cells, cell(ours), cell(theirs), *ratios])
+            beside = [
+                cell(theirs),
+                *(two(ours[key] / theirs[key]) for key in ("seconds", "peak_gb")),
+            ]
+        rows.append([f"`{name}`", f"{ours['n_cells']:,}", cell(ours), *beside])
     return grid(["Cells", "Number", "jojoscl", "scanpy", "Seconds, ratio", "Memory, ratio"], rows)
 
 
 def of_threads() -> str:
     """Return jojoscl's seconds by threads, a row a set, from benchmarks/results/threads.json."""
-    runs = pd.DataFrame(json.loads((ROOT / "benchmarks/results/threads.json").read_text())["rows"])
+    runs = timed("threads")
     threads, rows = sorted(set(runs["threads"])), []
     for name, group in runs.groupby("cells", sort=False):
         seconds = group.set_index("threads")["seconds"].reindex(threads)
         same = "the same" if group["labels"].nunique() == 1 else "others"
         gain = f"{seconds.iloc[0] / seconds.iloc[-1]:.2f}"
-        rows.append([f"`{name}`", *(f"{value:.1f}" for value in seconds), gain, same])
+        rows.append([f"`{name}`", *map("{:.1f}".format, seconds), gain, same])
     names = [f"{n} thread{'s' * (n > 1)}, s" for n in threads]
     return grid(["Cells", *names, "Gain", "Labels"], rows)
 
@@ -183,26 +180,23 @@ def of_threads() -> str:
 def of_rare() -> str:
     """Return how well rare types are found, from benchmarks/results/rare.csv.
 
-    A row a set of cells: processor seconds, memory, ARI, clusters. Below it a row a rare type: recall and
-    precision of its best cluster.
+    A row a set of cells: processor seconds, memory, ARI, clusters. Below it a row a rare type:
+    recall and precision of its best cluster.
     """
     runs = pd.read_csv(ROOT / "benchmarks/results/rare.csv").query("seed == 0")
     methods = list(dict.fromkeys(runs["method"]))
     rows = []
+
+    def add(first: list[str], of: pd.DataFrame, text: str, absent: str) -> None:
+        cells = {run["method"]: text.format(**run) for run in of.to_dict("records")}
+        rows.append([*first, *(cells.get(method, absent) for method in methods)])
+
+    runs["score"] = runs["ari"].map(number)
+    whole = "{processor_seconds:.0f} s, {peak_gb:.1f} GB, {score} ({n_clusters})"
     for name, group in runs.groupby("cells", sort=False):
-        first = group.drop_duplicates("method").set_index("method")
-        cells = [
-            f"{run.processor_seconds:.0f} s, {run.peak_gb:.1f} GB, {number(run.ari)} ({run.n_clusters})"
-            for run in first.itertuples()
-        ]
-        whole = dict(zip(first.index, cells, strict=True))
-        rows.append([f"`{name}`", "all", *(whole.get(method, "not run") for method in methods)])
+        add([f"`{name}`", "all"], group, whole, "not run")
         for (size, _), of_type in group.groupby(["n_type", "type"]):
-            found = {
-                run.method: f"{run.recall:.2f} / {run.precision:.2f}"
-                for run in of_type.itertuples()
-            }
-            rows.append(["", f"{size:,}", *(found.get(method, "–") for method in methods)])
+            add(["", f"{size:,}"], of_type, "{recall:.2f} / {precision:.2f}", "–")
     return grid(["Cells", "Of the type", *(f"`{method}`" for method in methods)], rows)
 
 

@@ -1,6 +1,7 @@
-"""A study of many sets: how far the default is ahead of each variant of it, or of other methods, each set one pair.
+"""A study of many sets: how far the default is ahead of each variant, each set one pair.
 
-Runs have a column `variant`: what was changed of the default, or the method's name.
+A variant is the default with one change, or another method. Runs have a column `variant`: what was
+changed, or the method's name.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import seaborn as sns
 
 from experiments.collection import over_sets
 from experiments.runs import OURS
-from experiments.tables import METRICS, Section
-from experiments.text import by_set
+from experiments.tables import METRICS
+from experiments.text import Section, by_set
 
 TITLES = {**METRICS, "n_clusters": "Clusters"}
 NEAR = 1.25  # a number of clusters that is off by a smaller factor
@@ -34,37 +35,37 @@ def sections(
 
 
 def numbers_found(runs: pd.DataFrame) -> Section:
-    """Return how near the number of clusters comes to that of the annotated types, a row a method."""
+    """Return how near the number of clusters comes to that of the types, a row a method."""
     means = runs.groupby(["variant", "dataset"], sort=False)[["n_clusters", "n_types"]].mean()
     ratio = means["n_clusters"] / means["n_types"]
     rows = []
     for name, ratios in ratio.groupby("variant", sort=False):
         factors = np.exp(np.log(ratios).abs())
-        near = int((factors < NEAR).sum())
-        counts = f"{int((ratios <= 1 / NEAR).sum())} / {near} / {int((ratios >= NEAR).sum())}"
-        rows.append(
-            [name, str(len(ratios)), f"{factors.median():.2f}", f"{factors.max():.2f}", counts]
-        )
+        off = (ratios <= 1 / NEAR), (factors < NEAR), (ratios >= NEAR)
+        counts = " / ".join(str(int(which.sum())) for which in off)
+        ends = f"{factors.median():.2f}", f"{factors.max():.2f}"
+        rows.append([name, str(len(ratios)), *ends, counts])
     header = ["Method", "Sets", "Median factor", "Largest factor", "Too few / near / too many"]
-    note = f"The factor between clusters found and annotated types, means over seeds; near is below {NEAR}."
+    note = (
+        "The factor between clusters found and annotated types, means over seeds; near is below "
+        f"{NEAR}."
+    )
     return Section("Number of clusters found", pd.DataFrame(rows, columns=header), note)
 
 
 def draw(runs: pd.DataFrame, values: Sequence[str]) -> sns.FacetGrid:
-    """Draw each variant's scores minus the default's: a dot a set, the mean with its 95% interval, a panel a score."""
+    """Draw each variant's scores minus the default's: a dot a set, their mean and 95% interval."""
     means = runs.groupby(["dataset", "variant"], sort=False)[list(values)].mean()
     differences = means.drop(OURS, level="variant") - means.xs(OURS, level="variant")
-    differences = differences.rename(columns=TITLES)
-    long = differences.reset_index().melt(
-        ["dataset", "variant"], var_name="score", value_name="difference"
-    )
+    long = differences.rename(columns=TITLES).reset_index()
+    long = long.melt(["dataset", "variant"], var_name="score", value_name="difference")
     variants = long["variant"].unique()
     height = 0.4 * len(variants) + 1
-    facets = sns.catplot(long, kind="strip", x="difference", y="variant", order=variants, col="score", jitter=False,
-                         color="tab:blue", alpha=0.4, height=height, aspect=5 / height)  # fmt: skip
-    facets.map_dataframe(sns.pointplot, x="difference", y="variant", order=variants, errorbar=("ci", 95), seed=0,
-                         color="k", marker="D", markersize=5, linestyle="none", zorder=3,
-                         err_kws={"linewidth": 1.5})  # fmt: skip
+    place = {"x": "difference", "y": "variant", "order": variants}
+    facets = sns.catplot(long, kind="strip", **place, col="score", jitter=False, color="tab:blue",
+                         alpha=0.4, height=height, aspect=5 / height)  # fmt: skip
+    facets.map_dataframe(sns.pointplot, **place, errorbar=("ci", 95), seed=0, color="k", marker="D",
+                         markersize=5, linestyle="none", zorder=3, err_kws={"linewidth": 1.5})  # fmt: skip
     facets.refline(x=0, color="0.6", zorder=0)
     facets.set_titles(f"{{col_name}} minus that of {OURS}")
     return facets.set_axis_labels("", "").tight_layout()

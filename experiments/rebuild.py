@@ -6,44 +6,27 @@ the same bytes.
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
-from experiments import (
-    assumptions,
-    collection,
-    confidence,
-    cosine_gap,
-    fidelity,
-    figures,
-    new_cells,
-    order,
-    samples,
-    splits,
-    studies,
-    tables,
-    uneven,
-    unseen,
-)
+from experiments import assumptions, studies
+from experiments.__main__ import COMMANDS
 from experiments.pages import filled, pages
 from experiments.text import RESULTS, write
 
-MODULES = {  # by the table that each is made from
-    "table1": (tables, figures), "fidelity": (fidelity,), "confidence": (confidence,),
-    "cosine_gap": (cosine_gap,), collection.BENCHMARK: (collection,), "new_cells": (new_cells,),
-    "samples": (samples,), "unseen": (unseen,), "order": (order,), "splits/null": (splits,),
-    uneven.STUDY: (uneven,),
+# The table of a command has its name, but for these.
+TABLES = {
+    "tables": "table1", "figures": "table1", "collection": "benchmark", "splits": "splits/null",
 }  # fmt: skip
 
 
 def make(results: Path, figures: Path) -> None:
-    """Rebuild everything whose CSV is there; the project's own pages where its own results are used."""
-    for name, modules in MODULES.items():
-        for module in modules if (results / f"{name}.csv").exists() else ():
-            module.make(results, figures)
+    """Rebuild what has its CSV there; the project's own pages where its own results are used."""
+    for name in COMMANDS:
+        if (results / f"{TABLES.get(name, name)}.csv").exists():
+            importlib.import_module(f"experiments.{name}").make(results, figures)
     studies.make(results, figures)
-    for name in assumptions.STUDIES:
-        if (results / "assumptions" / f"{name}.csv").exists():
-            assumptions.make(results, figures, name, [], [], 0, drawn_only=True)
+    assumptions.make(results, figures)
     if results == RESULTS:
         for path in pages():
             write(path, filled(path.read_text(encoding="utf-8")))

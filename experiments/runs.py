@@ -1,7 +1,8 @@
-"""Tables of runs, one row a run, and the published numbers beside which they stand."""
+"""Runs as tables, one row a run, and the published numbers beside which they stand."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from jojoscl.runner.config import build, compose
+from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import conf_dir
 
@@ -19,6 +21,7 @@ FLOOR = "random"  # shown, not ranked: a floor that every method passes makes Fr
 PUBLISHED = Path(__file__).parent / "reference" / "paper_table.csv"
 RUN = ["dataset", "variant", "method", "seed", "selection", "setting", "strength"]  # one row each
 KEYS = ["experiment", *RUN]
+AS_TEXT = {"git_commit": str}  # some look like numbers
 # Drawn from the sorted names of the 24 sets of experiment=benchmark, before the first trial:
 # default_rng(20261129).permutation(names)[:12]
 HALF_A = (
@@ -26,10 +29,27 @@ HALF_A = (
     "mix_rna_celseq2", "pollen", "su_fetal_liver", "tasic_gaba", "worm_neuron", "yan",
     "zilionis_mouse_lung",
 )  # fmt: skip
-COLUMNS = [
-    *KEYS, "n_cells", "n_types", "n_clusters", "ari", "nmi", "acc", "f1",
-    "seconds", "seconds_method", "peak_memory_mb", "python", "git_commit", "machine",
-]  # fmt: skip
+
+
+def finished(folder: Path, hint: str, of: str = "", query: str = "") -> pd.DataFrame:
+    """Return the finished runs below `folder`, of which `query` is true.
+
+    Raises
+    ------
+    UserError
+        There is none; `hint` says what to do.
+    """
+    runs = collect(folder)
+    runs = runs.query(query, engine="python") if query and len(runs) else runs
+    if runs.empty:
+        raise UserError(f"There is no finished run {of + ' ' if of else ''}below {folder}: {hint}.")
+    return runs
+
+
+def recorded(runs: pd.DataFrame, name: str) -> list[Any]:
+    """Return what metrics.json of each run holds under `name`."""
+    paths = (Path(folder) / "metrics.json" for folder in runs["folder"])
+    return [json.loads(path.read_text()).get(name) for path in paths]
 
 
 def read(path: Path, needed: Sequence[str] = RUN[:5]) -> pd.DataFrame:
@@ -41,7 +61,7 @@ def read(path: Path, needed: Sequence[str] = RUN[:5]) -> pd.DataFrame:
         Not such a table, a column of `needed` that it lacks, or no row in it.
     """
     try:
-        runs = pd.read_csv(path, dtype={"git_commit": str})  # some look like numbers
+        runs = pd.read_csv(path, dtype=AS_TEXT)
     except OSError as error:
         raise UserError(
             f"There is no table {path}: `python -m experiments collect` makes it from runs."
@@ -67,9 +87,8 @@ def named(runs: pd.DataFrame) -> pd.DataFrame:
 def with_sets(runs: pd.DataFrame) -> pd.DataFrame:
     """Add a column `set`: the dataset, with its variant where the runs hold several."""
     many = runs.groupby("dataset")["variant"].transform("nunique") > 1
-    return runs.assign(
-        set=runs["dataset"].where(~many, runs["dataset"] + " " + runs["variant"].astype(str))
-    )
+    both = runs["dataset"] + " " + runs["variant"].astype(str)
+    return runs.assign(set=runs["dataset"].where(~many, both))
 
 
 def reference() -> pd.DataFrame:
@@ -85,7 +104,7 @@ def published(dataset: str) -> dict[str, float]:
 
 @cache
 def settings(method: str) -> tuple[DictConfig, Any] | None:
-    """Return configuration and object of ``method=...``; None where `conf/method` has no such file."""
+    """Return configuration and object of ``method=...``; None where `conf/method` lacks it."""
     if not (conf_dir() / "method" / f"{method}.yaml").exists():
         return None
     cfg = compose([f"method={method}"]).method

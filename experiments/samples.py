@@ -21,18 +21,12 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from experiments.measured import grid_of, resumed
-from experiments.tables import number
-from experiments.text import markdown, write
+from experiments.text import Shown, columns, markdown, number, two, write
 from jojoscl.core.positives import without_samples
 from jojoscl.runner.machine import git_commit
 
-OPTIONS = {
-    "--measure": {
-        "action": "store_true",
-        "dest": "measure_all",
-        "help": "measure what the table lacks; needs harmonypy",
-    },
-}
+WHAT = "measure what the table lacks; needs harmonypy"
+OPTIONS = {"--measure": {"action": "store_true", "dest": "measure_all", "help": WHAT}}
 SEEDS = 3
 Cells = tuple[AnnData, np.ndarray]  # with the sample (n,) of each
 
@@ -43,15 +37,13 @@ def shifted(adata: AnnData, samples: np.ndarray, rng: np.random.Generator, sd: f
     factor = np.exp(sd * rng.standard_normal(shape) * (rng.random(shape) < 0.3))
     x = adata.X.tocoo()
     counts = rng.poisson(x.data * factor[samples[x.row], x.col]).astype(np.float32)
-    changed = AnnData(
-        sp.csr_matrix((counts, (x.row, x.col)), x.shape), obs=adata.obs, var=adata.var
-    )
-    changed.X.eliminate_zeros()
-    return changed
+    moved = sp.csr_matrix((counts, (x.row, x.col)), x.shape)
+    moved.eliminate_zeros()
+    return AnnData(moved, obs=adata.obs, var=adata.var)
 
 
 def simulated(*, everywhere: bool) -> Cells:
-    """Return 900 cells of 3 samples; without `everywhere` two of the 5 types are not in all samples."""
+    """Return 900 cells of 3 samples and 5 types; without `everywhere` two types lack samples."""
     cells = jojoscl.simulate(900, 1000, 5, library_size=3000.0, seed=3)
     samples = np.random.default_rng(0).integers(0, 3, 900)
     moved = shifted(cells, samples, np.random.default_rng(0), 0.6)
@@ -123,16 +115,18 @@ def measure(cells: str) -> pd.DataFrame:
     return pd.DataFrame([row]).round(4).assign(git_commit=git_commit())
 
 
+SHOWN: Shown = {
+    "cells": ("Cells", str),
+    "n_samples": ("Samples", "{:.0f}".format),
+    "ari": ("ARI", number),
+    "ari_batch": ("ARI, `batch_key`", number),
+    "ilisi": ("iLISI", two),
+    "ilisi_batch": ("iLISI, `batch_key`", two),
+}
+
+
 def make(results: Path, figures: Path, measure_all: bool = False) -> None:
     """Measure what the table lacks, and write its page."""
     source = results / "samples.csv"
     table = resumed(source, grid_of(cells=CELLS) if measure_all else (), measure)
-    shown = pd.DataFrame({
-        "Cells": table["cells"],
-        "Samples": table["n_samples"].astype(int).astype(str),
-        "ARI": table["ari"].map(number),
-        "ARI, `batch_key`": table["ari_batch"].map(number),
-        "iLISI": [number(value, digits=2) for value in table["ilisi"]],
-        "iLISI, `batch_key`": [number(value, digits=2) for value in table["ilisi_batch"]],
-    })  # fmt: skip
-    write(source.with_suffix(".md"), markdown(shown))
+    write(source.with_suffix(".md"), markdown(columns(table, SHOWN)))

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import anndata
 import numpy as np
 import pandas as pd
 import scanpy as sc
@@ -22,9 +22,8 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
-from experiments.measured import Unit, grid_of, resumed
-from experiments.tables import Section, number, page
-from experiments.text import write
+from experiments.measured import Unit, cells_of, grid_of, resumed
+from experiments.text import Section, Shown, columns, two, write_page
 from jojoscl.cells.checks import as_cells
 from jojoscl.runner.machine import git_commit
 from jojoscl.tools.halves import half_clusters
@@ -58,29 +57,29 @@ def measure_null(counts: str, k: int) -> pd.DataFrame:
     found = [kept(one_type(counts, seed), k, seed, n_draws=1) for seed in range(4 * FEW)]
     least = np.array([table["p_adjusted"].min() for table in found])
     row = {"split_5": np.mean(least <= 0.05), "split_1": np.mean(least <= 0.01)}
-    return pd.DataFrame(
-        [row | {"root": np.median([table["p_adjusted"].iloc[0] for table in found])}]
-    )
+    row["root"] = np.median([table["p_adjusted"].iloc[0] for table in found])
+    return pd.DataFrame([row])
 
 
 def measure_power(sd: float) -> pd.DataFrame:
     """Return how often two types are told apart, and how well the clusters of a half agree with them."""
     split, ari = [], []
     for seed in range(FEW):
-        adata = jojoscl.simulate(
-            300, 500, 2, fold_change_sd=sd, type_sizes=[1, 1], dropout=0, seed=seed
-        )
+        how = {"fold_change_sd": sd, "type_sizes": [1, 1], "dropout": 0}
+        adata = jojoscl.simulate(300, 500, 2, **how, seed=seed)
         method = jojoscl.JojoSCL(n_draws=1)  # the types only lend the clusters their names
-        half = half_clusters(
-            adata, "cell_type", n_clusters=2, method=method, layer=None, kind="auto", seed=seed
-        )
+        how = {"n_clusters": 2, "method": method, "layer": None, "kind": "auto"}
+        half = half_clusters(adata, "cell_type", **how, seed=seed)
         split.append(bool(tested(half, 0.05)[0]["kept"][0]))
         ari.append(adjusted_rand_score(adata.obs["cell_type"], half.labels))
     return pd.DataFrame([{"split_5": np.mean(split), "ari": np.mean(ari)}])
 
 
 def measure_markers(counts: str) -> pd.DataFrame:
-    """Return, by way, the share of genes at p < .01, and of runs with any marker at 5 % (Benjamini-Hochberg)."""
+    """Return the share of genes at p < .01, and of runs with any marker at 5 %, a row a way.
+
+    The latter after Benjamini's and Hochberg's correction.
+    """
     rows = []
     for seed in range(FEW):
         adata = one_type(counts, seed)
@@ -89,37 +88,26 @@ def measure_markers(counts: str) -> pd.DataFrame:
         sc.pp.normalize_total(adata)
         sc.pp.log1p(adata)
         sc.tl.rank_genes_groups(adata, "jojoscl", method="wilcoxon")
-        for way, table in (
-            (HALVES, by_halves),
-            (CIRCULAR, sc.get.rank_genes_groups_df(adata, None)),
-        ):
+        circular = sc.get.rank_genes_groups_df(adata, None)
+        for way, table in ((HALVES, by_halves), (CIRCULAR, circular)):
             small, some = (table["pvals"] < 0.01).mean(), (table["pvals_adj"] < 0.05).any()
             rows.append({"way": way, "small": small, "some": float(some)})
     return pd.DataFrame(rows).groupby("way", sort=False).mean().reset_index()
 
 
 def measure_real(folder: Path | None, data: str) -> pd.DataFrame:
-    """Return how many clusters are kept, of as many as there are types, of twice as many, and of one type."""
-    path = folder / f"{data}.h5ad" if folder else None
-    from_file = path is not None and path.exists()
-    adata = anndata.read_h5ad(path) if from_file else jojoscl.load_dataset(data)
+    """Return how many clusters are kept: of as many as types, twice as many, and of one type."""
     try:
-        cells = as_cells(adata, label_key="cell_type")
+        cells = as_cells(cells_of(data, folder), label_key="cell_type")
         types = cells.obs["cell_type"].value_counts()
         largest = cells[cells.obs["cell_type"] == types.index[0]].copy()
         parts = ((cells, len(types)), (cells, 2 * len(types)), (largest, 2))
-        tables = [kept(part, k, 0) for part, k in parts]
+        left = [1 + kept(part, k, 0)["kept"].sum() for part, k in parts]
     except jojoscl.UserError as error:
         print(f"{data}: {error}")
         return pd.DataFrame()
-    numbers = dict(
-        zip(
-            ("kept", "kept_of_twice", "of_largest"),
-            (1 + t["kept"].sum() for t in tables),
-            strict=True,
-        )
-    )
-    return pd.DataFrame([{"n_cells": cells.n_obs, "n_types": len(types), **numbers}])
+    names = ["n_cells", "n_types", "kept", "kept_of_twice", "of_largest"]
+    return pd.DataFrame([[cells.n_obs, len(types), *left]], columns=names)
 
 
 def units(study: str, folder: Path | None) -> list[Unit]:
@@ -133,62 +121,45 @@ def units(study: str, folder: Path | None) -> list[Unit]:
     }[study]
 
 
-def percent(values: pd.Series, digits: int = 0) -> list[str]:
-    return [f"{100 * value:.{digits}f} %" for value in values]
+def percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
-def shown_null(table: pd.DataFrame) -> dict[str, object]:
-    return {
-        f"One type of 300 cells, 500 genes, {4 * FEW} runs": table["counts"],
-        "K": table["k"],
-        "Split at 5 %": percent(table["split_5"], 1),
-        "Split at 1 %": percent(table["split_1"], 1),
-        "Median p of the root": [number(value, digits=2) for value in table["root"]],
-    }
+def tenths(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
-def shown_power(table: pd.DataFrame) -> dict[str, object]:
-    return {
-        f"Fold change (sd of its log) of two types, {FEW} runs": table["sd"],
-        "Split at 5 %": percent(table["split_5"]),
-        "ARI of the half's clusters": [number(value, digits=2) for value in table["ari"]],
-    }
-
-
-def shown_markers(table: pd.DataFrame) -> dict[str, object]:
-    return {
-        f"One type of 300 cells, 500 genes, K = 3, {FEW} runs": table["counts"],
-        "Way": table["way"],
-        "p < .01": percent(table["small"], 1),
-        "Runs with a marker at 5 %": percent(table["some"]),
-    }
-
-
-def shown_real(table: pd.DataFrame) -> dict[str, object]:
-    types = table["n_types"]
-    return {
-        "Set": table["data"],
-        "Cells": table["n_cells"],
-        "Types": types,
-        "Kept of as many": table["kept"].astype(str) + " of " + types.astype(str),
-        "Kept of twice as many": table["kept_of_twice"].astype(str)
-        + " of "
-        + (2 * types).astype(str),
-        "Of the largest type alone, of 2": table["of_largest"],
-    }
-
-
-Shown = Callable[[pd.DataFrame], dict[str, object]]
 STUDIES: dict[str, tuple[str, Callable[..., pd.DataFrame], Shown]] = {
-    "null": ("One type", measure_null, shown_null),
-    "power": ("Two types", measure_power, shown_power),
-    "markers": ("Markers", measure_markers, shown_markers),
-    "real": ("Real sets", measure_real, shown_real),
-}
+    "null": ("One type", measure_null, {
+        "counts": (f"One type of 300 cells, 500 genes, {4 * FEW} runs", str), "k": ("K", str),
+        "split_5": ("Split at 5 %", tenths), "split_1": ("Split at 1 %", tenths),
+        "root": ("Median p of the root", two),
+    }),
+    "power": ("Two types", measure_power, {
+        "sd": (f"Fold change (sd of its log) of two types, {FEW} runs", str),
+        "split_5": ("Split at 5 %", percent), "ari": ("ARI of the half's clusters", two),
+    }),
+    "markers": ("Markers", measure_markers, {
+        "counts": (f"One type of 300 cells, 500 genes, K = 3, {FEW} runs", str), "way": ("Way", str),
+        "small": ("p < .01", tenths), "some": ("Runs with a marker at 5 %", percent),
+    }),
+    "real": ("Real sets", measure_real, {
+        "data": ("Set", str), "n_cells": ("Cells", str), "n_types": ("Types", str),
+        "kept": ("Kept of as many", str), "kept_of_twice": ("Kept of twice as many", str),
+        "of_largest": ("Of the largest type alone, of 2", str),
+    }),
+}  # fmt: skip
 OPTIONS = {
     "study": {"nargs": "?", "choices": STUDIES, "help": "what to measure"},
     "--folder": {"type": Path, "help": "labelled h5ad files, for `real`"},
 }
+
+
+def with_totals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of real sets with how many clusters there were beside those kept."""
+    for name, times in (("kept", 1), ("kept_of_twice", 2)) if "kept" in table else ():
+        table[name] = table[name].astype(str) + " of " + (times * table["n_types"]).astype(str)
+    return table
 
 
 def make(
@@ -197,16 +168,15 @@ def make(
     """Measure what the table of a study lacks, and write the page of all."""
     place = results / "splits"
     if study is not None:
-        measure = STUDIES[study][1]
+        where = {"folder": folder} if study == "real" else {}
 
-        def committed(**unit: object) -> pd.DataFrame:
-            where = {"folder": folder} if study == "real" else {}
-            return measure(**where, **unit).round(4).assign(git_commit=git_commit())
+        def measure(**unit: Any) -> pd.DataFrame:
+            return STUDIES[study][1](**where, **unit).round(4).assign(git_commit=git_commit())
 
-        resumed(place / f"{study}.csv", units(study, folder), committed)
+        resumed(place / f"{study}.csv", units(study, folder), measure)
     shows = []
     for name, (title, _, shown) in STUDIES.items():
         if (path := place / f"{name}.csv").exists():
-            table = pd.DataFrame(shown(pd.read_csv(path))).astype(str)
+            table = columns(with_totals(pd.read_csv(path)), shown)
             shows.append(Section(title, table, f"Rows: `splits/{path.name}`."))
-    write(results / "splits.md", page(shows, place, "splits"))
+    write_page(shows, place, "splits")

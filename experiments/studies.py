@@ -32,16 +32,14 @@ from matplotlib.axes import Axes
 
 from experiments import paired_studies
 from experiments import runs as table_of_runs
-from experiments.failures import failures_by_reason
-from experiments.tables import failed_runs, page
-from experiments.text import HERE, by_set, markdown, save, write
+from experiments.failures import failed_runs, failures_by_reason
+from experiments.text import HERE, by_set, markdown, save, write, write_page
 from jojoscl.runner.config import build, compose, parse
 from jojoscl.utils.errors import UserError
 
 PAGES = HERE / "studies"
-OPTIONS = {
-    "names": {"nargs": "*", "metavar": "NAME", "help": "studies; all that have a CSV if not given"},
-}
+WHICH = "studies; all that have a CSV if not given"
+OPTIONS = {"names": {"nargs": "*", "metavar": "NAME", "help": WHICH}}
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Study:
     @classmethod
     def of(cls, path: Path) -> Study:
         """Return what the head of the page `path` says."""
-        _, head, _ = path.read_text(encoding="utf-8").split("---\n", 2)
+        head = path.read_text(encoding="utf-8").split("---\n", 2)[1]
         try:
             return cls(**yaml.safe_load(head))
         except TypeError as error:
@@ -82,9 +80,8 @@ def promised(name: str) -> int:
     """Return how many runs the sweep of ``experiment=name`` has."""
     params = compose([f"experiment={name}"], with_hydra=True).hydra.sweeper.params
     swept = parse(f"{key}={value}" for key, value in params.items())
-    return prod(
-        sum(1 for _ in each.sweep_string_iterator()) for each in swept if each.is_discrete_sweep()
-    )
+    sweeps = (each for each in swept if each.is_discrete_sweep())
+    return prod(len(list(each.sweep_string_iterator())) for each in sweeps)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -108,7 +105,7 @@ def unchanged_strength(setting: str, method: str) -> Any:
 
 
 def with_unchanged(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return every setting's runs and, as one more strength of each, the unchanged ones; `strength` as numbers."""
+    """Return every setting's runs; the unchanged ones are one more strength of each, a number."""
     unchanged, changed = runs[runs["setting"].isna()], runs[runs["setting"].notna()]
     parts = [changed]
     for setting, method in changed[["setting", "method"]].drop_duplicates().itertuples(index=False):
@@ -120,12 +117,11 @@ def with_unchanged(runs: pd.DataFrame) -> pd.DataFrame:
 
 def point_names(runs: pd.DataFrame) -> pd.Series:
     """Return such as "momentum=0.5", and "unchanged"; a setting's null is a gap in a CSV."""
-    strength = runs["strength"].map(
-        lambda value: f"{value:g}" if isinstance(value, float) else str(value)
-    )
-    strength = strength.where(runs["strength"].notna(), "null")
-    return (runs["setting"].astype(object).fillna("").astype(str) + "=" + strength).where(
-        runs["setting"].notna(), "unchanged"
+    texts = [f"{x:g}" if isinstance(x, float) else str(x) for x in runs["strength"]]
+    strength = pd.Series(texts, runs.index, dtype=object).where(runs["strength"].notna(), "null")
+    changed = runs["setting"].notna()
+    return (runs["setting"].where(changed, "").astype(str) + "=" + strength).where(
+        changed, "unchanged"
     )
 
 
@@ -142,13 +138,13 @@ def with_variants(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def exponents(runs: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Return the slope of log `value` over log strength by least squares, for each method and setting: 1 is linear.
+    """Return the slope of log `value` over log strength, for each method and setting: 1 is linear.
 
-    Of the median over seeds: the first run of a process also imports libraries.
+    By least squares, of the median over seeds: the first run of a process also imports libraries.
     """
     rows = []
-    groups = runs.dropna(subset=["strength", value]).groupby(["method", "setting"])
-    for (name, setting), group in groups:
+    known = runs.dropna(subset=["strength", value])
+    for (name, setting), group in known.groupby(["method", "setting"]):
         medians = group.groupby("strength")[value].median()
         if len(medians) > 1:
             slope = np.polyfit(np.log(medians.index), np.log(medians), 1)[0]
@@ -162,24 +158,8 @@ def draw(runs: pd.DataFrame, study: Study) -> sns.FacetGrid:
     bars = study.draw == "bars"
     table = runs if bars else with_unchanged(runs)
     keys = ["dataset", "method", "setting", "strength", "seed"]
-    long = table.melt(keys, list(study.values), var_name="score", value_name="value").dropna(
-        subset="value"
-    )
-    if bars:
-        long = long.assign(point=point_names(long))
-        height = 0.3 * long["point"].nunique() + 1
-        rows = "method" if long["method"].nunique() > 1 else None
-        facets = sns.catplot(long, kind="bar", x="value", y="point", hue="score", col="dataset", row=rows,
-                             errorbar="sd", height=height, aspect=3 / height, margin_titles=True)  # fmt: skip
-    else:
-        long = long.assign(**{"setting, score": long["setting"] + ", " + long["score"]})
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Calling float on a single"
-            )  # the error bar of a single strength
-            facets = sns.relplot(long, kind="line", x="strength", y="value", hue=study.hue, col=study.col,
-                                 row=study.row, errorbar="sd", err_style="bars", marker="o", height=2.5, aspect=1.3,
-                                 facet_kws={"sharex": False, "sharey": "row", "margin_titles": True})  # fmt: skip
+    long = table.melt(keys, list(study.values), var_name="score", value_name="value")
+    facets = (draw_bars if bars else draw_lines)(long.dropna(subset="value"), study)
     for axis in study.logarithmic:
         facets.set(**{f"{axis}scale": "log"})
     if "x" in study.logarithmic:
@@ -190,25 +170,41 @@ def draw(runs: pd.DataFrame, study: Study) -> sns.FacetGrid:
     return facets.tight_layout()
 
 
+def draw_bars(long: pd.DataFrame, study: Study) -> sns.FacetGrid:
+    """Draw a bar a point and score."""
+    long = long.assign(point=point_names(long))
+    height = 0.3 * long["point"].nunique() + 1
+    row = "method" if long["method"].nunique() > 1 else None
+    looks = {"errorbar": "sd", "height": height, "aspect": 3 / height, "margin_titles": True}
+    axes = {"x": "value", "y": "point", "hue": "score", "col": "dataset", "row": row}
+    return sns.catplot(long, kind="bar", **axes, **looks)
+
+
+def draw_lines(long: pd.DataFrame, study: Study) -> sns.FacetGrid:
+    """Draw lines over the strength."""
+    long = long.assign(**{"setting, score": long["setting"] + ", " + long["score"]})
+    looks = {"errorbar": "sd", "err_style": "bars", "marker": "o", "height": 2.5, "aspect": 1.3}
+    axes = {"x": "strength", "y": "value", "hue": study.hue, "col": study.col, "row": study.row}
+    share = {"sharex": False, "sharey": "row", "margin_titles": True}
+    with warnings.catch_warnings():  # of the error bar of a single strength
+        warnings.filterwarnings("ignore", "Calling float on a single")
+        return sns.relplot(long, kind="line", **axes, **looks, facet_kws=share)
+
+
 def label_strengths(panel: Axes) -> None:
-    """Put a tick at each strength of a logarithmic axis, but not so near the last that labels would overlap.
+    """Put a tick at each strength of a logarithmic axis, but not so near that labels would overlap.
 
     A strength of 0 stands left of the others, on a linear piece.
     """
-    values = sorted(
-        {float(x) for line in panel.get_lines() for x in line.get_xdata() if np.isfinite(x)}
-    )
-    zero, positive = (
-        [value for value in values if value == 0],
-        [value for value in values if value > 0],
-    )
-    if zero:
+    drawn = {float(x) for line in panel.get_lines() for x in line.get_xdata() if np.isfinite(x)}
+    positive = sorted(value for value in drawn if value > 0)
+    kept = [value for value in drawn if value == 0]
+    if kept:
         panel.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
-    kept: list[float] = []
+    least = 0.05 * np.log(positive[-1] / positive[0])
     for value in positive:
-        if not kept or np.log(value / kept[-1]) > 0.05 * np.log(positive[-1] / positive[0]):
+        if not kept or kept[-1] == 0 or np.log(value / kept[-1]) > least:
             kept.append(value)
-    kept = [*zero, *kept]
     panel.set_xticks(kept, [f"{value:g}" for value in kept], rotation=45)
     panel.set_xticks([], minor=True)
 
@@ -225,24 +221,23 @@ def make_one(name: str, results: Path, figures: Path) -> None:
     """Write table and figure of one study."""
     source, study = results / f"{name}.csv", studies()[name]
     if not source.exists():
-        raise UserError(
-            f"There is no {source}: run jojoscl -m experiment={name}, then python -m experiments collect runs/{name}."
-        )
+        then = f"python -m experiments collect runs/{name}"
+        raise UserError(f"There is no {source}: run jojoscl -m experiment={name}, then {then}.")
     runs, failed = read(source), failures_by_reason(source)
     made, listed = made_of(name, runs, failed), [*study.listed, *study.values]
     if study.draw == "paired":
         runs = with_variants(runs)
         note = f"Mean +- sd (number of seeds). {made}"
         shown = paired_studies.sections(runs, study.values, study.listed, note)
-        text = page([*shown, failed_runs(source)], source, f"studies {name}")
+        write_page([*shown, failed_runs(source)], source, f"studies {name}")
         figure = paired_studies.draw(runs, study.values)
     else:
         parts = [f"{' / '.join(listed)}. {made}", markdown(by_point(runs, listed))]
         if "y" in study.logarithmic:
             parts.append(markdown(exponents(with_unchanged(runs), study.values[0])))
-        text = "\n\n".join([*parts, *([markdown(failed)] if len(failed) else [])])
+        parts += [markdown(failed)] if len(failed) else []
+        write(source.with_suffix(".md"), "\n\n".join(parts))
         figure = draw(runs, study)
-    write(source.with_suffix(".md"), text)
     save(figure, figures / f"{name}.png", dpi=80)
 
 

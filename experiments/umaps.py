@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.optimize import linear_sum_assignment
 
-from experiments.figures import NEEDED, ORACLE, bar_label, styled
+from experiments.figures import NEEDED, ORACLE, bar_label, panels, styled
+from experiments.runs import finished
 from experiments.text import save
 from jojoscl.pl import umap_coordinates
-from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 
 OPTIONS = {"runs": {"type": Path, "help": "folder of the runs"}}
@@ -29,59 +29,46 @@ MAX_CELLS = 2000  # drawn of a set: more only overlap, and make large files
 
 def umaps(folder: Path) -> Iterator[tuple[str, Figure]]:
     """Set and picture, for each set with finished runs of seed 0 below `folder`."""
-    runs = collect(folder)
-    if runs.empty:
-        raise UserError(f"There is no finished run below {folder}: no UMAP can be drawn.")
+    runs = finished(folder, "no UMAP can be drawn")
     runs = styled(runs.reindex(columns=[*NEEDED, "folder"]).query("seed == 0"))
-    picked = runs.loc[
-        runs["oracle"], "folder"
-    ]  # an oracle's run has two rows; the clusters it left are those it picked
+    # An oracle's run has two rows; the clusters it left are those that the labels picked.
+    picked = runs.loc[runs["oracle"], "folder"]
     for name, group in runs[runs["oracle"] | ~runs["folder"].isin(picked)].groupby("set"):
         yield str(name), umap(str(name), group)
 
 
 def umap(title: str, runs: pd.DataFrame) -> Figure:
-    """Types and every method's clusters of one set, on the layout of the first run's embedding (JojoSCL default)."""
+    """Types and every method's clusters of one set, on the layout of the first run's embedding."""
     results = [(row, read_result(Path(row.folder))) for row in runs.itertuples()]
     first = results[0][1]
     drawn = np.random.default_rng(0).permutation(first.n_obs)[:MAX_CELLS]
     points = umap_coordinates(first.obsm["X_jojoscl"][drawn], seed=0)
     truth = np.asarray(first.obs["cell_type"].astype(str))
     palette = type_colours(truth)
-    panels = [("annotated types", np.array([palette[name] for name in truth]))]
+    shown = [("annotated types", np.array([palette[name] for name in truth]))]
     for row, result in results:
         if list(result.obs_names) != list(first.obs_names):
-            print(
-                f"{row.folder} holds other cells than {runs['folder'].iloc[0]}: left out of the UMAP."
-            )
+            other = runs["folder"].iloc[0]
+            print(f"{row.folder} holds other cells than {other}: left out of the UMAP.")
             continue
         clusters = np.asarray(result.obs["jojoscl"].astype(str))
-        panels.append(
-            (
-                f"{bar_label(row.method, row.oracle)}\nARI {row.ari:z.3f}",
-                colours(truth, clusters, palette),
-            )
-        )
-    cells = (
-        f"{len(drawn)} of {first.n_obs} cells"
-        if len(drawn) < first.n_obs
-        else f"{first.n_obs} cells"
-    )
-    note = f"{title}, {cells}, seed 0; all on the UMAP of the embedding of {runs['method'].iloc[0]}"
-    note += f"\n† {ORACLE}" if runs["oracle"].any() else ""
-    return small_multiples([(name, of[drawn]) for name, of in panels], points, palette, note)
+        name = f"{bar_label(row.method, row.oracle)}\nARI {row.ari:z.3f}"
+        shown.append((name, colours(truth, clusters, palette)))
+    of_all = f"{len(drawn)} of " if len(drawn) < first.n_obs else ""
+    note = f"{title}, {of_all}{first.n_obs} cells, seed 0; all on the UMAP of the embedding of "
+    note += runs["method"].iloc[0] + (f"\n† {ORACLE}" if runs["oracle"].any() else "")
+    return small_multiples([(name, of[drawn]) for name, of in shown], points, palette, note)
 
 
 def read_result(folder: Path) -> anndata.AnnData:
     """What a run left of its cells."""
+    path = folder / "result.h5ad"
     try:
-        result = anndata.read_h5ad(folder / "result.h5ad")
+        result = anndata.read_h5ad(path)
     except (OSError, KeyError) as error:
-        raise UserError(
-            f"{folder / 'result.h5ad'} cannot be read: run it again by force=true."
-        ) from error
+        raise UserError(f"{path} cannot be read: run it again by force=true.") from error
     if missing := {"cell_type", "jojoscl"} - set(result.obs):
-        raise UserError(f"{folder / 'result.h5ad'} has no obs[{min(missing)!r}].")
+        raise UserError(f"{path} has no obs[{min(missing)!r}].")
     return result
 
 
@@ -94,14 +81,14 @@ def type_colours(truth: np.ndarray) -> dict[str, str]:
 
 
 def match(truth: np.ndarray, clusters: np.ndarray) -> dict[str, str]:
-    """The type of each cluster by the one-to-one matching with most cells in common (Hungarian); some have none."""
+    """The type of each cluster, one to one with most cells in common (Hungarian); or none."""
     table = pd.crosstab(clusters, truth)
     pairs = zip(*linear_sum_assignment(table.to_numpy(), maximize=True), strict=True)
     return {table.index[i]: table.columns[j] for i, j in pairs if table.iloc[i, j] > 0}
 
 
 def colours(truth: np.ndarray, clusters: np.ndarray, palette: dict[str, str]) -> np.ndarray:
-    """A colour a cell: that of the type its cluster is matched to, or a grey of its own where there is none."""
+    """A colour a cell: of the type that its cluster is matched to, else a grey of the cluster."""
     types = match(truth, clusters)
     rest = sorted(set(clusters) - set(types))
     greys = dict(zip(rest, map("{:.2f}".format, np.linspace(0.25, 0.8, len(rest))), strict=True))
@@ -110,35 +97,22 @@ def colours(truth: np.ndarray, clusters: np.ndarray, palette: dict[str, str]) ->
 
 
 def small_multiples(
-    panels: list[tuple[str, np.ndarray]], points: np.ndarray, palette: dict[str, str], note: str
+    shown: list[tuple[str, np.ndarray]], points: np.ndarray, palette: dict[str, str], note: str
 ) -> Figure:
     """A panel each, and the types' colours at the right."""
-    columns = min(5, len(panels))
-    lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(2.2 + 2.1 * columns, 0.6 + 2.3 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False)
-    for axis, (title, of) in zip(axes.flat, panels, strict=False):
+    figure, axes = panels(len(shown), 5, (2.2, 2.1), (0.6, 2.3))
+    for axis, (title, of) in zip(axes, shown, strict=True):
         axis.scatter(*points.T, s=min(14.0, max(1.0, 3500 / len(points))), c=of, linewidths=0)
         axis.set_title(title, fontsize=8)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_color("0.8")
-    for axis in axes.flat[len(panels) :]:
-        axis.axis("off")
     figure.suptitle(note, fontsize=9)
-    handles = [
-        Line2D([], [], linestyle="", marker="o", color=of, label=name)
-        for name, of in palette.items()
-    ]
-    grey = Line2D(
-        [], [], linestyle="", marker="o", color="0.5", label="grey: a cluster\nwithout a type"
-    )
-    figure.legend(
-        handles=[*handles, grey],
-        loc="outside right center",
-        frameon=False,
-        fontsize=7,
-        ncols=1 + len(handles) // (1 + 11 * lines),
-    )
+    names = palette | {"grey: a cluster\nwithout a type": "0.5"}
+    dot = {"linestyle": "", "marker": "o"}
+    handles = [Line2D([], [], **dot, color=of, label=name) for name, of in names.items()]
+    ncols = 1 + len(palette) // (1 + 11 * -(-len(shown) // 5))
+    looks = {"loc": "outside right center", "frameon": False, "fontsize": 7, "ncols": ncols}
+    figure.legend(handles=handles, **looks)
     return figure
 
 

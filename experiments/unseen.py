@@ -2,8 +2,8 @@
 
     python -m experiments unseen --folder DIR    # labelled h5ad files of DIR, else sets of the catalogue
 
-Each of the up to six largest types of ten sets is left out of a fit, with a fifth of the other cells;
-the model predicts both. It measures what results/unseen.csv lacks and writes unseen.md.
+Each of the up to six largest types of ten sets is left out of a fit, with a fifth of the other
+cells; the model predicts both. It measures what results/unseen.csv lacks and writes unseen.md.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ import logging
 from functools import partial
 from pathlib import Path
 
-import anndata
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
 
 import jojoscl
-from experiments.measured import grid_of, resumed
-from experiments.tables import Section, number, page
-from experiments.text import write
+from experiments.measured import cells_of, grid_of, resumed
+from experiments.text import Section, Shown, columns, two, write_page
 from jojoscl.cells.checks import as_cells
 from jojoscl.runner.machine import git_commit
 
-OPTIONS = {"--folder": {"type": Path, "default": None, "help": "labelled h5ad files"}}
+OPTIONS = {"--folder": {"type": Path, "help": "labelled h5ad files"}}
 SETS = (
     "human_brain", "hashing_4lines", "pollen", "zeisel_550", "mix_rna_celseq2", "baron_mouse",
     "joost_epidermis", "tasic_gaba", "camp_fetal_cortex", "zilionis_mouse_lung",
@@ -53,9 +51,7 @@ def of_type(cells: AnnData, types: np.ndarray, left_out: str, kind: str) -> dict
 
 def measure(folder: Path | None, data: str) -> pd.DataFrame:
     """Return the row of one set, means over its types."""
-    path = folder / f"{data}.h5ad" if folder else None
-    known = path is not None and path.exists()
-    adata = anndata.read_h5ad(path) if known else jojoscl.load_dataset(data)
+    adata = cells_of(data, folder)
     if adata.n_obs > MOST_CELLS:
         adata = adata[np.random.default_rng(0).permutation(adata.n_obs)[:MOST_CELLS]].copy()
     kind = KINDS.get(data, "auto")
@@ -70,25 +66,21 @@ def measure(folder: Path | None, data: str) -> pd.DataFrame:
     return means.assign(git_commit=git_commit())
 
 
+SHOWN: Shown = {
+    "data": ("Set", str),
+    "n_types": ("Types left out, one at a time", lambda n: "" if pd.isna(n) else f"{n:.0f}"),
+    "auroc_confidence": ("AUROC of confidence", two),
+    "auroc_novelty": ("AUROC of novelty", two),
+    "called_left_out": (f"Novelty > {two(CALLED)}, left out", "{:.0%}".format),
+    "called_others": ("others", "{:.0%}".format),
+}
+
+
 def make(results: Path, figures: Path, folder: Path | None = None) -> None:
     """Measure what the table lacks, and write its page."""
     source = results / "unseen.csv"
     table = resumed(source, grid_of(data=SETS), partial(measure, folder))
-    means = table.select_dtypes("float").mean()
-    table = pd.concat([table, pd.DataFrame([{"data": "mean", **means}])], ignore_index=True)
-    shown = pd.DataFrame(
-        {
-            "Set": table["data"],
-            "Types left out, one at a time": table["n_types"]
-            .map("{:.0f}".format)
-            .replace("nan", ""),
-            "AUROC of confidence": [number(x, digits=2) for x in table["auroc_confidence"]],
-            "AUROC of novelty": [number(x, digits=2) for x in table["auroc_novelty"]],
-            "Novelty > .95, left out": [f"{x:.0%}" for x in table["called_left_out"]],
-            "others": [f"{x:.0%}" for x in table["called_others"]],
-        }
-    )
-    words = "Means over the up to six largest types, each left out once."
-    write(
-        source.with_suffix(".md"), page([Section("Unseen types", shown, words)], source, "unseen")
-    )
+    mean = {"data": "mean", **table.select_dtypes("float").mean()}
+    shown = columns(pd.concat([table, pd.DataFrame([mean])], ignore_index=True), SHOWN)
+    note = "Means over the up to six largest types, each left out once."
+    write_page([Section("Unseen types", shown, note)], source, "unseen")
