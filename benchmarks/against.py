@@ -1,7 +1,7 @@
-"""Time, memory and agreement against what a user would pick instead: scanpy's PCA + Leiden, and scVI + Leiden.
+"""Time, memory and agreement beside what a user would pick instead: PCA or scVI, and Leiden.
 
-    python benchmarks/against.py [--cells 5000 50000 200000] [--thinned 12000 100000] [--files FILE
-    ...] [--warm]
+    python benchmarks/against.py [--cells 5000 50000 200000] [--thinned 12000 100000]
+        [--files FILE ...] [--warm]
 
 Each method reads one h5ad in a process of its own and ends with labels, and is not given K; its
 seconds are those of that whole process after the start of Python, imports and reading included. The
@@ -21,25 +21,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import psutil
+from common import chosen, files, measured, methods, one_method, parser, write_json
 
-from jojoscl.runner.machine import machine, peak_memory_mb
+from jojoscl.runner.machine import machine
 
 Stages = dict[str, float]
 
@@ -65,12 +62,19 @@ def by_scanpy(cells: ad.AnnData, stages: Stages, arguments: argparse.Namespace) 
     with timed(stages, "import"):
         import scanpy as sc
     with timed(stages, "preprocess"):
-        sc.pp.normalize_total(cells)
-        sc.pp.log1p(cells)
-        sc.pp.highly_variable_genes(cells, n_top_genes=min(2000, cells.n_vars - 1))
+        preprocess(cells)
     with timed(stages, "pca"):
         sc.pp.pca(cells)
     return leiden(cells, "X_pca", stages)
+
+
+def preprocess(cells: ad.AnnData) -> None:
+    """Normalize, take logarithms and choose genes, as scanpy does it."""
+    import scanpy as sc
+
+    sc.pp.normalize_total(cells)
+    sc.pp.log1p(cells)
+    sc.pp.highly_variable_genes(cells, n_top_genes=min(2000, cells.n_vars - 1))
 
 
 def by_scvi(cells: ad.AnnData, stages: Stages, arguments: argparse.Namespace) -> np.ndarray:
@@ -99,7 +103,7 @@ def leiden(cells: ad.AnnData, representation: str, stages: Stages) -> np.ndarray
 METHODS = {"jojoscl": by_jojoscl, "scanpy": by_scanpy, "scvi": by_scvi}
 
 
-def one(arguments: argparse.Namespace) -> dict[str, Any]:
+def one(arguments: argparse.Namespace) -> dict[str, object]:
     """What the process of one method and file prints."""
     warnings.simplefilter("ignore")
     stages: Stages = {}
@@ -111,32 +115,25 @@ def one(arguments: argparse.Namespace) -> dict[str, Any]:
         METHODS[arguments.one](cells.copy(), {}, arguments)
         begin = time.time()
     labels = METHODS[arguments.one](cells, stages, arguments)
-    seconds, processor = time.time() - begin, time.process_time()
-    peak = peak_memory_mb()
-    from sklearn.metrics import adjusted_rand_score
+    found = measured(arguments, truth, labels, begin)
+    found["labels"] = zlib.crc32(np.unique(labels, return_inverse=True)[1].tobytes())
+    return found | {"stages": {name: round(value, 2) for name, value in stages.items()}}
 
-    return {
-        "cells": arguments.path.stem,
-        "n_cells": len(labels),
-        "method": arguments.one,
-        "threads": int(os.environ["OMP_NUM_THREADS"]),
-        "seconds": round(seconds, 1),
-        "processor_seconds": round(processor, 1),
-        "peak_gb": round(peak / 1e3, 2),
-        "n_clusters": len(np.unique(labels)),
-        "ari": round(float(adjusted_rand_score(truth, labels)), 3),
-        "labels": zlib.crc32(np.unique(labels, return_inverse=True)[1].tobytes()),
-        "stages": {name: round(value, 2) for name, value in stages.items()},
-    }
+
+def simulated(n_cells: int) -> ad.AnnData:
+    """Return simulated cells of 12 types."""
+    from jojoscl import simulate
+
+    return simulate(n_cells, 2000, 12, library_size=300)
 
 
 def thinned(n_cells: int) -> ad.AnnData:
-    """Return `n_cells` cells of 10X PBMC, each cell of the set some times, with half of its molecules at random."""
+    """Return cells of 10X PBMC, repeated, each time with half of a cell's molecules at random."""
     import scipy.sparse as sp
 
     import jojoscl
 
-    cells = jojoscl.load_dataset("pbmc_10x", root=os.environ.get("JOJOSCL_DATA_ROOT", "data"))
+    cells = jojoscl.load_dataset("pbmc_10x")
     rng = np.random.default_rng(0)
     chosen = np.sort(np.arange(n_cells) % cells.n_obs)
     x = sp.csr_matrix(cells.X[chosen])
@@ -147,102 +144,62 @@ def thinned(n_cells: int) -> ad.AnnData:
     return ad.AnnData(x, obs=obs, var=cells.var)
 
 
-def files(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
+def all_files(arguments: argparse.Namespace) -> Iterator[Path]:
     """Yield one file of cells after another; those made here are there only until the next."""
-    from jojoscl import simulate
-
-    for stem, make, sizes in (
-        ("simulated", lambda n: simulate(n, 2000, 12, library_size=300), arguments.cells),
-        ("pbmc_thinned", thinned, arguments.thinned),
-    ):
-        for n_cells in sizes:
-            path = folder / f"{stem}_{n_cells}.h5ad"
-            make(n_cells).write_h5ad(path)
-            yield path
-            path.unlink()
+    makes = {f"simulated_{n}": partial(simulated, n) for n in arguments.cells}
+    makes |= {f"pbmc_thinned_{n}": partial(thinned, n) for n in arguments.thinned}
+    yield from files(makes)
     yield from arguments.files
 
 
-def measured(
-    method: str, path: Path, threads: int, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--one", method, "--path", str(path)]
-    command += ["--warm"] if arguments.warm else []
-    if arguments.scvi_epochs:
-        command += ["--scvi-epochs", str(arguments.scvi_epochs)]
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(names, str(threads))
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return row
-
-
 def exponent(table: pd.DataFrame, least: int) -> float:
-    """Return the slope of log seconds over log cells of jojoscl, on the simulated sets of `least` cells or more."""
-    of = table[
-        (table["method"] == "jojoscl")
-        & table["cells"].str.startswith("simulated")
-        & (table["n_cells"] >= least)
-    ]
-    of = of[of["threads"] == of["threads"].min()]
-    return (
-        float(np.polyfit(np.log(of["n_cells"]), np.log(of["seconds"]), 1)[0])
-        if len(of) > 1
-        else np.nan
-    )
+    """Return the slope of log seconds over log cells of jojoscl, from `least` simulated cells."""
+    of = table[table["cells"].str.startswith("simulated") & (table["n_cells"] >= least)]
+    of = of[(of["method"] == "jojoscl") & (of["threads"] == of["threads"].min())]
+    logs = np.log(of[["n_cells", "seconds"]].to_numpy())
+    return round(float(np.polyfit(*logs.T, 1)[0]), 2) if len(of) > 1 else np.nan
+
+
+def show(table: pd.DataFrame, slopes: dict[int, float]) -> None:
+    """Print the table with ratios to scanpy, and how time grows."""
+    there = pd.MultiIndex.from_frame(table[["cells", "threads"]])
+    for name in ("seconds", "peak_gb"):
+        of = table[table["method"] == "scanpy"].set_index(["cells", "threads"])[name]
+        table[f"{name} / scanpy"] = (table[name] / of.reindex(there).to_numpy()).round(2)
+    print(table.drop(columns="stages").to_string(index=False))
+    texts = ", ".join(f"{slope} from {n:,}" for n, slope in slopes.items())
+    print(f"jojoscl's seconds grow as cells to the power {texts}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cells", type=int, nargs="*", default=[5_000, 50_000, 200_000])
-    parser.add_argument("--thinned", type=int, nargs="*", default=[])
-    parser.add_argument("--files", type=Path, nargs="*", default=[])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
-    parser.add_argument("--up-to", type=int, default=200_000)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--warm", action="store_true")
-    parser.add_argument("--scvi-epochs", type=int)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--one", choices=METHODS, help=argparse.SUPPRESS)
-    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--cells", type=int, nargs="*", default=[5_000, 50_000, 200_000])
+    options.add_argument("--thinned", type=int, nargs="*", default=[])
+    options.add_argument("--files", type=Path, nargs="*", default=[])
+    options.add_argument("--threads", type=int, nargs="+", default=[1])
+    options.add_argument("--warm", action="store_true")
+    options.add_argument("--scvi-epochs", type=int)
+    methods(options, METHODS, up_to=200_000)
+    arguments = options.parse_args()
     if arguments.one:
         print(json.dumps(one(arguments)))
         return
-
-    methods = list(arguments.methods)
-    if "scvi" in methods and find_spec("scvi") is None:
+    if "scvi" in arguments.methods and find_spec("scvi") is None:
         print("scVI is skipped: scvi-tools is not installed")
-        methods.remove("scvi")
+        arguments.methods.remove("scvi")
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for path in files(arguments, Path(folder)):
-            small = ad.read_h5ad(path, backed="r").n_obs <= arguments.up_to
-            for threads in arguments.threads:
-                for method in methods:
-                    if method == "jojoscl" or small:
-                        rows.append(measured(method, path, threads, arguments))
-                        print(json.dumps(rows[-1]), flush=True)
+    for path in all_files(arguments):
+        for threads in arguments.threads:
+            for method in chosen(arguments, path):
+                rows.append(one_method(method, path, threads))
+                print(json.dumps(rows[-1]), flush=True)
     table = pd.DataFrame(rows)
-    for name in ("seconds", "peak_gb"):
-        of = table[table["method"] == "scanpy"].set_index(["cells", "threads"])[name]
-        there = pd.MultiIndex.from_frame(table[["cells", "threads"]])
-        table[f"{name} / scanpy"] = (table[name] / of.reindex(there).to_numpy()).round(2)
-    print(table.drop(columns="stages").to_string(index=False))
-    slopes = {least: round(exponent(table, least), 2) for least in (5_000, 50_000)}
-    print(
-        "jojoscl's seconds grow as cells to the power "
-        + ", ".join(f"{e} from {n:,}" for n, e in slopes.items())
-    )
+    slopes = {least: exponent(table, least) for least in (5_000, 50_000)}
+    show(table, slopes)
     if arguments.scvi_epochs:
         print(f"scVI was trained for {arguments.scvi_epochs} epochs only")
-    if arguments.json:
-        from jojoscl.utils.files import whole_file
-
-        with whole_file(arguments.json) as path:
-            found = {"machine": machine(), "scvi_epochs": arguments.scvi_epochs}
-            found |= {"exponent_from": slopes, "rows": rows}
-            path.write_text(json.dumps(found, indent=1) + "\n")
+    found = {"machine": machine(), "scvi_epochs": arguments.scvi_epochs}
+    write_json(arguments.json, found | {"exponent_from": slopes, "rows": rows}, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A million cells end to end, in a process of its own: peak memory, seconds by stage, and whether time is linear.
+"""A million cells in a process of their own: peak memory, seconds by stage, is time linear?
 
     python benchmarks/million.py [--cells 1000000] [--against 100000] [--json FILE]
 
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,26 +23,20 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata.io import sparse_dataset, write_elem
+from common import answer, parser, write_json
 from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.datasets.simulate import SimulatedDataset
 from jojoscl.runner.machine import machine, peak_memory_mb
-from jojoscl.utils.files import whole_file
 
 N_GENES, N_TYPES, BAND = 2000, 12, 10_000
 
 
 def write_cells(path: Path, n_cells: int) -> None:
     """An h5ad of simulated cells, their types in obs; never more than a band of them in memory."""
-    settings = SimulatedDataset(
-        n_cells=N_TYPES,
-        n_genes=N_GENES,
-        n_types=N_TYPES,
-        library_size=170.0,
-        dispersion=0.0,
-        dropout=0.0,
-    )
+    sizes = {"n_cells": N_TYPES, "n_genes": N_GENES, "n_types": N_TYPES}
+    settings = SimulatedDataset(**sizes, library_size=170.0, dispersion=0.0, dropout=0.0)
     profiles = settings.load().uns["simulated"]["profiles"]
     rng = np.random.default_rng(0)
     types = rng.choice(N_TYPES, n_cells, p=rng.dirichlet(np.full(N_TYPES, 5.0)))
@@ -54,12 +46,8 @@ def write_cells(path: Path, n_cells: int) -> None:
     with h5py.File(path, "a") as file:
         # Chunks of a size of their own: HDF5 chooses 4 KB for an empty matrix, and its index of
         # them all takes 4 GB.
-        write_elem(
-            file,
-            "X",
-            sp.csr_matrix((0, N_GENES), dtype=np.float32),
-            dataset_kwargs={"chunks": (1 << 18,)},
-        )
+        none = sp.csr_matrix((0, N_GENES), dtype=np.float32)
+        write_elem(file, "X", none, dataset_kwargs={"chunks": (1 << 18,)})
         x = sparse_dataset(file["X"])
         for start in range(0, n_cells, BAND):
             rows = slice(start, start + BAND)
@@ -86,12 +74,11 @@ def measure(path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cells", type=int, default=1_000_000)
-    parser.add_argument("--against", type=int, default=100_000)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--cells", type=int, default=1_000_000)
+    options.add_argument("--against", type=int, default=100_000)
+    options.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
     if arguments.measure:
         print(json.dumps(measure(arguments.measure)))
         return
@@ -100,9 +87,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "cells.h5ad"
             write_cells(path, n_cells)
-            command = [sys.executable, __file__, "--measure", str(path)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
+            found.append(answer(__file__, "--measure", path))
         print(", ".join(f"{name} {value:,.6g}" for name, value in found[-1].items()), flush=True)
     few, many = found
     ratio, of_processor = (
@@ -110,16 +95,8 @@ def main() -> None:
         for name in ("seconds", "processor_seconds")
     )
     print(f"ratio of seconds per cell {ratio:.2f}, of processor seconds {of_processor:.2f}")
-    if arguments.json:
-        with whole_file(arguments.json) as path:
-            path.write_text(
-                json.dumps(
-                    {"machine": machine()}
-                    | many
-                    | {"ratio": ratio, "processor_ratio": of_processor, "against": few}
-                )
-                + "\n"
-            )
+    ratios = {"ratio": ratio, "processor_ratio": of_processor}
+    write_json(arguments.json, {"machine": machine(), **many, **ratios, "against": few})
 
 
 if __name__ == "__main__":

@@ -21,28 +21,25 @@ The best cluster of a type has the highest F1. A row of the CSV is one rare type
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
 import warnings
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import psutil
 import scipy.sparse as sp
-from against import by_scanpy, leiden
+from against import by_scanpy, leiden, preprocess
+from common import chosen, files, measured, methods, one_method, parser
 
-from jojoscl.runner.machine import machine, peak_memory_mb
+from jojoscl.runner.machine import git_commit, machine
 
 RARE, N_LARGE = (30, 60, 150, 400, 1000), 8
 RESULTS = Path(__file__).parent / "results" / "rare.csv"
+SAME = ["cells", "n_cells", "method", "threads", "seed"]  # tell a run from others
 
 
 def by_jojoscl(cells: ad.AnnData, arguments: argparse.Namespace) -> np.ndarray:
@@ -58,13 +55,11 @@ def whole(cells: ad.AnnData, arguments: argparse.Namespace) -> np.ndarray:
 
 
 def by_sketch(cells: ad.AnnData, arguments: argparse.Namespace) -> np.ndarray:
-    """Cluster cells drawn by leverage scores; the others take the label of most of their neighbors."""
+    """Cluster cells drawn by leverage scores; others take the label of most neighbors."""
     import scanpy as sc
     from sklearn.neighbors import KNeighborsClassifier
 
-    sc.pp.normalize_total(cells)
-    sc.pp.log1p(cells)
-    sc.pp.highly_variable_genes(cells, n_top_genes=min(2000, cells.n_vars - 1))
+    preprocess(cells)
     x = sp.csr_matrix(cells.X[:, cells.var["highly_variable"].to_numpy()])
     score = leverage(x)
     size = min(arguments.sketch, cells.n_obs)
@@ -90,12 +85,7 @@ def leverage(x: sp.csr_matrix) -> np.ndarray:
     return np.concatenate([np.square(band).sum(1) for band in bands])
 
 
-METHODS = {
-    "jojoscl_k": by_jojoscl,
-    "jojoscl": by_jojoscl,
-    "scanpy": whole,
-    "sketch": by_sketch,
-}
+METHODS = {"jojoscl_k": by_jojoscl, "jojoscl": by_jojoscl, "scanpy": whole, "sketch": by_sketch}
 
 
 def one(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -104,45 +94,23 @@ def one(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     backed = arguments.backed_above < ad.read_h5ad(arguments.path, backed="r").n_obs
     in_file = backed and arguments.one.startswith("jojoscl")
     cells = ad.read_h5ad(arguments.path, backed="r" if in_file else None)
-    truth = np.asarray(cells.obs.pop("cell_type"))
+    truth = np.asarray(cells.obs.pop("cell_type").astype(str))
     rare = [str(name) for name in cells.uns["rare"]]
-    arguments.n_types = len(np.unique(truth))
+    types = np.unique(truth).tolist()
+    arguments.n_types = len(types)
     labels = METHODS[arguments.one](cells, arguments)
-    seconds, processor = time.time() - psutil.Process().create_time(), time.process_time()
-    peak = peak_memory_mb()
-    from sklearn.metrics import adjusted_rand_score
+    run = measured(arguments, truth, labels, psutil.Process().create_time())
+    run["n_types"] = len(types)
+    from jojoscl.core.metrics import best_clusters
 
-    run = {
-        "cells": arguments.path.stem,
-        "n_cells": len(labels),
-        "method": arguments.one,
-        "threads": int(os.environ["OMP_NUM_THREADS"]),
-        "seconds": round(seconds, 1),
-        "processor_seconds": round(processor, 1),
-        "peak_gb": round(peak / 1e3, 2),
-        "n_types": arguments.n_types,
-        "n_clusters": len(np.unique(labels)),
-        "ari": round(float(adjusted_rand_score(truth, labels)), 3),
-    }
-    return [run | best_cluster(labels, truth == name) | {"type": name} for name in rare]
-
-
-def best_cluster(labels: np.ndarray, inside: np.ndarray) -> dict[str, float]:
-    """Return size of a type, recall and precision of its best cluster, and their F1.
-
-    >>> best_cluster(np.array([0, 0, 1, 1, 1]), np.array([True, True, True, False, False]))
-    {'n_type': 3, 'recall': 0.667, 'precision': 1.0, 'f1': 0.8}
-    """
-    names, codes = np.unique(labels, return_inverse=True)
-    both, sizes = np.bincount(codes, inside, len(names)), np.bincount(codes)
-    f1 = 2 * both / (sizes + inside.sum())
-    best = f1.argmax()
-    return {
-        "n_type": int(inside.sum()),
-        "recall": round(float(both[best] / inside.sum()), 3),
-        "precision": round(float(both[best] / sizes[best]), 3),
-        "f1": round(float(f1[best]), 3),
-    }
+    found, rows = best_clusters(truth, labels), []
+    for name in rare:
+        n, recall, precision = found[types.index(name)]
+        f1 = 2 * recall * precision / (recall + precision)
+        shares = {"recall": recall, "precision": precision, "f1": f1}
+        rounded = {key: round(float(value), 3) for key, value in shares.items()}
+        rows.append(run | {"n_type": int(n), **rounded, "type": name})
+    return rows
 
 
 def simulated(n_cells: int, seed: int) -> ad.AnnData:
@@ -151,19 +119,16 @@ def simulated(n_cells: int, seed: int) -> ad.AnnData:
 
     sizes = [(n_cells - sum(RARE)) / N_LARGE] * N_LARGE + list(RARE)
     cells = simulate(n_cells, 1000, len(sizes), type_sizes=sizes, seed=seed)
-    rare = cells.obs["cell_type"].cat.categories[N_LARGE:]
-    return ad.AnnData(
-        cells.X, obs=cells.obs[["cell_type"]], var=cells.var, uns={"rare": list(rare)}
-    )
+    uns = {"rare": list(cells.obs["cell_type"].cat.categories[N_LARGE:])}
+    return ad.AnnData(cells.X, obs=cells.obs[["cell_type"]], var=cells.var, uns=uns)
 
 
 def parted(source: str, rare: str, share: float, parts: int, seed: int) -> ad.AnnData:
     """Return the cells of a set in some parts, each with its own molecules; one type is rare."""
     import jojoscl
 
-    root = os.environ.get("JOJOSCL_DATA_ROOT", "data")
-    named = not source.endswith(".h5ad")
-    cells = jojoscl.load_dataset(source, root=root) if named else ad.read_h5ad(source)
+    in_file = source.endswith(".h5ad")
+    cells = ad.read_h5ad(source) if in_file else jojoscl.load_dataset(source)
     inside = np.asarray(cells.obs["cell_type"] == rare)
     if not inside.any():
         known = ", ".join(sorted(set(cells.obs["cell_type"].astype(str))))
@@ -185,86 +150,51 @@ def parted(source: str, rare: str, share: float, parts: int, seed: int) -> ad.An
     return ad.AnnData(x[rows], obs=obs, var=cells.var[[]], uns={"rare": [rare]})
 
 
-def files(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
-    """Yield one file of cells after another; each is there only until the next."""
-    makes = {f"simulated_{n}": lambda n=n: simulated(n, arguments.seed) for n in arguments.cells}
-    for pair in arguments.real:
-        source, _, rare = pair.partition(":")
-        for share in arguments.shares:
-            how = (source, rare, share, arguments.parts, arguments.seed)
-            makes[f"{Path(source).stem}_{share:g}"] = lambda how=how: parted(*how)
-    for stem, make in makes.items():
-        path = folder / f"{stem}.h5ad"
-        make().write_h5ad(path)
-        yield path
-        path.unlink()
-
-
-def measured(method: str, path: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    command = [sys.executable, __file__, "--one", method, "--path", str(path)]
-    for name in ("sketch", "backed_above", "seed"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(names, str(arguments.threads))
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    from jojoscl.runner.machine import git_commit  # slow to import, and no method needs it
-
-    found = {"seed": arguments.seed, "machine": machine(), "commit": git_commit()}
-    return [row | found for row in json.loads(done.stdout.splitlines()[-1])]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cells", type=int, nargs="*", default=[20_000, 100_000])
-    parser.add_argument("--real", nargs="*", default=[], help="FILE:TYPE")
-    parser.add_argument("--parts", type=int, default=8, help="of each cell of a real set")
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.003, 0.001])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--sketch", type=int, default=5000, help="cells, as in Seurat")
-    parser.add_argument("--up-to", type=int, default=300_000, help="above, jojoscl alone is run")
-    parser.add_argument("--backed-above", type=int, default=500_000, help="cells stay in the file")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="of the cells and of jojoscl")
-    parser.add_argument("--csv", type=Path, help=f"such as {RESULTS}; rows of earlier runs stay")
-    parser.add_argument("--one", choices=METHODS, help=argparse.SUPPRESS)
-    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(one(arguments)))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for path in files(arguments, Path(folder)):
-            few = ad.read_h5ad(path, backed="r").n_obs <= arguments.up_to
-            for method in arguments.methods:
-                if few or method.startswith("jojoscl"):
-                    rows = measured(method, path, arguments)
-                    show(rows)
-                    if arguments.csv:
-                        keep(rows, arguments.csv)
-
-
 def show(rows: list[dict[str, Any]]) -> None:
-    run = rows[0]
-    types = ", ".join(
-        f"{row['n_type']}: {row['recall']:.2f}/{row['precision']:.2f}" for row in rows
-    )
-    print(
-        f"{run['cells']} {run['method']}: K {run['n_clusters']} ARI {run['ari']:.3f} "
-        f"{run['seconds']:.0f} s {run['peak_gb']:.2f} GB  recall/precision {types}",
-        flush=True,
-    )
+    texts = [f"{row['n_type']}: {row['recall']:.2f}/{row['precision']:.2f}" for row in rows]
+    what = "{cells} {method}: K {n_clusters} ARI {ari:.3f} {seconds:.0f} s {peak_gb:.2f} GB"
+    print(f"{what.format(**rows[0])}  recall/precision {', '.join(texts)}", flush=True)
 
 
 def keep(rows: list[dict[str, Any]], path: Path) -> None:
     """Add rows to a CSV; rows of the same cells, method, threads and seed are replaced."""
-    same = ("cells", "n_cells", "method", "threads", "seed")
-    new = {tuple(str(rows[0][name]) for name in same)}
-    old = list(csv.DictReader(path.open())) if path.exists() else []
-    kept = [row for row in old if tuple(row[name] for name in same) not in new]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows([*kept, *rows])
+    table = pd.DataFrame(rows)
+    if path.exists():
+        old = pd.read_csv(path, dtype=str, keep_default_na=False)
+        same = (old[SAME] == table[SAME].iloc[0].astype(str)).all(axis=1)
+        table = pd.concat([old[~same], table])
+    table.to_csv(path, index=False)
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--cells", type=int, nargs="*", default=[20_000, 100_000])
+    options.add_argument("--real", nargs="*", default=[], help="FILE:TYPE")
+    options.add_argument("--parts", type=int, default=8, help="of each cell of a real set")
+    options.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.003, 0.001])
+    options.add_argument("--sketch", type=int, default=5000, help="cells, as in Seurat")
+    options.add_argument("--backed-above", type=int, default=500_000, help="cells stay in the file")
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--seed", type=int, default=0, help="of the cells and of jojoscl")
+    options.add_argument("--csv", type=Path, help=f"such as {RESULTS}; rows of earlier runs stay")
+    methods(options, METHODS, up_to=300_000)
+    arguments = options.parse_args()
+    if arguments.one:
+        print(json.dumps(one(arguments)))
+        return
+    makes = {f"simulated_{n}": partial(simulated, n, arguments.seed) for n in arguments.cells}
+    for pair in arguments.real:
+        source, _, rare = pair.partition(":")
+        for share in arguments.shares:
+            how = partial(parted, source, rare, share, arguments.parts, arguments.seed)
+            makes[f"{Path(source).stem}_{share:g}"] = how
+    about = {"seed": arguments.seed, "machine": machine(), "commit": git_commit()}
+    for path in files(makes):
+        for method in chosen(arguments, path):
+            rows = [row | about for row in one_method(method, path, arguments.threads)]
+            show(rows)
+            if arguments.csv:
+                keep(rows, arguments.csv)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long `import jojoscl; jojoscl.cluster` takes, against `import torch, scanpy`, which it cannot do without.
+"""How long `import jojoscl; jojoscl.cluster` takes, against that of the libraries it needs.
 
     python benchmarks/startup.py [--repeats 7] [--json FILE]
 
@@ -8,14 +8,9 @@ medians. The first of each fills the disk's cache and does not count.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import subprocess
-import sys
-from pathlib import Path
 
-from jojoscl.utils.files import whole_file
+from common import answer, parser, write_json
 
 CODE = {"jojoscl_s": "import jojoscl; jojoscl.cluster", "libraries_s": "import torch, scanpy"}
 TIMED = "import time; begin = time.perf_counter(); {}; print(time.perf_counter() - begin)"
@@ -23,17 +18,13 @@ TIMED = "import time; begin = time.perf_counter(); {}; print(time.perf_counter()
 
 def seconds(code: str) -> float:
     """Return the seconds that `code` takes in a fresh process, the start of Python aside."""
-    done = subprocess.run(
-        [sys.executable, "-c", TIMED.format(code)], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return float(done.stdout)
+    return answer("-c", TIMED.format(code))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--repeats", type=int, default=7)
+    arguments = options.parse_args()
     times: dict[str, list[float]] = {name: [] for name in CODE}
     for _ in range(1 + arguments.repeats):
         for name, code in CODE.items():
@@ -42,11 +33,7 @@ def main() -> None:
     found["ratio"] = found["jojoscl_s"] / found["libraries_s"]
     print(f"jojoscl {found['jojoscl_s']:.2f} s, torch and scanpy {found['libraries_s']:.2f} s")
     print(f"ratio {found['ratio']:.2f}")
-    if arguments.json:
-        with whole_file(arguments.json) as path:
-            path.write_text(
-                json.dumps({name: round(value, 3) for name, value in found.items()}) + "\n"
-            )
+    write_json(arguments.json, {name: round(value, 3) for name, value in found.items()})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time of an epoch of JojoSCL's training loop against the bare matrix products of that epoch, in one run.
+"""Time of an epoch of JojoSCL's training loop against the bare matrix products of that epoch.
 
 The loop is what `method=jojoscl_released` runs, with a SURE term that has a value
 (`sure=two_view`): batches, two views, both encoders and heads, all losses, backward, Adam, momentum
@@ -15,18 +15,16 @@ not depend on the values.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
-import json
 import os
 import statistics
 import time
-from pathlib import Path
 
 import lightning as L
 import numpy as np
 import torch
+from common import parser, write_json
 
 from jojoscl.datasets.load import load_dataset
 from jojoscl.networks.datamodule import CellDataModule
@@ -34,7 +32,6 @@ from jojoscl.networks.fit import fit
 from jojoscl.networks.paper import PaperModule
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import build, compose
-from jojoscl.utils.files import whole_file
 
 
 class Clock(L.Callback):
@@ -97,23 +94,16 @@ def cells() -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--epochs", type=int, default=30)
+    options.add_argument("--threads", type=int, default=2)
+    arguments = options.parse_args()
 
     x = cells()
     method = dataclasses.replace(RELEASED, sure="two_view", temporal_labels="epoch")
     data = CellDataModule(x, batch_size=method.batch_size, seed=0)
-    module = PaperModule(
-        method,
-        n_genes=x.shape[1],
-        n_clusters=8,
-        n_cells=len(x),
-        seed=0,
-        max_epochs=arguments.epochs,
-    )
+    sizes = {"n_genes": x.shape[1], "n_clusters": 8, "n_cells": len(x)}
+    module = PaperModule(method, **sizes, seed=0, max_epochs=arguments.epochs)
     batches = [len(index) for _, index in data.train_dataloader()]
     epoch = Clock()
     timer = BareProducts([x.shape[1], *method.encoder_dims], batches, epoch)
@@ -125,12 +115,9 @@ def main() -> None:
     seconds = {name: statistics.median(values[2:]) for name, values in times.items()}
     ratio = seconds["loop_s"] / seconds["bare_s"]
     print("an epoch: " + ", ".join(f"{name} {value:.3f}" for name, value in seconds.items()))
-    print(
-        f"ratio {ratio:.2f}, with temporal clusters {ratio + seconds['clusters_s'] / seconds['bare_s']:.2f}"
-    )
-    if arguments.json:
-        with whole_file(arguments.json) as path:
-            path.write_text(json.dumps(seconds | {"ratio": ratio} | how) + "\n")
+    both = ratio + seconds["clusters_s"] / seconds["bare_s"]
+    print(f"ratio {ratio:.2f}, with temporal clusters {both:.2f}")
+    write_json(arguments.json, seconds | {"ratio": ratio} | how)
 
 
 if __name__ == "__main__":
