@@ -76,7 +76,7 @@ def by_sketch(cells: ad.AnnData, arguments: argparse.Namespace) -> np.ndarray:
 
 
 def leverage(x: sp.csr_matrix) -> np.ndarray:
-    """Return the leverage score (n,) of each row of x (n, g): the squared length of its row of U."""
+    """Return the leverage scores (n,) of the rows of x (n, g): squared lengths of the rows of U."""
     of_genes = (x.T @ x).toarray().astype(np.float64)
     values, vectors = np.linalg.eigh(of_genes)
     kept = values > 1e-9 * values[-1]

@@ -1,1 +1,1 @@
-"""From finished runs to tables, figures and the pages that show them: `python -m experiments --help`."""
+"""From finished runs to tables, figures and pages: `python -m experiments --help`."""

@@ -12,7 +12,7 @@ from jojoscl.utils.errors import UserError, stop
 # Each names a module, which has `make(results, figures, ...)` and, where it takes more, `OPTIONS`.
 COMMANDS = {
     "collect": "finished runs as one table, a row each",
-    "collection": "many sets: means and paired statistics of the README's table, or of your own sets",
+    "collection": "many sets: means and paired statistics, of the README's table or your own sets",
     "tables": "Table I and its statistics, from results/table1.csv",
     "figures": "scores and times of Table I",
     "umaps": "what each method made of the cells, from the runs themselves",

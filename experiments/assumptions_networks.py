@@ -122,7 +122,7 @@ def draw_normality(table: pd.DataFrame) -> sns.FacetGrid:
 
 
 def first_labels(x: np.ndarray, truth: np.ndarray, start: str, seed: int) -> np.ndarray:
-    """Labels (n,) of cells x (n, d) by one of STARTS; "truth" is a control that no method may have."""
+    """Labels (n,) of cells x (n, d) by one of STARTS; "truth" is a control, not for a method."""
     k = int(truth.max()) + 1
     scores = PCA(min(32, *x.shape), random_state=seed).fit_transform(x)
     if start == "truth":
@@ -138,7 +138,7 @@ def first_labels(x: np.ndarray, truth: np.ndarray, start: str, seed: int) -> np.
 
 
 class Trajectory(L.Callback):
-    """Temporal clusters that begin at the means of `start` (n,); a row an epoch of what they are."""
+    """Temporal clusters that begin at the means of `start` (n,), and how they change, by epoch."""
 
     def __init__(self, start: np.ndarray, truth: np.ndarray) -> None:
         self.start, self.truth = torch.from_numpy(start), truth

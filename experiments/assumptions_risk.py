@@ -7,6 +7,7 @@ variance known, by its size? What does a step cost?
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Callable
 from typing import Any
 
@@ -108,8 +109,8 @@ def tau2_errors(
 ) -> pd.DataFrame:
     """Root mean square error and bias of tau2 of clusters of these sizes, drawn together.
 
-    sigma2 is 0.3 and tau2 1.2. `expected` is (sigma2 + tau2) sqrt(2 / (d (N - 1))), the standard deviation of the variance
-    within a cluster.
+    sigma2 is 0.3 and tau2 1.2. `expected` is (sigma2 + tau2) sqrt(2 / (d (N - 1))), the standard
+    deviation of the variance within a cluster.
     """
     sigma2, tau2 = 0.3, 1.2
     g = torch.Generator().manual_seed(seed)
@@ -162,16 +163,12 @@ def measure_cost(axis: str, repeats: int) -> pd.DataFrame:
 
     The other two sizes are in the middle.
     """
-    timed = [(size, terms(**MIDDLE | {axis: size})) for size in COSTS[axis]]
     rows = []
-    for _ in range(repeats):
-        for size, functions in timed:
-            for name, function in functions.items():
-                started = time.process_time()
-                function()
-                rows.append((name, size, time.process_time() - started))
-    table = pd.DataFrame(rows, columns=["term", "size", "seconds"])
-    return table.groupby(["term", "size"], sort=False)["seconds"].min().reset_index()
+    for size in COSTS[axis]:
+        for name, function in terms(**MIDDLE | {axis: size}).items():
+            seconds = timeit.repeat(function, timer=time.process_time, repeat=repeats, number=1)
+            rows.append((name, size, min(seconds)))
+    return pd.DataFrame(rows, columns=["term", "size", "seconds"])
 
 
 def slopes(table: pd.DataFrame) -> pd.Series:

@@ -50,8 +50,9 @@ OPTIONS = {
 }
 HALVES = (
     "The two halves of the sets were drawn before the first trial on uneven types. The rule that "
-    "makes clusters was chosen with half A at hand, and half B judges it. What was kept lies between "
-    "the rules that each half alone would have chosen, and the embedding was chosen on all sets."
+    "makes clusters was chosen with half A at hand, and half B judges it. What was kept lies "
+    "between the rules that each half alone would have chosen, and the embedding was chosen on all "
+    "sets."
 )
 SCORES_NOTE = (
     "Mean ± sd over {} seeds; another number of seeds is raised (n=...). Best bold, second "
@@ -75,7 +76,7 @@ def gather(folder: Path) -> pd.DataFrame:
 
 
 def by_set(summary: pd.DataFrame, metric: str) -> Section:
-    """Return the means of a metric, a row a set and a column a method; the best of a set is bold."""
+    """Return the means of a metric, a row a set and a column a method; the best is bold."""
     usual = int(summary["n"].mode().max())
     table = scores(summary[summary["metric"] == metric], usual)
     table = table.drop(columns=["Selected by", "K"]).set_index("Method").T.reset_index(names="Set")

@@ -50,9 +50,9 @@ class Comparison:
             f"{what} Friedman χ² = {self.friedman[0]:.1f} ({k - 1} df), "
             f"p = {self.friedman[1]:.2g}; differences of mean ranks below {self.critical:.2f} are "
             "not significant (Nemenyi, 5%). Difference, ahead / behind (sets) and Wilcoxon's "
-            f"signed-rank test: {ours} against the method. With {n} sets the smallest possible p is "
-            f"{least:.2g}, and {min(1, (k - 1) * least):.2g} after Holm's correction for {k - 1} "
-            f"comparisons. {TUNED}"
+            f"signed-rank test: {ours} against the method. With {n} sets the smallest possible p "
+            f"is {least:.2g}, and {min(1, (k - 1) * least):.2g} after Holm's correction for "
+            f"{k - 1} comparisons. {TUNED}"
         )
 
     def diagram(self, metric: str) -> Figure | None:

@@ -27,7 +27,7 @@ KEPT = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 def most_certain(confidence: np.ndarray, share: float) -> np.ndarray:
-    """Return the indices of that share of the cells, the most certain first; ties by their place."""
+    """Return the indices of that share of the cells, the most certain first; ties by place."""
     return np.argsort(-confidence, kind="stable")[: max(1, round(share * len(confidence)))]
 
 

@@ -26,7 +26,7 @@ SHOWN = {"cosine_gap": "cosine gap", "b": "mean $b_k$"}
 
 
 def records(folder: Path) -> pd.DataFrame:
-    """Return what is shown of shrinkage.csv of the runs below `folder`, and what tells them apart."""
+    """Return SHOWN by epoch from shrinkage.csv of the runs below `folder`, and whose they are."""
     tables = []
     for path in sorted(folder.rglob("metrics.json")):
         metrics = json.loads(path.read_text())

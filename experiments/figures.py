@@ -21,7 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from experiments.runs import given_k, named, published, read, with_sets
-from experiments.tables import OPTIONS as OPTIONS
+from experiments.tables import OPTIONS as OPTIONS  # the same: a table of runs
 from experiments.text import save
 
 NEEDED = ("dataset", "variant", "method", "seed", "selection", "ari", "nmi")
@@ -86,7 +86,7 @@ def scores(runs: pd.DataFrame) -> Figure:
 
 
 def draw_bars(axis: Axes, runs: pd.DataFrame, bars: list[tuple[str, bool]], metric: str) -> None:
-    """Mean and sd over seeds of each bar (name, oracle); hatched where the labels picked the epoch."""
+    """Mean and sd over seeds of each bar (name, oracle); hatched where labels picked the epoch."""
     groups = runs.groupby(["method", "oracle"])[metric]
     table = groups.agg(["mean", "std"]).reindex(bars)
     places = range(len(bars))

@@ -36,7 +36,7 @@ def grid_of(**axes: Iterable[Any]) -> list[Unit]:
 def resumed(
     path: Path, units: Iterable[Unit], measure: Callable[..., pd.DataFrame]
 ) -> pd.DataFrame:
-    """The table in `path` with the rows of all `units`; those that it has are not measured again."""
+    """The table in `path` with the rows of all `units`; only those that it lacks are measured."""
     table = pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
     for unit in units:
         if not table.empty and (table[list(unit)] == pd.Series(unit)).all(axis=1).any():

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -56,15 +57,10 @@ def labels_of(adata: AnnData, method: str, k: int, seed: int) -> np.ndarray:
 
 @functools.cache
 def process(name: str) -> ProcessPoolExecutor:
-    """Return a process with the environment PROCESSES[name]; its libraries read it when they start."""
-    before = dict(os.environ)
-    os.environ.update(PROCESSES[name])
-    try:
+    """Return a process with the environment PROCESSES[name]; libraries read it as they start."""
+    with patch.dict(os.environ, PROCESSES[name]):
         pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         pool.submit(os.getpid).result()  # starts it
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
     return pool
 
 

@@ -1,8 +1,8 @@
 """Tables inside README.md and docs/, from the committed results: no number is copied by hand.
 
 A page holds `<!-- table results/x.md -->`, or `<!-- table results/x.md # Title -->` for one section
-of it, or `<!-- table NAME -->` for one of TABLES, and `<!-- end -->` below; what stands between them
-is replaced.
+of it, or `<!-- table NAME -->` for one of TABLES, and `<!-- end -->` below. What stands between the
+two lines is replaced.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def scored_runs() -> pd.DataFrame:
 
 
 def of_halves() -> str:
-    """Return the ARI on each half of the sets, a row a method and K; – where some set was not run."""
+    """Return the ARI on each half of the sets, a row a method and K; – where a set was not run."""
     runs = scored_runs()
     means = runs.groupby(["k", "method", "cells", "half", "dataset"])["ari"].mean()
     sets = runs.groupby(["cells", "half"])["dataset"].nunique()
@@ -125,7 +125,7 @@ def of_halves() -> str:
 
 
 def of_claims() -> str:
-    """Return a row a kind of cells: ARI of jojoscl and of the best other method that has all sets."""
+    """Return ARI of jojoscl and of the best other method with all sets, a row a kind of cells."""
     rows = []
     for (cells, k, half), runs in scored_runs().groupby(["cells", "k", "half"]):
         means = runs.groupby(["method", "dataset"])["ari"].mean().unstack("method").dropna(axis=1)

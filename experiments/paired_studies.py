@@ -62,10 +62,12 @@ def draw(runs: pd.DataFrame, values: Sequence[str]) -> sns.FacetGrid:
     variants = long["variant"].unique()
     height = 0.4 * len(variants) + 1
     place = {"x": "difference", "y": "variant", "order": variants}
-    facets = sns.catplot(long, kind="strip", **place, col="score", jitter=False, color="tab:blue",
-                         alpha=0.4, height=height, aspect=5 / height)  # fmt: skip
-    facets.map_dataframe(sns.pointplot, **place, errorbar=("ci", 95), seed=0, color="k", marker="D",
-                         markersize=5, linestyle="none", zorder=3, err_kws={"linewidth": 1.5})  # fmt: skip
+    size = {"height": height, "aspect": 5 / height}
+    dots = {"jitter": False, "color": "tab:blue", "alpha": 0.4}
+    facets = sns.catplot(long, kind="strip", **place, col="score", **dots, **size)
+    looks = {"color": "k", "marker": "D", "markersize": 5, "linestyle": "none", "zorder": 3}
+    interval = {"errorbar": ("ci", 95), "seed": 0, "err_kws": {"linewidth": 1.5}}
+    facets.map_dataframe(sns.pointplot, **place, **looks, **interval)
     facets.refline(x=0, color="0.6", zorder=0)
     facets.set_titles(f"{{col_name}} minus that of {OURS}")
     return facets.set_axis_labels("", "").tight_layout()

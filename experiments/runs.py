@@ -63,17 +63,15 @@ def read(path: Path, needed: Sequence[str] = RUN[:5]) -> pd.DataFrame:
     try:
         runs = pd.read_csv(path, dtype=AS_TEXT)
     except OSError as error:
-        raise UserError(
-            f"There is no table {path}: `python -m experiments collect` makes it from runs."
-        ) from error
+        how = "`python -m experiments collect` makes it from runs"
+        raise UserError(f"There is no table {path}: {how}.") from error
     except ValueError as error:  # also pandas' own, of a file without columns or rows
-        raise UserError(
-            f"{path} cannot be read as a table of runs: give one that `collect` made."
-        ) from error
-    if missing := [name for name in needed if name not in runs]:
-        raise UserError(f"{path} has no column {missing[0]!r}: give a table that `collect` made.")
-    if runs.empty:
-        raise UserError(f"{path} holds no run: give a table that `collect` made.")
+        how = "give one that `collect` made"
+        raise UserError(f"{path} cannot be read as a table of runs: {how}.") from error
+    wrong = [f"has no column {name!r}" for name in needed if name not in runs]
+    wrong += ["holds no run"] if runs.empty else []
+    if wrong:
+        raise UserError(f"{path} {wrong[0]}: give a table that `collect` made.")
     return named(runs)
 
 

@@ -3,7 +3,7 @@
     python -m experiments splits null       # how often one type is split
     python -m experiments splits power      # two types, nearer and nearer
     python -m experiments splits markers    # genes of clusters within one type
-    python -m experiments splits real --folder DIR    # labelled h5ad files, and six sets of the catalogue
+    python -m experiments splits real --folder DIR    # labelled h5ad files, sets of the catalogue
 
 Each measures what results/splits/NAME.csv lacks and writes results/splits.md; without a name the
 page only. Half an hour in all.
@@ -62,7 +62,7 @@ def measure_null(counts: str, k: int) -> pd.DataFrame:
 
 
 def measure_power(sd: float) -> pd.DataFrame:
-    """Return how often two types are told apart, and how well the clusters of a half agree with them."""
+    """Return how often two types are told apart, and how well a half's clusters agree with them."""
     split, ari = [], []
     for seed in range(FEW):
         how = {"fold_change_sd": sd, "type_sizes": [1, 1], "dropout": 0}
@@ -140,8 +140,9 @@ STUDIES: dict[str, tuple[str, Callable[..., pd.DataFrame], Shown]] = {
         "split_5": ("Split at 5 %", percent), "ari": ("ARI of the half's clusters", two),
     }),
     "markers": ("Markers", measure_markers, {
-        "counts": (f"One type of 300 cells, 500 genes, K = 3, {FEW} runs", str), "way": ("Way", str),
-        "small": ("p < .01", tenths), "some": ("Runs with a marker at 5 %", percent),
+        "counts": (f"One type of 300 cells, 500 genes, K = 3, {FEW} runs", str),
+        "way": ("Way", str), "small": ("p < .01", tenths),
+        "some": ("Runs with a marker at 5 %", percent),
     }),
     "real": ("Real sets", measure_real, {
         "data": ("Set", str), "n_cells": ("Cells", str), "n_types": ("Types", str),

@@ -1,4 +1,4 @@
-"""What a run's embedding looks like at the end of a training: whether cells still differ, and centroids still move."""
+"""What is left at the end of a training: do cells still differ, do centroids still move?"""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ LAST = 10  # epochs whose movement is averaged
 
 
 def of_run(folder: Path) -> dict[str, float]:
-    """Return the numbers of SPREAD of the run in `folder`; those of clusters are NaN where shrinkage.csv has none.
+    """Return the numbers of SPREAD of the run in `folder`.
 
+    Those of clusters are NaN where shrinkage.csv has none.
     The first three are those of :func:`of_embedding`; `movement` is how far a centroid goes in an
     epoch, over the mean distance of two centroids; `b` the mean weight on the centroid in the last
     epoch.

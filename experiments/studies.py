@@ -120,9 +120,8 @@ def point_names(runs: pd.DataFrame) -> pd.Series:
     texts = [f"{x:g}" if isinstance(x, float) else str(x) for x in runs["strength"]]
     strength = pd.Series(texts, runs.index, dtype=object).where(runs["strength"].notna(), "null")
     changed = runs["setting"].notna()
-    return (runs["setting"].where(changed, "").astype(str) + "=" + strength).where(
-        changed, "unchanged"
-    )
+    names = runs["setting"].where(changed, "").astype(str) + "=" + strength
+    return names.where(changed, "unchanged")
 
 
 def by_point(runs: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:

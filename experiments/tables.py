@@ -107,7 +107,7 @@ def in_order(values: Iterable[str], kind: str) -> list[str]:
 
 
 def wide(rows: pd.DataFrame, value: str) -> pd.DataFrame:
-    """`value`, a row (method, selection) and a column a set, in order; NaN where no run finished."""
+    """`value`, a row (method, selection) and a column a set, in order; NaN where no run ended."""
     table = rows.pivot(index=["method", "selection"], columns="set", values=value)
     names = in_order(rows["method"], "method")
     lines = [(name, kind) for name in names for kind in ("last", "oracle")]

@@ -51,7 +51,7 @@ OPTIONS = {"source": {"type": Path, "nargs": "?", "help": SOURCE}, "--merge": ME
 def gather(folder: Path) -> pd.DataFrame:
     """Return the finished runs below `folder` on uneven types.
 
-    The column `types` holds JSON, a row a type: cells, and recall and precision of its best cluster.
+    The column `types` holds JSON, a row a type: cells, recall and precision of its best cluster.
 
     Raises
     ------

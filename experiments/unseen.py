@@ -1,6 +1,6 @@
 """Does `predict` notice a type that the fit never saw? The table of docs/new_cells.md.
 
-    python -m experiments unseen --folder DIR    # labelled h5ad files of DIR, else sets of the catalogue
+    python -m experiments unseen --folder DIR    # labelled h5ad files, else sets of the catalogue
 
 Each of the up to six largest types of ten sets is left out of a fit, with a fifth of the other
 cells; the model predicts both. It measures what results/unseen.csv lacks and writes unseen.md.
@@ -33,7 +33,7 @@ FEWEST, MOST_TYPES, MOST_CELLS, CALLED = 10, 6, 3000, 0.95
 
 
 def of_type(cells: AnnData, types: np.ndarray, left_out: str, kind: str) -> dict[str, float]:
-    """Return how well confidence and novelty tell the cells of a type from held-out ones of others."""
+    """Return how well confidence and novelty tell a type that was left out from held-out cells."""
     rng = np.random.default_rng(0)
     strange = types == left_out
     new = strange | (rng.random(len(types)) < 0.2)
