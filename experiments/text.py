@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from PIL import Image
 
@@ -156,4 +157,5 @@ def save(figure: Any, path: Path, dpi: int = 150, **options: Any) -> None:
     picture = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     with whole_file(path) as temporary:
         picture.save(temporary, optimize=True)
+    plt.close(figure.figure)  # seaborn's stay open otherwise
     print(path)
