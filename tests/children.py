@@ -1,11 +1,11 @@
 """Processes of their own that wait for no import: forked from a server that has imported all and run nothing."""
 
-from __future__ import annotations
-
 import itertools
 import multiprocessing
 import os
+import subprocess
 import sys
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,18 @@ _CONTEXT.set_forkserver_preload(
     ]
 )
 _NUMBERS = itertools.count()
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+InProcess = Callable[..., Done]
 
 
 class Child(NamedTuple):

@@ -1,15 +1,12 @@
 """What several tests need. Nothing here downloads, and nothing is written outside tmp_path."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from anndata import AnnData
@@ -17,6 +14,7 @@ from anndata import AnnData
 from jojoscl.datasets.simulate import simulate
 from jojoscl.runner.cli import main
 from tests import children
+from tests.children import Command, Done, InProcess
 
 # Started in the background a shell lets SIGINT be ignored, and children would inherit that: tests
 # send it to them.
@@ -27,20 +25,6 @@ def pytest_collection_finish() -> None:
     """Let garbage collection pass over what the imports have made, a million objects, from now on."""
     gc.collect()
     gc.freeze()
-
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-InProcess = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +56,7 @@ def in_process(
     for name in (
         "HYDRA_FULL_ERROR",
         "GOMP_SPINCOUNT",
-    ):  # set by the command: gone again after the test
+    ):  # the command sets them: for this test alone
         monkeypatch.setenv(name, "1")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level

@@ -4,8 +4,6 @@ Seeded, so that a fault repeats. A damaged file gives cells or one sentence; a f
 or the death of the process that reads it. A killed run gives the result of an unbroken one.
 """
 
-from __future__ import annotations
-
 import argparse
 import filecmp
 import os
@@ -70,11 +68,7 @@ SIMULATED = [
     "pictures=false",
     "hydra.run.dir=run",
 ]
-QUICK = [
-    "trainer.progress_bar=false",
-    "trainer.checkpoint_seconds=0",
-    "trainer.accelerator=cpu",
-]
+QUICK = ["trainer.progress_bar=false", "trainer.checkpoint_seconds=0", "trainer.accelerator=cpu"]
 METHODS = {"jojoscl": 20, "jojoscl_paper": 30, "sccl": 30}  # epochs
 
 

@@ -1,7 +1,5 @@
 """Damaged files and what is left of processes, for tests and for `python -m tests.fuzz`."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What tests of several rooms share: small cells, methods as their YAML makes them, refusals."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

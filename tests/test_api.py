@@ -1,7 +1,5 @@
 """The call on an AnnData."""
 
-from __future__ import annotations
-
 import re
 import signal
 import subprocess
@@ -120,10 +118,7 @@ def test_one_line_in_the_log_says_what_is_where(
     caplog.set_level("INFO", "jojoscl")
     jojoscl.cluster(cells.copy(), 3, key_added="mine", n_draws=1)
     (line,) = (record.getMessage() for record in caplog.records if record.name == "jojoscl.api")
-    assert re.fullmatch(
-        r"3 clusters in \d+\.\d s: obs\['mine'\], obsm\['X_mine'\]",
-        line,
-    )
+    assert re.fullmatch(r"3 clusters in \d+\.\d s: obs\['mine'\], obsm\['X_mine'\]", line)
 
 
 def test_a_bar_shows_the_stages_where_it_is_wanted(

@@ -26,7 +26,7 @@ LOWER = {  # what a room may import besides itself
     "api": {"utils", "cells", "core", "tools", "networks"},
     "__main__": {"runner"},
     "runner": {
-        *("utils", "cells", "core", "datasets", "tools", "baselines", "networks", "pl", "api"),
+        *("utils", "cells", "core", "datasets", "tools", "baselines", "networks", "pl", "api")
     },
 }
 LIBRARIES = {  # libraries that stay in a room
@@ -75,11 +75,7 @@ def imported(node: ast.AST, package: list[str]) -> Iterator[str]:
         yield from (f"{module}.{alias.name}" for alias in node.names)
     elif isinstance(node, ast.Call) and getattr(
         node.func, "attr", getattr(node.func, "id", "")
-    ) in (
-        "import_module",
-        "__import__",
-        "find_spec",
-    ):
+    ) in ("import_module", "__import__", "find_spec"):
         yield from (
             a.value
             for a in node.args[:1]

@@ -1,7 +1,5 @@
 """The notebooks are whole, were executed from top to bottom, name no machine, and run."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -1,7 +1,5 @@
 """Pictures show what is in the AnnData, on the Axes that are given."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """README, docs and CONTRIBUTING: links lead somewhere, tables are the committed ones, commands and code are real."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import shlex

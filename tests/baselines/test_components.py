@@ -1,7 +1,5 @@
 """Principal components, which several methods cluster."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from jojoscl.baselines.components import principal_components

@@ -1,7 +1,5 @@
 """The controls: the floor, the ceiling, and what costs nothing to try."""
 
-from __future__ import annotations
-
 import numpy as np
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score

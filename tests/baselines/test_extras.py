@@ -1,7 +1,5 @@
 """Methods of other packages, where these are installed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from anndata import AnnData

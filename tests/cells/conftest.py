@@ -1,7 +1,5 @@
 """The preprocessing as scanpy itself does it, on a whole matrix in memory: what ours has to equal."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 

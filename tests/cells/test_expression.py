@@ -1,7 +1,5 @@
 """The carrier of the cells: what it says is the same in memory and from a file, of all cells and of some."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Moments over bands of cells, and the genes that they choose, against numpy and scanpy."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path

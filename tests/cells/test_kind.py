@@ -1,7 +1,5 @@
 """What the values are is told by the values: counts, logarithms of any base, or a question."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Bands of rows, in memory and from files, and matrices whose indices point outside."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from itertools import product

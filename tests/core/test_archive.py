@@ -1,7 +1,5 @@
 """A file of parts: paths that cannot be, and files that would do harm."""
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from pathlib import Path

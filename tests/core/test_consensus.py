@@ -1,7 +1,5 @@
 """Consensus, confidence and stability against brute force and cases done by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score

@@ -1,7 +1,5 @@
 """The contract of every choice of `method=`: sealed labels, seeds, resumption, refusals, and settings that act."""
 
-from __future__ import annotations
-
 import dataclasses
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The closed-form contrast against loops, Fisher's discriminant and the risk that its shrinkage minimises."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar

@@ -1,7 +1,5 @@
 """A fitted model: it predicts as the fit would, in whatever order genes are, and a stranger's file does no harm."""
 
-from __future__ import annotations
-
 import logging
 import re
 import warnings

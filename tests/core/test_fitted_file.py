@@ -1,7 +1,5 @@
 """The file of a fitted model: it predicts as before, and other files are refused."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The stages by torch, here on CPU tensors: they find what the CPU's do."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score

@@ -1,7 +1,5 @@
 """What all methods share: checks, and stages that add up to the wall time, also of a call that goes on with another."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

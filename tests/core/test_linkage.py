@@ -1,7 +1,5 @@
 """Linkage and its cuts against scipy, brute force and cases done by hand."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -10,13 +8,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.core.linkage import (
-    Tree,
-    mean_square_distances,
-    one_hot,
-    size_linkage,
-    small_clusters,
-)
+from jojoscl.core.linkage import Tree, mean_square_distances, one_hot, size_linkage, small_clusters
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(60, 3))

@@ -1,7 +1,5 @@
 """The default method: it finds types, repeats, does not depend on where cells are kept, and says what it shrank."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import anndata as ad

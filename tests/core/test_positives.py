@@ -1,7 +1,5 @@
 """Nearest neighbors, the graph of shared ones, and its communities."""
 
-from __future__ import annotations
-
 import random
 import sys
 

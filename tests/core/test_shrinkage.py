@@ -1,7 +1,5 @@
 """The embedding at its posterior means, by the minimiser of SURE."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """A sketch of many cells, and how the others join its clusters."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

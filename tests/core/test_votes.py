@@ -1,7 +1,5 @@
 """Votes of the nearest cells of a fit."""
 
-from __future__ import annotations
-
 import numpy as np
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score

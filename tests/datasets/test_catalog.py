@@ -11,14 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from jojoscl.datasets.download import data_root
-from jojoscl.datasets.load import (
-    CATALOG,
-    READERS,
-    CatalogDataset,
-    find,
-    load_dataset,
-    read,
-)
+from jojoscl.datasets.load import CATALOG, READERS, CatalogDataset, find, load_dataset, read
 from tests.small import assert_refused
 
 CONF = Path(__file__).parents[2] / "conf"

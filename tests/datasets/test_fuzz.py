@@ -1,7 +1,5 @@
 """Damaged files of each format: a sentence or cells, never a crash. Seeded, so that a failure repeats."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +10,7 @@ import pytest
 from jojoscl.cells.matrix import row_chunks, stack_rows
 from jojoscl.datasets.load import FileDataset
 from jojoscl.utils.errors import UserError
-from tests.hostile import (
-    damaged,
-    dense_h5,
-    indices_changed,
-    sparse_h5,
-    sparse_h5ad,
-    stretches,
-)
+from tests.hostile import damaged, dense_h5, indices_changed, sparse_h5, sparse_h5ad, stretches
 
 
 def outcome(path: Path, backed: bool) -> str:

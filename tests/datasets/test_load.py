@@ -1,7 +1,5 @@
 """Datasets by name and by file."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """Contrastive-sc is made of JojoSCL's parts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Batches: cells by index and what comes with them, drawn by seed and epoch alone."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

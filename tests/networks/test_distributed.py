@@ -1,14 +1,12 @@
 """Several processes: the losses and gradients of one, each with its own views; resumable."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -32,9 +30,7 @@ from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
-
-if TYPE_CHECKING:
-    from conftest import Command, InProcess
+from tests.children import Command, InProcess
 
 N_CELLS, N_GENES, K = 12, 10, 3
 PAPER: dict[str, Any] = {"encoder_dims": [8, 6], "instance_dims": [6], "cluster_dims": [6]}

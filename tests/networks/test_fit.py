@@ -1,7 +1,5 @@
 """What ends a training other than its last epoch, and what a later call goes on from."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What only a GPU can show; skipped where there is none."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import lightning as L

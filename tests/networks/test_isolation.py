@@ -1,7 +1,5 @@
 """A call changes nothing of the process, and nothing of the process changes a call."""
 
-from __future__ import annotations
-
 import logging
 import os
 import random

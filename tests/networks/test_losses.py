@@ -1,7 +1,5 @@
 """Contrastive losses against slow references written cell by cell."""
 
-from __future__ import annotations
-
 import math
 from itertools import product
 

@@ -1,7 +1,5 @@
 """The paper's method and the released code's: settings, what a step moves, that all trains."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Soft assignment and target against references written out cell by cell."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

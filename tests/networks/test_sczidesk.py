@@ -1,7 +1,5 @@
 """Both clustering losses against references written out pair by pair."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How networks are trained: values that make sense, and what a run knows."""
 
-from __future__ import annotations
-
 import pytest
 
 from jojoscl.networks.settings import Run, TrainerSettings

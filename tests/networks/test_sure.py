@@ -1,7 +1,5 @@
 """SURE: unbiased where it should be, zero in the released code, with the gradient it claims."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

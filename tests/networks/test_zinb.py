@@ -1,7 +1,5 @@
 """The ZINB likelihood against scipy, and the autoencoder around it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product

@@ -1,14 +1,12 @@
 """Bad input as a user hands it in: one clear sentence, exit code 2, and nothing half-written."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -21,9 +19,7 @@ import jojoscl
 import jojoscl.runner.run
 from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
-
-if TYPE_CHECKING:  # several folders have a conftest
-    from conftest import InProcess
+from tests.children import InProcess
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (30, 20)) + np.eye(30, 20)
 QUICK = (

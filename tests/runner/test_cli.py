@@ -1,7 +1,5 @@
 """The command line: its help, its words for a typing error, sweeps, and what it does not do twice."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re
@@ -11,7 +9,7 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from anndata import AnnData
@@ -26,9 +24,7 @@ from jojoscl.runner.config import compose, keys_of, parse
 from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import nearest
 from jojoscl.utils.files import choices, conf_dir
-
-if TYPE_CHECKING:  # several folders have a conftest
-    from conftest import InProcess
+from tests.children import InProcess
 
 TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "trainer.max_epochs=1",
         "trainer.progress_bar=false", "pictures=false",

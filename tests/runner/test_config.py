@@ -1,7 +1,5 @@
 """The contract of `conf/`: all that ships can be composed and built, and lists all its settings."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,14 +1,12 @@
 """The jobs of a sweep in other processes: joblib's, which are used again, and Slurm's."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +16,8 @@ from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import collect
 from tests import children
+from tests.children import Command
 from tests.hostile import processes_with, wait_until
-
-if TYPE_CHECKING:  # several folders have a conftest
-    from conftest import Command
 
 TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false")
 

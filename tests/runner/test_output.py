@@ -1,7 +1,5 @@
 """The run folder: one owner, files that are whole, what a study changed."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

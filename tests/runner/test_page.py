@@ -1,18 +1,13 @@
 """The page of a run: one file, nothing from outside, what the run found."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
-
-if TYPE_CHECKING:  # several folders have a conftest
-    from conftest import InProcess
+from tests.children import InProcess
 
 SMALL = [
     "data=simulated",

@@ -1,7 +1,5 @@
 """Methods compared over sets, against values worked out by hand and scipy's."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from scipy import stats

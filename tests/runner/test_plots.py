@@ -1,7 +1,5 @@
 """Pictures are drawn from a run's records."""
 
-from __future__ import annotations
-
 import io
 from unittest.mock import Mock
 

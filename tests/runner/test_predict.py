@@ -1,10 +1,7 @@
 """`jojoscl predict`: a kept model, new cells, a file with their clusters; and bad input in one sentence."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
@@ -14,9 +11,7 @@ from anndata import AnnData
 
 import jojoscl
 from jojoscl.runner.cli import PREDICT
-
-if TYPE_CHECKING:  # several folders have a conftest
-    from conftest import InProcess
+from tests.children import InProcess
 
 
 @pytest.fixture
@@ -132,10 +127,7 @@ def test_bad_input_is_one_sentence(
         ),
         ("model=model.npz data.path=new.h5ad max_missing=2", "max_missing must be between 0 and 1"),
         ("model=model.npz data.path=new.h5ad output=new.h5ad/p.h5ad", "cannot be written"),
-        (
-            "-m model=model.npz data.path=new.h5ad",
-            "'-m' cannot be read: write key=value",
-        ),
+        ("-m model=model.npz data.path=new.h5ad", "'-m' cannot be read: write key=value"),
         (
             "model=model.npz data=simulated data.n_genes=20",
             "variable genes of the model are missing",
@@ -153,7 +145,4 @@ def test_a_method_without_a_model_says_so(in_process: InProcess) -> None:
     done = in_process(
         "data=simulated", "data.n_cells=60", "method=random", "pictures=false", "save_model=true"
     )
-    assert (done.code, done.err) == (
-        2,
-        "jojoscl: random makes no model: leave out save_model.\n",
-    )
+    assert (done.code, done.err) == (2, "jojoscl: random makes no model: leave out save_model.\n")

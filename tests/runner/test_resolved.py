@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from anndata import AnnData
@@ -15,10 +15,8 @@ from jojoscl.core.method import JojoSCL
 from jojoscl.runner import config
 from jojoscl.runner.config import Resolved, compose, run_folder, varied
 from jojoscl.utils.settings import setting
+from tests.children import InProcess
 from tests.small import assert_refused
-
-if TYPE_CHECKING:  # several folders have a conftest
-    from conftest import InProcess
 
 
 def resolved(*overrides: str) -> Resolved:

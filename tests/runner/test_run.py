@@ -1,13 +1,11 @@
 """Runs as a user starts them: what they leave, that they repeat, resume, and never hand labels to a method."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -28,9 +26,6 @@ from jojoscl.runner.run import run
 from jojoscl.runner.sweep import SCORES, collect
 from jojoscl.utils.errors import UserError
 from tests import children
-
-if TYPE_CHECKING:
-    pass
 
 PAPER = ("data=simulated", "data.n_cells=120", "data.n_genes=80", "data.n_types=3", "trainer.progress_bar=false",
         "method.encoder_dims=[16,8]", "pictures=false", "method=jojoscl_paper")  # fmt: skip

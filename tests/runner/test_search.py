@@ -1,10 +1,8 @@
 """Searches by Optuna: shared by processes, resumed, label-free unless said otherwise."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,9 +20,7 @@ from jojoscl.runner.sweep import collect
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import choices
 from tests import children
-
-if TYPE_CHECKING:  # several folders have a conftest
-    from conftest import InProcess
+from tests.children import InProcess
 
 DATA = ("search.datasets=[simulated]", "data.n_cells=60", "data.n_genes=50", "data.n_types=3")
 TINY = ("search=n_clusters", *DATA, "method=pca_kmeans")
@@ -122,14 +118,8 @@ def test_settings_of_a_search_are_checked(subtests: pytest.Subtests) -> None:
     for given, sentence in [
         ({"n_trials": 0}, "Search.n_trials must be at least 1, not 0"),
         ({"seeds": []}, "A search needs search.datasets, search.seeds and"),
-        (
-            {"space": {"k": {"type": "int", "low": 2, "high": 1}}},
-            "k is no parameter",
-        ),
-        (
-            {"space": {"k": {"type": "itn"}}},
-            r"k is no parameter .*ItnDistribution",
-        ),
+        ({"space": {"k": {"type": "int", "low": 2, "high": 1}}}, "k is no parameter"),
+        ({"space": {"k": {"type": "itn"}}}, r"k is no parameter .*ItnDistribution"),
         ({"space": {"k": 3}}, "k is no parameter"),
     ]:
         with subtests.test(given=given):

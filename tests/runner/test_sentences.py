@@ -1,7 +1,5 @@
 """Errors in one sentence; a defect of ours in none."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

@@ -1,19 +1,15 @@
 """Tables of runs: what is a row, and what foreign files do to them."""
 
-from __future__ import annotations
-
 import json
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from anndata import AnnData
 
 from jojoscl.runner.sweep import collect, summary, title
-
-if TYPE_CHECKING:  # several folders have a conftest
-    from conftest import InProcess
+from tests.children import InProcess
 
 RANDOM = ("method=random", "pictures=false", "data=simulated", "data.n_cells=60", "data.n_genes=50")
 

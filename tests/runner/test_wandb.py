@@ -1,7 +1,5 @@
 """W&B mirrors a run: its offline file says what metrics.json says, and its failures touch nothing."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

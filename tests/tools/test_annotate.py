@@ -1,7 +1,5 @@
 """Results are put into the user's AnnData, and those of an earlier call are removed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

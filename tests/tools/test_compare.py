@@ -1,7 +1,5 @@
 """Agreement of clusterings."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from anndata import AnnData

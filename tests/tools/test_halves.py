@@ -1,7 +1,5 @@
 """Halves of counts are independent of each other, for Poisson and for overdispersed counts."""
 
-from __future__ import annotations
-
 import contextlib
 from typing import Any, ClassVar
 

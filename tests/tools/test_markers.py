@@ -1,7 +1,5 @@
 """Markers are found where there are types, and not where there are none."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import matplotlib.pyplot as plt

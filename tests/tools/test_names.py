@@ -1,7 +1,5 @@
 """Names of clusters by markers of a list."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

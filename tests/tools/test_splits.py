@@ -1,7 +1,5 @@
 """Splits are kept where there are types, and not where there are none."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import anndata

@@ -1,7 +1,5 @@
 """The tree of clusters against scipy and by hand; the hierarchical rule by its level on null trees."""
 
-from __future__ import annotations
-
 import anndata as ad
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """What a user can mend is one sentence and exit code 2."""
 
-from __future__ import annotations
-
 import pytest
 
 import jojoscl

@@ -1,7 +1,5 @@
 """Files that appear whole or not at all: names, folders that vanish, full disks."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The bar of stages: who sees it, what it says, and that there is one at a time."""
 
-from __future__ import annotations
-
 import io
 import logging
 import time

@@ -1,7 +1,5 @@
 """Seeds derived from seeds, and samples of rows."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np
