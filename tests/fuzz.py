@@ -62,13 +62,12 @@ def fuzz(n_mutations: int) -> bool:
 
 COMMAND = [sys.executable, "-c", "from jojoscl.runner.cli import main; main()"]
 SIMULATED = [
-    "data=simulated",
-    "data.n_cells=300",
-    "data.n_genes=200",
-    "pictures=false",
+    "data=simulated", "data.n_cells=300", "data.n_genes=200", "pictures=false",
     "hydra.run.dir=run",
-]
-QUICK = ["trainer.progress_bar=false", "trainer.checkpoint_seconds=0", "trainer.accelerator=cpu"]
+]  # fmt: skip
+QUICK = [
+    "trainer.progress_bar=false", "trainer.checkpoint_seconds=0", "trainer.accelerator=cpu",
+]  # fmt: skip
 METHODS = {"jojoscl": 20, "jojoscl_paper": 30, "sccl": 30}  # epochs
 
 
@@ -124,13 +123,8 @@ def sweep_killed(place: Path) -> bool:
     endless = ["trainer.max_epochs=100000", *QUICK, *SIMULATED[:-1]]
     sweep = ["-m", "launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1", "method=jojoscl_paper"]
     environment = os.environ | {"MARK": str(place)}
-    with subprocess.Popen(
-        [*COMMAND, *sweep, *endless],
-        cwd=place,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as parent:
+    command, none = [*COMMAND, *sweep, *endless], subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=place, env=environment, stdout=none, stderr=none) as parent:
         hostile.wait_until(lambda: len(list(place.rglob("last.ckpt"))) == 2, 180)
         n_before = len(hostile.processes_with(f"MARK={place}"))
         parent.kill()

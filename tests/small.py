@@ -19,16 +19,9 @@ from jojoscl.utils.errors import UserError
 def cells() -> AnnData:
     """120 cells x 150 genes of 3 clear types, with their true types."""
     return simulate(
-        120,
-        150,
-        3,
-        type_sizes=[0.5, 0.3, 0.2],
-        library_size=3000.0,
-        dropout=0.1,
-        marker_fraction=0.3,
-        fold_change_sd=1.5,
-        seed=3,
-    )
+        120, 150, 3, type_sizes=[0.5, 0.3, 0.2], library_size=3000.0, dropout=0.1,
+        marker_fraction=0.3, fold_change_sd=1.5, seed=3,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -42,9 +35,8 @@ def method() -> Callable[..., Any]:
     """A method by the name of its file, with settings in place of the file's: method("sccl", "epochs=2")."""
 
     def make(name: str, *settings: str) -> Any:
-        return build(
-            compose([f"method={name}", *(f"method.{setting}" for setting in settings)]).method
-        )
+        own = (f"method.{setting}" for setting in settings)
+        return build(compose([f"method={name}", *own]).method)
 
     return make
 

@@ -41,18 +41,10 @@ LIBRARIES = {  # libraries that stay in a room
     "benchmarks": set[str](),
 }
 UNIX = {
-    "curses",
-    "fcntl",
-    "grp",
-    "posix",
-    "pty",
-    "pwd",
-    "readline",
-    "resource",
-    "syslog",
-    "termios",
-    "tty",
-}
+    "curses", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog",
+    "termios", "tty",
+}  # fmt: skip
+IMPORTING = ("import_module", "__import__", "find_spec")
 
 
 @cache
@@ -73,14 +65,14 @@ def imported(node: ast.AST, package: list[str]) -> Iterator[str]:
         base = package[: len(package) - node.level + 1] if node.level else []
         module = ".".join([*base, *([node.module] if node.module else [])])
         yield from (f"{module}.{alias.name}" for alias in node.names)
-    elif isinstance(node, ast.Call) and getattr(
-        node.func, "attr", getattr(node.func, "id", "")
-    ) in ("import_module", "__import__", "find_spec"):
-        yield from (
-            a.value
-            for a in node.args[:1]
-            if isinstance(a, ast.Constant) and isinstance(a.value, str)
-        )
+    elif isinstance(node, ast.Call) and called(node) in IMPORTING:
+        names = [a.value for a in node.args[:1] if isinstance(a, ast.Constant)]
+        yield from (name for name in names if isinstance(name, str))
+
+
+def called(node: ast.Call) -> str:
+    """Return the last name of what is called."""
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
 def imports(module: Path) -> set[str]:
@@ -178,9 +170,10 @@ def test_every_test_checks_something() -> None:
         helpers = {f.name for f in functions if any(checks(node) for node in ast.walk(f))}
         for f in functions:
             calls = [node for node in ast.walk(f) if isinstance(node, ast.Call)]
-            called = {getattr(n.func, "id", getattr(n.func, "attr", "")) for n in calls}
             if f.name.startswith("test_"):
-                assert f.name in helpers or called & helpers, f"{path}: {f.name} has no check"
+                assert f.name in helpers or helpers & set(map(called, calls)), (
+                    f"{path}: {f.name} has no check"
+                )
 
 
 def checks(node: ast.AST) -> bool:
@@ -189,11 +182,7 @@ def checks(node: ast.AST) -> bool:
         return True
     if not isinstance(node, ast.Call):
         return False
-    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-    return name.startswith(("assert", "raises", "warns", "fail", "validate")) or name in (
-        "parse",
-        "check_contract",
-    )
+    return called(node).startswith(("assert", "raises", "warns", "fail", "validate", "parse"))
 
 
 # ---- sizes ---------------------------------------------------------------------------------------
@@ -213,14 +202,8 @@ def test_files_and_functions_are_short() -> None:
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines from `def` to the end, the docstring aside."""
     first = function.body[0]
-    docstring = 0
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
-        docstring = (first.end_lineno or 0) - first.lineno + 1
-    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+    docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(function) else 0
+    return function.end_lineno - function.lineno + 1 - docstring
 
 
 def test_the_whole_is_small() -> None:
@@ -267,20 +250,11 @@ def test_one_spelling_of_neighbor() -> None:
 
 # ---- dependencies --------------------------------------------------------------------------------
 
-PACKAGES = {
-    "hydra": "hydra-core",
-    "sklearn": "scikit-learn",
-    "skmisc": "scikit-misc",
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-}
-OPTIONAL = Path(
-    "runner/search.py"
-)  # needs the extra `sweep`; the command loads it only for a search
-UNSEEN = {
-    "scikit-misc",
-    "pynndescent",
-}  # scanpy asks for the one, and breaks with the newest of the other
+PACKAGES = {"hydra": "hydra-core", "sklearn": "scikit-learn", "skmisc": "scikit-misc",
+            "PIL": "pillow", "yaml": "pyyaml"}  # fmt: skip
+OPTIONAL = Path("runner/search.py")  # needs the extra `sweep`; only a search loads it
+# Scanpy asks for the one, and breaks with the newest of the other.
+UNSEEN = {"scikit-misc", "pynndescent"}
 
 
 def declared() -> tuple[set[str], set[str]]:
@@ -290,10 +264,8 @@ def declared() -> tuple[set[str], set[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     def names(lines: list[str]) -> set[str]:
-        return {
-            re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0].lower().replace("_", "-")
-            for line in lines
-        }
+        first = (re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0] for line in lines)
+        return {name.lower().replace("_", "-") for name in first}
 
     extras = {name for lines in project["optional-dependencies"].values() for name in names(lines)}
     return names(project["dependencies"]), extras - {"jojoscl"}
@@ -349,8 +321,6 @@ def test_the_version_has_one_source() -> None:
 
     version = importlib.metadata.version("jojoscl")
     assert jojoscl.__version__ == version
-    assert (
-        re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.M)[1]
-        == version
-    )
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", cited, re.M)[1] == version
     assert not re.search(r"\d+\.\d+\.\d+", (SRC / "__init__.py").read_text(encoding="utf-8"))

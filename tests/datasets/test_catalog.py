@@ -22,17 +22,9 @@ FILES = [
     for file in find(name, variant)["files"]
 ]
 PAPER = [
-    "adam",
-    "bladder",
-    "chen",
-    "human_brain",
-    "klein",
-    "macosko",
-    "baron_mouse",
-    "shekhar",
-    "yan",
-    "pbmc_10x",
-]
+    "adam", "bladder", "chen", "human_brain", "klein", "macosko", "baron_mouse", "shekhar",
+    "yan", "pbmc_10x",
+]  # fmt: skip
 MORE = {  # cells, genes, types, kind
     "kang_pbmc_ctrl": (12261, 1287, 8, "counts"),
     "paul15_hspc": (2660, 3004, 7, "counts"),

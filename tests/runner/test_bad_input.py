@@ -22,13 +22,8 @@ from jojoscl.runner.run import run
 from tests.children import InProcess
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (30, 20)) + np.eye(30, 20)
-QUICK = (
-    "trainer.max_epochs=1",
-    "trainer.progress_bar=false",
-    "pictures=false",
-    "method=jojoscl_paper",
-    "method.encoder_dims=[8,4]",
-)
+QUICK = ("trainer.max_epochs=1", "trainer.progress_bar=false", "pictures=false",
+         "method=jojoscl_paper", "method.encoder_dims=[8,4]")  # fmt: skip
 OWN = ("data=h5ad", "data.path=cells.h5ad", "n_clusters=3", *QUICK)  # a file of the user's
 SIMULATED = ("data=simulated", "data.n_cells=60", "data.n_genes=50", *QUICK)
 IN_RUN = (*SIMULATED, "hydra.run.dir=run")  # a folder that holds a run already

@@ -9,14 +9,8 @@ from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from tests.children import InProcess
 
-SMALL = [
-    "data=simulated",
-    "data.n_cells=120",
-    "data.n_genes=150",
-    "data.n_types=3",
-    "page=true",
-    "pictures=false",
-]
+SIZE = ["data.n_cells=120", "data.n_genes=150", "data.n_types=3"]
+SMALL = ["data=simulated", *SIZE, "page=true", "pictures=false"]
 
 
 def page(folder: Path, *overrides: str) -> str:

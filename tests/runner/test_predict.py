@@ -13,6 +13,8 @@ import jojoscl
 from jojoscl.runner.cli import PREDICT
 from tests.children import InProcess
 
+WHOLE = "model=model.npz data.path=new.h5ad"
+
 
 @pytest.fixture
 def folder(tmp_path: Path, cells: AnnData) -> Path:
@@ -50,7 +52,10 @@ def test_all_columns_of_the_user_are_kept(in_process: InProcess, folder: Path) -
     )
     mixed.to_csv(folder / "beside.csv", index=False)
     assert in_process(*PREDICT.split()[1:]).code == 0
-    run = ["data=h5ad", "data.path=new.h5ad", "n_clusters=2", "pictures=false", "method=pca_kmeans"]
+    run = [
+        "data=h5ad", "data.path=new.h5ad", "n_clusters=2", "pictures=false",
+        "method=pca_kmeans",
+    ]  # fmt: skip
     assert in_process(*run, "data.metadata=beside.csv", "data.label_key=mouse").code == 0
     (result,) = folder.rglob("result.h5ad")
     for path in (folder / "predicted.h5ad", result):
@@ -79,22 +84,22 @@ def test_a_model_with_any_name_and_other_settings(
 
 
 def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
-    in_process: InProcess, tmp_path: Path, cells: AnnData
+    in_process: InProcess, tmp_path: Path
 ) -> None:
-    run = (
+    run = [
         "data=simulated",
         "data.n_cells=60",
         "pictures=false",
         "method.n_draws=2",
         "hydra.run.dir=run",
-    )
+    ]
     assert in_process(*run).code == 0
     assert not (tmp_path / "run" / "model.npz").exists()
     before = pd.read_csv(tmp_path / "run" / "labels.csv")
     assert in_process(*run, "save_model=true").code == 0
     model = jojoscl.load(tmp_path / "run" / "model.npz")
     np.testing.assert_array_equal(model.labels_, before["cluster"])
-    same = ("data=simulated", "data.n_cells=60", "n_neighbors=1", "output=p.h5ad")
+    same = (*run[:2], "n_neighbors=1", "output=p.h5ad")
     assert in_process("predict", "model=run/model.npz", *same).code == 0
     predicted = ad.read_h5ad(tmp_path / "p.h5ad").obs["jojoscl"]
     assert (predicted.astype(int).to_numpy() == before["cluster"]).all()
@@ -111,27 +116,15 @@ def test_bad_input_is_one_sentence(
             "model=new.h5ad data.path=new.h5ad",
             r"new.h5ad cannot be read \(File is not a zip file\)",
         ),
-        ("model=model.npz data.path=new.h5ad output=x.txt", "output=x.txt is no new .h5ad or .csv"),
-        (
-            "model=model.npz data.path=new.h5ad output=new.h5ad",
-            "output=new.h5ad is no new .h5ad or .csv: give another name",
-        ),
-        (
-            "model=model.npz data.path=new.h5ad data.kind=rpkm",
-            "on counts: give these, or say what they are by data.kind=.",
-        ),
-        ("model=model.npz data.path=new.h5ad data.pth=x", "There is no setting 'data.pth'"),
-        (
-            "model=model.npz data.path=new.h5ad ouput=x.h5ad",
-            r"There is no setting 'ouput' \(did you mean 'output'",
-        ),
-        ("model=model.npz data.path=new.h5ad max_missing=2", "max_missing must be between 0 and 1"),
-        ("model=model.npz data.path=new.h5ad output=new.h5ad/p.h5ad", "cannot be written"),
-        ("-m model=model.npz data.path=new.h5ad", "'-m' cannot be read: write key=value"),
-        (
-            "model=model.npz data=simulated data.n_genes=20",
-            "variable genes of the model are missing",
-        ),
+        (f"{WHOLE} output=x.txt", "output=x.txt is no new .h5ad or .csv"),
+        (f"{WHOLE} output=new.h5ad", "output=new.h5ad is no new .h5ad or .csv: give another name"),
+        (f"{WHOLE} data.kind=rpkm", "on counts: give these, or say what they are by data.kind=."),
+        (f"{WHOLE} data.pth=x", "There is no setting 'data.pth'"),
+        (f"{WHOLE} ouput=x.h5ad", r"There is no setting 'ouput' \(did you mean 'output'"),
+        (f"{WHOLE} max_missing=2", "max_missing must be between 0 and 1"),
+        (f"{WHOLE} output=new.h5ad/p.h5ad", "cannot be written"),
+        (f"-m {WHOLE}", "'-m' cannot be read: write key=value"),
+        ("model=model.npz data=simulated data.n_genes=20", "genes of the model are missing"),
     ]:
         with subtests.test(arguments=arguments):
             done = in_process("predict", *arguments.split())
@@ -139,10 +132,3 @@ def test_bad_input_is_one_sentence(
             assert re.search(words, done.err), done.err
             assert done.err.count("\n") == 1
             assert sorted(file.name for file in folder.iterdir()) == ["model.npz", "new.h5ad"]
-
-
-def test_a_method_without_a_model_says_so(in_process: InProcess) -> None:
-    done = in_process(
-        "data=simulated", "data.n_cells=60", "method=random", "pictures=false", "save_model=true"
-    )
-    assert (done.code, done.err) == (2, "jojoscl: random makes no model: leave out save_model.\n")
