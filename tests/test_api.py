@@ -4,13 +4,11 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
 
 import jojoscl
 from jojoscl.networks.callbacks import History
@@ -19,7 +17,7 @@ from tests.small import assert_refused
 QUICK: dict[str, Any] = {"method": jojoscl.PaperJojoSCL(epochs=3, encoder_dims=[16, 8])}
 
 
-def test_results_are_put_where_scanpy_users_look(cells: AnnData) -> None:
+def test_results_are_put_where_scanpy_users_look(cells):
     adata = cells.copy()
     assert jojoscl.cluster(adata, n_clusters=3, key_added="mine", **QUICK) is None
     assert adata.obs["mine"].cat.categories.tolist() == ["0", "1", "2"]
@@ -28,7 +26,7 @@ def test_results_are_put_where_scanpy_users_look(cells: AnnData) -> None:
     assert (adata.X != cells.X).nnz == 0
 
 
-def test_copy_leaves_the_original_alone_and_the_seed_decides(cells: AnnData) -> None:
+def test_copy_leaves_the_original_alone_and_the_seed_decides(cells):
     first, second, other = (
         jojoscl.cluster(cells, n_clusters=3, copy=True, seed=seed, **QUICK) for seed in (0, 0, 1)
     )
@@ -37,7 +35,7 @@ def test_copy_leaves_the_original_alone_and_the_seed_decides(cells: AnnData) -> 
     assert not np.allclose(first.obsm["X_jojoscl"], other.obsm["X_jojoscl"])
 
 
-def test_annotation_is_not_looked_at(cells: AnnData) -> None:
+def test_annotation_is_not_looked_at(cells):
     shuffled = cells.copy()
     shuffled.obs["cell_type"] = np.random.default_rng(0).permutation(
         np.asarray(cells.obs["cell_type"].astype(str))
@@ -48,7 +46,7 @@ def test_annotation_is_not_looked_at(cells: AnnData) -> None:
     assert list(results[0].obs["jojoscl"]) == list(results[1].obs["jojoscl"])
 
 
-def test_layer_and_settings(cells: AnnData) -> None:
+def test_layer_and_settings(cells):
     adata = cells.copy()
     adata.layers["counts"], adata.X = adata.X, -np.ones(adata.shape, np.float32)
     jojoscl.cluster(
@@ -62,14 +60,14 @@ def test_layer_and_settings(cells: AnnData) -> None:
         jojoscl.cluster(adata, n_clusters=3, **QUICK)
 
 
-def test_embedded_dataset_needs_no_settings() -> None:
+def test_embedded_dataset_needs_no_settings():
     adata = jojoscl.load_dataset("pbmc68k_reduced")
     jojoscl.cluster(adata, n_clusters=10)
     assert adata.obs["jojoscl"].nunique() == 10
     assert adata.obs["jojoscl_confidence"].between(0, 1).all()
 
 
-def test_wrong_settings_are_refused_before_anything_is_done(cells: AnnData) -> None:
+def test_wrong_settings_are_refused_before_anything_is_done(cells):
     adata = cells.copy()
     paper = jojoscl.PaperJojoSCL()
     assert_refused(
@@ -100,7 +98,7 @@ def test_wrong_settings_are_refused_before_anything_is_done(cells: AnnData) -> N
     assert list(adata.uns) == list(cells.uns)
 
 
-def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
+def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells):
     found = jojoscl.cluster(
         cells, np.int64(3), copy=True, seed=np.array(1), n_draws=np.int64(2), ridge=np.float32(0.5),
         n_dims=np.uint8(8), shrink=np.True_,
@@ -112,18 +110,14 @@ def test_numbers_of_numpy_are_taken_and_kept_as_numbers(cells: AnnData) -> None:
     assert params["settings"]["preprocess"]["target_sum"] == 1e4  # the method's own, as before
 
 
-def test_one_line_in_the_log_says_what_is_where(
-    cells: AnnData, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_line_in_the_log_says_what_is_where(cells, caplog):
     caplog.set_level("INFO", "jojoscl")
     jojoscl.cluster(cells.copy(), 3, key_added="mine", n_draws=1)
     (line,) = (record.getMessage() for record in caplog.records if record.name == "jojoscl.api")
     assert re.fullmatch(r"3 clusters in \d+\.\d s: obs\['mine'\], obsm\['X_mine'\]", line)
 
 
-def test_a_bar_shows_the_stages_where_it_is_wanted(
-    cells: AnnData, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bar_shows_the_stages_where_it_is_wanted(cells, capsys):
     adata = cells.copy()
     for unseen in (False, None):  # None: this is no terminal
         jojoscl.cluster(adata, 3, progress_bar=unseen)
@@ -136,7 +130,7 @@ def test_a_bar_shows_the_stages_where_it_is_wanted(
     assert set(jojoscl.JojoSCL.stages) == set(adata.uns["jojoscl"]["seconds"]) - {"other"}
 
 
-def test_the_call_needs_nothing_of_the_command() -> None:
+def test_the_call_needs_nothing_of_the_command():
     """Neither Hydra nor OmegaConf, nor what only Unix has, nor a network, nor pictures."""
     code = (
         "import sys\n"
@@ -151,15 +145,13 @@ def test_the_call_needs_nothing_of_the_command() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_name_of_the_call_is_found_at_once() -> None:
+def test_the_name_of_the_call_is_found_at_once():
     code = "import sys, jojoscl; jojoscl.cluster; assert not {'torch', 'anndata', 'scanpy'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert sorted(dir(jojoscl)) == sorted(jojoscl.__all__)
 
 
-def test_some_of_the_cells_are_clustered_as_if_they_were_alone(
-    cells: AnnData, tmp_path: Path
-) -> None:
+def test_some_of_the_cells_are_clustered_as_if_they_were_alone(cells, tmp_path):
     adata = cells.copy()
     first, second = adata.obs["cell_type"].cat.categories[:2]
     inside = adata.obs["cell_type"].isin([first, second]).to_numpy()
@@ -174,7 +166,7 @@ def test_some_of_the_cells_are_clustered_as_if_they_were_alone(
     assert (asked["column"], list(asked["categories"])) == ("cell_type", [first, second])
 
 
-def test_what_cannot_be_restricted_to_changes_nothing(cells: AnnData) -> None:
+def test_what_cannot_be_restricted_to_changes_nothing(cells):
     adata = cells.copy()
     assert_refused(
         lambda given: jojoscl.cluster(adata, given[1], restrict_to=given[0]),
@@ -187,7 +179,7 @@ def test_what_cannot_be_restricted_to_changes_nothing(cells: AnnData) -> None:
     assert not [name for name in adata.uns if name.startswith("jojoscl")]
 
 
-def test_predicted_clusters_are_put_into_the_cells(cells: AnnData, tmp_path: Path) -> None:
+def test_predicted_clusters_are_put_into_the_cells(cells, tmp_path):
     model = jojoscl.JojoSCL(n_draws=1).fit(cells[:90].copy(), 3)
     model.save(tmp_path / "model.npz")
     new = cells[90:].copy()
@@ -203,7 +195,7 @@ def test_predicted_clusters_are_put_into_the_cells(cells: AnnData, tmp_path: Pat
     assert "jojoscl" not in cells.obs
 
 
-def test_ctrl_c_is_keyboard_interrupt(cells: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_keyboard_interrupt(cells, monkeypatch):
     monkeypatch.setattr(
         History, "on_train_epoch_end", lambda *_: signal.raise_signal(signal.SIGINT)
     )

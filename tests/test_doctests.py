@@ -4,8 +4,6 @@ import doctest
 import importlib
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 SHOWING = sorted(
     ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
@@ -15,7 +13,7 @@ SHOWING = sorted(
 )
 
 
-def test_examples(subtests: pytest.Subtests) -> None:
+def test_examples(subtests):
     for name in SHOWING:
         with subtests.test(name=name):
             found = doctest.testmod(
@@ -25,5 +23,5 @@ def test_examples(subtests: pytest.Subtests) -> None:
             assert found.failed == 0
 
 
-def test_there_are_examples() -> None:
+def test_there_are_examples():
     assert len(SHOWING) >= 10

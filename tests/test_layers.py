@@ -88,7 +88,7 @@ def rooms_of(names: set[str]) -> set[str]:
     return {name.split(".")[1] for name in names if name.startswith("jojoscl.")}
 
 
-def test_imports_go_one_way() -> None:
+def test_imports_go_one_way():
     """Also imports inside functions and below TYPE_CHECKING."""
     inside = [module for module in MODULES if room(module) != "__init__"]  # that one names all
     assert {room(module) for module in inside} == set(LOWER)
@@ -100,7 +100,7 @@ def test_imports_go_one_way() -> None:
     assert not wrong
 
 
-def test_no_circle_of_imports() -> None:
+def test_no_circle_of_imports():
     """Imports inside functions and below TYPE_CHECKING count too."""
     names = {".".join(["jojoscl", *module.with_suffix("").parts]) for module in MODULES}
     graph = {
@@ -114,7 +114,7 @@ def test_no_circle_of_imports() -> None:
     assert list(TopologicalSorter(graph).static_order())
 
 
-def test_libraries_stay_in_their_rooms() -> None:
+def test_libraries_stay_in_their_rooms():
     wrong = []
     for module in MODULES:
         names = {name.split(".")[0] for name in imports(module)}
@@ -124,14 +124,14 @@ def test_libraries_stay_in_their_rooms() -> None:
     assert not wrong
 
 
-def test_unix_only_modules_are_imported_where_they_are_used() -> None:
+def test_unix_only_modules_are_imported_where_they_are_used():
     """So that a Windows user can import every module; at the top they would fail it."""
     for module in MODULES:
         top = [n for n in tree(SRC / module).body if isinstance(n, ast.Import | ast.ImportFrom)]
         assert not {name.split(".")[0] for node in top for name in imported(node, [])} & UNIX
 
 
-def test_the_checks_see_imports_wherever_they_stand(tmp_path: Path) -> None:
+def test_the_checks_see_imports_wherever_they_stand(tmp_path):
     code = """
 from __future__ import annotations
 import jojoscl.runner.cli
@@ -158,13 +158,13 @@ def mirror(module: Path) -> Path:
     return Path("tests") / module.parent / f"test_{module.name}"
 
 
-def test_every_module_has_its_test_file_at_the_mirrored_place() -> None:
+def test_every_module_has_its_test_file_at_the_mirrored_place():
     modules = [module for module in MODULES if module.name not in ("__init__.py", "__main__.py")]
     missing = [str(mirror(module)) for module in modules if not (ROOT / mirror(module)).exists()]
     assert not missing, f"no test file: {', '.join(missing)}"
 
 
-def test_every_test_checks_something() -> None:
+def test_every_test_checks_something():
     for path in (ROOT / "tests").rglob("test_*.py"):
         functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
         helpers = {f.name for f in functions if any(checks(node) for node in ast.walk(f))}
@@ -188,7 +188,7 @@ def checks(node: ast.AST) -> bool:
 # ---- sizes ---------------------------------------------------------------------------------------
 
 
-def test_files_and_functions_are_short() -> None:
+def test_files_and_functions_are_short():
     """Docstrings do not count, in functions: they say what a user needs."""
     for module in MODULES:
         lines = len((SRC / module).read_text(encoding="utf-8").splitlines())
@@ -206,7 +206,7 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return function.end_lineno - function.lineno + 1 - docstring
 
 
-def test_the_whole_is_small() -> None:
+def test_the_whole_is_small():
     """Lines of code, without blank ones and docstrings: the bound may only fall, toward 4,700."""
     total = sum(code_of(SRC / module) for module in MODULES)
     assert total <= 6133, f"src has {total} lines of code"
@@ -224,7 +224,7 @@ def code_of(path: Path) -> int:
     return sum(bool(line.strip()) and i not in words for i, line in enumerate(lines, 1))
 
 
-def test_any_is_rare() -> None:
+def test_any_is_rare():
     found = {str(module): count for module in MODULES if (count := len(list(anys(SRC / module))))}
     assert sum(found.values()) <= 20, f"{sum(found.values())} annotations with Any: {found}"
 
@@ -240,7 +240,7 @@ def anys(path: Path) -> Iterator[ast.AST]:
                 yield annotation
 
 
-def test_one_spelling_of_neighbor() -> None:
+def test_one_spelling_of_neighbor():
     for folder in ("src", "conf", "docs", "experiments", "benchmarks", "tests"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".md", ".yaml", ".toml", ".j2"} and path != Path(__file__):
@@ -279,7 +279,7 @@ def third_party(node: ast.AST) -> set[str]:
     }
 
 
-def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     always, extras = declared()
     everywhere = {
         name
@@ -314,7 +314,7 @@ def inside_function(node: ast.AST) -> bool:
     return False
 
 
-def test_the_version_has_one_source() -> None:
+def test_the_version_has_one_source():
     import importlib.metadata
 
     import jojoscl

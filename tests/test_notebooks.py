@@ -19,19 +19,19 @@ def cells(path: Path, kind: str) -> list[dict[str, Any]]:
     return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
 
 
-def test_all_are_here() -> None:
+def test_all_are_here():
     assert [path.stem for path in NOTEBOOKS] == ["quick_start", "sure_explained", "table1"]
 
 
 @each_notebook
-def test_valid_and_small(path: Path) -> None:
+def test_valid_and_small(path):
     nbformat = pytest.importorskip("nbformat")
     nbformat.validate(nbformat.read(path, as_version=4))
     assert path.stat().st_size < 400_000
 
 
 @each_notebook
-def test_code_compiles_and_was_executed_in_order(path: Path) -> None:
+def test_code_compiles_and_was_executed_in_order(path):
     code = cells(path, "code")
     for cell in code:
         ast.parse("".join(cell["source"]))
@@ -39,7 +39,7 @@ def test_code_compiles_and_was_executed_in_order(path: Path) -> None:
 
 
 @each_notebook
-def test_outputs_hold_no_warning_or_error(path: Path) -> None:
+def test_outputs_hold_no_warning_or_error(path):
     outputs = [output for cell in cells(path, "code") for output in cell["outputs"]]
     assert outputs
     assert all(
@@ -48,14 +48,14 @@ def test_outputs_hold_no_warning_or_error(path: Path) -> None:
 
 
 @each_notebook
-def test_no_path_of_a_machine(path: Path) -> None:
+def test_no_path_of_a_machine(path):
     text = re.sub(r'"image/png": ".*"', "", path.read_text())  # base64 has slashes
     assert not re.findall(r"(?:/(?:work|tmp|root|home|Users|usr|opt|mnt)/|[A-Z]:\\\\)\S*", text)
 
 
 @pytest.mark.slow
 @each_notebook
-def test_runs(path: Path) -> None:
+def test_runs(path):
     pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     outputs = [

@@ -3,7 +3,6 @@
 import random
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -17,47 +16,41 @@ from sklearn.manifold import trustworthiness
 import jojoscl
 from jojoscl.baselines.controls import PCAKMeans
 from jojoscl.pl import umap_coordinates
-from tests.small import blobs
+from tests.small import assert_refused, blobs
 
 mpl.use("Agg")
 
-DRAWN = ["umap", "confidence", "shrinkage", "tree"]
+DRAWN = (jojoscl.pl.umap, jojoscl.pl.confidence, jojoscl.pl.shrinkage, jojoscl.pl.tree)
 
 
-def test_the_axes_that_are_given_come_back(
-    adata: AnnData, tmp_path: Path, subtests: pytest.Subtests
-) -> None:
-    for name in DRAWN:
-        with subtests.test(name=name):
-            ax = plt.figure().subplots()
-            assert getattr(jojoscl.pl, name)(adata, ax=ax) is ax
-            ax.figure.savefig(tmp_path / "x.png")
-            assert (tmp_path / "x.png").stat().st_size > 1000
-            assert ax.has_data()
-            assert getattr(jojoscl.pl, name)(adata) is not ax
+def test_the_axes_that_are_given_come_back(adata, tmp_path):
+    for draw in DRAWN:
+        ax = plt.figure().subplots()
+        assert draw(adata, ax=ax) is ax
+        ax.figure.savefig(tmp_path / "x.png")
+        assert (tmp_path / "x.png").stat().st_size > 1000
+        assert ax.has_data()
+        assert draw(adata) is not ax
 
 
-def test_axes_that_are_several_are_refused(adata: AnnData, subtests: pytest.Subtests) -> None:
-    for name in DRAWN:
-        with subtests.test(name=name):
-            for several in plt.subplots(1, 2):  # the figure, and both axes
-                with pytest.raises(jojoscl.UserError, match="ax must be one Axes of matplotlib"):
-                    getattr(jojoscl.pl, name)(adata, ax=several)
+def test_axes_that_are_several_are_refused(adata):
+    several = plt.subplots(1, 2)  # the figure, and both axes
+    for draw in DRAWN:
+        words = "ax must be one Axes of matplotlib"
+        assert_refused(lambda ax, draw=draw: draw(adata, ax=ax), *[(ax, words) for ax in several])
 
 
-def test_what_is_missing_is_said_in_one_sentence(cells: AnnData, subtests: pytest.Subtests) -> None:
-    for name in DRAWN:
-        with subtests.test(name=name):
-            with pytest.raises(
-                jojoscl.UserError, match=r"no (adata\.|tree).*: call jojoscl\.cluster"
-            ):
-                getattr(jojoscl.pl, name)(cells)
-            with pytest.raises(jojoscl.UserError, match="adata must be an AnnData, not ndarray"):
-                getattr(jojoscl.pl, name)(np.ones(3))
-            assert not [name for name in cells.obsm if "umap" in name]
+def test_what_is_missing_is_said_in_one_sentence(cells):
+    for draw in DRAWN:
+        assert_refused(
+            draw,
+            (cells, r"no (adata\.|tree).*: call jojoscl\.cluster"),
+            (np.ones(3), "adata must be an AnnData, not ndarray"),
+        )
+    assert not [name for name in cells.obsm if "umap" in name]
 
 
-def test_umap_takes_scanpys_words_and_colours(adata: AnnData) -> None:
+def test_umap_takes_scanpys_words_and_colours(adata):
     ax = jojoscl.pl.umap(adata, color="cell_type", palette=["red", "green", "blue"], size=5)
     assert {tuple(colour[:3]) for colour in ax.collections[0].get_facecolor()} <= {
         (1, 0, 0),
@@ -70,7 +63,7 @@ def test_umap_takes_scanpys_words_and_colours(adata: AnnData) -> None:
             jojoscl.pl.umap(adata, color=none)
 
 
-def test_umap_makes_coordinates_once(cells: AnnData) -> None:
+def test_umap_makes_coordinates_once(cells):
     few = cells[:30].copy()
     few.obsm["X_mine"], few.obs["mine"] = (
         np.random.default_rng(0).normal(size=(30, 4)),
@@ -89,7 +82,7 @@ def test_umap_makes_coordinates_once(cells: AnnData) -> None:
     np.testing.assert_array_equal(few.obsm["X_mine_umap"], first)
 
 
-def test_umap_shows_the_embedding_that_is_there(cells: AnnData) -> None:
+def test_umap_shows_the_embedding_that_is_there(cells):
     few = cells[:40].copy()
     jojoscl.cluster(few, 2, n_draws=1)
     jojoscl.pl.umap(few)
@@ -100,7 +93,7 @@ def test_umap_shows_the_embedding_that_is_there(cells: AnnData) -> None:
     assert np.abs(first - second).max() > 0.1
 
 
-def test_cells_left_out_by_restrict_to_are_left_out_of_the_pictures(cells: AnnData) -> None:
+def test_cells_left_out_by_restrict_to_are_left_out_of_the_pictures(cells):
     adata = cells.copy()
     jojoscl.cluster(adata, 2, n_draws=1, restrict_to=("cell_type", ["type1", "type2"]))
     ax = jojoscl.pl.umap(adata, "jojoscl_R")
@@ -119,35 +112,32 @@ def test_cells_left_out_by_restrict_to_are_left_out_of_the_pictures(cells: AnnDa
         jojoscl.pl.confidence(adata, "jojoscl_R")
 
 
-def test_what_others_left_is_one_sentence(adata: AnnData, subtests: pytest.Subtests) -> None:
-    for uns, name in [
-        ({"jojoscl": "mine"}, "shrinkage"),
-        ({"jojoscl": [1]}, "tree"),
-        ({"jojoscl": {"tree": {}}}, "tree"),
-        ({"jojoscl_splits": "mine"}, "tree"),
-        ({"jojoscl_splits": pd.DataFrame({"a": [1]})}, "tree"),
-    ]:
-        with subtests.test(uns=uns):
-            other = adata.copy()
-            other.uns.pop("jojoscl_splits", None)
-            other.uns |= uns
-            with pytest.raises(jojoscl.UserError, match="by jojoscl"):
-                getattr(jojoscl.pl, name)(other)
+def test_what_others_left_is_one_sentence(adata):
+    def drawn(uns: dict[str, object]) -> None:
+        other = adata.copy()
+        other.uns.pop("jojoscl_splits", None)
+        other.uns |= uns
+        (jojoscl.pl.shrinkage if uns == {"jojoscl": "mine"} else jojoscl.pl.tree)(other)
+
+    foreign = pd.DataFrame({"a": [1]})
+    left = [{"jojoscl": "mine"}, {"jojoscl": [1]}, {"jojoscl": {"tree": {}}}]
+    left += [{"jojoscl_splits": "mine"}, {"jojoscl_splits": foreign}]
+    assert_refused(drawn, *[(uns, "by jojoscl") for uns in left])
 
 
-def test_one_cell_has_no_umap() -> None:
+def test_one_cell_has_no_umap():
     few = AnnData(np.ones((1, 2), np.float32), {"mine": ["a"]}, obsm={"X_mine": np.ones((1, 2))})
     with pytest.raises(jojoscl.UserError, match="needs at least 2 cells, and there are 1"):
         jojoscl.pl.umap(few, "mine")
 
 
-def test_four_cells_are_drawn() -> None:
+def test_four_cells_are_drawn():
     few = AnnData(np.ones((4, 2), np.float32), obsm={"X_mine": np.eye(4)})
     few.obs["mine"] = pd.Categorical(list("aabb"))
     assert jojoscl.pl.umap(few, "mine").has_data()
 
 
-def test_names_with_dollar_signs_are_words(cells: AnnData, tmp_path: Path) -> None:
+def test_names_with_dollar_signs_are_words(cells, tmp_path):
     adata = cells.copy()
     name = r"a $\frac{x$ $"
     adata.obs["mine"] = adata.obs["cell_type"].cat.rename_categories({"type1": name})
@@ -161,7 +151,7 @@ def test_names_with_dollar_signs_are_words(cells: AnnData, tmp_path: Path) -> No
     assert name in [text.get_text() for text in ax.texts]
 
 
-def test_shrinkage_and_confidence_show_the_values(adata: AnnData) -> None:
+def test_shrinkage_and_confidence_show_the_values(adata):
     bars = jojoscl.pl.shrinkage(adata).patches
     np.testing.assert_allclose(
         [bar.get_height() for bar in bars], adata.uns["jojoscl"]["shrinkage"]
@@ -175,7 +165,7 @@ def test_shrinkage_and_confidence_show_the_values(adata: AnnData) -> None:
         jojoscl.pl.shrinkage(other)
 
 
-def test_compare_shows_the_share_of_each_group(adata: AnnData) -> None:
+def test_compare_shows_the_share_of_each_group(adata):
     adata.obs["half"] = np.where(np.arange(120) % 2, "$a$", "b")
     ax = jojoscl.pl.compare(adata, "jojoscl", "half")
     shares = ax.images[0].get_array()
@@ -186,11 +176,10 @@ def test_compare_shows_the_share_of_each_group(adata: AnnData) -> None:
         jojoscl.pl.compare(adata, "jojoscl", "leiden")
 
 
-mpl.use("Agg")
 _SPLITS = ["split", "parent", "side", "left", "right", "n_left", "n_right", "p_adjusted", "kept"]
 
 
-def test_the_tree_shows_each_cluster_and_p_value() -> None:
+def test_the_tree_shows_each_cluster_and_p_value():
     adata = AnnData(np.ones((2, 2), np.float32))
     rows = [
         (0, -1, "", "0 + 2", "1 + 3", 30, 40, 1e-9, True),
@@ -213,7 +202,7 @@ def leaves(ax: Axes) -> list[str]:
     return [label.get_text() for label in ax.get_yticklabels()]
 
 
-def test_the_tree_of_the_clusters_shows_cells_and_stability(cells: AnnData) -> None:
+def test_the_tree_of_the_clusters_shows_cells_and_stability(cells):
     adata = cells.copy()
     jojoscl.cluster(adata, 3, n_draws=1)
     ax = jojoscl.pl.tree(adata)
@@ -231,7 +220,7 @@ def test_the_tree_of_the_clusters_shows_cells_and_stability(cells: AnnData) -> N
     assert "stability" not in "".join(leaves(jojoscl.pl.tree(adata)))
 
 
-def test_the_tree_of_two_clusters_of_some_cells(cells: AnnData) -> None:
+def test_the_tree_of_two_clusters_of_some_cells(cells):
     adata = cells.copy()
     jojoscl.cluster(adata, 2, n_draws=1, restrict_to=("cell_type", ["type1", "type2"]))
     ax = jojoscl.pl.tree(adata, "jojoscl_R")
@@ -242,7 +231,7 @@ def test_the_tree_of_two_clusters_of_some_cells(cells: AnnData) -> None:
     assert drawn == {name: sizes[name] for name in ("type1-type2,0", "type1-type2,1")}
 
 
-def test_the_tree_of_a_method_that_leaves_none(cells: AnnData) -> None:
+def test_the_tree_of_a_method_that_leaves_none(cells):
     adata = cells.copy()
     jojoscl.cluster(adata, 3, method=PCAKMeans())
     with pytest.raises(jojoscl.UserError, match="has no tree of clusters"):
@@ -251,7 +240,7 @@ def test_the_tree_of_a_method_that_leaves_none(cells: AnnData) -> None:
     assert len(leaves(jojoscl.pl.tree(adata))) == 3
 
 
-def test_the_tree_joins_by_data_and_not_by_names() -> None:
+def test_the_tree_joins_by_data_and_not_by_names():
     """Clusters called A, B and "A + B": the third is no split of the others."""
     adata = AnnData(np.ones((2, 2), np.float32))
     rows = [
@@ -264,7 +253,7 @@ def test_the_tree_joins_by_data_and_not_by_names() -> None:
     ]  # fmt: skip
 
 
-def test_neighbors_stay_neighbors_and_a_seed_repeats() -> None:
+def test_neighbors_stay_neighbors_and_a_seed_repeats():
     x = blobs().astype(np.float32)
     state = random.getstate()
     first, again, other = (umap_coordinates(x, seed) for seed in (0, 0, 1))
@@ -275,22 +264,16 @@ def test_neighbors_stay_neighbors_and_a_seed_repeats() -> None:
     assert np.abs(first - other).max() > 0.1
 
 
-def test_cells_that_are_equal_or_few(subtests: pytest.Subtests) -> None:
-    for x in [np.ones((20, 3)), np.arange(8.0)[:, None], np.eye(4), np.eye(2)]:
-        with subtests.test(x=x):
-            assert np.isfinite(umap_coordinates(x.astype(np.float32), 0)).all()
+def test_cells_that_are_equal_or_few():
+    for x in (np.ones((20, 3)), np.arange(8.0)[:, None], np.eye(4), np.eye(2)):
+        assert np.isfinite(umap_coordinates(x.astype(np.float32), 0)).all()
 
 
-def test_of_many_cells_some_are_drawn(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_of_many_cells_some_are_drawn(monkeypatch, caplog):
     monkeypatch.setattr(jojoscl.pl, "MOST_CELLS", 30)
     found = umap_coordinates(np.random.default_rng(0).normal(size=(50, 4)), 0)
     assert np.isfinite(found).all(axis=1).sum() == 30
     assert caplog.messages == ["the UMAP is that of 30 random cells of 50"]
-
-
-mpl.use("Agg")
 
 
 @pytest.fixture(autouse=True)

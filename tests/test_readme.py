@@ -51,7 +51,7 @@ def commands(page: Path) -> list[str]:
     return [line for line in dict.fromkeys(lines) if line.startswith("jojoscl ")]
 
 
-def test_readme_is_for_a_newcomer() -> None:
+def test_readme_is_for_a_newcomer():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
     (code,) = blocks(ROOT / "README.md", "python")
@@ -66,7 +66,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_lead_somewhere():
     wrong = []
     for page in PAGES:
         for target in re.findall(r"\]\(([^)]+)\)", running_text(page)):
@@ -79,7 +79,7 @@ def test_links_lead_somewhere() -> None:
     assert not wrong
 
 
-def test_files_that_are_named_are_there() -> None:
+def test_files_that_are_named_are_there():
     """But for those of CONTRIBUTING.md, which a reader adds."""
     file = r"`((?:src|conf|experiments|benchmarks|tests|docs)/[\w/.]+\.\w+)`"
     pages = [page for page in PAGES if page.name != "CONTRIBUTING.md"]
@@ -89,21 +89,21 @@ def test_files_that_are_named_are_there() -> None:
     assert not [(page, name) for page, name in named if not (ROOT / name).exists()]
 
 
-def test_tables_are_the_committed_ones(subtests: pytest.Subtests) -> None:
+def test_tables_are_the_committed_ones(subtests):
     for page in pages():
         with subtests.test(page=page.name):
             text = page.read_text(encoding="utf-8")
             assert filled(text) == text, "python -m experiments rebuild fills them in"
 
 
-def test_every_page_is_linked_from_readme_and_index() -> None:
+def test_every_page_is_linked_from_readme_and_index():
     names = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md", "changelog.md"}
     for start in (ROOT / "README.md", ROOT / "docs" / "index.md"):
         text = start.read_text(encoding="utf-8")
         assert not [name for name in names if f"{name})" not in text], start.name
 
 
-def test_commands_are_understood(subtests: pytest.Subtests) -> None:
+def test_commands_are_understood(subtests):
     """Each override composes; what a sweep lists is tried one by one."""
     for line in sorted({line for page in PAGES for line in commands(page)}):
         words = [word for word in shlex.split(line)[1:] if word not in ("-m", "job")]
@@ -135,7 +135,7 @@ RUN = [page for page in PAGES if blocks(page, "python") and page.name != "CONTRI
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda path: path.stem)
-def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_blocks_run(page, tmp_path, monkeypatch):
     """From the first block of a page to the last, but for those that say why they are not run."""
     text = re.sub(
         r"<!-- not run: .*? -->\n```python\n.*?^```$",
@@ -162,7 +162,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
         assert names["new"].obs["jojoscl_novelty"].mean() < 0.5
 
 
-def test_the_baseline_of_contributing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_baseline_of_contributing_runs(monkeypatch):
     (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
     module = types.ModuleType("jojoscl.baselines.ward")
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -173,13 +173,13 @@ def test_the_baseline_of_contributing_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert adjusted_rand_score(truth, found.labels) > 0.9
 
 
-def test_api_page_lists_what_is_exported() -> None:
+def test_api_page_lists_what_is_exported():
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     for name in re.findall(r"`jojoscl\.(\w+)\(", text):
         assert name in jojoscl.__all__
 
 
-def test_commands_of_experiments_and_make_are_there(subtests: pytest.Subtests) -> None:
+def test_commands_of_experiments_and_make_are_there(subtests):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for page in PAGES:
@@ -201,14 +201,14 @@ def test_commands_of_experiments_and_make_are_there(subtests: pytest.Subtests) -
             assert (ROOT / "benchmarks" / f"{name}.py").exists(), page.name
 
 
-def test_choices_are_named() -> None:
+def test_choices_are_named():
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     groups = ("data", "method", "launcher", "search", "logger", "trainer")
     named = [(group, name) for group in groups for name in choices(group)]
     assert not [(group, n) for group, n in named if not re.search(rf"`(?:{group}=)?{n}`", text)]
 
 
-def test_shown_configurations_are_right(tmp_path: Path) -> None:
+def test_shown_configurations_are_right(tmp_path):
     """CONTRIBUTING's study, dataset and method are files as they are here."""
     shown = [OmegaConf.create(block) for block in blocks(ROOT / "CONTRIBUTING.md", "yaml")]
     study = next(block for block in shown if "hydra" in block)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 from jojoscl.baselines.extras import PhenoGraph, ScVI, package
@@ -11,19 +10,19 @@ from jojoscl.utils.errors import UserError
 from tests.small import blobs
 
 
-def test_what_is_not_installed_is_named() -> None:
+def test_what_is_not_installed_is_named():
     with pytest.raises(UserError, match=r"needs no_such_package: pip install 'jojoscl\[rivals\]'"):
         package("no_such_package")
 
 
-def test_phenograph_finds_blobs_and_more_at_a_higher_resolution() -> None:
+def test_phenograph_finds_blobs_and_more_at_a_higher_resolution():
     pytest.importorskip("phenograph")
     cluster_at = PhenoGraph(n_neighbors=10).communities(blobs(), seed=0)
     assert adjusted_rand_score(np.repeat(np.arange(5), 30), cluster_at(0.3)) == 1
     assert len(np.unique(cluster_at(3.0))) > 5
 
 
-def test_scvi_learns_as_many_dimensions_as_asked_for(cells: AnnData) -> None:
+def test_scvi_learns_as_many_dimensions_as_asked_for(cells):
     pytest.importorskip("scvi")
     method = ScVI(preprocess=Preprocess(hvg_flavor="seurat"), epochs=2, n_latent=4, match_k=True)
     assert method.fit_predict(cells, 3).embedding.shape == (120, 4)

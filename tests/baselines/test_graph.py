@@ -44,7 +44,7 @@ def few() -> AnnData:
     return without_labels(simulate(n_cells=60, n_genes=80, n_types=3, seed=1))
 
 
-def test_without_k_the_resolution_decides(few: AnnData) -> None:
+def test_without_k_the_resolution_decides(few):
     method = Bands(resolution=4.0)
     assert method.finds_k
     found = method.fit_predict(few, None)
@@ -54,7 +54,7 @@ def test_without_k_the_resolution_decides(few: AnnData) -> None:
     assert list(found.seconds) == ["preprocess", "train", "assign", "other"]
 
 
-def test_with_k_the_resolution_is_searched(few: AnnData) -> None:
+def test_with_k_the_resolution_is_searched(few):
     method = Bands(match_k=True)
     assert not method.finds_k
     found = method.fit_predict(few, 5)
@@ -64,7 +64,7 @@ def test_with_k_the_resolution_is_searched(few: AnnData) -> None:
         method.fit_predict(few, None)
 
 
-def test_matching_finds_k_where_it_exists(subtests: pytest.Subtests) -> None:
+def test_matching_finds_k_where_it_exists(subtests):
     steps = np.array([0.1, 0.3, 0.35, 2.0])  # one more cluster above each
 
     def cluster_at(resolution: float) -> np.ndarray:
@@ -77,7 +77,7 @@ def test_matching_finds_k_where_it_exists(subtests: pytest.Subtests) -> None:
             np.testing.assert_array_equal(labels, cluster_at(resolution))
 
 
-def test_matching_comes_as_near_as_it_can() -> None:
+def test_matching_comes_as_near_as_it_can():
     labels, _ = match_resolution(lambda r: np.arange(12) % (2 if r < 1 else 6), 3, start=0.8)
     assert len(np.unique(labels)) == 2
 
@@ -85,7 +85,7 @@ def test_matching_comes_as_near_as_it_can() -> None:
 PLAIN = Preprocess(hvg_flavor="seurat")
 
 
-def test_types_are_found_without_and_with_k(cells: AnnData, subtests: pytest.Subtests) -> None:
+def test_types_are_found_without_and_with_k(cells, subtests):
     for kind, resolution in [(Leiden, 1.0), (Seurat, 0.8)]:
         with subtests.test(kind=kind):
             free, matched = (
@@ -100,7 +100,7 @@ def test_types_are_found_without_and_with_k(cells: AnnData, subtests: pytest.Sub
                 assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9
 
 
-def test_a_finer_resolution_gives_more_clusters(cells: AnnData, subtests: pytest.Subtests) -> None:
+def test_a_finer_resolution_gives_more_clusters(cells, subtests):
     for kind in [Leiden, Seurat]:
         with subtests.test(kind=kind):
             rough, fine = (
@@ -110,20 +110,20 @@ def test_a_finer_resolution_gives_more_clusters(cells: AnnData, subtests: pytest
             assert len(np.unique(rough.labels)) < len(np.unique(fine.labels))
 
 
-def test_leiden_on_pearson_residuals_chooses_its_own_genes(cells: AnnData) -> None:
+def test_leiden_on_pearson_residuals_chooses_its_own_genes(cells):
     method = PearsonLeiden(n_genes=100, n_pcs=10, match_k=True)
     result = method.fit_predict(cells, 3, seed=0)
     assert result.embedding.shape == (120, 10)
     assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9
 
 
-def test_leiden_finds_blobs() -> None:
+def test_leiden_finds_blobs():
     x, truth = blobs(), np.repeat(np.arange(5), 30)
     assert adjusted_rand_score(truth, Leiden().communities(x, seed=0)(1.0)) == 1
 
 
 @pytest.mark.slow  # UMAP is compiled for half a minute
-def test_blobs_are_found_and_every_cell_has_a_cluster() -> None:
+def test_blobs_are_found_and_every_cell_has_a_cluster():
     cluster_at = HDBSCANOnUMAP(n_neighbors=10).communities(blobs(), seed=0)
     labels = cluster_at(1.0)
     assert adjusted_rand_score(np.repeat(np.arange(5), 30), labels) > 0.9
@@ -131,7 +131,7 @@ def test_blobs_are_found_and_every_cell_has_a_cluster() -> None:
     assert len(np.unique(cluster_at(7.0))) > 5, "smaller clusters are allowed"
 
 
-def test_without_a_dense_region_all_cells_are_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_dense_region_all_cells_are_one_cluster(monkeypatch):
     plane = np.random.default_rng(0).standard_normal((40, 2))
     graph = AnnData(obsm={"X_umap": plane})
     monkeypatch.setattr("jojoscl.baselines.graph.neighbor_graph", lambda *_, **__: graph)
@@ -144,12 +144,12 @@ def shared_neighbors(x: np.ndarray) -> sp.csr_matrix:
     return jaccard(nearest(x, 10), 1 / 15)
 
 
-def test_seurat_v3_genes_and_louvain_find_the_types(cells: AnnData) -> None:
+def test_seurat_v3_genes_and_louvain_find_the_types(cells):
     result = Seurat(preprocess={"n_top_genes": 100}).fit_predict(cells, None, seed=0)
     assert adjusted_rand_score(cells.obs["cell_type"], result.labels) > 0.9
 
 
-def test_louvain_finds_blobs_and_repeats_itself() -> None:
+def test_louvain_finds_blobs_and_repeats_itself():
     graph = shared_neighbors(blobs())
     labels = louvain(graph, 0.5, seed=0, n_starts=3)
     truth = np.repeat(np.arange(5), 30)
@@ -160,11 +160,11 @@ def test_louvain_finds_blobs_and_repeats_itself() -> None:
     assert any((louvain(rough, 1.0, seed=seed, n_starts=1) != one).any() for seed in range(5))
 
 
-def test_louvain_without_edges() -> None:
+def test_louvain_without_edges():
     assert len(set(louvain(sp.csr_matrix((4, 4)), 1.0, seed=0, n_starts=1))) == 4
 
 
-def test_singletons_join_the_cluster_they_are_best_connected_to() -> None:
+def test_singletons_join_the_cluster_they_are_best_connected_to():
     weights = np.zeros((6, 6))
     weights[4, [0, 1, 2]] = [0.2, 0.2, 0.5]  # mean .2 to the cluster {0, 1}, .25 to {2, 3}
     weights += weights.T
@@ -173,7 +173,7 @@ def test_singletons_join_the_cluster_they_are_best_connected_to() -> None:
     np.testing.assert_array_equal(merged, [0, 0, 1, 1, 1, 2])  # the last has no edge
 
 
-def test_matching_on_a_graph() -> None:
+def test_matching_on_a_graph():
     graph = shared_neighbors(blobs())
     for k in (5, 8):
         labels, _ = match_resolution(lambda r: louvain(graph, r, seed=0, n_starts=2), k, start=0.8)

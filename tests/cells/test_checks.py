@@ -236,7 +236,7 @@ def sampled(samples: list[object], **obs: object) -> AnnData:
     return adata
 
 
-def test_a_method_sees_the_samples_and_no_other_column() -> None:
+def test_a_method_sees_the_samples_and_no_other_column():
     adata = sampled([2] * 10 + [1] * 12, cell_type=["x"] * 22)
     cells = as_cells(adata, label_key="cell_type", batch_key="a/b")
     assert cells.obs.columns.tolist() == ["cell_type", "_batch"]
@@ -246,7 +246,7 @@ def test_a_method_sees_the_samples_and_no_other_column() -> None:
     assert samples_of(without_labels(as_cells(adata))) is None
 
 
-def test_samples_that_are_none_are_refused() -> None:
+def test_samples_that_are_none_are_refused():
     def read(given: tuple[list[object], str]) -> None:
         adata = sampled(given[0], cell_type=["t"] * len(given[0]))
         as_cells(adata, label_key="cell_type", batch_key=given[1])
@@ -262,9 +262,7 @@ def test_samples_that_are_none_are_refused() -> None:
     )
 
 
-def test_samples_of_few_cells_are_one(
-    caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
-) -> None:
+def test_samples_of_few_cells_are_one(caplog, subtests):
     for sizes, wanted in [
         ({"x": 20, "y": 12, "z": 3}, {"x": 20, "y + z": 15}),
         ({"x": 20, "y": 6, "z": 5}, {"x": 20, "y + z": 11}),

@@ -45,7 +45,7 @@ def path(request: pytest.FixtureRequest, adata: AnnData, tmp_path: Path) -> Path
     return tmp_path / "cells.h5ad"
 
 
-def test_each_word_by_plain_numpy(adata: AnnData, x: Expression) -> None:
+def test_each_word_by_plain_numpy(adata, x):
     counts = adata.X.toarray().astype(np.float64)
     seen = (counts > 0).sum(0) >= 2
     logs = np.log1p(counts / counts[:, seen].sum(1, keepdims=True) * 1e4)[:, x.genes]
@@ -62,7 +62,7 @@ def test_each_word_by_plain_numpy(adata: AnnData, x: Expression) -> None:
     np.testing.assert_allclose(x @ loadings, z @ loadings, atol=2e-3)
 
 
-def test_some_cells_are_those_among_all(x: Expression, subtests: pytest.Subtests) -> None:
+def test_some_cells_are_those_among_all(x, subtests):
     for rows in [np.array([149, 3, 3, 0]), slice(20, 30), np.arange(150) % 7 == 0]:
         with subtests.test(rows=rows):
             np.testing.assert_array_equal(x.zscores(rows), x.zscores()[rows])
@@ -70,14 +70,14 @@ def test_some_cells_are_those_among_all(x: Expression, subtests: pytest.Subtests
             np.testing.assert_array_equal(x.counts(rows).toarray(), x.counts().toarray()[rows])
 
 
-def test_many_cells_go_in_bands(x: Expression, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_cells_go_in_bands(x, monkeypatch):
     loadings = np.random.default_rng(0).normal(size=(x.n_genes, 7)).astype(np.float32)
     expected = x @ loadings
     monkeypatch.setattr("jojoscl.cells.expression._BAND", 40)
     np.testing.assert_allclose(x @ loadings, expected, atol=1e-5)
 
 
-def test_pearson_residuals_are_scanpys(subtests: pytest.Subtests) -> None:
+def test_pearson_residuals_are_scanpys(subtests):
     for theta in [100.0, 1.0]:
         with subtests.test(theta=theta):
             cells = simulate(60, 80, 3, seed=2)
@@ -92,7 +92,7 @@ def test_pearson_residuals_are_scanpys(subtests: pytest.Subtests) -> None:
             assert np.abs(found).max() <= np.float32(60**0.5)
 
 
-def test_residuals_count_all_genes_of_a_cell(adata: AnnData, x: Expression) -> None:
+def test_residuals_count_all_genes_of_a_cell(adata, x):
     every = Preprocess(n_top_genes=None, min_cells=0)(adata)
     among = np.searchsorted(every.genes, x.genes)
     np.testing.assert_allclose(
@@ -103,9 +103,7 @@ def test_residuals_count_all_genes_of_a_cell(adata: AnnData, x: Expression) -> N
 # ---- from a file ---------------------------------------------------------------------------------
 
 
-def test_files_of_every_kind_give_what_memory_gives(
-    x: Expression, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_of_every_kind_give_what_memory_gives(x, path, monkeypatch):
     monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 400 * 4 * 17)
     cells = FileDataset(path=path, backed=True, label_key="cell_type").load()
     assert not isinstance(cells.X, np.ndarray | sp.csr_matrix)
@@ -116,9 +114,7 @@ def test_files_of_every_kind_give_what_memory_gives(
         np.testing.assert_array_equal(found.totals, x.totals)
 
 
-def test_values_in_a_file_are_checked_when_they_are_read(
-    adata: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_in_a_file_are_checked_when_they_are_read(adata, tmp_path, monkeypatch):
     monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 400 * 100)  # the last band is bad
     for value, words in ((np.nan, "1 values are NaN"), (-1.0, "negative"), (1.5, "no counts")):
         cells = AnnData(adata.X.copy())
@@ -134,7 +130,7 @@ def test_values_in_a_file_are_checked_when_they_are_read(
         CLIPPED(as_cells(ad.read_h5ad(tmp_path / "x.h5ad", backed="r")))
 
 
-def test_files_that_cannot_stay_are_refused(adata: AnnData, tmp_path: Path) -> None:
+def test_files_that_cannot_stay_are_refused(adata, tmp_path):
     AnnData(sp.csc_matrix(adata.X)).write_h5ad(tmp_path / "csc.h5ad")
     with pytest.raises(UserError, match="by genes"):
         FileDataset(path=tmp_path / "csc.h5ad", backed=True).load()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from itertools import product
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -24,9 +23,7 @@ from jojoscl.datasets.simulate import simulate
 from jojoscl.utils.errors import UserError
 
 
-def test_moments_are_those_of_the_whole_matrix_to_the_bit_whatever_the_bands(
-    subtests: pytest.Subtests,
-) -> None:
+def test_moments_are_those_of_the_whole_matrix_to_the_bit_whatever_the_bands(subtests):
     for band in [1, 7, 60]:
         with subtests.test(band=band):
             x = sp.random(60, 9, density=0.4, format="csr", rng=0, dtype=np.float32)
@@ -36,9 +33,7 @@ def test_moments_are_those_of_the_whole_matrix_to_the_bit_whatever_the_bands(
             np.testing.assert_allclose(variance, dense.var(0, ddof=1), rtol=1e-5)
 
 
-def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(
-    by_scanpy: Callable[..., AnnData],
-) -> None:
+def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(by_scanpy):
     x = simulate(150, 400, 4, library_size=600.0, seed=3).X.toarray()
     x = x[:, x.max(0) > 0]
     x[:, 50] = x[:, 51] = x[:, 52]
@@ -53,7 +48,7 @@ def test_genes_that_tie_with_the_last_are_kept_as_in_scanpy(
     assert sizes > {0}, "some cut is at a tie"
 
 
-def test_a_rule_of_scanpy_that_fails_is_told(subtests: pytest.Subtests) -> None:
+def test_a_rule_of_scanpy_that_fails_is_told(subtests):
     for n_genes, words in [(3, "fewer than 4 genes"), (4, r"these cells"), (2, "fewer")]:
         with subtests.test(n_genes=n_genes):
             x = np.random.default_rng(0).poisson(3.0, (50, n_genes))
@@ -66,7 +61,7 @@ def test_a_rule_of_scanpy_that_fails_is_told(subtests: pytest.Subtests) -> None:
                 seurat_v3_genes(x, 1)
 
 
-def test_rare_genes_that_stop_a_loess_are_left_out() -> None:
+def test_rare_genes_that_stop_a_loess_are_left_out():
     rng = np.random.default_rng(0)
     common = rng.negative_binomial(1, 1 / (1 + rng.gamma(0.5, 0.5, 100)), (100, 100))
     rare = np.zeros((100, 200))
@@ -104,9 +99,7 @@ def sparse_cells() -> AnnData:
     return simulate(150, 400, 4, library_size=600.0, seed=3)
 
 
-def test_robust_genes_are_those_of_the_definition_whatever_the_bands(
-    sparse_cells: AnnData, subtests: pytest.Subtests
-) -> None:
+def test_robust_genes_are_those_of_the_definition_whatever_the_bands(sparse_cells, subtests):
     for band, n_top in product([1, 37, 150], [20, 150]):
         with subtests.test(band=band, n_top=n_top):
             x = sparse_cells.X.tocsr()
@@ -116,7 +109,7 @@ def test_robust_genes_are_those_of_the_definition_whatever_the_bands(
             )
 
 
-def test_a_gene_that_few_cells_have_much_of_is_the_first(sparse_cells: AnnData) -> None:
+def test_a_gene_that_few_cells_have_much_of_is_the_first(sparse_cells):
     x = sparse_cells.X.toarray()
     x[:, 7] = np.where(np.arange(150) < 15, 40, 0)
     x = sp.csr_matrix(x)
@@ -124,7 +117,7 @@ def test_a_gene_that_few_cells_have_much_of_is_the_first(sparse_cells: AnnData) 
     assert 7 in seurat_v3_genes(x, 3)
 
 
-def test_robust_genes_never_fail(subtests: pytest.Subtests) -> None:
+def test_robust_genes_never_fail(subtests):
     """Where a loess crashes: hardly any genes, some that do not vary, one that nobody has."""
     for n_genes in [1, 2, 3, 30]:
         with subtests.test(n_genes=n_genes):
@@ -136,7 +129,7 @@ def test_robust_genes_never_fail(subtests: pytest.Subtests) -> None:
             np.testing.assert_array_equal(found, np.arange(2, n_genes + 2))
 
 
-def test_robust_genes_of_a_file_are_those_in_memory(sparse_cells: AnnData, tmp_path: Path) -> None:
+def test_robust_genes_of_a_file_are_those_in_memory(sparse_cells, tmp_path):
     AnnData(sparse_cells.X).write_h5ad(tmp_path / "x.h5ad")
     chosen = Preprocess(n_top_genes=60, hvg_flavor="robust_v3")
     in_file = chosen(as_cells(ad.read_h5ad(tmp_path / "x.h5ad", backed="r")))
@@ -145,9 +138,7 @@ def test_robust_genes_of_a_file_are_those_in_memory(sparse_cells: AnnData, tmp_p
     np.testing.assert_array_equal(in_file.zscores(), in_memory.zscores())
 
 
-def test_robust_genes_of_logarithms_are_those_of_what_they_are_logarithms_of(
-    sparse_cells: AnnData,
-) -> None:
+def test_robust_genes_of_logarithms_are_those_of_what_they_are_logarithms_of(sparse_cells):
     x = sparse_cells.X.multiply(1e3 / sparse_cells.X.sum(1)).tocsr().astype(np.float32)
     logged = as_cells(AnnData(x.log1p()), kind="log1p")
     found = Preprocess(n_top_genes=60, hvg_flavor="robust_v3")(logged)
@@ -155,7 +146,7 @@ def test_robust_genes_of_logarithms_are_those_of_what_they_are_logarithms_of(
     assert len(np.intersect1d(found.genes, expected)) >= 59  # expm1 of float32 rounds
 
 
-def test_the_trend_is_one_of_medians() -> None:
+def test_the_trend_is_one_of_medians():
     x = np.linspace(-2, 2, 400)
     y = 2 * x + np.random.default_rng(0).normal(0, 0.05, 400)
     y[::10] += 30  # outliers, which a mean would follow
@@ -165,7 +156,7 @@ def test_the_trend_is_one_of_medians() -> None:
     assert np.isfinite(median_trend(x[:1], y[:1])).all()
 
 
-def test_a_gene_that_varies_only_between_samples_does_not_count() -> None:
+def test_a_gene_that_varies_only_between_samples_does_not_count():
     rng = np.random.default_rng(0)
     samples = np.repeat([0, 1], 200)
     rate = np.full((400, 100), 2.0)
@@ -180,7 +171,7 @@ def test_a_gene_that_varies_only_between_samples_does_not_count() -> None:
     assert set(robust_v3_genes(bands, (len(samples), 100), 10)) != set(range(10))
 
 
-def test_of_one_sample_the_genes_are_those_without() -> None:
+def test_of_one_sample_the_genes_are_those_without():
     x = sp.csr_matrix(np.random.default_rng(0).poisson(1.0, (50, 40)).astype(np.float32))
     found = robust_v3_genes(lambda: [x.copy()], (50, 40), 15, np.zeros(50, int))
     np.testing.assert_array_equal(found, robust_v3_genes(lambda: [x.copy()], (50, 40), 15))

@@ -46,7 +46,7 @@ LOGS = {
 }
 
 
-def test_natural_logarithms_of_equal_sums_are_recognised(subtests: pytest.Subtests) -> None:
+def test_natural_logarithms_of_equal_sums_are_recognised(subtests):
     for name in LOGS:
         with subtests.test(name=name):
             cells = as_cells(AnnData(LOGS[name]))
@@ -55,14 +55,14 @@ def test_natural_logarithms_of_equal_sums_are_recognised(subtests: pytest.Subtes
             np.testing.assert_allclose(cells.X.toarray(), LOGS[name].toarray(), rtol=1e-6)
 
 
-def test_counts_may_be_whole_up_to_rounding() -> None:
+def test_counts_may_be_whole_up_to_rounding():
     assert as_cells(AnnData(with_data(COUNTS.data + 9e-4))).uns["kind"] == "counts"
     assert as_cells(AnnData(with_data(np.expm1(np.log1p(COUNTS.data))))).uns["kind"] == "counts"
     with pytest.raises(UserError, match="beyond doubt"):  # shares are near 0, and are no zeros
         as_cells(AnnData(with_data(COUNTS.data / DEPTHS.max() / 50)))
 
 
-def test_whole_logarithms_are_no_counts() -> None:
+def test_whole_logarithms_are_no_counts():
     rng = np.random.default_rng(0)
     deep = rng.poisson(rng.lognormal(2, 1, 300), (200, 300))
     for x in (
@@ -91,7 +91,7 @@ DOUBTS = {
 }
 
 
-def test_a_doubt_is_asked_about_whatever_stands_in_uns() -> None:
+def test_a_doubt_is_asked_about_whatever_stands_in_uns():
     words = r"by kind='log1p' or kind='rpkm' \(which is right"
     said: list[dict[str, Any]] = [{"log1p": {}}, {"kind": "log1p"}]
     said.append({"kind": "log1p", "log1p": {"base": None}})
@@ -102,13 +102,13 @@ def test_a_doubt_is_asked_about_whatever_stands_in_uns() -> None:
     )
 
 
-def test_no_word_of_the_user_in_uns_decides() -> None:
+def test_no_word_of_the_user_in_uns_decides():
     for kind in ("log1p", "rpkm", "counts"):
         assert as_cells(AnnData(COUNTS, uns={"kind": kind, "log1p": {}})).uns["kind"] == "counts"
         assert as_cells(AnnData(logged(), uns={"kind": kind})).uns["kind"] == "log1p"
 
 
-def test_a_word_of_ours_that_the_values_contradict_decides_nothing() -> None:
+def test_a_word_of_ours_that_the_values_contradict_decides_nothing():
     rpkm = as_cells(AnnData(with_data(DEPTHS * 1.5)), kind="rpkm")
     assert as_cells(rpkm).uns["kind"] == "rpkm"
     rpkm.X = AMBIENT
@@ -118,14 +118,14 @@ def test_a_word_of_ours_that_the_values_contradict_decides_nothing() -> None:
     assert as_cells(rpkm).uns["kind"] == "counts"
 
 
-def test_no_logarithm_is_as_large_as_a_count() -> None:
+def test_no_logarithm_is_as_large_as_a_count():
     with pytest.raises(
         UserError, match=r"no logarithms, as the largest is 1200: give kind='counts'"
     ):
         as_cells(AnnData(with_data(np.full(COUNTS.nnz, 1200.0))), kind="log1p")
 
 
-def test_corrected_counts_cluster_as_counts_where_the_user_says_so() -> None:
+def test_corrected_counts_cluster_as_counts_where_the_user_says_so():
     with pytest.raises(UserError, match="kind"):
         jojoscl.cluster(AnnData(AMBIENT), 4)
     ari = []

@@ -22,7 +22,7 @@ from jojoscl.datasets.readers import read_file
 from jojoscl.utils.errors import UserError
 
 
-def test_bands_are_stacked_as_float32() -> None:
+def test_bands_are_stacked_as_float32():
     x = np.arange(12.0).reshape(4, 3)
     stacked = stack_rows([x[:1], sp.csr_matrix((0, 3)), sp.csr_matrix(x[1:3]), x[3:]])
     assert (stacked.dtype, stacked.indices.dtype) == (np.float32, np.int32)
@@ -31,7 +31,7 @@ def test_bands_are_stacked_as_float32() -> None:
     assert stack_rows([]).shape == (0, 0)
 
 
-def test_a_matrix_comes_back_from_its_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_matrix_comes_back_from_its_bands(monkeypatch):
     monkeypatch.setattr(matrix, "BAND_BYTES", 24 * 32)
     x = sp.random(20, 5, 0.4, format="csr", random_state=0)
     bands = list(row_chunks(x))
@@ -39,13 +39,13 @@ def test_a_matrix_comes_back_from_its_bands(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(sp.vstack(bands).toarray(), x.toarray(), rtol=1e-6)
 
 
-def test_entries_that_stand_twice_are_added() -> None:
+def test_entries_that_stand_twice_are_added():
     twice = sp.csr_matrix((np.array([1.0, 2.0]), np.array([1, 1]), np.array([0, 2])), shape=(1, 3))
     assert canonical(twice).toarray().tolist() == [[0, 3, 0]]
     assert twice.nnz == 2  # what was given stays
 
 
-def test_what_is_in_memory_is_not_backed() -> None:
+def test_what_is_in_memory_is_not_backed():
     assert not is_backed(np.zeros((2, 2)))
     assert not is_backed(sp.csr_matrix((2, 2)))
 
@@ -105,7 +105,7 @@ def in_memory(parts: dict[str, np.ndarray], by_genes: bool = False) -> Any:
     return x
 
 
-def test_malformed_in_memory(subtests: pytest.Subtests) -> None:
+def test_malformed_in_memory(subtests):
     for case in MALFORMED:
         with subtests.test(case=case):
             parts = arrays()
@@ -115,7 +115,7 @@ def test_malformed_in_memory(subtests: pytest.Subtests) -> None:
                     checked(in_memory(parts, by_genes))
 
 
-def test_malformed_in_an_anndata() -> None:
+def test_malformed_in_an_anndata():
     parts = arrays()
     adata = AnnData(in_memory(parts))
     MALFORMED["negative index"](parts)
@@ -171,7 +171,7 @@ WRITERS = {
 
 
 @V2
-def test_malformed_in_a_file(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_malformed_in_a_file(tmp_path, subtests):
     for case, name in product(IN_FILES, WRITERS):
         with subtests.test(case=case, name=name):
             parts = arrays()
@@ -183,9 +183,7 @@ def test_malformed_in_a_file(tmp_path: Path, subtests: pytest.Subtests) -> None:
 
 
 @V2
-def test_malformed_in_a_file_that_is_read_in_bands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
-) -> None:
+def test_malformed_in_a_file_that_is_read_in_bands(tmp_path, monkeypatch, subtests):
     for case, name in product(IN_FILES, ["a.h5ad", "a.zarr"]):
         with subtests.test(case=case, name=name):
             monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 7 * 3)  # three rows
@@ -197,7 +195,7 @@ def test_malformed_in_a_file_that_is_read_in_bands(
             assert "\n" not in str(error.value)
 
 
-def test_only_the_layer_that_is_asked_for_is_looked_at(tmp_path: Path) -> None:
+def test_only_the_layer_that_is_asked_for_is_looked_at(tmp_path):
     parts = arrays()
     MALFORMED["index just outside"](parts)
     write_h5ad(tmp_path / "a.h5ad", parts)
@@ -205,7 +203,7 @@ def test_only_the_layer_that_is_asked_for_is_looked_at(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cells.X.toarray(), COUNTS)
 
 
-def test_entries_that_stand_twice_in_a_file_are_added(tmp_path: Path) -> None:
+def test_entries_that_stand_twice_in_a_file_are_added(tmp_path):
     parts = arrays()
     parts["indices"][1] = parts["indices"][0]
     write_h5ad(tmp_path / "a.h5ad", parts)

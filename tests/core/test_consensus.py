@@ -1,7 +1,6 @@
 """Consensus, confidence and stability against brute force and cases done by hand."""
 
 import numpy as np
-import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from jojoscl.core.consensus import confidence_of, consensus, stability_of
@@ -33,12 +32,12 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return adjusted_rand_score(a, b) == 1
 
 
-def test_consensus_of_equal_partitions_is_that_partition() -> None:
+def test_consensus_of_equal_partitions_is_that_partition():
     labels = np.random.default_rng(0).integers(4, size=80)
     assert same(found([labels, (labels + 1) % 4, 3 - labels], 4), labels)
 
 
-def test_the_names_of_clusters_are_nothing(subtests: pytest.Subtests) -> None:
+def test_the_names_of_clusters_are_nothing(subtests):
     for n_groups in [1000, 20]:
         with subtests.test(n_groups=n_groups):
             truth, partitions = noisy(90)
@@ -49,14 +48,14 @@ def test_the_names_of_clusters_are_nothing(subtests: pytest.Subtests) -> None:
             assert same(two, truth)
 
 
-def test_outvoted_partitions_do_not_count(subtests: pytest.Subtests) -> None:
+def test_outvoted_partitions_do_not_count(subtests):
     for n_groups in [1000, 50]:
         with subtests.test(n_groups=n_groups):
             truth, partitions = noisy(600)
             assert adjusted_rand_score(truth, found(partitions, 3, 5, n_groups)) > 0.97
 
 
-def test_a_partition_of_more_weight_wins(subtests: pytest.Subtests) -> None:
+def test_a_partition_of_more_weight_wins(subtests):
     for n_groups in [1000, 3]:
         with subtests.test(n_groups=n_groups):
             a, b = np.repeat([0, 1], 30), np.tile([0, 1], 30)
@@ -64,7 +63,7 @@ def test_a_partition_of_more_weight_wins(subtests: pytest.Subtests) -> None:
             assert same(found([a, b], 2, n_groups=n_groups, weights=[0.3, 1]), b)
 
 
-def test_the_tree_goes_on_below_and_above_k() -> None:
+def test_the_tree_goes_on_below_and_above_k():
     """Four types in two pairs: finer and coarser partitions of little weight order the rest."""
     fine = np.repeat(np.arange(4), 10)
     coarse = fine // 2
@@ -73,25 +72,25 @@ def test_the_tree_goes_on_below_and_above_k() -> None:
     assert same(tree.cut(4)[groups], fine)
 
 
-def test_what_no_partition_tells_apart_stays_together() -> None:
+def test_what_no_partition_tells_apart_stays_together():
     labels = np.repeat(np.arange(4), 10)
     assert same(found([labels, labels], 8), labels)
 
 
-def test_a_small_type_is_kept_and_outliers_make_no_cluster() -> None:
+def test_a_small_type_is_kept_and_outliers_make_no_cluster():
     """1000 cells: types of 600, 390 and 6, and four outliers that every partition sets apart."""
     labels = np.repeat(np.arange(7), [600, 390, 6, 1, 1, 1, 1])
     near = np.where(labels >= 3, 1, labels)  # one partition puts the outliers to the second type
     assert same(found([labels, labels, near], 3, min_cells=2), near)
 
 
-def test_k_clusters_are_found_among_groups(subtests: pytest.Subtests) -> None:
+def test_k_clusters_are_found_among_groups(subtests):
     for k in [3, 12, 40]:
         with subtests.test(k=k):
             assert len(set(found(noisy(600)[1], k, n_groups=50))) == k
 
 
-def test_confidence_by_hand() -> None:
+def test_confidence_by_hand():
     """Cell 2 is with cells 0 and 1 in two of three partitions and with 3 to 5 in one."""
     a, b = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 1])
     found = confidence_of([a, a, b], a)
@@ -99,14 +98,14 @@ def test_confidence_by_hand() -> None:
     assert found.dtype == np.float32
 
 
-def test_confidence_by_brute_force() -> None:
+def test_confidence_by_brute_force():
     truth, partitions = noisy(90)
     together = np.mean([p[:, None] == p for p in partitions], axis=0)
     expected = [together[i, truth == truth[i]].mean() for i in range(90)]
     np.testing.assert_allclose(confidence_of(partitions, truth), expected, rtol=1e-5)
 
 
-def test_stability_by_hand() -> None:
+def test_stability_by_hand():
     """The second cluster comes back whole in one partition, and as two of three in the other."""
     labels = np.array([0, 0, 0, 1, 1, 1])
     other = np.array([0, 0, 0, 0, 1, 1])
@@ -115,7 +114,7 @@ def test_stability_by_hand() -> None:
     )
 
 
-def test_an_arbitrary_split_is_not_stable() -> None:
+def test_an_arbitrary_split_is_not_stable():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 100)
     draws = [np.where(labels < 2, rng.integers(2, size=300), 2) for _ in range(8)]

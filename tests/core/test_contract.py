@@ -99,9 +99,7 @@ def plain(name: str, cells: AnnData, k: Any = 3, **settings: Any) -> Result:
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_the_seed_alone_decides_the_labels_and_no_true_type_is_reached(
-    name: str, types: AnnData, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_seed_alone_decides_the_labels_and_no_true_type_is_reached(name, types, monkeypatch):
     """What a method gets has no annotation of cells, and a look at one of the original's fails."""
     sealed = without_labels(types)
     assert sealed.obs.shape[1] == sealed.var.shape[1] == len(sealed.obsm) == 0
@@ -141,8 +139,8 @@ class Killed(Exception):
 
 @pytest.mark.parametrize(("name", "n_stages"), STAGES.items())
 def test_a_training_killed_in_each_stage_goes_on_and_ends_as_an_unbroken_one(
-    name: str, n_stages: int, types: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    name, n_stages, types, tmp_path, monkeypatch
+):
     settings = {"epochs": 4, "pretrain_epochs": 3, "tolerance": 0}
     whole = plain(name, types, **settings)
     ended: set[Any] = set()
@@ -168,7 +166,7 @@ def test_a_training_killed_in_each_stage_goes_on_and_ends_as_an_unbroken_one(
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_a_number_of_clusters_is_taken_found_or_asked_for(name: str, types: AnnData) -> None:
+def test_a_number_of_clusters_is_taken_found_or_asked_for(name, types):
     method = made(name)
     if not (method.finds_k or method.takes_truth):
         with pytest.raises(UserError, match="cluster"):
@@ -182,19 +180,19 @@ def test_a_number_of_clusters_is_taken_found_or_asked_for(name: str, types: AnnD
     assert (found.info.get("n_clusters_estimated") is not None) is (name == "jojoscl")
 
 
-def test_clear_types_are_found(types: AnnData, subtests: pytest.Subtests) -> None:
+def test_clear_types_are_found(types, subtests):
     for name in ("pca_kmeans", "leiden_matched", "seurat_matched", "jojoscl"):
         with subtests.test(name=name):
             labels = plain(name, types, n_neighbors=10).labels
             assert scores(np.asarray(types.obs["cell_type"]), labels)["ari"] > 0.9
 
 
-def test_the_floor_and_the_ceiling(types: AnnData) -> None:
+def test_the_floor_and_the_ceiling(types):
     one, two = (fitted(made("random"), types, seed=seed).labels for seed in (0, 1))
     assert (one != two).any()
     np.testing.assert_array_equal(np.bincount(one), [24, 24, 24])
     truth = np.asarray(types.obs["cell_type"].astype(str))
-    found = made("truth").fit_predict(without_labels(types), None, truth=truth)  # type: ignore[attr-defined]
+    found = made("truth").fit_predict(without_labels(types), None, truth=truth)
     assert scores(truth, found.labels) == dict.fromkeys(SCORES, 1.0)
 
 
@@ -262,7 +260,7 @@ def told_apart(one: Result, two: Result) -> bool:
 
 
 @pytest.mark.parametrize("name", SETTINGS_OF)
-def test_every_setting_acts(name: str, blurred: AnnData, subtests: pytest.Subtests) -> None:
+def test_every_setting_acts(name, blurred, subtests):
     for setting in declared().get(name, ()):
         with subtests.test(setting=setting):
             beside = WITH.get(setting, {})
@@ -272,7 +270,7 @@ def test_every_setting_acts(name: str, blurred: AnnData, subtests: pytest.Subtes
             assert told_apart(plain(name, blurred, **beside), fitted(changed, blurred))
 
 
-def test_every_step_of_preprocessing_acts(types: AnnData) -> None:
+def test_every_step_of_preprocessing_acts(types):
     other = {"min_cells": 60, "target_sum": 10.0, "n_top_genes": 20, "hvg_flavor": "robust_v3",
              "max_value": 1.0}  # fmt: skip
     assert {f.name for f in dataclasses.fields(Preprocess)} == set(other) | set(NO_EFFECT) & {

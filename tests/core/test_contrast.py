@@ -24,24 +24,24 @@ WEIGHTS = RNG.random(500)
 WITHIN = pair_variance(Z, FIRST, SECOND, WEIGHTS)
 
 
-def test_pair_variance_by_a_loop() -> None:
+def test_pair_variance_by_a_loop():
     total = np.zeros((6, 6))
     for i, j, weight in zip(FIRST, SECOND, WEIGHTS, strict=True):
         total += weight * np.outer(Z[i] - Z[j], Z[i] - Z[j])
     np.testing.assert_allclose(WITHIN, total / (2 * WEIGHTS.sum()))
 
 
-def test_of_all_pairs_it_is_the_variance_of_all_cells() -> None:
+def test_of_all_pairs_it_is_the_variance_of_all_cells():
     i, j = (index.ravel() for index in np.indices((200, 200)))
     np.testing.assert_allclose(pair_variance(Z, i, j, np.ones(len(i))), Z.T @ Z / 200, atol=1e-10)
 
 
-def test_without_pairs_it_is_zero() -> None:
+def test_without_pairs_it_is_zero():
     nobody = np.zeros(0, int)
     np.testing.assert_array_equal(pair_variance(Z, nobody, nobody, np.zeros(0)), np.zeros((6, 6)))
 
 
-def test_axes_solve_the_eigenproblem(subtests: pytest.Subtests) -> None:
+def test_axes_solve_the_eigenproblem(subtests):
     for n_dims in [6, 3]:
         with subtests.test(n_dims=n_dims):
             found = linear_contrast(Z, WITHIN, n_dims=n_dims, ridge=0)
@@ -58,13 +58,13 @@ def test_axes_solve_the_eigenproblem(subtests: pytest.Subtests) -> None:
             )
 
 
-def test_no_linear_encoder_spreads_cells_more_for_the_same_variance_between_positives() -> None:
+def test_no_linear_encoder_spreads_cells_more_for_the_same_variance_between_positives():
     best = linear_contrast(Z, WITHIN, n_dims=1, ridge=0).ratio[0]
     u = RNG.normal(size=(6, 1000))
     assert ((u * (Z.T @ Z / 200 @ u)).sum(0) / (u * (WITHIN @ u)).sum(0)).max() <= best
 
 
-def test_pairs_of_one_class_give_fishers_discriminant() -> None:
+def test_pairs_of_one_class_give_fishers_discriminant():
     labels = np.arange(200) % 3
     z = Z + 3 * np.eye(3, 6)[labels]
     z -= z.mean(0)
@@ -81,7 +81,7 @@ def test_pairs_of_one_class_give_fishers_discriminant() -> None:
     np.testing.assert_allclose(share, fisher.explained_variance_ratio_[:2], rtol=1e-6)
 
 
-def test_the_ridge_adds_to_each_direction_a_share_of_the_mean_variance() -> None:
+def test_the_ridge_adds_to_each_direction_a_share_of_the_mean_variance():
     ridged = WITHIN + 0.3 * np.trace(WITHIN) / 6 * np.eye(6)
     ours, expected = (
         linear_contrast(Z, w, n_dims=6, ridge=r) for w, r in ((WITHIN, 0.3), (ridged, 0))
@@ -91,7 +91,7 @@ def test_the_ridge_adds_to_each_direction_a_share_of_the_mean_variance() -> None
     assert ours.ratio[0] < linear_contrast(Z, WITHIN, n_dims=6, ridge=0).ratio[0]
 
 
-def test_positives_that_agree_wholly_are_finite(subtests: pytest.Subtests) -> None:
+def test_positives_that_agree_wholly_are_finite(subtests):
     for within in [np.zeros((6, 6)), WITHIN * 1e-30]:
         with subtests.test(within=within):
             found = linear_contrast(Z, within, n_dims=6, ridge=0.1)
@@ -99,7 +99,7 @@ def test_positives_that_agree_wholly_are_finite(subtests: pytest.Subtests) -> No
             np.testing.assert_allclose(found.shrinkage, 1, atol=1e-6)
 
 
-def test_shrinkage_minimises_form_b_of_the_risk(subtests: pytest.Subtests) -> None:
+def test_shrinkage_minimises_form_b_of_the_risk(subtests):
     """In the units of an axis the noise is 1, and n cells vary by lambda around their mean."""
     n = 100_000
     for ratio in [1.5, 4.0, 60.0]:
@@ -111,7 +111,7 @@ def test_shrinkage_minimises_form_b_of_the_risk(subtests: pytest.Subtests) -> No
             )
 
 
-def test_components_that_neighbors_do_not_share_go() -> None:
+def test_components_that_neighbors_do_not_share_go():
     contrast = Contrast(np.eye(3), np.array([4.0, 1.0, 0.2]))
     np.testing.assert_allclose(contrast.shrinkage, [0.75, 0, 0])
     np.testing.assert_allclose(contrast.encoder(), np.diag([0.75, 0, 0]))
@@ -119,11 +119,11 @@ def test_components_that_neighbors_do_not_share_go() -> None:
     assert contrast.encoder().dtype == np.float32
 
 
-def test_where_none_would_stay_all_do() -> None:
+def test_where_none_would_stay_all_do():
     np.testing.assert_array_equal(Contrast(np.eye(2), np.array([0.9, 0.5])).shrinkage, [1, 1])
 
 
-def test_no_contrast_takes_the_first_components(subtests: pytest.Subtests) -> None:
+def test_no_contrast_takes_the_first_components(subtests):
     for n_dims, d in [(3, 3), (9, 6)]:
         with subtests.test(n_dims=n_dims):
             found = no_contrast(6, n_dims)
@@ -139,20 +139,20 @@ X = np.random.default_rng(0).standard_normal((30, 12)).astype(np.float32)
 V = np.linalg.svd(X - X.mean(0), full_matrices=False)[2]
 
 
-def test_leading_axes_are_the_right_singular_vectors() -> None:
+def test_leading_axes_are_the_right_singular_vectors():
     found = leading_axes(X - X.mean(0), 4, seed=0)
     np.testing.assert_allclose(np.abs(found), np.abs(V[:4].T), atol=1e-4)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, leading_axes(X - X.mean(0), 4, seed=0))
 
 
-def test_there_are_no_more_axes_than_dimensions(subtests: pytest.Subtests) -> None:
+def test_there_are_no_more_axes_than_dimensions(subtests):
     for shape, d in [((30, 12), 12), ((5, 12), 4), ((2, 12), 1), ((30, 1), 1)]:
         with subtests.test(shape=shape):
             assert leading_axes(X[: shape[0], : shape[1]], 100, seed=0).shape == (shape[1], d)
 
 
-def test_a_weight_of_two_is_a_row_twice() -> None:
+def test_a_weight_of_two_is_a_row_twice():
     weights = np.repeat([1, 2], [20, 10])
     found = leading_scores(X.copy, weights, 4, seed=0)
     twice = leading_scores(lambda: np.repeat(X, weights, axis=0), None, 4, seed=0)
@@ -161,7 +161,7 @@ def test_a_weight_of_two_is_a_row_twice() -> None:
     assert weighted(X, None) is X
 
 
-def test_scales() -> None:
+def test_scales():
     rows = np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)
     assert unit_scale(rows) == pytest.approx(np.sqrt(12.5))
     assert unit_scale(np.zeros((3, 2))) > 0

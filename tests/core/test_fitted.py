@@ -3,7 +3,6 @@
 import logging
 import re
 import warnings
-from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -16,12 +15,11 @@ from sklearn.metrics import adjusted_rand_score
 
 import jojoscl
 from jojoscl.cells.checks import without_labels
-from jojoscl.core.fitted import Fitted
 from jojoscl.utils.errors import UserError
 from tests.small import assert_refused
 
 
-def test_the_fit_is_what_fit_predict_and_the_call_give(old: AnnData, model: Fitted) -> None:
+def test_the_fit_is_what_fit_predict_and_the_call_give(old, model):
     result = jojoscl.JojoSCL().fit_predict(without_labels(old), 3)
     called = jojoscl.cluster(old, 3, copy=True)
     np.testing.assert_array_equal(model.labels_, result.labels)
@@ -37,9 +35,7 @@ def test_the_fit_is_what_fit_predict_and_the_call_give(old: AnnData, model: Fitt
     assert lines[0] == "Fitted: 200 cells in 3 clusters (seed 0)"
 
 
-def test_new_cells_get_the_cluster_of_their_type(
-    both: AnnData, new: AnnData, model: Fitted
-) -> None:
+def test_new_cells_get_the_cluster_of_their_type(both, new, model):
     before = new.X.copy()
     found = model.predict(new)
     together = np.concatenate([model.labels_, found.labels])
@@ -51,9 +47,7 @@ def test_new_cells_get_the_cluster_of_their_type(
     assert (before != new.X).nnz == 0
 
 
-def test_the_cells_of_the_fit_are_where_the_fit_has_them(
-    old: AnnData, subtests: pytest.Subtests
-) -> None:
+def test_the_cells_of_the_fit_are_where_the_fit_has_them(old, subtests):
     x = old.X.toarray()
     logs = np.log1p(x / x.sum(1, keepdims=True) * 1e4)
     values = {"counts": x, "rpkm": x * 1.3, "log1p": logs}
@@ -75,13 +69,13 @@ def test_the_cells_of_the_fit_are_where_the_fit_has_them(
             assert (found.labels == model.labels_).mean() > 0.97
 
 
-def test_a_cell_is_predicted_by_itself(new: AnnData, model: Fitted) -> None:
+def test_a_cell_is_predicted_by_itself(new, model):
     alone, among = model.predict(new[7].copy()), model.predict(new)
     assert alone.labels.tolist() == [among.labels[7]]
     np.testing.assert_allclose(alone.embedding[0], among.embedding[7], atol=1e-6)
 
 
-def test_new_cells_of_another_laboratory_are_brought_to_the_fit(both: AnnData) -> None:
+def test_new_cells_of_another_laboratory_are_brought_to_the_fit(both):
     pytest.importorskip("harmonypy")
     old, new = both[:200].copy(), both[200:].copy()
     factors = np.random.default_rng(0).lognormal(0, 0.7, both.n_vars).astype("f4")
@@ -96,7 +90,7 @@ def test_new_cells_of_another_laboratory_are_brought_to_the_fit(both: AnnData) -
 # ---- genes ---------------------------------------------------------------------------------------
 
 
-def test_genes_are_found_by_name_and_others_are_ignored(new: AnnData, model: Fitted) -> None:
+def test_genes_are_found_by_name_and_others_are_ignored(new, model):
     order = np.random.default_rng(0).permutation(new.n_vars)
     extra = AnnData(
         new.X[:, :50] * 7,
@@ -109,7 +103,7 @@ def test_genes_are_found_by_name_and_others_are_ignored(new: AnnData, model: Fit
     np.testing.assert_allclose(found.embedding, plain.embedding, atol=1e-5)
 
 
-def test_a_missing_gene_counts_as_average(old: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_gene_counts_as_average(old, caplog):
     x = old.X.toarray()
     cells = AnnData(np.log1p(x / x.sum(1, keepdims=True) * 1e4), var=old.var[[]])
     model = jojoscl.JojoSCL().fit(cells, 3)
@@ -126,7 +120,7 @@ def test_a_missing_gene_counts_as_average(old: AnnData, caplog: pytest.LogCaptur
     assert found.info == {"missing_genes": 1}
 
 
-def test_genes_that_are_zero_in_all_new_cells_are_missing(new: AnnData, model: Fitted) -> None:
+def test_genes_that_are_zero_in_all_new_cells_are_missing(new, model):
     """As an outer join leaves them; one that few cells of the fit have is merely rare."""
     gone = np.flatnonzero(model.seen > 0.2)[:60]
     names = np.array(model.names)[model.genes[gone]]
@@ -139,9 +133,7 @@ def test_genes_that_are_zero_in_all_new_cells_are_missing(new: AnnData, model: F
     assert model.predict(new[:1].copy()).info == {"missing_genes": 0}
 
 
-def test_cells_without_a_count_in_the_genes_of_the_model_are_refused(
-    new: AnnData, model: Fitted
-) -> None:
+def test_cells_without_a_count_in_the_genes_of_the_model_are_refused(new, model):
     x = new[:5].X.toarray()
     x[:2] = 0
     cells = AnnData(sp.csr_matrix(x), var=new.var)
@@ -150,7 +142,7 @@ def test_cells_without_a_count_in_the_genes_of_the_model_are_refused(
         model.predict(ad.concat([cells, extra], axis=1))
 
 
-def test_logarithms_are_brought_to_the_total_of_the_fit(both: AnnData) -> None:
+def test_logarithms_are_brought_to_the_total_of_the_fit(both):
     """Scanpy's default, the median total, depends on the cells."""
 
     def logged(x: Any, total: float) -> AnnData:
@@ -163,7 +155,7 @@ def test_logarithms_are_brought_to_the_total_of_the_fit(both: AnnData) -> None:
     assert adjusted_rand_score(both.obs["cell_type"][200:], found.labels) > 0.9
 
 
-def test_genes_with_repeated_names_are_refused(old: AnnData, model: Fitted) -> None:
+def test_genes_with_repeated_names_are_refused(old, model):
     twice = [name[:-1] for name in old.var_names]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -173,9 +165,7 @@ def test_genes_with_repeated_names_are_refused(old: AnnData, model: Fitted) -> N
             call(cells)
 
 
-def test_genes_of_another_kind_are_named(
-    new: AnnData, model: Fitted, subtests: pytest.Subtests
-) -> None:
+def test_genes_of_another_kind_are_named(new, model, subtests):
     for place in ["var['symbol']", "var_names up to the dot"]:
         with subtests.test(place=place):
             other = new.copy()
@@ -188,7 +178,7 @@ def test_genes_of_another_kind_are_named(
                 model.predict(other)
 
 
-def test_a_wrong_share_of_missing_genes(new: AnnData, model: Fitted) -> None:
+def test_a_wrong_share_of_missing_genes(new, model):
     assert_refused(
         lambda wrong: model.predict(new, max_missing=wrong),
         *[
@@ -198,7 +188,7 @@ def test_a_wrong_share_of_missing_genes(new: AnnData, model: Fitted) -> None:
     )
 
 
-def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None:
+def test_too_many_missing_genes_are_refused(new, model):
     few = new[:, :300].copy()
     with pytest.raises(
         UserError, match=r"\d+ of \d+ variable genes of the model are missing .*raise max_missing"
@@ -207,7 +197,7 @@ def test_too_many_missing_genes_are_refused(new: AnnData, model: Fitted) -> None
     assert (model.predict(few, max_missing=0.7).labels == model.predict(new).labels).mean() > 0.8
 
 
-def test_other_values_are_refused(new: AnnData, model: Fitted) -> None:
+def test_other_values_are_refused(new, model):
     x = new.X.tocsr()
     logs = np.log1p(x / x.sum(1) * 1e4)
 
@@ -224,14 +214,12 @@ def test_other_values_are_refused(new: AnnData, model: Fitted) -> None:
     )
 
 
-def test_what_is_no_anndata_is_refused(model: Fitted) -> None:
+def test_what_is_no_anndata_is_refused(model):
     for call in (model.predict, jojoscl.JojoSCL().fit, jojoscl.cluster):
         assert_refused(call, (np.ones((2, 2)), "must be an AnnData, not ndarray"))
 
 
-def test_a_file_is_predicted_from_where_it_is(
-    new: AnnData, model: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_predicted_from_where_it_is(new, model, tmp_path, monkeypatch):
     monkeypatch.setattr("jojoscl.cells.matrix.BAND_BYTES", 600 * 17)
     new.write_h5ad(tmp_path / "new.h5ad")
     found = model.predict(ad.read_h5ad(tmp_path / "new.h5ad", backed="r"))

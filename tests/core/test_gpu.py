@@ -26,9 +26,7 @@ def x() -> np.ndarray:
     return (rng.normal(size=(300, 12)) * np.arange(12, 0, -1) + 5).astype(np.float32)
 
 
-def test_exact_neighbors_in_tiles(
-    tensors: None, monkeypatch: pytest.MonkeyPatch, x: np.ndarray
-) -> None:
+def test_exact_neighbors_in_tiles(tensors, monkeypatch, x):
     expected = nearest(x, 9)
     monkeypatch.setattr(gpu, "TILE", 300 * 70)
     with gpu.accelerated("gpu"):
@@ -37,7 +35,7 @@ def test_exact_neighbors_in_tiles(
     assert (np.sort(found) == np.sort(expected)).mean() > 0.999
 
 
-def test_principal_axes_up_to_their_sign(tensors: None, x: np.ndarray) -> None:
+def test_principal_axes_up_to_their_sign(tensors, x):
     x = x - x.mean(0)
     expected = leading_axes(x, 4, seed=0)
     before = torch.random.get_rng_state()
@@ -47,7 +45,7 @@ def test_principal_axes_up_to_their_sign(tensors: None, x: np.ndarray) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_kmeans_finds_groups_that_are_apart(tensors: None) -> None:
+def test_kmeans_finds_groups_that_are_apart(tensors):
     types = np.repeat(np.arange(3), [40, 40, 20])
     x = np.random.default_rng(0).normal(size=(100, 4)) + 30 * types[:, None]
     starts = [kmeans(x, 3, seed=seed, n_init=1, init="random") for seed in range(6)]
@@ -60,14 +58,14 @@ def test_kmeans_finds_groups_that_are_apart(tensors: None) -> None:
             np.testing.assert_allclose(centroids[k], x[labels == k].mean(0), rtol=1e-4)
 
 
-def test_a_row_of_weight_two_is_two_rows(tensors: None, x: np.ndarray) -> None:
+def test_a_row_of_weight_two_is_two_rows(tensors, x):
     with gpu.accelerated("gpu"):
         labels, centroids = gpu.kmeans(x, 2, np.where(np.arange(300) < 150, 2, 1), 0)
     mine = np.concatenate([x[:150], x])[np.concatenate([labels[:150], labels]) == 0]
     np.testing.assert_allclose(centroids[0], mine.mean(0), rtol=1e-3)
 
 
-def test_the_default_method_finds_the_same_types(tensors: None) -> None:
+def test_the_default_method_finds_the_same_types(tensors):
     cells = simulate(800, 600, 4, library_size=3000.0, seed=0)
     types = cells.obs["cell_type"]
     found = JojoSCL(accelerator="gpu").fit(cells, 4, seed=0)
@@ -76,7 +74,7 @@ def test_the_default_method_finds_the_same_types(tensors: None) -> None:
     assert adjusted_rand_score(types, found.labels_) > 0.98
 
 
-def test_without_a_gpu_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_one_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cells = simulate(60, 100, 2, seed=0)
     with pytest.raises(UserError, match="torch finds no GPU of NVIDIA or AMD: leave out"):

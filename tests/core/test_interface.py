@@ -2,10 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,9 +52,7 @@ def clocked(method: Any, cells: AnnData, run: Run) -> tuple[dict[str, float], fl
     return seconds, time.perf_counter() - started
 
 
-def test_stages_add_up_to_the_wall_time(
-    method: Callable[..., Any], bare: AnnData, quiet: Run, subtests: pytest.Subtests
-) -> None:
+def test_stages_add_up_to_the_wall_time(method, bare, quiet, subtests):
     for name in SHORT:
         with subtests.test(name=name):
             for _ in range(3):  # a busy machine can stop the process between two looks at the clock
@@ -74,13 +70,8 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("name", ["jojoscl_paper", "scdeepcluster"])
 def test_seconds_of_a_call_that_was_cut_off_stand_beside(
-    name: str,
-    method: Callable[..., Any],
-    bare: AnnData,
-    quiet: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    name, method, bare, quiet, tmp_path, monkeypatch
+):
     run = replace(quiet, folder=tmp_path, trainer=replace(quiet.trainer, checkpoint_seconds=0))
     epoch_start = SeededModule.on_train_epoch_start
 
@@ -102,7 +93,7 @@ def test_seconds_of_a_call_that_was_cut_off_stand_beside(
     assert again["train"] < wall
 
 
-def test_a_wrong_number_of_clusters() -> None:
+def test_a_wrong_number_of_clusters():
     assert_refused(
         lambda k: check_n_clusters(k, 10),
         (None, "not known"),
@@ -113,28 +104,26 @@ def test_a_wrong_number_of_clusters() -> None:
     )
 
 
-def test_whole_numbers_of_any_library_pass() -> None:
+def test_whole_numbers_of_any_library_pass():
     for turned in (int, np.int64, np.uint8, np.array, lambda value: np.array(value, np.int32)):
         assert check_n_clusters(turned(10), 10) == 10
         assert type(check_n_clusters(turned(10), 10)) is type(check_seed(turned(7))) is int
     assert [check_seed(seed) for seed in (0, np.uint32(2**32 - 1))] == [0, 2**32 - 1]
 
 
-def test_a_wrong_seed() -> None:
+def test_a_wrong_seed():
     wrong = (-1, 2**32, 0.5, True, np.True_, 4.0, np.float64(4), np.array([4]), "4", None)
     assert_refused(check_seed, *[(seed, "seed must be a whole number") for seed in wrong])
 
 
-def test_a_call_has_one_thread_and_gives_back_the_others() -> None:
+def test_a_call_has_one_thread_and_gives_back_the_others():
     before = threadpool_info()
     with alone():
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     assert threadpool_info() == before
 
 
-def test_threads_in_the_words_of_scikit_learn(
-    monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
-) -> None:
+def test_threads_in_the_words_of_scikit_learn(monkeypatch, subtests):
     for limit in ["", "1", "3", "a"]:
         with subtests.test(limit=limit):
             monkeypatch.setattr("joblib.effective_n_jobs", lambda n: {None: 1, -1: 8}.get(n, n))
@@ -145,7 +134,7 @@ def test_threads_in_the_words_of_scikit_learn(
                 n_threads(0)
 
 
-def test_tasks_run_side_by_side_and_their_own_tasks_do_not() -> None:
+def test_tasks_run_side_by_side_and_their_own_tasks_do_not():
     barrier, main = threading.Barrier(2, timeout=20), threading.get_ident()
 
     def task() -> bool:
@@ -159,7 +148,7 @@ def test_tasks_run_side_by_side_and_their_own_tasks_do_not() -> None:
     assert side_by_side([threading.get_ident]) == [main]
 
 
-def test_a_method_is_cloned_by_scikit_learn() -> None:
+def test_a_method_is_cloned_by_scikit_learn():
     for method in (JojoSCL(n_draws=2, exponents=[0.5]), PAPER):
         made = clone(method)
         assert made == method
@@ -167,7 +156,7 @@ def test_a_method_is_cloned_by_scikit_learn() -> None:
         assert made.preprocess is not method.preprocess
 
 
-def test_settings_are_read_and_changed_as_in_scikit_learn() -> None:
+def test_settings_are_read_and_changed_as_in_scikit_learn():
     method = JojoSCL()
     assert method.set_params(n_draws=3, preprocess={"min_cells": 5}) is method
     params = method.get_params()
@@ -175,7 +164,7 @@ def test_settings_are_read_and_changed_as_in_scikit_learn() -> None:
     assert set(params) == set(method.plain())
 
 
-def test_a_wrong_setting_changes_nothing() -> None:
+def test_a_wrong_setting_changes_nothing():
     method = JojoSCL()
     assert_refused(
         lambda params: method.set_params(**params),
@@ -186,7 +175,7 @@ def test_a_wrong_setting_changes_nothing() -> None:
     assert method == JojoSCL()
 
 
-def test_a_result_is_shown_in_one_line() -> None:
+def test_a_result_is_shown_in_one_line():
     labels = np.repeat([0, 1], [200, 100])
     result = Result(labels, np.zeros((300, 40)), {"assign": 1.5}, {"n_clusters_estimated": 2})
     assert repr(result) == (

@@ -1,7 +1,6 @@
 """K-means."""
 
 import numpy as np
-import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from jojoscl.core.kmeans import kmeans
@@ -14,9 +13,7 @@ def blobs(k: int, size: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return (10 * rng.standard_normal((k, 12))[types] + rng.standard_normal((k * size, 12))), types
 
 
-def test_many_cells_are_clustered_by_batches(
-    monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
-) -> None:
+def test_many_cells_are_clustered_by_batches(monkeypatch, subtests):
     for start in [None, "means"]:
         with subtests.test(start=start):
             monkeypatch.setattr("jojoscl.core.kmeans._BATCHES_ABOVE", 100)
@@ -32,7 +29,7 @@ def test_many_cells_are_clustered_by_batches(
                 np.testing.assert_array_equal(labels, types)
 
 
-def test_a_row_that_weighs_three_counts_as_three() -> None:
+def test_a_row_that_weighs_three_counts_as_three():
     x = np.random.default_rng(0).standard_normal((40, 2))
     weights, start = np.arange(40) % 3 + 1, x[:3]
     labels, centroids = kmeans(x, 3, seed=0, start=start, weights=weights)
@@ -41,7 +38,7 @@ def test_a_row_that_weighs_three_counts_as_three() -> None:
     np.testing.assert_array_equal(np.repeat(labels, weights), repeated[0])
 
 
-def test_equal_rows_make_fewer_clusters_without_a_warning() -> None:
+def test_equal_rows_make_fewer_clusters_without_a_warning():
     x = np.repeat(np.eye(2), 5, axis=0)
     labels = kmeans(x, 4, seed=0)[0]
     assert adjusted_rand_score(np.repeat([0, 1], 5), labels) == 1

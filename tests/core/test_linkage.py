@@ -3,7 +3,6 @@
 from itertools import product
 
 import numpy as np
-import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics import adjusted_rand_score
@@ -27,7 +26,7 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return adjusted_rand_score(a, b) == 1
 
 
-def test_exponent_zero_is_average_linkage(subtests: pytest.Subtests) -> None:
+def test_exponent_zero_is_average_linkage(subtests):
     for k in [1, 2, 5, 17, 60]:
         with subtests.test(k=k):
             ours = size_linkage(SQUARES, np.ones(60), 0).cut(k)
@@ -37,7 +36,7 @@ def test_exponent_zero_is_average_linkage(subtests: pytest.Subtests) -> None:
             assert sorted(set(ours)) == list(range(k))
 
 
-def test_an_item_of_several_cells_counts_as_often(subtests: pytest.Subtests) -> None:
+def test_an_item_of_several_cells_counts_as_often(subtests):
     for k in [2, 6, 20]:
         with subtests.test(k=k):
             sizes = np.random.default_rng(0).integers(1, 6, 60)
@@ -64,7 +63,7 @@ def greedy(pairs: np.ndarray, sizes: np.ndarray, exponent: float, k: int) -> np.
     return of_item
 
 
-def test_linkage_by_brute_force(subtests: pytest.Subtests) -> None:
+def test_linkage_by_brute_force(subtests):
     for exponent in [0.2, 0.5, 1.0]:
         with subtests.test(exponent=exponent):
             sizes = np.random.default_rng(1).integers(1, 6, 25)
@@ -73,7 +72,7 @@ def test_linkage_by_brute_force(subtests: pytest.Subtests) -> None:
                 assert same(tree.cut(k), greedy(SQUARES[:25, :25], sizes, exponent, k))
 
 
-def test_exponent_one_makes_clusters_of_like_sizes_as_wards_linkage_does() -> None:
+def test_exponent_one_makes_clusters_of_like_sizes_as_wards_linkage_does():
     x = np.vstack([blobs((40, 40))[0], [[14.0, 0.0]]])  # an outlier beyond the first
     apart, alike = (size_linkage(cdist(x, x, "sqeuclidean"), np.ones(81), e).cut(2) for e in (0, 1))
     assert sorted(np.bincount(apart)) == [1, 80]
@@ -81,21 +80,21 @@ def test_exponent_one_makes_clusters_of_like_sizes_as_wards_linkage_does() -> No
     assert sorted(np.bincount(alike)) == [40, 41]
 
 
-def test_linkage_leaves_its_arguments_alone() -> None:
+def test_linkage_leaves_its_arguments_alone():
     distance, sizes = SQUARES.copy(), np.ones(60)
     size_linkage(distance, sizes, 0.5)
     np.testing.assert_array_equal(distance, SQUARES)
     np.testing.assert_array_equal(sizes, 1)
 
 
-def test_mean_square_distances_are_means_over_pairs() -> None:
+def test_mean_square_distances_are_means_over_pairs():
     labels = np.arange(60) % 4
     found = mean_square_distances(POINTS, labels)
     expected = [[SQUARES[labels == i][:, labels == j].mean() for j in range(4)] for i in range(4)]
     np.testing.assert_allclose(found, expected)
 
 
-def test_linkage_of_small_clusters_finds_blobs_of_uneven_size(subtests: pytest.Subtests) -> None:
+def test_linkage_of_small_clusters_finds_blobs_of_uneven_size(subtests):
     for exponent, sizes in product([0.0, 0.5], [(300, 40, 8), (4, 3, 2), (1, 1)]):
         with subtests.test(exponent=exponent, sizes=sizes):
             x, truth = blobs(sizes)
@@ -104,7 +103,7 @@ def test_linkage_of_small_clusters_finds_blobs_of_uneven_size(subtests: pytest.S
             assert same(labels, truth)
 
 
-def test_cells_that_are_alike_make_fewer_small_clusters() -> None:
+def test_cells_that_are_alike_make_fewer_small_clusters():
     small, distance = small_clusters(np.repeat(np.eye(2), 6, axis=0), 3, seed=1)
     assert same(small, np.repeat([0, 1], 6))
     np.testing.assert_allclose(distance, [[0, 2], [2, 0]], atol=1e-12)
@@ -116,7 +115,7 @@ def test_cells_that_are_alike_make_fewer_small_clusters() -> None:
 BY_HAND = Tree(np.array([[1, 2], [0, 1], [3, 4], [0, 3]]), np.array([5, 4, 1, 6, 6]))
 
 
-def test_a_cut_by_hand(subtests: pytest.Subtests) -> None:
+def test_a_cut_by_hand(subtests):
     for k, min_cells, expected in [
         (1, 1, [0, 0, 0, 0, 0]),
         (2, 1, [0, 0, 0, 1, 1]),
@@ -132,7 +131,7 @@ def test_a_cut_by_hand(subtests: pytest.Subtests) -> None:
             assert BY_HAND._replace(least=min_cells).cut(k).tolist() == expected
 
 
-def test_few_outliers_use_up_no_cluster() -> None:
+def test_few_outliers_use_up_no_cluster():
     """An outlier that leaves first makes a cluster only after all others have been made."""
     tree = Tree(np.array([[0, 1], [2, 3], [0, 2], [0, 4]]), np.array([50, 40, 30, 20, 1]))
     assert tree.cut(2).tolist() == [0, 0, 0, 0, 1]
@@ -141,7 +140,7 @@ def test_few_outliers_use_up_no_cluster() -> None:
     assert tree.cut(5).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_cuts_are_nested(subtests: pytest.Subtests) -> None:
+def test_cuts_are_nested(subtests):
     for min_cells in [1, 4]:
         with subtests.test(min_cells=min_cells):
             tree = size_linkage(
@@ -153,7 +152,7 @@ def test_cuts_are_nested(subtests: pytest.Subtests) -> None:
                 assert len(set(zip(coarse, fine, strict=True))) == k + 1
 
 
-def test_one_hot() -> None:
+def test_one_hot():
     np.testing.assert_array_equal(
         one_hot(np.array([0, 2, 2])).toarray(), [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
     )

@@ -1,7 +1,5 @@
 """The default method: it finds types, repeats, does not depend on where cells are kept, and says what it shrank."""
 
-from pathlib import Path
-
 import anndata as ad
 import numpy as np
 import pytest
@@ -42,7 +40,7 @@ def ari(cells: AnnData, result: Result) -> float:
     return float(adjusted_rand_score(cells.obs["cell_type"], result.labels))
 
 
-def test_the_number_of_threads_changes_no_bit() -> None:
+def test_the_number_of_threads_changes_no_bit():
     cells = simulate(
         n_cells=2600, n_genes=400, n_types=5, library_size=300.0, seed=3
     )  # two batches
@@ -52,7 +50,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     np.testing.assert_array_equal(one.obs["confidence"], two.obs["confidence"])
 
 
-def test_easy_types_are_found_and_confidence_is_high(cells: AnnData) -> None:
+def test_easy_types_are_found_and_confidence_is_high(cells):
     result = fitted(cells)
     assert ari(cells, result) > 0.95
     confidence = result.obs["confidence"]
@@ -67,11 +65,11 @@ def test_easy_types_are_found_and_confidence_is_high(cells: AnnData) -> None:
     assert set(result.uns) == {*shapes, "tree"}
 
 
-def test_another_seed_gives_another_result(cells: AnnData) -> None:
+def test_another_seed_gives_another_result(cells):
     assert not np.allclose(fitted(cells).embedding, fitted(cells, seed=1).embedding)
 
 
-def test_neighbors_as_positives_help_where_types_are_hard(hard: AnnData) -> None:
+def test_neighbors_as_positives_help_where_types_are_hard(hard):
     with_contrast, without = (
         np.mean([ari(hard, fitted(hard, 5, seed, contrast=contrast)) for seed in (0, 1)])
         for contrast in ("neighbors", "none")
@@ -79,14 +77,14 @@ def test_neighbors_as_positives_help_where_types_are_hard(hard: AnnData) -> None
     assert with_contrast > without + 0.05
 
 
-def test_shrinkage_multiplies_each_component_by_what_neighbors_share(hard: AnnData) -> None:
+def test_shrinkage_multiplies_each_component_by_what_neighbors_share(hard):
     shrunk, plain = fitted(hard, 5), fitted(hard, 5, shrink=False)
     factor = shrunk.uns["shrinkage"]
     np.testing.assert_allclose(factor, np.maximum(1 - 1 / shrunk.uns["ratio"], 0))
     np.testing.assert_allclose(shrunk.embedding, plain.embedding * factor, rtol=1e-3, atol=1e-4)
 
 
-def test_the_map_draws_each_cell_toward_the_mean_of_its_cluster(cells: AnnData) -> None:
+def test_the_map_draws_each_cell_toward_the_mean_of_its_cluster(cells):
     result = fitted(cells)
     for k, b in enumerate(result.uns["b"]):
         members = result.labels == k
@@ -95,14 +93,14 @@ def test_the_map_draws_each_cell_toward_the_mean_of_its_cluster(cells: AnnData) 
         np.testing.assert_allclose(result.obsm["map"][members], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_an_unknown_number_of_clusters_is_estimated(cells: AnnData) -> None:
+def test_an_unknown_number_of_clusters_is_estimated(cells):
     result = fitted(cells, None)
     assert result.info["n_clusters_estimated"] == len(np.unique(result.labels)) == 3
     assert ari(cells, result) > 0.95
     assert fitted(cells, 3).info == {}
 
 
-def test_a_file_gives_what_memory_gives(cells: AnnData, tmp_path: Path) -> None:
+def test_a_file_gives_what_memory_gives(cells, tmp_path):
     cells.write_h5ad(tmp_path / "x.h5ad")
     backed = as_cells(ad.read_h5ad(tmp_path / "x.h5ad", backed="r"), kind="counts")
     in_file = JojoSCL().fit_predict(without_labels(backed), 3)
@@ -110,7 +108,7 @@ def test_a_file_gives_what_memory_gives(cells: AnnData, tmp_path: Path) -> None:
     np.testing.assert_allclose(in_file.embedding, fitted(cells).embedding, atol=1e-4)
 
 
-def test_of_many_cells_a_sketch_is_clustered_and_the_others_join_it() -> None:
+def test_of_many_cells_a_sketch_is_clustered_and_the_others_join_it():
     cells = simulate(
         n_cells=800, n_genes=500, n_types=3, library_size=3000.0, marker_fraction=0.3, seed=1
     )
@@ -119,7 +117,7 @@ def test_of_many_cells_a_sketch_is_clustered_and_the_others_join_it() -> None:
     assert ((result.obs["confidence"] > 0) & (result.obs["confidence"] <= 1)).all()
 
 
-def test_log_normalised_cells_are_taken(cells: AnnData) -> None:
+def test_log_normalised_cells_are_taken(cells):
     x = cells.X / cells.X.sum(1) * 1e4
     logged = as_cells(
         AnnData(sp.csr_matrix(np.log1p(x)), obs=cells.obs[["cell_type"]]), label_key="cell_type"
@@ -128,7 +126,7 @@ def test_log_normalised_cells_are_taken(cells: AnnData) -> None:
     assert ari(cells, fitted(logged)) > 0.95
 
 
-def test_few_cells_get_the_clusters_that_were_asked_for(subtests: pytest.Subtests) -> None:
+def test_few_cells_get_the_clusters_that_were_asked_for(subtests):
     for n_cells, k in [(2, 2), (3, 2), (5, 5), (10, 4)]:
         with subtests.test(n_cells=n_cells):
             x = np.random.default_rng(0).poisson(2.0, (n_cells, 30)).astype(np.float32)
@@ -137,25 +135,25 @@ def test_few_cells_get_the_clusters_that_were_asked_for(subtests: pytest.Subtest
             assert np.isfinite(result.embedding).all()
 
 
-def test_almost_as_many_clusters_as_cells(cells: AnnData, subtests: pytest.Subtests) -> None:
+def test_almost_as_many_clusters_as_cells(cells, subtests):
     for k in [60, 90, 119]:
         with subtests.test(k=k):
             assert len(np.unique(fitted(cells, k).labels)) == k
 
 
-def test_fewer_clusters_than_asked_for_are_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_fewer_clusters_than_asked_for_are_said(caplog):
     x = np.tile(np.random.default_rng(0).poisson(3.0, (4, 50)), (10, 1)).astype(np.float32)
     found = fitted(as_cells(AnnData(sp.csr_matrix(x))), 7)
     assert f"7 clusters were asked for, and {found.labels.max() + 1} are found" in caplog.text
 
 
-def test_cells_that_are_alike_are_no_error() -> None:
+def test_cells_that_are_alike_are_no_error():
     x = np.tile(np.random.default_rng(0).poisson(3.0, (4, 50)), (10, 1)).astype(np.float32)
     result = fitted(as_cells(AnnData(sp.csr_matrix(x))), 4)
     assert len({tuple(np.unique(result.labels[i::4])) for i in range(4)}) == 4
 
 
-def test_the_estimate_of_k_counts_communities(subtests: pytest.Subtests) -> None:
+def test_the_estimate_of_k_counts_communities(subtests):
     for k in [2, 3, 5]:
         with subtests.test(k=k):
             rng = np.random.default_rng(0)
@@ -167,7 +165,7 @@ def test_the_estimate_of_k_counts_communities(subtests: pytest.Subtests) -> None
             assert JojoSCL(min_cells=31).estimate(neighbors, seed=0) == 2  # small ones do not count
 
 
-def test_settings_that_make_no_sense_are_refused() -> None:
+def test_settings_that_make_no_sense_are_refused():
     assert_refused(
         JojoSCL.of,
         ({"n_dims": 0}, "n_dims must be at least 1"),
@@ -189,7 +187,7 @@ def sampled() -> AnnData:
     return cells
 
 
-def test_samples_that_differ_make_no_clusters(sampled: AnnData) -> None:
+def test_samples_that_differ_make_no_clusters(sampled):
     pytest.importorskip("harmonypy")
     mixed, again, plain = (
         jojoscl.cluster(sampled, 4, batch_key=key, copy=True) for key in ("mouse", "mouse", None)
@@ -203,7 +201,7 @@ def test_samples_that_differ_make_no_clusters(sampled: AnnData) -> None:
     assert mixed.uns["jojoscl"]["params"]["batch_key"] == "mouse"
 
 
-def test_a_model_of_several_samples_predicts_other_cells_of_them(sampled: AnnData) -> None:
+def test_a_model_of_several_samples_predicts_other_cells_of_them(sampled):
     pytest.importorskip("harmonypy")
     model = JojoSCL().fit(sampled[:300].copy(), 4, batch_key="mouse")
     called = jojoscl.cluster(sampled[:300].copy(), 4, batch_key="mouse", copy=True)
@@ -212,7 +210,7 @@ def test_a_model_of_several_samples_predicts_other_cells_of_them(sampled: AnnDat
     assert adjusted_rand_score(sampled.obs["cell_type"], [*model.labels_, *found.labels]) > 0.9
 
 
-def test_samples_are_refused_where_they_would_be_ignored(sampled: AnnData) -> None:
+def test_samples_are_refused_where_they_would_be_ignored(sampled):
     with pytest.raises(UserError, match="jojoscl_paper does not tell samples apart"):
         jojoscl.cluster(sampled, 4, batch_key="mouse", method=jojoscl.PaperJojoSCL())
     with pytest.raises(UserError, match="batch_key goes with hvg_flavor=robust_v3"):
@@ -231,7 +229,7 @@ def uneven() -> AnnData:
     )
 
 
-def test_large_and_small_types_are_found_together() -> None:
+def test_large_and_small_types_are_found_together():
     cells = uneven()
     result, even = fitted(cells, 6), fitted(cells, 6, exponents=[1.0])
     assert ari(cells, result) > 0.95
@@ -239,13 +237,13 @@ def test_large_and_small_types_are_found_together() -> None:
     assert ari(cells, result) > ari(cells, even) + 0.03
 
 
-def test_the_least_cluster_grows_with_the_number_of_cells() -> None:
+def test_the_least_cluster_grows_with_the_number_of_cells():
     model = JojoSCL().fit(uneven(), 4)
     assert model.least_ == pytest.approx(0.15 * 1000**0.5)
     assert JojoSCL(min_cells=30).fit(uneven(), 4).least_ == 30
 
 
-def test_neighbors_by_the_number_of_cells(subtests: pytest.Subtests) -> None:
+def test_neighbors_by_the_number_of_cells(subtests):
     for n_cells, factor, expected in [
         (90, 0.7, 8),
         (420, 0.7, 14),

@@ -8,12 +8,12 @@ from jojoscl.core.metrics import accuracy, best_clusters, cosine_gap, macro_f1, 
 from jojoscl.runner.sweep import SCORES
 
 
-def test_scores_of_a_renamed_truth_are_one() -> None:
+def test_scores_of_a_renamed_truth_are_one():
     truth = np.array(["a", "b", "b", "c", "c", "c"])
     assert scores(truth, np.array([2, 0, 0, 1, 1, 1])) == pytest.approx(dict.fromkeys(SCORES, 1))
 
 
-def test_one_cluster_scores_nothing() -> None:
+def test_one_cluster_scores_nothing():
     out = scores(np.array(["a", "b", "b", "c"]), np.zeros(4, dtype=int))
     assert out["ari"] == pytest.approx(0)
     assert out["nmi"] == pytest.approx(0)
@@ -21,7 +21,7 @@ def test_one_cluster_scores_nothing() -> None:
     assert out["f1"] == pytest.approx(2 / 9)  # of b 2 * 2 / (2 + 4); a and c have no cluster
 
 
-def test_accuracy_is_the_best_over_all_matchings(subtests: pytest.Subtests) -> None:
+def test_accuracy_is_the_best_over_all_matchings(subtests):
     for n_labels in [3, 4]:
         with subtests.test(n_labels=n_labels):
             rng = np.random.default_rng(0)
@@ -33,9 +33,7 @@ def test_accuracy_is_the_best_over_all_matchings(subtests: pytest.Subtests) -> N
             assert accuracy(truth, labels) == pytest.approx(best)
 
 
-def test_macro_f1_is_the_best_over_all_matchings_of_scikit_learns(
-    subtests: pytest.Subtests,
-) -> None:
+def test_macro_f1_is_the_best_over_all_matchings_of_scikit_learns(subtests):
     for n_labels in [2, 3]:
         with subtests.test(n_labels=n_labels):
             rng = np.random.default_rng(0)
@@ -53,7 +51,7 @@ def test_macro_f1_is_the_best_over_all_matchings_of_scikit_learns(
             assert macro_f1(truth, labels) == pytest.approx(best)
 
 
-def test_best_clusters_against_a_loop() -> None:
+def test_best_clusters_against_a_loop():
     rng = np.random.default_rng(0)
     truth, labels = (
         rng.choice(list("abcde"), 200, p=[0.6, 0.2, 0.1, 0.07, 0.03]),
@@ -69,13 +67,13 @@ def test_best_clusters_against_a_loop() -> None:
     np.testing.assert_allclose(best_clusters(truth, labels), expected)
 
 
-def test_types_in_one_cluster_share_it_and_a_split_type_has_its_largest_part() -> None:
+def test_types_in_one_cluster_share_it_and_a_split_type_has_its_largest_part():
     truth = np.array(["a"] * 6 + ["b"] * 2 + ["c"] * 2)
     found = best_clusters(truth, np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2]))
     np.testing.assert_allclose(found, [[6, 4 / 6, 1], [2, 1, 0.5], [2, 1, 0.5]])
 
 
-def test_cosine_gap_against_all_pairs() -> None:
+def test_cosine_gap_against_all_pairs():
     rng = np.random.default_rng(1)
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.normal(size=(2, 12, 5)))
     cosines = a @ b.T
@@ -83,7 +81,7 @@ def test_cosine_gap_against_all_pairs() -> None:
     assert cosine_gap(a, b) == pytest.approx(np.diag(cosines).mean() - apart)
 
 
-def test_silhouette_against_its_definition_and_none_where_there_is_none() -> None:
+def test_silhouette_against_its_definition_and_none_where_there_is_none():
     x, labels = np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([0, 0, 1, 1])
     by_hand = [(6 - 1) / 6, (5 - 1) / 5, (4.5 - 2) / 4.5, (6.5 - 2) / 6.5]
     assert silhouette(x, labels) == pytest.approx(np.mean(by_hand))
@@ -91,7 +89,7 @@ def test_silhouette_against_its_definition_and_none_where_there_is_none() -> Non
     assert silhouette(x, np.arange(4)) is None
 
 
-def test_silhouette_of_many_cells_is_that_of_a_fixed_sample() -> None:
+def test_silhouette_of_many_cells_is_that_of_a_fixed_sample():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 2000)
     x = rng.normal(size=(2000, 4)) + 3 * np.eye(3, 4)[labels]

@@ -28,7 +28,7 @@ def shared_neighbors(x: np.ndarray, n_neighbors: int, prune: float) -> sp.csr_ma
     return jaccard(nearest(x, min(n_neighbors, len(x))), prune)
 
 
-def test_shared_neighbors_equal_the_jaccard_index_of_sets(subtests: pytest.Subtests) -> None:
+def test_shared_neighbors_equal_the_jaccard_index_of_sets(subtests):
     for prune in [0.0, 1 / 15]:
         with subtests.test(prune=prune):
             x, k = np.random.default_rng(0).standard_normal((40, 3)), 7
@@ -46,14 +46,14 @@ def test_shared_neighbors_equal_the_jaccard_index_of_sets(subtests: pytest.Subte
             np.testing.assert_allclose(shared_neighbors(x, k, prune).toarray(), expected)
 
 
-def test_fewer_neighbors_are_the_first_of_more() -> None:
+def test_fewer_neighbors_are_the_first_of_more():
     """So that one search serves several graphs."""
     x = np.random.default_rng(0).standard_normal((60, 4))
     found = jaccard(nearest(x, 20)[:, :7], 1 / 15)
     np.testing.assert_array_equal(found.toarray(), shared_neighbors(x, 7, 1 / 15).toarray())
 
 
-def test_fewer_cells_than_neighbors() -> None:
+def test_fewer_cells_than_neighbors():
     graph = shared_neighbors(np.random.default_rng(0).standard_normal((5, 3)), 20, 1 / 15)
     np.testing.assert_allclose(graph.toarray(), 1 - np.eye(5))
 
@@ -61,7 +61,7 @@ def test_fewer_cells_than_neighbors() -> None:
 # ---- nearest neighbors and what is made of them --------------------------------------------------
 
 
-def test_the_nearest_are_exact_and_the_cell_is_the_first() -> None:
+def test_the_nearest_are_exact_and_the_cell_is_the_first():
     x = np.random.default_rng(0).standard_normal((60, 4))
     expected = np.linalg.norm(x[:, None] - x, axis=2).argsort(1)[:, :5]
     np.testing.assert_array_equal(nearest(x, 5), expected)
@@ -71,7 +71,7 @@ def rough_graph(n: int = 40) -> sp.csr_matrix:
     return shared_neighbors(np.random.default_rng(2).standard_normal((n, 3)), 7, 0.0)
 
 
-def test_batches_do_not_change_neighbors_of_equal_cells() -> None:
+def test_batches_do_not_change_neighbors_of_equal_cells():
     x = np.random.default_rng(0).integers(0, 3, (3 * BATCH, 20)).astype(np.float32) // 2
     with one_openmp_thread():
         expected = NearestNeighbors(n_neighbors=7).fit(x).kneighbors(x, return_distance=False)
@@ -79,7 +79,7 @@ def test_batches_do_not_change_neighbors_of_equal_cells() -> None:
         np.testing.assert_array_equal(nearest(x, 7), expected)
 
 
-def test_the_strongest_edges_by_a_dense_loop(subtests: pytest.Subtests) -> None:
+def test_the_strongest_edges_by_a_dense_loop(subtests):
     for n_edges in [1, 4, 100]:
         with subtests.test(n_edges=n_edges):
             graph = rough_graph()
@@ -92,7 +92,7 @@ def test_the_strongest_edges_by_a_dense_loop(subtests: pytest.Subtests) -> None:
             assert list(zip(*strongest(graph, n_edges), strict=True)) == expected
 
 
-def test_smoothing_by_a_dense_loop() -> None:
+def test_smoothing_by_a_dense_loop():
     graph, x = rough_graph(), np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
     weights = graph.toarray()
     np.fill_diagonal(weights, weights.max())
@@ -103,7 +103,7 @@ def test_smoothing_by_a_dense_loop() -> None:
     assert found.dtype == np.float32
 
 
-def test_smoothing_draws_blobs_together_and_mixes_none() -> None:
+def test_smoothing_draws_blobs_together_and_mixes_none():
     x, truth = blobs(), np.repeat(np.arange(5), 30)
     found = smooth(x, shared_neighbors(x, 10, 1 / 15))
     for k in range(5):
@@ -111,7 +111,7 @@ def test_smoothing_draws_blobs_together_and_mixes_none() -> None:
         np.testing.assert_allclose(found[truth == k].mean(0), x[truth == k].mean(0), atol=0.3)
 
 
-def test_a_cell_without_neighbors_stays() -> None:
+def test_a_cell_without_neighbors_stays():
     x = np.random.default_rng(0).standard_normal((4, 3))
     np.testing.assert_allclose(smooth(x, sp.csr_matrix((4, 4))), x)
     np.testing.assert_allclose(smooth(x, shared_neighbors(x, 1, 0.0)), x)
@@ -120,13 +120,13 @@ def test_a_cell_without_neighbors_stays() -> None:
 # ---- communities, and their number ---------------------------------------------------------------
 
 
-def test_communities_are_the_blobs() -> None:
+def test_communities_are_the_blobs():
     x, truth = blobs(), np.repeat(np.arange(5), 30)
     found = communities(shared_neighbors(x, 10, 1 / 15), 0.5, seed=0)
     assert adjusted_rand_score(truth, found) == 1
 
 
-def test_communities_repeat_themselves_and_leave_the_users_random_numbers_alone() -> None:
+def test_communities_repeat_themselves_and_leave_the_users_random_numbers_alone():
     random.seed(5)
     expected = random.random()
     random.seed(5)
@@ -148,7 +148,7 @@ def shifted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x.astype(np.float32), types, samples
 
 
-def test_samples_mix_and_types_stay_apart(shifted: tuple[np.ndarray, ...]) -> None:
+def test_samples_mix_and_types_stay_apart(shifted):
     pytest.importorskip("harmonypy")
     x, types, samples = shifted
     found = without_samples(x, samples, seed=3)
@@ -163,9 +163,7 @@ def test_samples_mix_and_types_stay_apart(shifted: tuple[np.ndarray, ...]) -> No
     np.testing.assert_array_equal(found, without_samples(x, samples, seed=3))
 
 
-def test_without_harmonypy_the_way_to_it_is_told(
-    shifted: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_harmonypy_the_way_to_it_is_told(shifted, monkeypatch):
     monkeypatch.setitem(sys.modules, "harmonypy", None)
     with pytest.raises(UserError, match=r"need harmonypy: pip install 'jojoscl\[batch\]'"):
         without_samples(shifted[0], shifted[2], seed=0)

@@ -1,7 +1,6 @@
 """The embedding at its posterior means, by the minimiser of SURE."""
 
 import numpy as np
-import pytest
 
 from jojoscl.core.shrinkage import shrink_embedding
 
@@ -12,7 +11,7 @@ def cells() -> tuple[np.ndarray, np.ndarray]:
     return 3 * labels[:, None] + rng.normal(size=(51, 4)) * [[0.5]], labels
 
 
-def test_the_weight_minimises_form_b_of_the_risk() -> None:
+def test_the_weight_minimises_form_b_of_the_risk():
     x, labels = cells()
     _, found = shrink_embedding(x, labels, 0.1)
     for k in (0, 1):
@@ -25,7 +24,7 @@ def test_the_weight_minimises_form_b_of_the_risk() -> None:
     np.testing.assert_allclose(found.b, 0.1 / (0.1 + found.tau2))
 
 
-def test_cells_move_toward_their_centroid_by_b() -> None:
+def test_cells_move_toward_their_centroid_by_b():
     x, labels = cells()
     shrunk, found = shrink_embedding(x.astype(np.float32), labels, 0.1)
     assert shrunk.dtype == np.float32
@@ -34,7 +33,7 @@ def test_cells_move_toward_their_centroid_by_b() -> None:
     np.testing.assert_allclose(shrunk[-1], x[-1], atol=1e-6)  # alone: it is its centroid
 
 
-def test_bands_of_cells_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_of_cells_change_nothing(monkeypatch):
     x, labels = cells()
     whole = shrink_embedding(x, labels, 0.1)
     monkeypatch.setattr("jojoscl.core.shrinkage.BAND", 20)
@@ -43,7 +42,7 @@ def test_bands_of_cells_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(banded[1].tau2, whole[1].tau2)
 
 
-def test_noise_of_no_or_all_variance() -> None:
+def test_noise_of_no_or_all_variance():
     x, labels = cells()
     np.testing.assert_allclose(shrink_embedding(x, labels, 0.0)[0], x)
     shrunk, found = shrink_embedding(x, labels, 1e6)

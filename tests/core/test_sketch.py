@@ -23,7 +23,7 @@ def pair(n_large: int, n_rare: int, apart: float) -> tuple[np.ndarray, np.ndarra
     return h, rare
 
 
-def test_a_sketch_is_even_over_labels_and_takes_small_ones_whole() -> None:
+def test_a_sketch_is_even_over_labels_and_takes_small_ones_whole():
     labels = np.repeat([0, 1, 2], [1000, 400, 30])
     chosen = even(labels, 330, seed=0)
     assert np.bincount(labels[chosen]).tolist() == [150, 150, 30]
@@ -31,7 +31,7 @@ def test_a_sketch_is_even_over_labels_and_takes_small_ones_whole() -> None:
     assert len(even(np.arange(50), 10, seed=0)) == 50  # one of each, however many labels
 
 
-def test_a_rare_label_takes_no_cells_from_the_border_of_a_large_one() -> None:
+def test_a_rare_label_takes_no_cells_from_the_border_of_a_large_one():
     h, rare = pair(20_000, 100, apart=6)
     some = np.concatenate([np.arange(100), np.arange(20_000, 20_100)])
     stands_for = np.where(rare[some] == 1, 1.0, 200.0)
@@ -42,7 +42,7 @@ def test_a_rare_label_takes_no_cells_from_the_border_of_a_large_one() -> None:
     assert taken[0] < 10 < taken[1]
 
 
-def test_a_label_that_is_nowhere_likeliest_keeps_its_cells() -> None:
+def test_a_label_that_is_nowhere_likeliest_keeps_its_cells():
     h, rare = pair(5000, 40, apart=0)  # the same place
     some = np.r_[np.arange(200), 5000:5040]
     tree = Tree(np.array([[0, 1]]), np.array([200, 40]), 1.0)
@@ -51,14 +51,14 @@ def test_a_label_that_is_nowhere_likeliest_keeps_its_cells() -> None:
     assert set(np.flatnonzero(groups == groups[5000])) <= set(range(5000, 5040))
 
 
-def test_a_component_that_is_shrunk_to_nothing_does_no_harm() -> None:
+def test_a_component_that_is_shrunk_to_nothing_does_no_harm():
     h, rare = pair(300, 300, apart=20)
     h[:, 3] = 0
     some = np.arange(0, 600, 3)
     np.testing.assert_array_equal(likeliest(h, some, rare[some], np.ones(200)), rare)
 
 
-def test_cells_join_a_cluster_and_its_nearest_group() -> None:
+def test_cells_join_a_cluster_and_its_nearest_group():
     h, rare = pair(600, 600, apart=30)
     right = h[:, 1] > 0  # two groups of each cluster, 0 and 1, 2 and 3
     group = 2 * rare + right
@@ -81,9 +81,7 @@ def many() -> tuple[Expression, np.ndarray]:
     return JojoSCL().preprocess(cells), types
 
 
-def test_a_rare_type_has_a_larger_share_of_the_sketch_and_is_found(
-    monkeypatch: pytest.MonkeyPatch, many: tuple[Expression, np.ndarray]
-) -> None:
+def test_a_rare_type_has_a_larger_share_of_the_sketch_and_is_found(monkeypatch, many):
     monkeypatch.setattr("jojoscl.core.sketch.SIZE", 600)
     monkeypatch.setattr("jojoscl.core.sketch.HOLDS", 0)
     x, types = many
@@ -104,9 +102,7 @@ def test_a_rare_type_has_a_larger_share_of_the_sketch_and_is_found(
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_a_sketch_whose_encoder_fits_noise_is_filled_with_random_cells(
-    monkeypatch: pytest.MonkeyPatch, holds: bool
-) -> None:
+def test_a_sketch_whose_encoder_fits_noise_is_filled_with_random_cells(monkeypatch, holds):
     monkeypatch.setattr("jojoscl.core.sketch.SIZE", 600)
     method = JojoSCL()
     x = method.preprocess(simulate(4000, 300, 3, library_size=40.0, dropout=0, seed=0))
@@ -120,7 +116,7 @@ def test_a_sketch_whose_encoder_fits_noise_is_filled_with_random_cells(
     assert weights.sum() == pytest.approx(4000, rel=0.05)
 
 
-def test_few_cells_need_no_sketch(many: tuple[Expression, np.ndarray]) -> None:
+def test_few_cells_need_no_sketch(many):
     def encode(rows: np.ndarray) -> tuple[Contrast, np.ndarray]:
         raise AssertionError
 
@@ -131,6 +127,6 @@ def test_few_cells_need_no_sketch(many: tuple[Expression, np.ndarray]) -> None:
     assert of_seen is None
 
 
-def test_more_clusters_than_the_sketch_has_cells(many: tuple[Expression, np.ndarray]) -> None:
+def test_more_clusters_than_the_sketch_has_cells(many):
     with pytest.raises(UserError, match="sketch of 100 cells cannot make 100 clusters"):
         JojoSCL(sample=100).fit(many[0], 100)

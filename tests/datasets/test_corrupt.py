@@ -32,14 +32,12 @@ def dense() -> AnnData:
     )
 
 
-def test_the_defaults_do_nothing(dense: AnnData) -> None:
+def test_the_defaults_do_nothing(dense):
     assert Corrupt().decisive() == {}
     assert Corrupt()(dense, seed=0) is dense
 
 
-def test_dropout_loses_that_share_and_changes_no_other_value(
-    dense: AnnData, subtests: pytest.Subtests
-) -> None:
+def test_dropout_loses_that_share_and_changes_no_other_value(dense, subtests):
     for rate in [0.1, 0.5, 0.9]:
         with subtests.test(rate=rate):
             x = Corrupt(dropout=rate)(dense, seed=0).X
@@ -48,12 +46,12 @@ def test_dropout_loses_that_share_and_changes_no_other_value(
             assert set(x.data) == {20}
 
 
-def test_more_dropout_loses_the_same_values_and_more(dense: AnnData) -> None:
+def test_more_dropout_loses_the_same_values_and_more(dense):
     little, much = (Corrupt(dropout=rate)(dense, seed=0).X for rate in (0.2, 0.6))
     assert (much > little).nnz == 0
 
 
-def test_thinned_counts_are_binomial(dense: AnnData, subtests: pytest.Subtests) -> None:
+def test_thinned_counts_are_binomial(dense, subtests):
     for fraction in [0.1, 0.5]:
         with subtests.test(fraction=fraction):
             x = Corrupt(thin=fraction)(dense, seed=0).X
@@ -66,13 +64,13 @@ def test_thinned_counts_are_binomial(dense: AnnData, subtests: pytest.Subtests) 
             assert (x.data > 0).all()
 
 
-def test_thin_rounds_rpkm_up_as_preprocessing_does() -> None:
+def test_thin_rounds_rpkm_up_as_preprocessing_does():
     x = sp.csr_matrix(np.full((50, 20), 0.3, dtype=np.float32))
     cells = AnnData(x, uns={"kind": "rpkm"})
     assert set(Corrupt(thin=0.999)(cells, seed=0).X.data) == {1}
 
 
-def test_subsample_keeps_types_in_proportion_and_the_order_of_cells(dense: AnnData) -> None:
+def test_subsample_keeps_types_in_proportion_and_the_order_of_cells(dense):
     half, tenth = (Corrupt(subsample=fraction)(dense, seed=0) for fraction in (0.5, 0.1))
     assert half.obs["cell_type"].value_counts().to_dict() == {"a": 150, "b": 50, "c": 1}
     assert tenth.obs["cell_type"].value_counts().to_dict() == {"a": 30, "b": 10, "c": 1}
@@ -96,7 +94,7 @@ def kept_by_a_loop(types: np.ndarray, factor: float, seed: int) -> list[int]:
     return sorted(kept)
 
 
-def test_uneven_keeps_the_cells_of_the_rule(subtests: pytest.Subtests) -> None:
+def test_uneven_keeps_the_cells_of_the_rule(subtests):
     for seed, factor in product(range(4), [3.0, 1.5]):
         with subtests.test(seed=seed, factor=factor):
             sizes = [1500, 700, 400, 300, 90, 30, 12, 4]
@@ -105,7 +103,7 @@ def test_uneven_keeps_the_cells_of_the_rule(subtests: pytest.Subtests) -> None:
             assert kept.tolist() == kept_by_a_loop(types, factor, seed)
 
 
-def test_uneven_changes_no_count_and_follows_its_own_seed() -> None:
+def test_uneven_changes_no_count_and_follows_its_own_seed():
     cells = simulate(600, 40, 4, type_sizes=[1, 1, 1, 1], seed=1)
     types = cells.obs["cell_type"].astype(str).to_numpy()
     corrupt = Corrupt(uneven=3)
@@ -118,22 +116,22 @@ def test_uneven_changes_no_count_and_follows_its_own_seed() -> None:
     assert made.uns.keys() == cells.uns.keys() | {"input_made_by_types"}
 
 
-def test_uneven_needs_types(dense: AnnData) -> None:
+def test_uneven_needs_types(dense):
     with pytest.raises(UserError, match=r"corrupt\.uneven needs types.* data\.label_key"):
         Corrupt(uneven=3)(AnnData(dense.X, uns={"kind": "counts"}), seed=0)
 
 
-def test_subsample_without_types_is_a_plain_one(dense: AnnData) -> None:
+def test_subsample_without_types_is_a_plain_one(dense):
     assert Corrupt(subsample=0.25)(AnnData(dense.X, uns={"kind": "counts"}), seed=0).n_obs == 100
 
 
-def test_subsample_may_look_away_from_the_types(dense: AnnData) -> None:
+def test_subsample_may_look_away_from_the_types(dense):
     kept = Corrupt(stratify=False, subsample=0.1)(dense, seed=0)
     assert kept.n_obs == round(0.1 * dense.n_obs)
     assert set(Corrupt(subsample=0.1)(dense, seed=0).obs_names) != set(kept.obs_names)
 
 
-def test_each_cell_of_a_type_is_as_likely_as_another() -> None:
+def test_each_cell_of_a_type_is_as_likely_as_another():
     types = np.repeat(["a", "b"], [30, 10])
     drawn = np.zeros(40)
     for seed in range(2000):
@@ -141,9 +139,7 @@ def test_each_cell_of_a_type_is_as_likely_as_another() -> None:
     np.testing.assert_allclose(drawn / 2000, 0.5, atol=0.05)
 
 
-def test_gaussian_noise_has_its_sd_where_nothing_is_clipped_and_half_of_the_zeros_rise(
-    dense: AnnData,
-) -> None:
+def test_gaussian_noise_has_its_sd_where_nothing_is_clipped_and_half_of_the_zeros_rise(dense):
     result = Corrupt(gaussian=0.3)(dense, seed=0)
     values = result.X.toarray()
     assert result.uns["kind"] == "log1p"
@@ -153,12 +149,12 @@ def test_gaussian_noise_has_its_sd_where_nothing_is_clipped_and_half_of_the_zero
     assert values.min() == 0
 
 
-def test_noise_of_log_normalised_values_leaves_them_log_normalised(dense: AnnData) -> None:
+def test_noise_of_log_normalised_values_leaves_them_log_normalised(dense):
     cells = AnnData(dense.X, uns={"kind": "log1p"})
     assert Corrupt(gaussian=0.5)(cells, seed=0).X[:, :-1].mean() == pytest.approx(20, abs=0.02)
 
 
-def test_the_given_cells_stay_and_a_seed_repeats() -> None:
+def test_the_given_cells_stay_and_a_seed_repeats():
     cells = simulate(60, 40, 3)
     before = cells.copy()
     corrupt = Corrupt(subsample=0.8, thin=0.5, dropout=0.2, gaussian=0.1)
@@ -170,7 +166,7 @@ def test_the_given_cells_stay_and_a_seed_repeats() -> None:
     assert first.shape != other.shape or (first.X != other.X).nnz > 0
 
 
-def test_emptied_cells_are_dropped_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_emptied_cells_are_dropped_and_that_is_said(caplog):
     cells = simulate(100, 20, 2, library_size=3.0)
     with caplog.at_level(logging.WARNING):
         left = Corrupt(dropout=0.8)(cells, seed=0)
@@ -179,7 +175,7 @@ def test_emptied_cells_are_dropped_and_that_is_said(caplog: pytest.LogCaptureFix
     assert len(Preprocess()(left)) == left.n_obs
 
 
-def test_what_makes_no_sense() -> None:
+def test_what_makes_no_sense():
     assert_refused(
         lambda settings: Corrupt(**settings)(simulate(20, 10, 2), seed=0),
         ({"uneven": 0.5}, "uneven must be at least 1"),
@@ -191,7 +187,7 @@ def test_what_makes_no_sense() -> None:
     )
 
 
-def test_log_normalised_values_are_not_thinned() -> None:
+def test_log_normalised_values_are_not_thinned():
     cells = simulate(20, 10, 2)
     cells.uns["kind"] = "log1p"
     with pytest.raises(UserError, match=r"corrupt\.thin needs counts"):

@@ -32,7 +32,7 @@ FORMATS: dict[str, tuple[Callable[[Path], None], str, bool]] = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FORMATS)
-def test_damaged_bytes(tmp_path: Path, name: str) -> None:
+def test_damaged_bytes(tmp_path, name):
     write, file, backed = FORMATS[name]
     write(tmp_path / file)
     good, places = (tmp_path / file).read_bytes(), stretches(tmp_path / file)
@@ -48,7 +48,7 @@ def test_damaged_bytes(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["h5ad", "sparse h5", "backed"])
-def test_damaged_indices(tmp_path: Path, name: str) -> None:
+def test_damaged_indices(tmp_path, name):
     write, file, backed = FORMATS[name]
     rng = np.random.default_rng(1)
     found = []

@@ -28,7 +28,7 @@ def cells(x: np.ndarray = COUNTS, **obs: Any) -> AnnData:
     return adata
 
 
-def test_a_file_of_the_users(tmp_path: Path) -> None:
+def test_a_file_of_the_users(tmp_path):
     adata = cells(group=["a", "b"] * 10, depth=1.5)
     adata.write_h5ad(tmp_path / "mine.h5ad")
     result = FileDataset(path=str(tmp_path / "mine.h5ad"), label_key="group", name="mine").load()
@@ -40,7 +40,7 @@ def test_a_file_of_the_users(tmp_path: Path) -> None:
     assert "cell_type" not in without.obs
 
 
-def test_a_table_with_metadata(tmp_path: Path) -> None:
+def test_a_table_with_metadata(tmp_path):
     table = pd.DataFrame(
         COUNTS, index=[f"c{i}" for i in range(20)], columns=[f"g{j}" for j in range(15)]
     )
@@ -52,7 +52,7 @@ def test_a_table_with_metadata(tmp_path: Path) -> None:
         FileDataset(**settings).load()
 
 
-def test_wrong_settings() -> None:
+def test_wrong_settings():
     assert_refused(
         lambda settings: FileDataset(**settings).load(),
         ({}, r"data\.path="),
@@ -76,7 +76,7 @@ def small_catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_catalogue_set_is_found_and_cleaned(small_catalogue: Path) -> None:
+def test_a_catalogue_set_is_found_and_cleaned(small_catalogue):
     adata = load_dataset("tiny", root=small_catalogue)
     np.testing.assert_array_equal(adata.X.toarray(), COUNTS)
     assert adata.uns == {
@@ -92,14 +92,12 @@ def test_a_catalogue_set_is_found_and_cleaned(small_catalogue: Path) -> None:
     assert some.uns["variant"] == "some"
 
 
-def test_the_variable_names_the_folder(
-    small_catalogue: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_variable_names_the_folder(small_catalogue, monkeypatch):
     monkeypatch.setenv("JOJOSCL_DATA_ROOT", str(small_catalogue))
     assert load_dataset("tiny").shape == (20, 15)
 
 
-def test_chen_from_files_of_its_format(tmp_path: Path) -> None:
+def test_chen_from_files_of_its_format(tmp_path):
     """GSE87544: genes x cells in tabs, types in a csv whose second column names the cells; no checksum."""
     names = [f"B1_{i}_Normal" for i in range(20)]
     table = pd.DataFrame(
@@ -119,7 +117,7 @@ def test_chen_from_files_of_its_format(tmp_path: Path) -> None:
     assert load_dataset("chen", root=tmp_path, variant="all_cells").n_obs == 20
 
 
-def test_a_file_without_x(tmp_path: Path) -> None:
+def test_a_file_without_x(tmp_path):
     AnnData(
         obs=pd.DataFrame(index=[f"c{i}" for i in range(20)]), layers={"counts": COUNTS}
     ).write_h5ad(tmp_path / "a.h5ad")
@@ -131,7 +129,7 @@ def test_a_file_without_x(tmp_path: Path) -> None:
         )
 
 
-def test_fingerprints(tmp_path: Path, small_catalogue: Path) -> None:
+def test_fingerprints(tmp_path, small_catalogue):
     cells(group=["a", "b"] * 10).write_h5ad(tmp_path / "mine.h5ad")
     mine = FileDataset(path=str(tmp_path / "mine.h5ad"))
     first = mine.fingerprint()

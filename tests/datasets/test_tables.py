@@ -155,7 +155,7 @@ def test_numbers_are_read_exactly(tmp_path):
     assert adata.obs["x"].tolist() == [0.25891675029296335, 0.30331272607892745]
 
 
-def test_annotation_of_another_length_is_one_sentence() -> None:
+def test_annotation_of_another_length_is_one_sentence():
     x = sp.csr_matrix((3, 2), dtype=np.float32)
     assert list(to_cells(Path("f"), x, {"a": [1, 2, 3]}).obs_names) == ["cell0", "cell1", "cell2"]
     with pytest.raises(UserError, match=r"4 entries for 3 rows: change data\.transpose, or"):

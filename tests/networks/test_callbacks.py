@@ -25,13 +25,13 @@ def trainer(epoch: int, **more: Any) -> Any:
 
 def trained(history: History, *losses: dict[str, float]) -> History:
     """One epoch for each of `losses`."""
-    history.on_fit_start(trainer(0), None)  # type: ignore[arg-type]
+    history.on_fit_start(trainer(0), None)
     for row in losses:
-        history.on_train_epoch_end(trainer(0, callback_metrics=row), None)  # type: ignore[arg-type]
+        history.on_train_epoch_end(trainer(0, callback_metrics=row), None)
     return history
 
 
-def test_a_history_goes_on_where_it_was() -> None:
+def test_a_history_goes_on_where_it_was():
     history = trained(History(Run()), {"loss": 1.0}, {"loss": 0.0})
     assert history.rows == [{"epoch": 0, "loss": 1.0}, {"epoch": 1, "loss": 0.0}]
     written: list[tuple[float, int]] = []
@@ -40,14 +40,14 @@ def test_a_history_goes_on_where_it_was() -> None:
     resumed.load_state_dict(history.state_dict())
     assert resumed.rows == history.rows
     assert resumed.seconds == history.seconds > 0
-    resumed.on_fit_start(trainer(2), None)  # type: ignore[arg-type]
+    resumed.on_fit_start(trainer(2), None)
     assert written == [(1.0, 0), (0.0, 1)]
     trained(resumed, {"loss": -1.0})
     assert written[2:] == [(-1.0, 2)]
 
 
 @pytest.mark.filterwarnings("ignore:.*exists and is not empty")  # the second run's, as it begins
-def test_each_row_is_in_the_file_at_once(tmp_path: Path) -> None:
+def test_each_row_is_in_the_file_at_once(tmp_path):
     for _ in range(2):
         history = History(Run(tmp_path))
         for epoch, row in enumerate(({"loss": 2.0}, {"loss": 1.0, "cluster": 0.5})):
@@ -57,7 +57,7 @@ def test_each_row_is_in_the_file_at_once(tmp_path: Path) -> None:
             assert table.iloc[-1].to_dict() == {"epoch": epoch, "step": epoch, **row}
 
 
-def test_the_oracle_keeps_the_first_of_the_best_epochs() -> None:
+def test_the_oracle_keeps_the_first_of_the_best_epochs():
     scores = iter([0.1, 0.7, 0.7, 0.2])
     selection = OracleSelection(lambda labels: next(scores))
     h, labels = np.eye(3, dtype=np.float32), np.arange(3)
@@ -81,7 +81,7 @@ def stops_after(losses: list[float], **settings: Any) -> int | None:
     return None
 
 
-def test_plateau(subtests: pytest.Subtests) -> None:
+def test_plateau(subtests):
     for losses, gain, end in [
         ([3.0, 2.0, 2.1, 2.2], 0.0, 4),  # two epochs that are not below 2
         ([3.0, 2.0, 1.99, 1.98], 0.0, None),
@@ -128,7 +128,7 @@ class Module:
         return self.x1, self.x2, torch.arange(4)
 
 
-def test_the_record_by_hand() -> None:
+def test_the_record_by_hand():
     """Between two epochs the cells move by (3, 4) / 5 and the clusters swap their numbers."""
     record, trainer, module = ShrinkageRecord(), Trainer(), Module()
     for epoch in range(2):
@@ -157,9 +157,7 @@ def test_the_record_by_hand() -> None:
     assert table["distance"].to_dict() == {(1, 0): pytest.approx(np.hypot(1, 6))}
 
 
-def test_a_fit_is_recorded_and_the_record_changes_nothing(
-    bare: AnnData, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fit_is_recorded_and_the_record_changes_nothing(bare, monkeypatch):
     watched = fitted(bare)
     table = pd.DataFrame(watched.shrinkage)
     assert list(table) == ["epoch", "quantity", "cluster", "other", "value"]
@@ -175,7 +173,7 @@ def test_a_fit_is_recorded_and_the_record_changes_nothing(
     assert watched.history == alone.history
 
 
-def test_without_temporal_clusters_the_gap_alone_is_recorded(bare: AnnData) -> None:
+def test_without_temporal_clusters_the_gap_alone_is_recorded(bare):
     assert {row["quantity"] for row in fitted(bare, sure="none").shrinkage} == {"cosine_gap"}
 
 
@@ -183,9 +181,7 @@ class Killed(Exception):
     pass
 
 
-def test_a_resumed_fit_and_its_record_are_unbroken(
-    bare: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_fit_and_its_record_are_unbroken(bare, tmp_path, monkeypatch):
     whole, epoch_start = fitted(bare), ShrinkageRecord.on_train_epoch_start
 
     def dying(record: ShrinkageRecord, trainer: Any, module: Any) -> None:
@@ -208,7 +204,7 @@ def test_a_resumed_fit_and_its_record_are_unbroken(
 # ---- the posterior mean --------------------------------------------------------------------------
 
 
-def test_cells_go_to_their_posterior_mean() -> None:
+def test_cells_go_to_their_posterior_mean():
     h, labels, b = torch.randn(30, 4), torch.arange(30) % 3, torch.tensor([0.0, 0.3, 1.0])
     found = shrink_to_clusters(h, labels, b)
     for i in range(30):
@@ -216,7 +212,7 @@ def test_cells_go_to_their_posterior_mean() -> None:
         torch.testing.assert_close(found[i], mu + (1 - b[labels[i]]) * (h[i] - mu))
 
 
-def test_the_map_embedding_shrinks_each_cluster_by_one_factor(bare: AnnData) -> None:
+def test_the_map_embedding_shrinks_each_cluster_by_one_factor(bare):
     method = PaperJojoSCL(**PAPER, epochs=4)
     found = jojoscl.cluster(bare, 3, copy=True, accelerator="cpu", method=method)
     assert found is not None

@@ -1,15 +1,12 @@
 """Contrastive-sc is made of JojoSCL's parts."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import nn
 
 from jojoscl.networks.contrastive_sc import ContrastiveSCModule
 
 
-def test_contrastive_sc_ends_in_a_linear_layer_and_takes_a_step(method: Callable[..., Any]) -> None:
+def test_contrastive_sc_ends_in_a_linear_layer_and_takes_a_step(method):
     settings = method("contrastive_sc", "encoder_dims=[16,8,6]", "mask_rate=0.5")
     net = ContrastiveSCModule(settings, n_genes=20, seed=0)
     kinds = [type(layer) for layer in net.encoder]

@@ -1,7 +1,6 @@
 """Batches: cells by index and what comes with them, drawn by seed and epoch alone."""
 
 import numpy as np
-import pytest
 import torch
 
 from jojoscl.cells.checks import as_cells
@@ -12,7 +11,7 @@ from jojoscl.networks.datamodule import Batches, CellDataModule
 X = np.arange(40.0).reshape(20, 2).astype(np.float32)
 
 
-def test_what_belongs_to_a_cell_comes_with_it() -> None:
+def test_what_belongs_to_a_cell_comes_with_it():
     data = CellDataModule(X, X[:, :1], batch_size=8)
     drawn = []
     for x, index, more in data.train_dataloader():
@@ -22,7 +21,7 @@ def test_what_belongs_to_a_cell_comes_with_it() -> None:
     assert sorted(drawn) == list(range(20))
 
 
-def test_batches_depend_on_seed_and_epoch_alone() -> None:
+def test_batches_depend_on_seed_and_epoch_alone():
     def drawn(seed: int, epoch: int) -> list[int]:
         batches = Batches(20, 8, seed=seed)
         batches.set_epoch(epoch)
@@ -33,14 +32,14 @@ def test_batches_depend_on_seed_and_epoch_alone() -> None:
     assert drawn(0, 0) != drawn(1, 0)
 
 
-def test_z_scores_are_made_batch_by_batch() -> None:
+def test_z_scores_are_made_batch_by_batch():
     x = Preprocess()(as_cells(simulate(n_cells=20, n_genes=60, n_types=2, seed=1)))
     for z, index in CellDataModule(x, batch_size=8).train_dataloader():
         assert z.dtype == torch.float32
         np.testing.assert_array_equal(z, x.zscores()[index])
 
 
-def test_batches_hold_every_cell_once_and_never_one_alone(subtests: pytest.Subtests) -> None:
+def test_batches_hold_every_cell_once_and_never_one_alone(subtests):
     for n_cells in [2, 15, 16, 17, 32, 33, 40]:
         with subtests.test(n_cells=n_cells):
             batches = Batches(n_cells, 16, seed=3)
@@ -50,7 +49,7 @@ def test_batches_hold_every_cell_once_and_never_one_alone(subtests: pytest.Subte
             assert all(2 <= len(batch) <= 17 for batch in drawn)
 
 
-def test_the_loader_draws_nothing_from_torchs_global_generator() -> None:
+def test_the_loader_draws_nothing_from_torchs_global_generator():
     torch.manual_seed(3)
     before = torch.get_rng_state()
     data = CellDataModule(X, batch_size=8)

@@ -30,7 +30,6 @@ from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.utils.errors import UserError
-from tests.children import Command, InProcess
 
 N_CELLS, N_GENES, K = 12, 10, 3
 PAPER: dict[str, Any] = {"encoder_dims": [8, 6], "instance_dims": [6], "cluster_dims": [6]}
@@ -98,7 +97,7 @@ def steps_of_rank(module: L.LightningModule, kinds: list[str], folder: Path) -> 
     torch.save({kind: one_step(kind) for kind in kinds}, folder / f"{dist.get_rank()}.pt")
 
 
-def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path):
     kinds = ["paper-two_view", "paper-centroid", "released-released", "contrastive_sc"]
     launch(steps_of_rank, 2, L.LightningModule(), kinds, tmp_path)
     for rank in range(2):
@@ -111,7 +110,7 @@ def test_losses_and_gradients_of_two_processes_are_those_of_one(tmp_path: Path) 
                 torch.testing.assert_close(found[kind][name], value, rtol=1e-9, atol=1e-12)
 
 
-def test_batches_are_shared_without_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_shared_without_overlap(monkeypatch):
     whole = list(Batches(37, 16, seed=3))
     shares = []
     for rank in range(2):
@@ -164,9 +163,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
     return trained(None, Views(folder)), folder
 
 
-def test_processes_draw_their_own_masks_and_end_with_one_network(
-    whole: tuple[dict[str, Any], Path],
-) -> None:
+def test_processes_draw_their_own_masks_and_end_with_one_network(whole):
     found, folder = whole
     assert [row["epoch"] for row in found["losses"]] == [0, 1, 2, 3]
     assert np.isfinite([list(row.values()) for row in found["losses"]]).all()
@@ -180,9 +177,7 @@ def test_processes_draw_their_own_masks_and_end_with_one_network(
         torch.testing.assert_close(value, second["weights"][name], msg=name)
 
 
-def test_interrupted_processes_go_on_and_end_as_unbroken_ones(
-    whole: tuple[dict[str, Any], Path], tmp_path: Path
-) -> None:
+def test_interrupted_processes_go_on_and_end_as_unbroken_ones(whole, tmp_path):
     with pytest.raises(Exception, match="killed"):
         trained(tmp_path, Killed())
     assert (tmp_path / "last.ckpt").exists()
@@ -190,7 +185,7 @@ def test_interrupted_processes_go_on_and_end_as_unbroken_ones(
     assert whole[0]["h"] != trained(None, n_devices=1)["h"]
 
 
-def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:
+def test_a_run_is_written_once_and_logged(tmp_path):
     tiny = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false",
             "method=jojoscl_paper", "method.encoder_dims=[8,4]", "trainer.max_epochs=2",
             "trainer=ddp", "trainer.accelerator=cpu")  # fmt: skip
@@ -204,7 +199,7 @@ def test_a_run_is_written_once_and_logged(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_trains_on_two_processes(command: Command, tmp_path: Path) -> None:
+def test_the_command_trains_on_two_processes(command, tmp_path):
     words = "method=jojoscl_paper trainer=ddp trainer.accelerator=cpu trainer.max_epochs=2"
     done = command(*words.split(), "data=simulated", "pictures=false")
     assert done.returncode == 0, done.stderr
@@ -215,7 +210,7 @@ def test_the_command_trains_on_two_processes(command: Command, tmp_path: Path) -
 # ---- what is refused -----------------------------------------------------------------------------
 
 
-def test_what_several_devices_cannot_do_is_said(in_process: InProcess) -> None:
+def test_what_several_devices_cannot_do_is_said(in_process):
     cells = without_labels(simulate(n_cells=60, n_genes=50, n_types=3, seed=1))
     run = Run(trainer=settings(4))
     with pytest.raises(UserError, match="trains on one device"):
@@ -229,7 +224,7 @@ def wrong(module: L.LightningModule, sentence: str) -> None:
     raise UserError(sentence)
 
 
-def test_an_error_of_a_process_is_one_sentence() -> None:
+def test_an_error_of_a_process_is_one_sentence():
     with pytest.raises(UserError, match=r"^No space left\.$"):
         launch(wrong, 2, L.LightningModule(), "No space left.")
 
@@ -251,7 +246,7 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+def test_processes_end_with_the_one_that_started_them(tmp_path):
     parent = multiprocessing.get_context("spawn").Process(target=launches, args=(tmp_path,))
     parent.start()
     until(lambda: len([path for path in tmp_path.glob("*.pid") if path.read_text()]) == 2)

@@ -3,14 +3,12 @@
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import pytest
 import torch
-from anndata import AnnData
 
 from jojoscl.networks.contrastive_sc import ContrastiveSC
 from jojoscl.networks.datamodule import CellDataModule
@@ -19,6 +17,7 @@ from jojoscl.networks.paper import PaperJojoSCL, PaperModule, ReleasedJojoSCL
 from jojoscl.networks.scdeepcluster import ScDeepCluster
 from jojoscl.networks.settings import Run, TrainerSettings
 from jojoscl.utils.errors import UserError
+from tests.small import assert_refused
 
 QUIET = Run(trainer=TrainerSettings(accelerator="cpu", progress_bar=False))
 SMALL: dict[str, Any] = {"encoder_dims": [16, 8]}
@@ -50,7 +49,7 @@ def train(how: Callable[[], None]) -> None:
     fit(module, data, QUIET, max_epochs=3, callbacks=[Ends(how)])
 
 
-def test_a_keyboard_interrupt_comes_through_and_signals_are_as_before() -> None:
+def test_a_keyboard_interrupt_comes_through_and_signals_are_as_before():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     for how in (raises(KeyboardInterrupt()), lambda: signal.raise_signal(signal.SIGINT)):
         with pytest.raises(KeyboardInterrupt):
@@ -58,7 +57,7 @@ def test_a_keyboard_interrupt_comes_through_and_signals_are_as_before() -> None:
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_a_signal_to_end_reaches_the_handler_of_the_program() -> None:
+def test_a_signal_to_end_reaches_the_handler_of_the_program():
     handler = raises(ZeroDivisionError())
     before = signal.signal(signal.SIGTERM, handler)
     try:
@@ -69,25 +68,23 @@ def test_a_signal_to_end_reaches_the_handler_of_the_program() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_training_that_diverges_is_one_sentence(bare: AnnData, subtests: pytest.Subtests) -> None:
-    for method in [
+def test_a_training_that_diverges_is_one_sentence(bare):
+    methods = (
         PaperJojoSCL(lr=1e30, epochs=3, **SMALL),
         ReleasedJojoSCL(lr=1e30, epochs=3, **SMALL),
         PaperJojoSCL(lambda_=1e38, epochs=3, **SMALL),
         ContrastiveSC(lr=1e30, epochs=3, **SMALL),
         ScDeepCluster(pretrain_lr=1e30, pretrain_epochs=5, **SMALL),
         ScDeepCluster(lr=1e38, pretrain_epochs=2, epochs=5, **SMALL),
-    ]:
-        with subtests.test(method=method):
-            with pytest.raises(UserError, match=r"diverged.*lower the learning rate") as caught:
-                method.fit_predict(bare, 3, run=QUIET)
-            assert "\n" not in str(caught.value)
+    )
+    assert_refused(
+        lambda method: method.fit_predict(bare, 3, run=QUIET),
+        *[(method, r"diverged.*lower the learning rate") for method in methods],
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-def test_a_rate_of_ten_thousand_gives_clusters_or_a_sentence(
-    bare: AnnData, subtests: pytest.Subtests
-) -> None:
+def test_a_rate_of_ten_thousand_gives_clusters_or_a_sentence(bare, subtests):
     for method in [PaperJojoSCL, ReleasedJojoSCL, ContrastiveSC, ScDeepCluster]:
         with subtests.test(method=method):
             short = {"pretrain_epochs": 3} if method is ScDeepCluster else {}
@@ -121,19 +118,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "last.ckpt").read_bytes()
 
 
-def test_a_cut_file_is_refused(
-    checkpoint: bytes, tmp_path: Path, subtests: pytest.Subtests
-) -> None:
-    for share in [0, 0.5, 0.999]:
-        with subtests.test(share=share):
-            (tmp_path / "last.ckpt").write_bytes(checkpoint[: int(share * len(checkpoint))])
-            with pytest.raises(UserError, match="damaged: delete it, or start anew by force=true"):
-                load_checkpoint(tmp_path / "last.ckpt", module())
+def test_a_cut_file_is_refused(checkpoint, tmp_path):
+    path = tmp_path / "last.ckpt"
+
+    def load(share: float) -> None:
+        path.write_bytes(checkpoint[: int(share * len(checkpoint))])
+        load_checkpoint(path, module())
+
+    words = "damaged: delete it, or start anew by force=true"
+    assert_refused(load, *[(share, words) for share in (0, 0.5, 0.999)])
 
 
-def test_a_good_one_is_plain_and_fits_one_module_and_one_run(
-    checkpoint: bytes, tmp_path: Path
-) -> None:
+def test_a_good_one_is_plain_and_fits_one_module_and_one_run(checkpoint, tmp_path):
     path = tmp_path / "last.ckpt"
     path.write_bytes(checkpoint)
     state = torch.load(path, weights_only=True)
@@ -145,16 +141,12 @@ def test_a_good_one_is_plain_and_fits_one_module_and_one_run(
         load_checkpoint(path, module(seed=1, config_hash="abd"))
 
 
-def test_an_oracle_is_refused_where_the_last_epoch_is_kept(
-    method: Callable[..., Any], bare: AnnData, quiet: Run
-) -> None:
+def test_an_oracle_is_refused_where_the_last_epoch_is_kept(method, bare, quiet):
     with pytest.raises(UserError, match="keeps the last epoch"):
         method("contrastive_sc").fit_predict(bare, 3, run=quiet, oracle=lambda labels: 0.0)
 
 
-def test_a_call_that_goes_on_says_what_was_trained_earlier(
-    method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
-) -> None:
+def test_a_call_that_goes_on_says_what_was_trained_earlier(method, bare, quiet, tmp_path):
     run = replace(quiet, folder=tmp_path)
     short = method("contrastive_sc", "epochs=2")
     first = short.fit_predict(bare, 3, run=run)

@@ -24,7 +24,7 @@ def cells() -> AnnData:
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_gpu_finds_the_types_that_a_cpu_finds(cells: AnnData, precision: str) -> None:
+def test_a_gpu_finds_the_types_that_a_cpu_finds(cells, precision):
     method = PaperJojoSCL(epochs=20)
     found = []
     for accelerator, how in (("cpu", "32-true"), ("gpu", precision)):
@@ -49,7 +49,7 @@ class NoWaiting(L.Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_no_step_waits_for_the_gpu(cells: AnnData) -> None:
+def test_no_step_waits_for_the_gpu(cells):
     method = PaperJojoSCL()
     x = method.preprocess(cells)
     module = PaperModule(
@@ -64,7 +64,7 @@ def test_no_step_waits_for_the_gpu(cells: AnnData) -> None:
     assert len(history.rows) == 3
 
 
-def test_the_scanpy_call_takes_the_gpu(cells: AnnData) -> None:
+def test_the_scanpy_call_takes_the_gpu(cells):
     clustered = jojoscl.cluster(cells, 4, copy=True, accelerator="gpu")
     assert clustered is not None
     assert adjusted_rand_score(cells.obs["cell_type"], clustered.obs["jojoscl"]) > 0.9

@@ -65,14 +65,14 @@ def of_the_process() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_no_method_moves_global_state(name: str, bare: AnnData) -> None:
+def test_no_method_moves_global_state(name, bare):
     fitted(name, bare)  # loads what it needs
     before = of_the_process()
     fitted(name, bare)
     assert of_the_process() == before
 
 
-def test_state_is_restored_after_errors_too(bare: AnnData) -> None:
+def test_state_is_restored_after_errors_too(bare):
     before = of_the_process()
     with pytest.raises(UserError, match="ask for fewer"):
         PaperJojoSCL().fit_predict(bare, 1000, run=QUIET)
@@ -95,7 +95,7 @@ def assert_same(one: Result, two: Result) -> None:
 
 
 @pytest.mark.parametrize("name", ["jojoscl", "paper", "scdeepcluster"])
-def test_global_state_of_the_user_does_not_change_the_result(name: str, bare: AnnData) -> None:
+def test_global_state_of_the_user_does_not_change_the_result(name, bare):
     """Number of threads, seeds."""
     expected = fitted(name, bare)
     threads = torch.get_num_threads()
@@ -111,7 +111,7 @@ def test_global_state_of_the_user_does_not_change_the_result(name: str, bare: An
 
 
 @pytest.mark.parametrize("name", ["jojoscl", "seurat"])
-def test_python_threads_get_the_clusters_of_one(name: str, bare: AnnData) -> None:
+def test_python_threads_get_the_clusters_of_one(name, bare):
     expected = fitted(name, bare)
     with ThreadPoolExecutor(2) as pool:
         for found in pool.map(fitted, [name] * 2, [bare] * 2):
@@ -136,7 +136,7 @@ def hashes(size):
 """
 
 
-def test_processes_on_one_machine_give_the_same_bits() -> None:
+def test_processes_on_one_machine_give_the_same_bits():
     """Whatever the environment says of threads, and wherever the arrays are in memory."""
     env = os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     command = [sys.executable, "-c", HASHES + "print(*hashes(70001))"]

@@ -28,7 +28,7 @@ def pair(n: int, d: int) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def test_nt_xent_value_and_gradient(subtests: pytest.Subtests) -> None:
+def test_nt_xent_value_and_gradient(subtests):
     for n, temperature in product([1, 2, 7], [0.07, 1.0]):
         with subtests.test(n=n, temperature=temperature):
             a, b = pair(n, 5)
@@ -40,7 +40,7 @@ def test_nt_xent_value_and_gradient(subtests: pytest.Subtests) -> None:
             )
 
 
-def test_contrast_of_clusters_by_either_similarity(subtests: pytest.Subtests) -> None:
+def test_contrast_of_clusters_by_either_similarity(subtests):
     for similarity in ["cosine", "dot"]:
         with subtests.test(similarity=similarity):
             a, b = pair(9, 4)
@@ -55,21 +55,21 @@ def test_contrast_of_clusters_by_either_similarity(subtests: pytest.Subtests) ->
             )
 
 
-def test_entropy_is_zero_when_balanced_and_log_k_at_collapse() -> None:
+def test_entropy_is_zero_when_balanced_and_log_k_at_collapse():
     balanced = torch.eye(4).repeat(8, 1)
     collapsed = torch.zeros(32, 4).index_fill(1, torch.tensor([2]), 1.0)
     assert entropy_regulariser(balanced) == pytest.approx(0, abs=1e-6)
     assert entropy_regulariser(collapsed) == pytest.approx(math.log(4))
 
 
-def test_entropy_gradient_spreads_cells_over_clusters() -> None:
+def test_entropy_gradient_spreads_cells_over_clusters():
     logits = torch.tensor([[3.0, 0.0]]).repeat(5, 1).requires_grad_()
     entropy_regulariser(logits.softmax(1)).backward()
     assert (logits.grad[:, 0] > 0).all()
     assert (logits.grad[:, 1] < 0).all()
 
 
-def test_released_entropy_is_zero_for_any_assignment() -> None:
+def test_released_entropy_is_zero_for_any_assignment():
     for seed in range(5):
         g = torch.Generator().manual_seed(seed)
         p = (3 * torch.randn(50, 6, generator=g, dtype=torch.float64)).softmax(1)

@@ -28,7 +28,7 @@ class Small(SeededModule):
         super().__init__(Rate(), seed=3, n_genes=7)
 
 
-def test_noise_depends_on_seed_and_epoch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_depends_on_seed_and_epoch_alone(monkeypatch):
     drawn = []
     for epoch in (0, 1, 0):
         module = Small()
@@ -39,7 +39,7 @@ def test_noise_depends_on_seed_and_epoch_alone(monkeypatch: pytest.MonkeyPatch) 
     assert not torch.equal(drawn[0], drawn[1])
 
 
-def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
+def test_a_loss_that_is_not_finite_is_one_sentence():
     module = Small()
     module.check_finite(torch.tensor([1.0, 2.0]))
     for value in (float("nan"), float("inf"), 1e30):
@@ -47,7 +47,7 @@ def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
             module.check_finite(torch.tensor([1.0, value]))
 
 
-def test_the_losses_of_an_epoch_are_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_losses_of_an_epoch_are_finite(monkeypatch):
     module, logged = Small(), {}
     monkeypatch.setattr(Small, "trainer", SimpleNamespace(is_last_batch=True), raising=False)
     monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
@@ -57,11 +57,11 @@ def test_the_losses_of_an_epoch_are_finite(monkeypatch: pytest.MonkeyPatch) -> N
         module.record(loss=torch.tensor(torch.nan))
 
 
-def test_checkpoints_hold_settings_seed_and_size() -> None:
+def test_checkpoints_hold_settings_seed_and_size():
     assert dict(Small().hparams) == {"lr": 0.5, "seed": 3, "n_genes": 7}
 
 
-def test_layers() -> None:
+def test_layers():
     for norm, last_relu in ((True, True), (True, False), (False, False)):
         hidden = [nn.Linear, nn.BatchNorm1d, nn.ReLU] if norm else [nn.Linear, nn.ReLU]
         found = [type(layer) for layer in layers([20, 16, 8], norm=norm, last_relu=last_relu)]
@@ -69,7 +69,7 @@ def test_layers() -> None:
     assert layers([20, 16, 8], norm=True, last_relu=True)(torch.randn(10, 20)).shape == (10, 8)
 
 
-def test_weights_come_from_the_seed_alone() -> None:
+def test_weights_come_from_the_seed_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     with weights_from(3):

@@ -1,13 +1,11 @@
 """The paper's method and the released code's: settings, what a step moves, that all trains."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from anndata import AnnData
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
@@ -34,7 +32,7 @@ def build(
     return PaperModule(method, **size, seed=0, max_epochs=epochs), data
 
 
-def test_epochs_are_the_methods_or_the_runs(cells: AnnData) -> None:
+def test_epochs_are_the_methods_or_the_runs(cells):
     method = PaperJojoSCL(encoder_dims=[16, 8], instance_dims=[8], cluster_dims=[8], epochs=3)
     one = method.fit_predict(cells, 3, run=QUICK)
     assert one.info["epochs"] == len(one.history) == 2
@@ -44,7 +42,7 @@ def test_epochs_are_the_methods_or_the_runs(cells: AnnData) -> None:
     assert one.obsm["map"].shape == (120, 8)
 
 
-def test_only_the_oracle_chooses_an_epoch(cells: AnnData) -> None:
+def test_only_the_oracle_chooses_an_epoch(cells):
     method = PaperJojoSCL(encoder_dims=[16, 8], instance_dims=[8], cluster_dims=[8])
     scores = iter([0.9, 0.1])
     result = method.fit_predict(cells, 3, run=QUICK, oracle=lambda labels: next(scores))
@@ -53,9 +51,7 @@ def test_only_the_oracle_chooses_an_epoch(cells: AnnData) -> None:
     assert method.fit_predict(cells, 3, run=QUICK).last_labels is None
 
 
-def test_every_setting_trains_to_finite_losses_and_moves_the_weights(
-    subtests: pytest.Subtests,
-) -> None:
+def test_every_setting_trains_to_finite_losses_and_moves_the_weights(subtests):
     for settings in [
         *({"sure": sure} for sure in ("none", "released", "centroid", "two_view")),
         *({"sure": sure, "temporal_labels": "batch"} for sure in ("centroid", "two_view")),
@@ -74,7 +70,7 @@ def test_every_setting_trains_to_finite_losses_and_moves_the_weights(
 
 
 @pytest.mark.parametrize("method", [PaperJojoSCL, ReleasedJojoSCL])
-def test_bfloat16_trains_with_losses_in_float32(method: type[PaperJojoSCL]) -> None:
+def test_bfloat16_trains_with_losses_in_float32(method):
     cells = without_labels(simulate(n_cells=90, n_genes=200, n_types=3, seed=1))
     first = {}
     for precision in ("32-true", "bf16-mixed"):
@@ -88,7 +84,7 @@ def test_bfloat16_trains_with_losses_in_float32(method: type[PaperJojoSCL]) -> N
     assert first["bf16-mixed"]["instance"] * 2**10 % 1, "a number that bfloat16 does not have"
 
 
-def test_any_number_of_cells_trains(subtests: pytest.Subtests) -> None:
+def test_any_number_of_cells_trains(subtests):
     for n_cells in [2, 3, 15, 16, 17, 33]:
         with subtests.test(n_cells=n_cells):
             module, data = build(n_cells, temporal_labels="batch")
@@ -108,7 +104,7 @@ class KeyRecorder(Callback):
 
 @pytest.mark.filterwarnings("ignore:.*(many workers|LeafSpec)")
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_key_follows_the_query_once_per_optimiser_step(accumulate: int) -> None:
+def test_key_follows_the_query_once_per_optimiser_step(accumulate):
     module, data = build(n_cells=64, momentum=0.75, sure="none")
     recorder = KeyRecorder()
     start = module.key[0].weight.clone()
@@ -128,7 +124,7 @@ def test_key_follows_the_query_once_per_optimiser_step(accumulate: int) -> None:
     assert module.key[1].num_batches_tracked == 4, "its statistics are its own"
 
 
-def test_no_gradient_reaches_the_key() -> None:
+def test_no_gradient_reaches_the_key():
     module, data = build(sure="none")
     fit(module, data, QUIET, max_epochs=1)
     assert all(p.grad is None for p in module.key.parameters())
@@ -137,7 +133,7 @@ def test_no_gradient_reaches_the_key() -> None:
     assert set(group["params"]) == trained - key
 
 
-def test_temporal_clusters_are_those_of_the_epoch() -> None:
+def test_temporal_clusters_are_those_of_the_epoch():
     module, data = build(epochs=1)
     assert not module.centroids.any()
     fit(module, data, QUIET, max_epochs=1)
@@ -145,7 +141,7 @@ def test_temporal_clusters_are_those_of_the_epoch() -> None:
     assert (module.centroids.norm(dim=1) > 0).all()
 
 
-def test_outputs_have_length_one_or_sum_to_one() -> None:
+def test_outputs_have_length_one_or_sum_to_one():
     module, _ = build()
     found = module(torch.randn(10, 12))
     for name in ("h", "z"):
@@ -153,7 +149,7 @@ def test_outputs_have_length_one_or_sum_to_one() -> None:
     torch.testing.assert_close(found["cluster_head"].sum(1), torch.ones(10))
 
 
-def test_released_sure_changes_nothing_but_the_log() -> None:
+def test_released_sure_changes_nothing_but_the_log():
     trained = []
     for sure in ("none", "released"):
         module, data = build(sure=sure)
@@ -162,7 +158,7 @@ def test_released_sure_changes_nothing_but_the_log() -> None:
     np.testing.assert_array_equal(*trained)
 
 
-def test_sccl_is_jojoscl_without_sure(method: Callable[..., Any]) -> None:
+def test_sccl_is_jojoscl_without_sure(method):
     model = method("sccl")
     assert (model.sure, model.name, model.assign_on) == ("none", "sccl", "z")
     assert (model.cluster_similarity, model.entropy) == ("dot", "released")

@@ -1,8 +1,5 @@
 """Soft assignment and target against references written out cell by cell."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -25,7 +22,7 @@ def slow_target(q: np.ndarray) -> np.ndarray:
     return np.array([np.array(row) / sum(row) for row in rows])
 
 
-def test_assignment_and_target() -> None:
+def test_assignment_and_target():
     rng = np.random.default_rng(0)
     z, centroids = rng.standard_normal((12, 4)), rng.standard_normal((3, 4))
     q = student_t_assignment(torch.from_numpy(z), torch.from_numpy(centroids))
@@ -33,9 +30,7 @@ def test_assignment_and_target() -> None:
     np.testing.assert_allclose(target_distribution(q), slow_target(q.numpy()), rtol=1e-10)
 
 
-def test_cluster_loss_is_the_divergence_of_target_and_assignment(
-    method: Callable[..., Any],
-) -> None:
+def test_cluster_loss_is_the_divergence_of_target_and_assignment(method):
     settings = method("scdeepcluster", "encoder_dims=[5,4,2]", "gamma=2")
     net = ScDeepClusterModule(settings, n_genes=6, n_clusters=3, seed=0)
     x = torch.randn(20, 6)
@@ -51,7 +46,7 @@ def test_cluster_loss_is_the_divergence_of_target_and_assignment(
     np.testing.assert_array_equal(labels, q.argmax(1))
 
 
-def test_clustering_pulls_cells_and_centroids_together(method: Callable[..., Any]) -> None:
+def test_clustering_pulls_cells_and_centroids_together(method):
     net = ScDeepClusterModule(
         method("scdeepcluster", "encoder_dims=[5,4,2]"), n_genes=6, n_clusters=2, seed=0
     )

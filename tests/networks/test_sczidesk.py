@@ -1,15 +1,12 @@
 """Both clustering losses against references written out pair by pair."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
 
 from jojoscl.networks.sczidesk import ScziDeskModule, affinity_divergence, soft_kmeans
 
 
-def test_soft_kmeans() -> None:
+def test_soft_kmeans():
     rng = np.random.default_rng(0)
     z, centroids = rng.standard_normal((9, 3)), rng.standard_normal((4, 3))
     total = 0.0
@@ -22,7 +19,7 @@ def test_soft_kmeans() -> None:
     np.testing.assert_allclose(loss.item(), total / len(z), rtol=1e-10)
 
 
-def test_affinity_divergence() -> None:
+def test_affinity_divergence():
     z = np.random.default_rng(1).standard_normal((7, 3))
     total = 0.0
     for i in range(len(z)):
@@ -33,13 +30,13 @@ def test_affinity_divergence() -> None:
     np.testing.assert_allclose(affinity_divergence(torch.from_numpy(z)).item(), total, rtol=1e-10)
 
 
-def test_gradients_are_finite_for_equal_cells() -> None:
+def test_gradients_are_finite_for_equal_cells():
     z = torch.ones(5, 3, requires_grad=True)
     (affinity_divergence(z) + soft_kmeans(z, torch.ones(2, 3))).backward()
     assert z.grad.isfinite().all()
 
 
-def test_clusters_are_the_nearest_centroids(method: Callable[..., Any]) -> None:
+def test_clusters_are_the_nearest_centroids(method):
     net = ScziDeskModule(
         method("sczidesk", "encoder_dims=[5,4,2]"), n_genes=6, n_clusters=2, seed=0
     )

@@ -27,9 +27,7 @@ def assert_unbiased(estimates: torch.Tensor, losses: torch.Tensor) -> None:
     assert error < 0.01 * losses.mean()  # sharp enough to mean something
 
 
-def test_forms_a_and_b_are_unbiased(
-    draws: tuple[torch.Tensor, ...], subtests: pytest.Subtests
-) -> None:
+def test_forms_a_and_b_are_unbiased(draws, subtests):
     for b in [0.05, 0.2, 0.5, 1.0]:
         with subtests.test(b=b):
             mu, theta, x = draws
@@ -41,9 +39,7 @@ def test_forms_a_and_b_are_unbiased(
             assert_unbiased(of_sample, (x - b * sample - theta).square().sum((1, 2)))
 
 
-def test_released_form_is_biased_by_what_the_docstring_says(
-    draws: tuple[torch.Tensor, ...],
-) -> None:
+def test_released_form_is_biased_by_what_the_docstring_says(draws):
     mu, theta, x = draws
     b = SIGMA2 / (SIGMA2 + TAU2)
     ss = (x - mu).square().sum((1, 2))
@@ -53,9 +49,7 @@ def test_released_form_is_biased_by_what_the_docstring_says(
     assert_unbiased(estimate - b * (1 - b) * ss, loss)
 
 
-def test_shrinking_by_the_minimiser_of_b_comes_near_the_best_and_beats_no_shrinkage(
-    draws: tuple[torch.Tensor, ...],
-) -> None:
+def test_shrinking_by_the_minimiser_of_b_comes_near_the_best_and_beats_no_shrinkage(draws):
     _, theta, x = draws
     x = x[:500]
     centred = x - x.mean(1, keepdim=True)
@@ -71,7 +65,7 @@ def test_shrinking_by_the_minimiser_of_b_comes_near_the_best_and_beats_no_shrink
     assert loss(b) < 0.9 * loss(torch.zeros_like(b))
 
 
-def test_two_views_tell_noise_from_spread() -> None:
+def test_two_views_tell_noise_from_spread():
     g = torch.Generator().manual_seed(3)
     n, k = 4000, 3
     labels = torch.arange(n) % k
@@ -85,7 +79,7 @@ def test_two_views_tell_noise_from_spread() -> None:
     torch.testing.assert_close(S.tau2_sure(within, estimated), tau2, rtol=0, atol=0.06)
 
 
-def test_released_loss_is_zero_for_any_data_and_has_no_gradient(subtests: pytest.Subtests) -> None:
+def test_released_loss_is_zero_for_any_data_and_has_no_gradient(subtests):
     for seed in range(5):
         with subtests.test(seed=seed):
             g = torch.Generator().manual_seed(seed)
@@ -105,7 +99,7 @@ def views(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return x1.requires_grad_(), x2.requires_grad_(), labels
 
 
-def test_centroid_loss_gradient_is_the_weighted_pull_to_the_centroid() -> None:
+def test_centroid_loss_gradient_is_the_weighted_pull_to_the_centroid():
     x, _, labels = views()
     mu, sigma2 = torch.randn(5, P, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
     tau2 = torch.rand(5, dtype=torch.float64)
@@ -114,7 +108,7 @@ def test_centroid_loss_gradient_is_the_weighted_pull_to_the_centroid() -> None:
     torch.testing.assert_close(gradient, 2 * b**2 * (x - mu[labels]) / len(x))
 
 
-def test_two_view_loss_has_the_closed_form_and_its_gradient() -> None:
+def test_two_view_loss_has_the_closed_form_and_its_gradient():
     x1, x2, labels = views()
     loss = S.loss_two_view(x1, x2, labels, 5)
     expected = 0.0
@@ -137,7 +131,7 @@ def test_two_view_loss_has_the_closed_form_and_its_gradient() -> None:
     assert torch.autograd.gradcheck(lambda a, b: S.loss_two_view(a, b, labels, 5), few)
 
 
-def test_identical_cells_give_no_nan() -> None:
+def test_identical_cells_give_no_nan():
     x = torch.ones(6, P, requires_grad=True)
     loss = S.loss_two_view(x, x.detach(), torch.tensor([0, 0, 0, 1, 1, 1]), 2)
     loss.backward()
@@ -145,13 +139,13 @@ def test_identical_cells_give_no_nan() -> None:
     assert torch.isfinite(x.grad).all()
 
 
-def test_shrink_moves_by_b_toward_mu() -> None:
+def test_shrink_moves_by_b_toward_mu():
     x, mu = torch.zeros(3, 2), torch.ones(3, 2)
     b = torch.tensor([0.0, 0.25, 1.0])
     torch.testing.assert_close(S.shrink(x, mu, b)[:, 0], b)
 
 
-def test_cluster_stats_against_numpy() -> None:
+def test_cluster_stats_against_numpy():
     x, _, labels = views()
     stats = S.cluster_stats(x, labels, 5)
     for k in (0, 1, 2, 4):
@@ -164,7 +158,7 @@ def test_cluster_stats_against_numpy() -> None:
     assert stats.ss[3] == 0
 
 
-def test_the_estimated_weight_minimises_the_risk() -> None:
+def test_the_estimated_weight_minimises_the_risk():
     x1, x2, labels = views()
     found = S.estimate_shrinkage(x1, x2, labels, 5)
 

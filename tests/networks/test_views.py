@@ -8,7 +8,7 @@ def view(x: torch.Tensor, rate: float, sd: float, seed: int = 0) -> torch.Tensor
     return random_view(x, rate, sd, torch.Generator().manual_seed(seed))
 
 
-def test_genes_are_masked_at_the_rate_and_the_mean_is_kept(subtests: pytest.Subtests) -> None:
+def test_genes_are_masked_at_the_rate_and_the_mean_is_kept(subtests):
     for rate in [0.0, 0.1, 0.5, 0.9]:
         with subtests.test(rate=rate):
             x = torch.full((300, 999), 2.0)  # an odd number of genes
@@ -21,13 +21,13 @@ def test_genes_are_masked_at_the_rate_and_the_mean_is_kept(subtests: pytest.Subt
             assert (x == 2).all()
 
 
-def test_masks_of_neighboring_genes_are_independent() -> None:
+def test_masks_of_neighboring_genes_are_independent():
     kept = (view(torch.ones(2000, 64), 0.5, 0.0) > 0).float()
     correlation = torch.corrcoef(kept.T).fill_diagonal_(0)
     assert correlation.abs().max() < 0.12
 
 
-def test_noise_has_the_sd_and_views_differ_by_draw_and_repeat_by_seed() -> None:
+def test_noise_has_the_sd_and_views_differ_by_draw_and_repeat_by_seed():
     x = torch.zeros(200, 500)
     noise = view(x, 0.9, 0.1)
     assert noise.std() == pytest.approx(0.1, rel=0.02)
@@ -37,6 +37,6 @@ def test_noise_has_the_sd_and_views_differ_by_draw_and_repeat_by_seed() -> None:
     assert not torch.equal(random_view(x, 0.9, 0.1, g), random_view(x, 0.9, 0.1, g))
 
 
-def test_no_augmentation_leaves_cells_as_they_are() -> None:
+def test_no_augmentation_leaves_cells_as_they_are():
     x = torch.randn(10, 20)
     assert torch.equal(view(x, 0.0, 0.0), x)

@@ -3,21 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from anndata import AnnData
 from scipy.special import logit
 from scipy.stats import nbinom, poisson
 
 from jojoscl.core.interface import Result
 from jojoscl.networks.module import SeededModule
 from jojoscl.networks.scdeepcluster import ScDeepClusterModule
-from jojoscl.networks.settings import Run
 from jojoscl.networks.zinb import ZINBAutoencoder, squared_distances, zinb_nll
 from jojoscl.utils.errors import UserError
 
@@ -39,7 +36,7 @@ def reference(x: Any, mu: Any, theta: Any, pi: Any) -> float:
     return float(-np.where(np.equal(x, 0), np.logaddexp(np.log(pi), others), others).mean())
 
 
-def test_likelihood_equals_scipy() -> None:
+def test_likelihood_equals_scipy():
     rng = np.random.default_rng(0)
     shape = (40, 30)
     x, mu = rng.poisson(2.0, shape) * rng.integers(0, 2, shape), rng.lognormal(0, 2, shape)
@@ -52,20 +49,20 @@ def test_likelihood_equals_scipy() -> None:
     )
 
 
-def test_one_count_at_a_time(subtests: pytest.Subtests) -> None:
+def test_one_count_at_a_time(subtests):
     for x, pi, theta in product([0, 1, 7, 300], [1e-6, 0.3, 0.999], [1e-4, 0.5, 1e4]):
         with subtests.test(x=x, pi=pi, theta=theta):
             assert nll(x, 3.0, theta, pi) == pytest.approx(reference(x, 3.0, theta, pi), rel=1e-9)
 
 
-def test_a_huge_theta_is_poisson(subtests: pytest.Subtests) -> None:
+def test_a_huge_theta_is_poisson(subtests):
     for x, dtype in product([0, 1, 5], [torch.float32, torch.float64]):
         with subtests.test(x=x, dtype=dtype):
             expected = -np.log(0.2 * (x == 0) + 0.8 * poisson.pmf(x, 2.0))
             assert nll(x, 2.0, 1e8, 0.2, dtype) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_mean_near_zero(subtests: pytest.Subtests) -> None:
+def test_a_mean_near_zero(subtests):
     for dtype in [torch.float32, torch.float64]:
         with subtests.test(dtype=dtype):
             assert nll(0, 1e-30, 2.0, 0.2, dtype) == pytest.approx(0, abs=1e-6)  # a zero is certain
@@ -73,7 +70,7 @@ def test_a_mean_near_zero(subtests: pytest.Subtests) -> None:
             assert nll(1, 1e-20, 2.0, 0.2, dtype) == pytest.approx(-np.log(0.8 * 1e-20), rel=1e-5)
 
 
-def test_gradients_are_finite_at_the_limits_of_the_network() -> None:
+def test_gradients_are_finite_at_the_limits_of_the_network():
     grid = torch.cartesian_prod(
         torch.tensor([0.0, 1.0, 1e4]),
         torch.tensor([1e-5, 1e6]),
@@ -88,7 +85,7 @@ def test_gradients_are_finite_at_the_limits_of_the_network() -> None:
     assert all(p.grad.isfinite().all() for p in parameters)
 
 
-def test_gradient_equals_finite_differences() -> None:
+def test_gradient_equals_finite_differences():
     g = torch.Generator().manual_seed(0)
     x = torch.tensor([[0.0, 1.0, 4.0], [0.0, 0.0, 20.0]], dtype=torch.float64)
     mu, theta = (
@@ -99,14 +96,14 @@ def test_gradient_equals_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda *p: zinb_nll(x, *p, ridge=0.3), (mu, theta, pi_logit))
 
 
-def test_ridge_adds_the_mean_square_of_pi() -> None:
+def test_ridge_adds_the_mean_square_of_pi():
     pi = np.array([0.1, 0.6])
     assert nll([0, 2], 1.0, 1.0, pi, ridge=0.5) - nll([0, 2], 1.0, 1.0, pi) == pytest.approx(
         0.5 * (pi**2).mean()
     )
 
 
-def test_squared_distances() -> None:
+def test_squared_distances():
     a, b = torch.randn(6, 3), torch.randn(4, 3)
     torch.testing.assert_close(squared_distances(a, b), (a[:, None] - b).square().sum(2))
     assert (squared_distances(a, a) >= 0).all()
@@ -119,7 +116,7 @@ def net(method: Callable[..., Any]) -> ScDeepClusterModule:
     )
 
 
-def test_autoencoder_shapes_and_ranges(net: ScDeepClusterModule) -> None:
+def test_autoencoder_shapes_and_ranges(net):
     x, size_factors = torch.randn(5, 30), torch.tensor([0.5, 1.0, 1.0, 2.0, 3.0])
     z = net(x)["z"]
     mu, theta, pi_logit = net.decode(z, size_factors)
@@ -131,7 +128,7 @@ def test_autoencoder_shapes_and_ranges(net: ScDeepClusterModule) -> None:
     torch.testing.assert_close(twice[1], theta)
 
 
-def test_noise_enters_only_when_asked_for(net: ScDeepClusterModule) -> None:
+def test_noise_enters_only_when_asked_for(net):
     x = torch.randn(5, 30)
     torch.testing.assert_close(net.encode(x), net.encode(x))
     net.generator = torch.Generator().manual_seed(0)
@@ -148,14 +145,8 @@ class Killed(Exception):
 @pytest.mark.parametrize("last_words", [(False, 2), (True, 1)], ids=["pretrain", "cluster"])
 @pytest.mark.parametrize("name", ["scdeepcluster", "sczidesk"])
 def test_a_run_cut_off_in_either_stage_ends_like_an_unbroken_one(
-    name: str,
-    last_words: tuple[bool, int],
-    method: Callable[..., Any],
-    bare: AnnData,
-    quiet: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    name, last_words, method, bare, quiet, tmp_path, monkeypatch
+):
     whole, epoch_start = (
         method(name, *SHORT).fit_predict(bare, 3, seed=1, run=quiet),
         SeededModule.on_train_epoch_start,
@@ -178,9 +169,7 @@ def test_a_run_cut_off_in_either_stage_ends_like_an_unbroken_one(
     assert resumed.history[-1]["loss"] == pytest.approx(whole.history[-1]["loss"])
 
 
-def test_both_stages_are_one_log(
-    method: Callable[..., Any], bare: AnnData, quiet: Run, tmp_path: Path
-) -> None:
+def test_both_stages_are_one_log(method, bare, quiet, tmp_path):
     run = replace(quiet, folder=tmp_path)
     method("scdeepcluster", *SHORT).fit_predict(bare, 3, run=run)
     table = pd.read_csv(tmp_path / "csv" / "metrics.csv")
@@ -196,9 +185,9 @@ def test_both_stages_are_one_log(
     ],
 )
 def test_a_stage_ends_early_and_stays_so(
-    stage: str, settings: tuple[str, ...], method: Callable[..., Any], bare: AnnData, quiet: Run,
-    tmp_path: Path,
-) -> None:  # fmt: skip
+    stage, settings, method, bare, quiet,
+    tmp_path
+):  # fmt: skip
     def fitted() -> Result:
         made = method("scdeepcluster", *(part for part in SHORT if "tol" not in part), *settings)
         return made.fit_predict(bare, 3, run=replace(quiet, folder=tmp_path))
@@ -210,9 +199,7 @@ def test_a_stage_ends_early_and_stays_so(
     np.testing.assert_array_equal(again.embedding, first.embedding)
 
 
-def test_log_normalised_values_are_refused(
-    method: Callable[..., Any], bare: AnnData, quiet: Run
-) -> None:
+def test_log_normalised_values_are_refused(method, bare, quiet):
     bare.X = bare.X.log1p()
     bare.uns["kind"] = "log1p"
     with pytest.raises(UserError, match="scdeepcluster models counts"):

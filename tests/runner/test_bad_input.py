@@ -108,12 +108,7 @@ def assert_one_sentence(err: str) -> None:
     assert err.count("\n") == 1
 
 
-def test_one_sentence_and_nothing_left(
-    in_process: InProcess,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    subtests: pytest.Subtests,
-) -> None:
+def test_one_sentence_and_nothing_left(in_process, tmp_path, monkeypatch, subtests):
     for case, (prepare, arguments, words) in CASES.items():
         with subtests.test(case=case):
             (tmp_path / case).mkdir()
@@ -160,12 +155,8 @@ FOLDERS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
 
 
 def test_folder_of_another_run_is_left_as_it_is_but_for_force(
-    in_process: InProcess,
-    tmp_path: Path,
-    finished: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    subtests: pytest.Subtests,
-) -> None:
+    in_process, tmp_path, finished, monkeypatch, subtests
+):
     for case, (prepare, overrides, words) in FOLDERS.items():
         with subtests.test(case=case):
             shutil.copytree(finished, tmp_path / case / "run")
@@ -179,9 +170,7 @@ def test_folder_of_another_run_is_left_as_it_is_but_for_force(
                 assert json.loads(metrics)["n_cells"] == 60
 
 
-def test_force_with_a_wrong_setting_forgets_nothing(
-    in_process: InProcess, tmp_path: Path, finished: Path
-) -> None:
+def test_force_with_a_wrong_setting_forgets_nothing(in_process, tmp_path, finished):
     shutil.copytree(finished, tmp_path / "run")
     assert_refused(in_process, tmp_path, (*IN_RUN, "force=true", "n_clusters=many"), "n_clusters")
 
@@ -197,13 +186,7 @@ def disk_full(path: Path, *_: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "losses.png", "last.ckpt"])
-def test_no_space_left(
-    in_process: InProcess,
-    tmp_path: Path,
-    finished: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-) -> None:
+def test_no_space_left(in_process, tmp_path, finished, monkeypatch, name):
     (tmp_path / "run").mkdir()
     shutil.copy(finished / "labels.csv", tmp_path / "run")
     before = tree(tmp_path / "run")

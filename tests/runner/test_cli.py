@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anndata import AnnData
 
 import jojoscl
 import jojoscl.runner.run
@@ -37,7 +36,7 @@ GROUPS = ("data", "method", "experiment", "search")
 # ---- help ----------------------------------------------------------------------------------------
 
 
-def test_help_lists_every_choice_with_what_it_is() -> None:
+def test_help_lists_every_choice_with_what_it_is():
     for group in GROUPS:
         section = help_text().split(f"\n{group}=\n")[1].split("\n\n")[0]
         lines = [line.split(maxsplit=1) for line in section.splitlines()]
@@ -45,7 +44,7 @@ def test_help_lists_every_choice_with_what_it_is() -> None:
         assert all(about for _, about in lines)
 
 
-def test_help_has_five_examples_of_settings_that_exist() -> None:
+def test_help_has_five_examples_of_settings_that_exist():
     commands = [re.split(r"\s{2,}", line.strip())[0] for line in EXAMPLES.splitlines()]
     assert len(commands) == 5
     keys = set(keys_of(compose(["data=h5ad"])))
@@ -59,7 +58,7 @@ def test_help_has_five_examples_of_settings_that_exist() -> None:
     assert EXAMPLES in help_text()
 
 
-def test_help_and_wrong_settings_wait_for_no_slow_import() -> None:
+def test_help_and_wrong_settings_wait_for_no_slow_import():
     code = """
 import sys
 from jojoscl.runner.cli import main
@@ -77,7 +76,7 @@ print({'torch', 'lightning', 'scanpy', 'sklearn', 'igraph'} & set(sys.modules))
     assert done.stderr.count("did you mean") == 2
 
 
-def test_python_m_jojoscl_is_the_command_and_a_reader_may_leave() -> None:
+def test_python_m_jojoscl_is_the_command_and_a_reader_may_leave():
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "jojoscl", "--help"]
@@ -91,7 +90,7 @@ def test_python_m_jojoscl_is_the_command_and_a_reader_may_leave() -> None:
 # ---- typing errors -------------------------------------------------------------------------------
 
 
-def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess) -> None:
+def test_one_wrong_letter_in_a_name_is_recognised(in_process):
     for group in GROUPS:
         for name in choices(group):
             typo = name[0] + name[2:]
@@ -101,7 +100,7 @@ def test_one_wrong_letter_in_a_name_is_recognised(in_process: InProcess) -> None
         assert done.err == f"jojoscl: {group} has no choice '{typo}' (did you mean '{name}'?).\n"
 
 
-def test_refused_before_anything_runs(in_process: InProcess, subtests: pytest.Subtests) -> None:
+def test_refused_before_anything_runs(in_process, subtests):
     for argument, words in [
         ("data=glob(zzz*)", "'data=glob(zzz*)' matches nothing: there is nothing to run."),
         ("seed=range(3,3)", "'seed=range(3,3)' matches nothing: there is nothing to run."),
@@ -116,7 +115,7 @@ def test_refused_before_anything_runs(in_process: InProcess, subtests: pytest.Su
             assert done.err.count("\n") == 1
 
 
-def test_a_launcher_without_a_sweep_is_refused(in_process: InProcess) -> None:
+def test_a_launcher_without_a_sweep_is_refused(in_process):
     done = in_process("launcher=joblib")
     assert (done.code, done.out) == (2, "")
     assert done.err == "jojoscl: launcher= starts the runs of a sweep: add -m.\n"
@@ -128,27 +127,25 @@ NAMES = ("größe.h5ad", "k=1.h5ad", "a b,c.h5ad", "[1] (copy).h5ad", "it's {x}.
          'back\\"slash.h5ad', "a:b.h5ad", "50%.h5ad", "null.h5ad", "#1&2.h5ad")  # fmt: skip
 
 
-def test_hydra_reads_a_path_as_it_was_given() -> None:
+def test_hydra_reads_a_path_as_it_was_given():
     keys = ("data.path", "+data.metadata", "hydra.run.dir", "++data.root")
     for name, key in product(NAMES, keys):
         (override,) = parse([quoted(f"{key}={name}", several=False)])
         assert override.value() == name, key
 
 
-def test_home_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_written_out(monkeypatch):
     monkeypatch.setenv("HOME", "/home/her")
     assert quoted("data.path=~/x.h5ad", several=False) == "data.path='/home/her/x.h5ad'"
 
 
-def test_what_is_written_for_hydra_stays() -> None:
+def test_what_is_written_for_hydra_stays():
     own = ["data.path=null", "data.path='a b'", "data.path=${paths.runs}/x", "name=a,b", "seed=1",
            "~data", "data.path=glob(*)", "data.path=", "--cfg"]  # fmt: skip
     assert [quoted(argument, several=True) for argument in own] == own
 
 
-def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (override,) = parse([quoted("data.path=ä.h5ad,b=1.h5ad", several=True)])
     assert list(override.sweep_string_iterator()) == ["'ä.h5ad'", "'b=1.h5ad'"]
@@ -157,9 +154,7 @@ def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(
     assert override.value() == "a,b.h5ad"
 
 
-def test_a_run_reads_a_file_with_any_name_and_is_called_by_it(
-    in_process: InProcess, tmp_path: Path, cells: AnnData
-) -> None:
+def test_a_run_reads_a_file_with_any_name_and_is_called_by_it(in_process, tmp_path, cells):
     name = "it's größe k=1, (2).h5ad"
     cells.write_h5ad(tmp_path / name)
     own = ("data=h5ad", f"data.path={name}", "n_clusters=3", "method=random", "pictures=false")
@@ -172,7 +167,7 @@ def test_a_run_reads_a_file_with_any_name_and_is_called_by_it(
 # ---- one run -------------------------------------------------------------------------------------
 
 
-def test_a_run_says_its_scores_and_its_folder(in_process: InProcess, tmp_path: Path) -> None:
+def test_a_run_says_its_scores_and_its_folder(in_process, tmp_path):
     done = in_process(*TINY)
     assert (done.code, done.err) == (0, "")
     scores, folder = done.out.splitlines()[-2:]
@@ -184,9 +179,7 @@ def test_a_run_says_its_scores_and_its_folder(in_process: InProcess, tmp_path: P
     assert Path(folder.strip()).is_relative_to(tmp_path / "runs" / "main" / "simulated")
 
 
-def test_a_run_without_types_says_how_many_clusters(
-    in_process: InProcess, tmp_path: Path, cells: AnnData
-) -> None:
+def test_a_run_without_types_says_how_many_clusters(in_process, tmp_path, cells):
     cells.write_h5ad(tmp_path / "mine.h5ad")
     done = in_process(
         "data=h5ad", "data.path=mine.h5ad", "n_clusters=4", "method=random", "pictures=false"
@@ -195,9 +188,7 @@ def test_a_run_without_types_says_how_many_clusters(
     assert "mine random seed 0: 4 clusters  (values: counts, by whole numbers)\n" in done.out
 
 
-def test_a_refused_run_takes_away_its_own_folders_only(
-    in_process: InProcess, tmp_path: Path
-) -> None:
+def test_a_refused_run_takes_away_its_own_folders_only(in_process, tmp_path):
     kept = tmp_path / "runs" / "main" / "simulated" / "kept.txt"
     kept.parent.mkdir(parents=True)
     kept.write_text("")
@@ -205,14 +196,14 @@ def test_a_refused_run_takes_away_its_own_folders_only(
     assert list((tmp_path / "runs").rglob("*")) == [kept.parents[1], kept.parent, kept]
 
 
-def test_a_finished_run_says_that_nothing_is_logged(in_process: InProcess) -> None:
+def test_a_finished_run_says_that_nothing_is_logged(in_process):
     arguments = (*TINY[:-2], "method=random", "hydra.run.dir=run")
     assert "nothing is logged" not in in_process(*arguments).out
     done = in_process(*arguments, "logger=wandb")
     assert "run is finished: nothing is logged; force=true runs it again" in done.out
 
 
-def test_a_defect_is_shown_as_it_is(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_shown_as_it_is(in_process, monkeypatch):
     def broken(*_: Any) -> None:
         raise RuntimeError("a defect of ours")
 
@@ -221,9 +212,7 @@ def test_a_defect_is_shown_as_it_is(in_process: InProcess, monkeypatch: pytest.M
         in_process(*TINY)
 
 
-def test_a_full_disk_wherever_it_is_met_is_one_sentence(
-    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_wherever_it_is_met_is_one_sentence(in_process, tmp_path, monkeypatch):
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -235,9 +224,7 @@ def test_a_full_disk_wherever_it_is_met_is_one_sentence(
     )
 
 
-def test_a_name_that_is_too_long_is_one_sentence(
-    in_process: InProcess, tmp_path: Path, subtests: pytest.Subtests
-) -> None:
+def test_a_name_that_is_too_long_is_one_sentence(in_process, tmp_path, subtests):
     for arguments in [("name=" + "a" * 300,), ("data=h5ad", "data.path=" + "é" * 200 + ".h5ad")]:
         with subtests.test(arguments=arguments):
             done = in_process("method=random", "n_clusters=3", *arguments)
@@ -246,9 +233,7 @@ def test_a_name_that_is_too_long_is_one_sentence(
             assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_run_folder_that_is_removed_is_one_sentence(
-    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_folder_that_is_removed_is_one_sentence(in_process, tmp_path, monkeypatch):
     fit_predict = RandomLabels.fit_predict
 
     def removing(*args: Any, **kwargs: Any) -> Any:
@@ -285,13 +270,8 @@ STAGES = {
     ],
 )
 def test_a_signal_ends_the_command_with_its_code_and_the_same_command_goes_on(
-    in_process: InProcess,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stage: str,
-    mode: tuple[str, ...],
-    number: signal.Signals,
-) -> None:
+    in_process, tmp_path, monkeypatch, stage, mode, number
+):
     with monkeypatch.context() as patch:
         patch.setattr(*STAGES[stage], lambda *_: signal.raise_signal(number))
         done = in_process(*mode, *TINY)
@@ -306,9 +286,7 @@ def test_a_signal_ends_the_command_with_its_code_and_the_same_command_goes_on(
         assert in_process(*TINY).code == 0
 
 
-def test_ctrl_c_leaves_a_command_in_the_background(
-    in_process: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_leaves_a_command_in_the_background(in_process, monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts it
     try:
         load = SimulatedDataset.load
@@ -323,9 +301,7 @@ def test_ctrl_c_leaves_a_command_in_the_background(
         signal.signal(signal.SIGINT, before)
 
 
-def test_an_error_that_a_signal_has_made_is_no_failed_job(
-    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_that_a_signal_has_made_is_no_failed_job(in_process, tmp_path, monkeypatch):
     def load(*_: Any) -> None:
         try:
             signal.raise_signal(signal.SIGTERM)
@@ -344,9 +320,7 @@ def sweep(in_process: InProcess, *overrides: str) -> Any:
     return in_process("-m", *TINY[:-2], "method=pca_kmeans", *overrides)
 
 
-def test_a_sweep_goes_on_after_a_failing_job_and_ends_with_1(
-    in_process: InProcess, tmp_path: Path
-) -> None:
+def test_a_sweep_goes_on_after_a_failing_job_and_ends_with_1(in_process, tmp_path):
     done = sweep(in_process, "n_clusters=2,61,3")
     assert (done.code, done.err) == (1, "")
     (failed,) = (tmp_path / "runs").rglob("failed.txt")
@@ -373,9 +347,7 @@ def test_a_sweep_goes_on_after_a_failing_job_and_ends_with_1(
     )
 
 
-def test_a_failed_job_that_succeeds_is_no_failure_any_more(
-    in_process: InProcess, tmp_path: Path, cells: AnnData
-) -> None:
+def test_a_failed_job_that_succeeds_is_no_failure_any_more(in_process, tmp_path, cells):
     own = ("data=h5ad", "data.path=mine.h5ad", "n_clusters=3")
     arguments = ("-m", *own, "method=random", "pictures=false", "seed=0,1")
     first = in_process(*arguments)
@@ -388,9 +360,7 @@ def test_a_failed_job_that_succeeds_is_no_failure_any_more(
     assert len(collect(tmp_path / "runs")) == 2
 
 
-def test_a_defect_in_a_sweep_is_kept_with_its_traceback(
-    in_process: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_defect_in_a_sweep_is_kept_with_its_traceback(in_process, tmp_path, monkeypatch):
     def broken(job: Any, folder: Path) -> dict[str, Any]:
         if job.settings.seed == 0:
             raise RuntimeError("a defect of ours")
@@ -405,18 +375,14 @@ def test_a_defect_in_a_sweep_is_kept_with_its_traceback(
     assert failed.read_text().endswith("RuntimeError: a defect of ours\n")
 
 
-def test_a_sweep_with_an_unknown_choice_does_not_begin(
-    in_process: InProcess, tmp_path: Path
-) -> None:
+def test_a_sweep_with_an_unknown_choice_does_not_begin(in_process, tmp_path):
     done = in_process("-m", "data=yan,blader")
     assert done.code == 2
     assert done.err == "jojoscl: data has no choice 'blader' (did you mean 'bladder'?).\n"
     assert not list(tmp_path.rglob("yan"))
 
 
-def test_a_sweep_that_cannot_be_done_is_one_sentence(
-    in_process: InProcess, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
-) -> None:
+def test_a_sweep_that_cannot_be_done_is_one_sentence(in_process, monkeypatch, subtests):
     for argument, words in [
         ("trainer.devices=2", "A sweep trains on one device: leave out -m, or trainer.devices."),
         (
@@ -437,7 +403,7 @@ def test_a_sweep_that_cannot_be_done_is_one_sentence(
             assert (done.code, done.err) == (2, f"jojoscl: {words}\n")
 
 
-def test_a_sweep_over_methods(in_process: InProcess, tmp_path: Path) -> None:
+def test_a_sweep_over_methods(in_process, tmp_path):
     done = in_process("-m", *TINY[:-2], "method=random,pca_kmeans")
     assert (done.code, done.err) == (0, "")
     assert sorted(collect(tmp_path / "runs")["method"]) == ["pca_kmeans", "random"]

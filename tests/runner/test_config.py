@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -30,7 +29,7 @@ def assert_shows_all_settings(node: Any) -> None:
             assert set(value) == set(defaults[name])
 
 
-def test_each_method_is_built_shown_whole_and_described(subtests: pytest.Subtests) -> None:
+def test_each_method_is_built_shown_whole_and_described(subtests):
     for name in choices("method"):
         with subtests.test(name=name):
             node = compose([f"method={name}"]).method
@@ -44,9 +43,7 @@ def test_each_method_is_built_shown_whole_and_described(subtests: pytest.Subtest
             assert ("CEILING" in node.about.summary) is method.takes_truth
 
 
-def test_each_dataset_is_shown_whole_and_built_with_no_more_changes_than_needed(
-    subtests: pytest.Subtests,
-) -> None:
+def test_each_dataset_is_shown_whole_and_built_with_no_more_changes_than_needed(subtests):
     expected = {name: CatalogDataset(name=name) for name in CATALOG} | {
         "bladder_2100": CatalogDataset(name="bladder", variant="select_2100"),
         "simulated": SimulatedDataset(name="simulated"),
@@ -61,7 +58,7 @@ def test_each_dataset_is_shown_whole_and_built_with_no_more_changes_than_needed(
             assert callable(dataset.load)
 
 
-def test_every_choice_of_the_other_groups_composes(subtests: pytest.Subtests) -> None:
+def test_every_choice_of_the_other_groups_composes(subtests):
     for group in ("trainer", "logger", "debug", "search"):
         for name in choices(group):
             with subtests.test(group=group, name=name):
@@ -70,7 +67,7 @@ def test_every_choice_of_the_other_groups_composes(subtests: pytest.Subtests) ->
                 assert build(cfg.trainer).max_epochs == cfg.trainer.max_epochs
 
 
-def test_yaml_repeats_no_default() -> None:
+def test_yaml_repeats_no_default():
     """What a YAML file of a method or a dataset sets differs from the class."""
     for path in [*(conf_dir() / "method").glob("*.yaml"), *(conf_dir() / "data").glob("*.yaml")]:
         own: Any = OmegaConf.to_container(OmegaConf.load(path))
@@ -85,7 +82,7 @@ def test_yaml_repeats_no_default() -> None:
             )
 
 
-def test_every_point_of_a_study_can_be_built(subtests: pytest.Subtests) -> None:
+def test_every_point_of_a_study_can_be_built(subtests):
     for name in choices("experiment"):
         with subtests.test(name=name):
             with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -115,7 +112,7 @@ def test_every_point_of_a_study_can_be_built(subtests: pytest.Subtests) -> None:
                 assert set(grid[key]) <= set(choices(key))
 
 
-def test_preprocessing_is_each_method_s_own() -> None:
+def test_preprocessing_is_each_method_s_own():
     leiden = compose(["method=leiden", "method.preprocess.n_top_genes=500"])
     found = build(leiden.method).preprocess
     assert (found.n_top_genes, found.target_sum) == (500, 1e4)
@@ -124,7 +121,7 @@ def test_preprocessing_is_each_method_s_own() -> None:
     assert build(compose(["method=jojoscl_released"]).method).preprocess == Preprocess()
 
 
-def test_three_forms_of_jojoscl_are_each_whole() -> None:
+def test_three_forms_of_jojoscl_are_each_whole():
     paper, released = PaperJojoSCL(), ReleasedJojoSCL()
     assert (paper.lambda_, paper.sure, paper.assign_on, paper.lr) == (10, "two_view", "h", 0.01)
     assert paper.kmeans_starts == 10
@@ -135,7 +132,7 @@ def test_three_forms_of_jojoscl_are_each_whole() -> None:
     assert build(compose(["method=jojoscl_released"]).method) == released
 
 
-def test_settings_of_a_run_are_checked() -> None:
+def test_settings_of_a_run_are_checked():
     def settings(override: str) -> RunSettings:
         cfg = compose([override])
         return RunSettings(**{name: cfg[name] for name in RunSettings.defaults()})
@@ -144,7 +141,7 @@ def test_settings_of_a_run_are_checked() -> None:
     assert_refused(settings, *[(word, f"^{word.partition('=')[0]} ") for word in wrong])
 
 
-def test_vary_names_what_is_not_there() -> None:
+def test_vary_names_what_is_not_there():
     cases = [("method.rigde:0", "method.rigde"), ("metod.ridge:0", "metod.ridge")]
     for vary, _ in cases:  # the run says it, and in a sweep the others go on
         assert "seed0-wrong-" in run_folder(_root_=compose([f"vary={{{vary}}}"]))
@@ -154,7 +151,7 @@ def test_vary_names_what_is_not_there() -> None:
     )
 
 
-def test_benchmark_and_collection_have_folders_of_their_own() -> None:
+def test_benchmark_and_collection_have_folders_of_their_own():
     files = (conf_dir() / "experiment").glob("*.yaml")
     own = [name for path in files if (name := OmegaConf.load(path).get("name"))]
     assert len(own) == len(set(own))
@@ -166,7 +163,7 @@ def test_benchmark_and_collection_have_folders_of_their_own() -> None:
 TARGET = "jojoscl.baselines.controls.PCAKMeans"
 
 
-def test_build() -> None:
+def test_build():
     made = build(OmegaConf.create({"_target_": TARGET, "n_pcs": 7, "about": {"summary": "x"}}))
     assert isinstance(made, PCAKMeans)
     assert made.n_pcs == 7
@@ -174,12 +171,12 @@ def test_build() -> None:
         build(OmegaConf.create({"_target_": TARGET, "n_pc": 7}))
 
 
-def test_what_is_no_class_of_settings_is_refused() -> None:
+def test_what_is_no_class_of_settings_is_refused():
     near = "jojoscl.baselines.controls.PCAKmeans", "jojoscl.baseline.PCAKMeans", "PCAKMeans"
     assert_refused(class_of, *[(name, "is not to be used") for name in (*near, "os.system")])
 
 
-def test_a_new_baseline_is_one_class_and_one_yaml(tmp_path: Path) -> None:
+def test_a_new_baseline_is_one_class_and_one_yaml(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from dataclasses import dataclass\n"
         "from jojoscl.baselines.controls import RandomLabels\n"

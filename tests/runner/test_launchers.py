@@ -16,7 +16,6 @@ from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
 from jojoscl.runner.sweep import collect
 from tests import children
-from tests.children import Command
 from tests.hostile import processes_with, wait_until
 
 TINY = ("data=simulated", "data.n_cells=60", "data.n_genes=50", "data.n_types=3", "pictures=false")
@@ -46,7 +45,7 @@ def by_clusters(folder: Path) -> dict[int, dict[str, Any]]:
     return {metrics["n_clusters"]: metrics for metrics in found}
 
 
-def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_path: Path) -> None:
+def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_path):
     pytest.importorskip("joblib")
     pytest.importorskip("wandb")
     (tmp_path / "spy.py").write_text(SPY)
@@ -77,7 +76,7 @@ def test_joblib_goes_on_after_a_failing_job_and_nothing_leaks_between_jobs(tmp_p
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux only")
-def test_no_process_is_left_when_only_the_parent_is_killed(tmp_path: Path) -> None:
+def test_no_process_is_left_when_only_the_parent_is_killed(tmp_path):
     endless = (
         *TINY, "method=jojoscl_paper", "method.encoder_dims=[8,4]", "trainer.devices=2", "trainer.accelerator=cpu",
         "trainer.progress_bar=false", "trainer.max_epochs=100000", "trainer.checkpoint_seconds=0",
@@ -92,7 +91,7 @@ def test_no_process_is_left_when_only_the_parent_is_killed(tmp_path: Path) -> No
 
 
 @pytest.mark.slurm
-def test_slurm_runs_a_sweep_as_an_array(command: Command, tmp_path: Path) -> None:
+def test_slurm_runs_a_sweep_as_an_array(command, tmp_path):
     if (
         not shutil.which("sbatch")
         or subprocess.run(["sinfo"], capture_output=True, check=False).returncode

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -16,9 +15,7 @@ from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import h5ad_bytes, owned, point_of, run
 
 
-def test_a_second_owner_waits_for_the_first(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_second_owner_waits_for_the_first(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     folder, order = tmp_path / "run", []
 
@@ -38,21 +35,21 @@ def test_a_second_owner_waits_for_the_first(
     assert not list(folder.iterdir()), "nothing is left"
 
 
-def test_what_killed_owners_left_is_deleted_by_the_next(tmp_path: Path) -> None:
+def test_what_killed_owners_left_is_deleted_by_the_next(tmp_path):
     (tmp_path / ".jojoscl-0123-labels.csv").write_text("half")
     (tmp_path / "labels.csv").write_text("whole")
     with owned(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "labels.csv"]
 
 
-def test_an_error_lets_go_of_the_folder(tmp_path: Path) -> None:
+def test_an_error_lets_go_of_the_folder(tmp_path):
     with pytest.raises(RuntimeError), owned(tmp_path):
         raise RuntimeError
     with owned(tmp_path):
         pass
 
 
-def test_an_h5ad_in_memory_is_what_anndata_writes(tmp_path: Path, cells: AnnData) -> None:
+def test_an_h5ad_in_memory_is_what_anndata_writes(tmp_path, cells):
     adata = AnnData(
         obs=cells.obs.copy(), obsm={"X_a": np.eye(120, 3)}, uns={"b": {"c": [1, 2], "d": "e"}}
     )
@@ -64,7 +61,7 @@ def test_an_h5ad_in_memory_is_what_anndata_writes(tmp_path: Path, cells: AnnData
     assert a.uns["b"]["d"] == b.uns["b"]["d"] == "e"
 
 
-def test_clusters_of_a_result_are_cut_anew(tmp_path: Path) -> None:
+def test_clusters_of_a_result_are_cut_anew(tmp_path):
     small = ["data.n_cells=120", "data.n_genes=150", "data.n_types=3", "method.n_draws=1"]
     run(Resolved.of(compose(["data=simulated", "pictures=false", *small])), tmp_path / "run")
     result = ad.read_h5ad(tmp_path / "run" / "result.h5ad")
@@ -75,7 +72,7 @@ def test_clusters_of_a_result_are_cut_anew(tmp_path: Path) -> None:
     assert (result.obs["jojoscl_3"].astype(str) == result.obs["jojoscl"].astype(str)).all()
 
 
-def test_metrics_say_what_a_study_changed(subtests: pytest.Subtests) -> None:
+def test_metrics_say_what_a_study_changed(subtests):
     for changes, setting, strength in [
         ({}, None, None),
         ({"corrupt.dropout": 0.3}, "dropout", 0.3),

@@ -7,7 +7,6 @@ import pytest
 
 from jojoscl.runner.config import Resolved, compose
 from jojoscl.runner.run import run
-from tests.children import InProcess
 
 SIZE = ["data.n_cells=120", "data.n_genes=150", "data.n_types=3"]
 SMALL = ["data=simulated", *SIZE, "page=true", "pictures=false"]
@@ -18,7 +17,7 @@ def page(folder: Path, *overrides: str) -> str:
     return (folder / "run" / "page.html").read_text(encoding="utf-8")
 
 
-def test_the_page_has_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
+def test_the_page_has_all_of_it_and_loads_nothing(tmp_path):
     text = page(tmp_path, "method.n_draws=1")
     heads = re.findall(r"<h2>(.*?)</h2>", text)
     assert heads == [
@@ -40,7 +39,7 @@ def test_the_page_has_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
     assert "10.1109/BIBM62325.2024.10821870" in text
 
 
-def test_what_cannot_be_tested_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_tested_is_said(tmp_path):
     text = page(tmp_path, "corrupt.gaussian=0.1", "method=pca_kmeans")
     assert "Not tested. Only counts in memory can be split into halves, and these are log1p" in text
     assert "Confidence of the cells" not in text
@@ -51,7 +50,7 @@ def test_what_cannot_be_tested_is_said(tmp_path: Path) -> None:
     assert '<img alt="Tree of the clusters"' in text
 
 
-def test_names_are_escaped_and_no_page_without_the_setting(tmp_path: Path) -> None:
+def test_names_are_escaped_and_no_page_without_the_setting(tmp_path):
     text = page(tmp_path, "data.name='simulated<b>'", "method=pca_kmeans")
     assert "simulated&lt;b&gt;" in text
     assert "<b>" not in text
@@ -59,14 +58,12 @@ def test_names_are_escaped_and_no_page_without_the_setting(tmp_path: Path) -> No
     assert not (tmp_path / "other" / "page.html").exists()
 
 
-def test_a_ceiling_is_handed_labels_that_halves_have_not(tmp_path: Path) -> None:
+def test_a_ceiling_is_handed_labels_that_halves_have_not(tmp_path):
     assert "Not tested. method must be a method" in page(tmp_path, "method=truth")
 
 
 @pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")], ids=["run", "sweep"])
-def test_the_command_names_one_page(
-    in_process: InProcess, sweep: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_the_command_names_one_page(in_process, sweep, tmp_path):
     done = in_process(*sweep, *SMALL, "method=pca_kmeans")
     assert done.code == 0, done.err
     (page,) = (tmp_path / line.split()[-1] for line in done.out.splitlines() if ".html" in line)

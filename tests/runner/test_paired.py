@@ -15,7 +15,7 @@ MEANS = pd.DataFrame({
 })  # fmt: skip
 
 
-def test_by_hand() -> None:
+def test_by_hand():
     table = paired(MEANS, "ours")
     counts = ["sets", "ahead_0.05", "behind_0.05", "ahead_0.01", "behind_0.01"]
     assert table.loc["a", counts].tolist() == [4, 1, 1, 2, 1]
@@ -24,7 +24,7 @@ def test_by_hand() -> None:
     assert list(table.index) == ["a", "b"]  # `alone` shares no set
 
 
-def test_p_is_wilcoxons() -> None:
+def test_p_is_wilcoxons():
     """Of b's five differences only the smallest is negative: 2 * 2 of the 2^5 signs are as extreme."""
     table = paired(MEANS, "ours")
     assert table.at["b", "p"] == pytest.approx(4 / 32)
@@ -36,7 +36,7 @@ def test_p_is_wilcoxons() -> None:
     assert signed_rank(pd.Series([0.0, 0.0])) == 1  # nothing differs
 
 
-def test_the_best_stands_in_for_a_reference_that_was_not_run() -> None:
+def test_the_best_stands_in_for_a_reference_that_was_not_run():
     assert reference_of(MEANS, "a") == "a"
     assert reference_of(MEANS[["b", "alone"]], "jojoscl") == "b"
     assert reference_of(MEANS.assign(jojoscl=NONE), "jojoscl") == MEANS.mean().idxmax()

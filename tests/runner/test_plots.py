@@ -4,7 +4,6 @@ import io
 from unittest.mock import Mock
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from jojoscl.runner import page as plots
@@ -17,7 +16,7 @@ def size(content: bytes | None) -> tuple[int, int]:
         return picture.size
 
 
-def test_losses() -> None:
+def test_losses():
     assert (
         min(
             size(
@@ -30,7 +29,7 @@ def test_losses() -> None:
     )
 
 
-def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_umap_with_and_without_types(monkeypatch):
     coordinates = Mock(side_effect=lambda embedding, seed: embedding[:, :2])
     monkeypatch.setattr(plots.pl, "umap_coordinates", coordinates)
     embedding, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
@@ -41,7 +40,7 @@ def test_umap_with_and_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
     assert coordinates.call_count == 2, "both panels of a picture have the same coordinates"
 
 
-def test_a_type_has_the_color_of_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_type_has_the_color_of_its_cluster(monkeypatch):
     palettes = []
     monkeypatch.setattr(plots.pl, "umap", lambda *_, palette, **__: palettes.append(palette))
     labels, truth = np.repeat([0, 1, 2], 10), np.repeat(["b", "a", "c", "d"], [10, 10, 6, 4])
@@ -51,14 +50,14 @@ def test_a_type_has_the_color_of_its_cluster(monkeypatch: pytest.MonkeyPatch) ->
     assert types["d"] not in clusters.values()
 
 
-def test_dollar_signs_are_no_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dollar_signs_are_no_formulas(monkeypatch):
     monkeypatch.setattr(plots.pl, "umap_coordinates", lambda embedding, seed: embedding[:, :2])
     embedding, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
     names = np.array([r"$\frac{x$", "$", "$a$ b $c$"])[labels]
     assert size(plots.umap(embedding, labels, names, seed=0))
 
 
-def test_a_picture_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_picture_that_fails_is_a_warning(caplog):
     pictures = {"losses.png": lambda: b"png", "umap.png": lambda: bytes(-1)}
     assert plots.tried(pictures) == {"losses.png": b"png"}
     assert caplog.messages == ["umap.png could not be drawn (ValueError('negative count'))"]

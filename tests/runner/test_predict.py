@@ -11,7 +11,6 @@ from anndata import AnnData
 
 import jojoscl
 from jojoscl.runner.cli import PREDICT
-from tests.children import InProcess
 
 WHOLE = "model=model.npz data.path=new.h5ad"
 
@@ -24,9 +23,7 @@ def folder(tmp_path: Path, cells: AnnData) -> Path:
     return tmp_path
 
 
-def test_the_example_of_the_help_writes_clusters_and_embedding(
-    in_process: InProcess, folder: Path, cells: AnnData
-) -> None:
+def test_the_example_of_the_help_writes_clusters_and_embedding(in_process, folder, cells):
     done = in_process(*PREDICT.split()[1:])
     assert (done.code, done.err) == (0, "")
     found, expected = (
@@ -43,7 +40,7 @@ def test_the_example_of_the_help_writes_clusters_and_embedding(
     assert found.uns["jojoscl"]["params"]["fit"]["settings"]["n_draws"] == 2
 
 
-def test_all_columns_of_the_user_are_kept(in_process: InProcess, folder: Path) -> None:
+def test_all_columns_of_the_user_are_kept(in_process, folder):
     new = ad.read_h5ad(folder / "new.h5ad")
     new.obs["mouse"] = np.where(np.arange(30) % 2, "a", "b")
     new.write_h5ad(folder / "new.h5ad")
@@ -66,9 +63,7 @@ def test_all_columns_of_the_user_are_kept(in_process: InProcess, folder: Path) -
     assert obs["note"].iloc[:2].tolist() == ["1", "x"]
 
 
-def test_a_model_with_any_name_and_other_settings(
-    in_process: InProcess, folder: Path, cells: AnnData
-) -> None:
+def test_a_model_with_any_name_and_other_settings(in_process, folder, cells):
     (folder / "a model, new.npz").write_bytes((folder / "model.npz").read_bytes())
     arguments = ("predict", "model=a model, new.npz", "data.path=new.h5ad", "output=x.h5ad")
     assert in_process(*arguments, "n_neighbors=1").code == 0
@@ -83,9 +78,7 @@ def test_a_model_with_any_name_and_other_settings(
     np.testing.assert_array_equal(table["cluster"], expected.labels)
 
 
-def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
-    in_process: InProcess, tmp_path: Path
-) -> None:
+def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(in_process, tmp_path):
     run = [
         "data=simulated",
         "data.n_cells=60",
@@ -105,9 +98,7 @@ def test_a_run_keeps_a_model_on_request_even_when_it_was_finished_before(
     assert (predicted.astype(int).to_numpy() == before["cluster"]).all()
 
 
-def test_bad_input_is_one_sentence(
-    in_process: InProcess, folder: Path, subtests: pytest.Subtests
-) -> None:
+def test_bad_input_is_one_sentence(in_process, folder, subtests):
     for arguments, words in [
         ("data.path=new.h5ad", "No model is given: name one by model="),
         ("model=model.npz", "No file is given: name yours by data.path="),

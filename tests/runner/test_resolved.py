@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-from anndata import AnnData
-
 from jojoscl.core.method import JojoSCL
 from jojoscl.runner import config
 from jojoscl.runner.config import Resolved, compose, run_folder, varied
 from jojoscl.utils.settings import setting
-from tests.children import InProcess
 from tests.small import assert_refused
 
 
@@ -23,9 +19,7 @@ def resolved(*overrides: str) -> Resolved:
     return Resolved.of(compose(overrides))
 
 
-def test_a_command_builds_four_objects(
-    in_process: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_builds_four_objects(in_process, monkeypatch):
     built: Counter[str] = Counter()
     build = config.build
 
@@ -48,7 +42,7 @@ FINISHED = json.loads((Path(__file__).parent / "finished_run.json").read_text())
 """Runs that were finished once: their command, what decided their result, and their name."""
 
 
-def test_a_finished_run_is_known_again(subtests: pytest.Subtests) -> None:
+def test_a_finished_run_is_known_again(subtests):
     for finished in FINISHED:
         with subtests.test(command=finished["overrides"]):
             found = resolved(*finished["overrides"])
@@ -63,9 +57,7 @@ class Moved(JojoSCL):
     warmth: float = setting(0.0, "Added later.", neutral=0.0)
 
 
-def test_a_moved_class_and_a_new_setting_leave_finished_runs_finished(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_moved_class_and_a_new_setting_leave_finished_runs_finished(monkeypatch):
     finished = FINISHED[0]
     class_of = config.class_of
     monkeypatch.setattr(
@@ -80,7 +72,7 @@ def test_a_moved_class_and_a_new_setting_leave_finished_runs_finished(
         config._SettingsGroup.clear(config.ConfigStore.instance().repo["settings"])
 
 
-def test_runs_are_told_apart_by_what_decides_their_result() -> None:
+def test_runs_are_told_apart_by_what_decides_their_result():
     plain = resolved("seed=0").config_hash
     deciding = [
         "seed=1", "method.ridge=0.3", "trainer.max_epochs=3", "data=yan", "trainer=ddp",
@@ -96,21 +88,21 @@ def test_runs_are_told_apart_by_what_decides_their_result() -> None:
     assert [word for word in other if resolved(word).config_hash != plain] == []
 
 
-def test_the_folder_says_dataset_method_selection_and_seed() -> None:
+def test_the_folder_says_dataset_method_selection_and_seed():
     found = resolved("data=bladder_2100", "method=jojoscl_released", "selection=oracle", "seed=0")
     assert found.folder == (
         f"bladder-select_2100/jojoscl_released-oracle/seed0-{found.config_hash}"
     )
 
 
-def test_vary_does_what_its_settings_do_and_twice_is_once() -> None:
+def test_vary_does_what_its_settings_do_and_twice_is_once():
     cfg = compose(["vary={method.min_cells:5,corrupt.thin:0.5}"])
     alone = resolved("method.min_cells=5", "corrupt.thin=0.5").config_hash
     assert Resolved.of(cfg).config_hash == Resolved.of(varied(cfg)[0]).config_hash == alone
     assert (cfg.method.min_cells, varied(cfg)[0].method.min_cells) == (3, 5)
 
 
-def test_what_is_kept_goes_with_a_copy_and_not_with_another_configuration() -> None:
+def test_what_is_kept_goes_with_a_copy_and_not_with_another_configuration():
     cfg = compose(["seed=3"])
     kept = Resolved.kept(cfg)
     assert Resolved.kept(cfg) is kept
@@ -118,9 +110,7 @@ def test_what_is_kept_goes_with_a_copy_and_not_with_another_configuration() -> N
     assert Resolved.kept(compose(["seed=4"])).config_hash != kept.config_hash
 
 
-def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(
-    tmp_path: Path, cells: AnnData
-) -> None:
+def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(tmp_path, cells):
     first, moved = tmp_path / "x.h5ad", tmp_path / "folder" / "y.h5ad"
     moved.parent.mkdir()
     cells.write_h5ad(first)
@@ -139,7 +129,7 @@ def test_a_run_is_known_by_the_content_of_its_file_not_by_where_it_is(
     assert len(set(names)) == 3
 
 
-def test_a_wrong_setting_has_a_folder_too() -> None:
+def test_a_wrong_setting_has_a_folder_too():
     """Hydra asks for it before the run can say what is wrong."""
     assert "/seed0-wrong-" in run_folder(_root_=compose(["method.n_draws=0"]))
 
@@ -147,7 +137,7 @@ def test_a_wrong_setting_has_a_folder_too() -> None:
 # ---- what goes together --------------------------------------------------------------------------
 
 
-def test_settings_that_contradict_the_method_are_refused() -> None:
+def test_settings_that_contradict_the_method_are_refused():
     assert_refused(
         lambda overrides: resolved(*overrides.split()).check(),
         ("method=leiden n_clusters=5", "leave out n_clusters, or give method.match_k=true"),

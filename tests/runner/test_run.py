@@ -41,7 +41,7 @@ def do(folder: Path, *overrides: str) -> dict[str, Any]:
     return ran(folder, *PAPER, "trainer.max_epochs=3", *overrides)
 
 
-def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
+def test_a_run_leaves_all_it_promises(tmp_path):
     metrics = do(tmp_path / "run", "pictures=true")
     folder = tmp_path / "run"
     assert metrics == json.loads((folder / "metrics.json").read_text())
@@ -71,9 +71,7 @@ def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_splits_of_a_result_are_tested_by_the_settings_of_its_run(
-    tmp_path: Path, cells: AnnData
-) -> None:
+def test_splits_of_a_result_are_tested_by_the_settings_of_its_run(tmp_path, cells):
     cells.write_h5ad(tmp_path / "a.h5ad")
     settings = ("data=h5ad", f"data.path={tmp_path}/a.h5ad", "n_clusters=3", "pictures=false")
     ran(tmp_path / "run", *settings, "method.n_draws=1", "method.contrast=none")
@@ -84,14 +82,14 @@ def test_splits_of_a_result_are_tested_by_the_settings_of_its_run(
     pd.testing.assert_frame_equal(jojoscl.split_tests(result), jojoscl.split_tests(called))
 
 
-def test_another_seed_gives_another_run(tmp_path: Path) -> None:
+def test_another_seed_gives_another_run(tmp_path):
     one, two = (tmp_path / str(seed) / "result.h5ad" for seed in (0, 1))
     for seed in (0, 1):
         do(tmp_path / str(seed), f"seed={seed}")
     assert not np.allclose(*(ad.read_h5ad(path).obsm["X_jojoscl"] for path in (one, two)))
 
 
-def test_a_finished_run_is_read_and_done_again_only_by_force(tmp_path: Path) -> None:
+def test_a_finished_run_is_read_and_done_again_only_by_force(tmp_path):
     first = do(tmp_path / "run")
     assert do(tmp_path / "run") == first
     again = do(tmp_path / "run", "force=true")
@@ -99,7 +97,7 @@ def test_a_finished_run_is_read_and_done_again_only_by_force(tmp_path: Path) -> 
     assert again["seconds"] != first["seconds"]
 
 
-def test_a_file_that_was_deleted_is_written_again(tmp_path: Path) -> None:
+def test_a_file_that_was_deleted_is_written_again(tmp_path):
     small = ("data=simulated", "data.n_cells=60", "method=random")
     ran(tmp_path / "run", *small)
     before = (tmp_path / "run" / "labels.csv").read_text()
@@ -110,18 +108,15 @@ def test_a_file_that_was_deleted_is_written_again(tmp_path: Path) -> None:
         assert (tmp_path / "run" / "labels.csv").read_text() == before
 
 
-def test_a_finished_run_without_pictures_stays_finished(tmp_path: Path) -> None:
+def test_a_finished_run_without_pictures_stays_finished(tmp_path):
     small = ("data=simulated", "data.n_cells=60", "method=random")
     first = ran(tmp_path / "run", *small, "pictures=false")
     assert ran(tmp_path / "run", *small) == first
 
 
 def test_names_with_dollar_signs_and_a_failing_picture_end_no_run(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    cells: AnnData,
-) -> None:
+    tmp_path, monkeypatch, caplog, cells
+):
     cells = cells.copy()
     cells.obs["cell_type"] = cells.obs["cell_type"].cat.rename_categories(
         {"type1": r"$\frac{x$", "type2": "$"}
@@ -139,7 +134,7 @@ def test_names_with_dollar_signs_and_a_failing_picture_end_no_run(
     assert ran(tmp_path / "other", *own, "method=random", "page=true") == metrics
 
 
-def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells: AnnData) -> None:
+def test_cells_without_labels_are_clustered_and_not_scored(tmp_path, cells):
     without_labels(cells).write_h5ad(tmp_path / "mine.h5ad")
     own = ("data=h5ad", f"data.path={tmp_path / 'mine.h5ad'}", "n_clusters=4")
     metrics = ran(tmp_path / "run", *own, "trainer.max_epochs=2", "trainer.progress_bar=false")
@@ -149,7 +144,7 @@ def test_cells_without_labels_are_clustered_and_not_scored(tmp_path: Path, cells
     assert (tmp_path / "run" / "umap.png").exists()
 
 
-def test_the_stages_add_up_to_the_total_which_is_wall_time(tmp_path: Path) -> None:
+def test_the_stages_add_up_to_the_total_which_is_wall_time(tmp_path):
     began = time.perf_counter()
     seconds = do(tmp_path / "run")["seconds"]
     assert seconds["total"] < time.perf_counter() - began
@@ -158,7 +153,7 @@ def test_the_stages_add_up_to_the_total_which_is_wall_time(tmp_path: Path) -> No
     assert seconds["method"] == pytest.approx(stages - seconds["load"])
 
 
-def test_two_equal_commands_at_once_do_one_run(tmp_path: Path) -> None:
+def test_two_equal_commands_at_once_do_one_run(tmp_path):
     folder = tmp_path / "run"
     processes = [start(folder, *PAPER, max_epochs=8) for _ in range(2)]
     assert [process.ended()[0] for process in processes] == [0, 0]
@@ -179,9 +174,7 @@ class Spy(PaperJojoSCL):
 
 
 @pytest.mark.parametrize("selection", ["last", "oracle"])
-def test_labels_are_not_in_what_a_method_gets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selection: str
-) -> None:
+def test_labels_are_not_in_what_a_method_gets(tmp_path, monkeypatch, selection):
     target = f"method._target_={__name__}.Spy"
     monkeypatch.setitem(sys.modules, __name__, sys.modules[Spy.__module__])
     ran(tmp_path / "run", *PAPER, "trainer.max_epochs=2", f"selection={selection}", target)
@@ -193,9 +186,7 @@ def test_labels_are_not_in_what_a_method_gets(
     assert ("oracle" in Spy.seen) is (selection == "oracle")
 
 
-def test_a_control_that_takes_the_truth_gets_it_and_is_marked(
-    tmp_path: Path, cells: AnnData
-) -> None:
+def test_a_control_that_takes_the_truth_gets_it_and_is_marked(tmp_path, cells):
     overrides = [*PAPER[:4], "pictures=false", "method=truth"]
     metrics = ran(tmp_path / "run", *overrides)
     assert (metrics["ari"], metrics["selection"]) == (1.0, "truth")
@@ -208,7 +199,7 @@ def test_a_control_that_takes_the_truth_gets_it_and_is_marked(
         ran(tmp_path / "bare", *bare)
 
 
-def test_oracle_keeps_the_best_epoch_and_reports_the_last_beside(tmp_path: Path) -> None:
+def test_oracle_keeps_the_best_epoch_and_reports_the_last_beside(tmp_path):
     overrides = ("seed=3", "method.mask_rate=0.8", "method.lr=0.1")
     oracle = do(tmp_path / "oracle", "selection=oracle", *overrides)
     last = do(tmp_path / "last", *overrides)
@@ -221,7 +212,7 @@ def test_oracle_keeps_the_best_epoch_and_reports_the_last_beside(tmp_path: Path)
     assert not any(key.startswith("last_") for key in last)
 
 
-def test_no_source_file_of_a_method_names_the_column_of_types() -> None:
+def test_no_source_file_of_a_method_names_the_column_of_types():
     source = Path(jojoscl.runner.run.__file__).parents[1]
     named = [path for path in source.rglob("*.py") if "cell_type" in path.read_text()]
     paths = [path.relative_to(source) for path in named]
@@ -252,9 +243,7 @@ def results(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "overrides", [PAPER, (*RELEASED, "selection=oracle")], ids=["last", "oracle"]
 )
-def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(
-    tmp_path: Path, overrides: tuple[str, ...]
-) -> None:
+def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path, overrides):
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     process = start(broken, *overrides).process
     csv = broken / "csv" / "metrics.csv"
@@ -274,7 +263,7 @@ def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(
     assert results(broken) == results(whole)
 
 
-def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_path: Path) -> None:
+def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_path):
     metrics = do(tmp_path / "run", "vary={corrupt.subsample:0.5}", "trainer.max_epochs=1")
     assert (metrics["setting"], metrics["strength"]) == ("subsample", 0.5)
     assert 58 <= metrics["n_cells"] <= 62
@@ -286,7 +275,7 @@ def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_p
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
-def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
+def test_peak_memory_is_that_of_the_run(tmp_path):
     def resident() -> float:
         found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
         assert found
@@ -305,7 +294,7 @@ def test_peak_memory_is_that_of_the_run(tmp_path: Path) -> None:
     assert last.all()
 
 
-def test_samples_are_told_apart(tmp_path: Path, cells: AnnData) -> None:
+def test_samples_are_told_apart(tmp_path, cells):
     pytest.importorskip("harmonypy")
     cells = cells.copy()
     cells.obs["mouse"] = np.random.default_rng(0).integers(0, 2, cells.n_obs)

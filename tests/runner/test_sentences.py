@@ -2,7 +2,6 @@
 
 import errno
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from jojoscl.runner.config import compose, parse
 from jojoscl.utils.errors import UserError
 
 
-def test_no_memory_is_one_sentence() -> None:
+def test_no_memory_is_one_sentence():
     for error in (
         MemoryError(),
         np._core._exceptions._ArrayMemoryError((10**9, 10**9), np.dtype(float)),
@@ -25,7 +24,7 @@ def test_no_memory_is_one_sentence() -> None:
         assert (sentence(error) or "").startswith(words), repr(error)
 
 
-def test_errors_of_files_say_which_and_what_to_do(tmp_path: Path) -> None:
+def test_errors_of_files_say_which_and_what_to_do(tmp_path):
     denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "mine.h5"))
     full = OSError(errno.ENOSPC, "No space left on device")
     assert sentence(denied, tmp_path) == (
@@ -36,7 +35,7 @@ def test_errors_of_files_say_which_and_what_to_do(tmp_path: Path) -> None:
     )
 
 
-def test_words_of_a_call_become_words_of_the_command_and_a_defect_has_none() -> None:
+def test_words_of_a_call_become_words_of_the_command_and_a_defect_has_none():
     assert sentence(UserError("Wrong.")) == "Wrong."
     python = UserError("give kind='counts', or name the layer by layer= (layer='raw' if ...)")
     assert sentence(python) == (
@@ -49,7 +48,7 @@ def test_words_of_a_call_become_words_of_the_command_and_a_defect_has_none() -> 
     assert sentence(OSError("of a library, without a number")) is None
 
 
-def test_what_hydra_refuses_is_one_sentence(subtests: pytest.Subtests) -> None:
+def test_what_hydra_refuses_is_one_sentence(subtests):
     for argument, words in [
         ("data=blader", "data has no choice 'blader' (did you mean 'bladder'?)."),
         ("preprocess.log1p=true", "no setting 'preprocess.log1p' (did you mean 'method."),

@@ -5,11 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pytest
-from anndata import AnnData
-
 from jojoscl.runner.sweep import collect, summary, title
-from tests.children import InProcess
 
 RANDOM = ("method=random", "pictures=false", "data=simulated", "data.n_cells=60", "data.n_genes=50")
 
@@ -20,7 +16,7 @@ def run(folder: Path, name: str, **metrics: Any) -> None:
     (folder / name / "metrics.json").write_text(json.dumps(whole))
 
 
-def test_seeds_are_averaged_and_nothing_else(tmp_path: Path) -> None:
+def test_seeds_are_averaged_and_nothing_else(tmp_path):
     grid = product(("easy.h5ad", "hard.h5ad"), (2, "annotated", None), (0.1, 0.2), (0, 1))
     for number, (path, k, lr, seed) in enumerate(grid):
         method = {"lr": lr, "dims": [1, 2]}
@@ -36,7 +32,7 @@ def test_seeds_are_averaged_and_nothing_else(tmp_path: Path) -> None:
     assert found["hard.h5ad", "annotated", "0.2"] == 18.5
 
 
-def test_settings_of_different_methods_are_no_columns(tmp_path: Path) -> None:
+def test_settings_of_different_methods_are_no_columns(tmp_path):
     run(tmp_path, "a", method="a", settings={"method": {"lr": 1}})
     run(tmp_path, "b", method="b", settings={"method": {"n_pcs": 1}})
     assert list(summary(collect(tmp_path))) == ["dataset", "method", "runs", "seconds"]
@@ -54,9 +50,7 @@ FOREIGN = {
 }
 
 
-def test_foreign_metrics_files_are_named_and_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_foreign_metrics_files_are_named_and_left_out(tmp_path, caplog):
     run(tmp_path, "ours", ari=0.5)
     for name, content in FOREIGN.items():
         (tmp_path / name).mkdir()
@@ -69,7 +63,7 @@ def test_foreign_metrics_files_are_named_and_left_out(
     )
 
 
-def test_failed_jobs_are_named_beside_foreign_files(in_process: InProcess, tmp_path: Path) -> None:
+def test_failed_jobs_are_named_beside_foreign_files(in_process, tmp_path):
     foreign = tmp_path / "runs" / "main" / "other"
     (foreign / "failed.txt").mkdir(parents=True)
     (foreign / "metrics.json").write_text('{"seconds": "long"}')
@@ -79,9 +73,7 @@ def test_failed_jobs_are_named_beside_foreign_files(in_process: InProcess, tmp_p
     assert done.out.count("is left out of the table") == 1
 
 
-def test_every_failed_job_is_named_when_the_table_fails(
-    in_process: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_failed_job_is_named_when_the_table_fails(in_process, monkeypatch):
     def broken(_: Any) -> None:
         raise RuntimeError("no table")
 
@@ -93,9 +85,7 @@ def test_every_failed_job_is_named_when_the_table_fails(
     assert "there is no setting 'method.y'" in done.out
 
 
-def test_two_files_and_two_numbers_of_clusters_are_four_rows(
-    in_process: InProcess, tmp_path: Path, cells: AnnData
-) -> None:
+def test_two_files_and_two_numbers_of_clusters_are_four_rows(in_process, tmp_path, cells):
     for name, n in (
         ("easy.h5ad", 120),
         ("hard.h5ad", 100),
@@ -115,6 +105,6 @@ def test_two_files_and_two_numbers_of_clusters_are_four_rows(
     ]  # fmt: skip
 
 
-def test_a_file_of_the_users_is_called_by_its_name() -> None:
+def test_a_file_of_the_users_is_called_by_its_name():
     assert title({"dataset": "h5ad", "path": "cells/my sample.h5ad"}) == "my sample"
     assert title({"dataset": "yan", "path": None}) == "yan"

@@ -103,7 +103,7 @@ def records(folder: Path) -> list[Any]:
     return found
 
 
-def test_what_is_read_back_is_metrics_json(tmp_path: Path) -> None:
+def test_what_is_read_back_is_metrics_json(tmp_path):
     metrics = do(tmp_path / "run", "pictures=true", "name=study/one")
     found = records(tmp_path / "run")
     (begun,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
@@ -141,7 +141,7 @@ def test_what_is_read_back_is_metrics_json(tmp_path: Path) -> None:
     assert ended.exit_code == 0
 
 
-def test_two_jobs_and_a_run_of_the_users_own_share_nothing(tmp_path: Path) -> None:
+def test_two_jobs_and_a_run_of_the_users_own_share_nothing(tmp_path):
     with wandb.init(
         mode="offline", dir=tmp_path, project="other", settings=wandb.Settings(silent=True)
     ) as own:
@@ -152,9 +152,7 @@ def test_two_jobs_and_a_run_of_the_users_own_share_nothing(tmp_path: Path) -> No
     assert len({name[-8:] for name in ids}) == 2
 
 
-def test_a_run_that_fails_is_a_failed_run_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_fails_is_a_failed_run_there(tmp_path, monkeypatch):
     monkeypatch.setattr("jojoscl.runner.run.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         do(tmp_path / "run")
@@ -191,12 +189,8 @@ class Broken:
 
 @pytest.mark.parametrize("part", ["init", "log", "update", "finish"])
 def test_whatever_raises_in_wandb_is_one_warning(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    plain_metrics: dict[str, Any],
-    part: str,
-) -> None:
+    tmp_path, monkeypatch, caplog, plain_metrics, part
+):
     monkeypatch.setattr(
         wandb, "init", Broken(part).init if part == "init" else lambda **_: Broken(part)
     )
@@ -207,12 +201,8 @@ def test_whatever_raises_in_wandb_is_one_warning(
 
 @pytest.mark.parametrize("key", ["", "0" * 40], ids=["no_key", "wrong_key"])
 def test_no_server_is_one_warning_and_a_short_wait(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    plain_metrics: Any,
-    key: str,
-) -> None:
+    tmp_path, monkeypatch, caplog, plain_metrics, key
+):
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens
     monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setattr("jojoscl.runner.wandb.SECONDS", 2)
@@ -271,9 +261,7 @@ def sweep_of(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((HERE / name).read_text()))
 
 
-def test_every_command_of_the_agent_composes(
-    plain_metrics: dict[str, Any], subtests: pytest.Subtests
-) -> None:
+def test_every_command_of_the_agent_composes(plain_metrics, subtests):
     for name in sorted(path.name for path in HERE.glob("wandb_*.yaml")):
         with subtests.test(name=name):
             sweep = sweep_of(name)
@@ -291,7 +279,7 @@ def test_every_command_of_the_agent_composes(
                 )
 
 
-def test_a_command_that_would_fail_is_found(subtests: pytest.Subtests) -> None:
+def test_a_command_that_would_fail_is_found(subtests):
     for parameter, spec, said in [
         ("method.rigde", {"value": 0.1}, "rigde"),
         ("method.ridge", {"min": -1.0, "max": 1.0}, "ridge"),
@@ -306,7 +294,7 @@ def test_a_command_that_would_fail_is_found(subtests: pytest.Subtests) -> None:
                 list(map(check, commands))
 
 
-def test_the_agents_ablation_is_the_one_that_runs_offline() -> None:
+def test_the_agents_ablation_is_the_one_that_runs_offline():
     params = OmegaConf.load(conf_dir() / "experiment" / "wandb_ablation.yaml").hydra.sweeper.params
     listed = {
         key: [part.strip() for part in str(values).split(",")] for key, values in params.items()

@@ -1,6 +1,5 @@
 """Results are put into the user's AnnData, and those of an earlier call are removed."""
 
-from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -37,7 +36,7 @@ def four() -> AnnData:
     )
 
 
-def test_everything_is_put_and_can_be_written(tmp_path: Path) -> None:
+def test_everything_is_put_and_can_be_written(tmp_path):
     adata = four()
     settings = {
         "seed": 3,
@@ -60,7 +59,7 @@ def test_everything_is_put_and_can_be_written(tmp_path: Path) -> None:
         assert "n_clusters" not in params
 
 
-def test_settings_make_the_same_method_again(cells: AnnData, tmp_path: Path) -> None:
+def test_settings_make_the_same_method_again(cells, tmp_path):
     method = jojoscl.JojoSCL(n_draws=1, preprocess={"n_top_genes": None, "min_cells": 3})
     adata = cells.copy()
     jojoscl.cluster(adata, 3, method=method)
@@ -70,7 +69,7 @@ def test_settings_make_the_same_method_again(cells: AnnData, tmp_path: Path) -> 
     assert (params["n_clusters"], params["seed"], params["method"]) == (3, 0, "jojoscl")
 
 
-def test_what_an_earlier_call_left_is_removed() -> None:
+def test_what_an_earlier_call_left_is_removed():
     adata = four()
     adata.obs["mine_note"], adata.obs["mine_named"] = "kept", "kept"
     annotate(adata, "mine", result(), {}, adata.uns)
@@ -88,7 +87,7 @@ def test_what_an_earlier_call_left_is_removed() -> None:
     assert "other_confidence" in adata.obs
 
 
-def test_a_view_becomes_cells_of_its_own_without_a_warning(cells: AnnData) -> None:
+def test_a_view_becomes_cells_of_its_own_without_a_warning(cells):
     adata = cells.copy()
     view = adata[10:90]
     jojoscl.cluster(view, 3, **QUICK)
@@ -96,7 +95,7 @@ def test_a_view_becomes_cells_of_its_own_without_a_warning(cells: AnnData) -> No
     assert "jojoscl" not in adata.obs
 
 
-def test_a_view_of_a_file_is_refused_before_it_trains(cells: AnnData, tmp_path: Path) -> None:
+def test_a_view_of_a_file_is_refused_before_it_trains(cells, tmp_path):
     cells.write_h5ad(tmp_path / "a.h5ad")
     view = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")[:50]
     assert_refused(
@@ -106,7 +105,7 @@ def test_a_view_of_a_file_is_refused_before_it_trains(cells: AnnData, tmp_path: 
     )
 
 
-def test_a_name_that_no_file_could_hold(cells: AnnData) -> None:
+def test_a_name_that_no_file_could_hold(cells):
     assert_refused(
         lambda key: jojoscl.cluster(cells, 3, key_added=key),
         *[(key, "key_added must be a word without '/'") for key in ["", "a/b", 3]],
@@ -116,7 +115,7 @@ def test_a_name_that_no_file_could_hold(cells: AnnData) -> None:
 # ---- some of the cells ---------------------------------------------------------------------------
 
 
-def test_some_cells_are_labelled_as_scanpy_does_and_the_others_keep_theirs() -> None:
+def test_some_cells_are_labelled_as_scanpy_does_and_the_others_keep_theirs():
     obs = pd.DataFrame({"type": pd.Categorical(["b", "a", "b", "c", "a"])}, index=list("vwxyz"))
     adata = AnnData(np.ones((5, 3), np.float32), obs=obs)
     part = restricted(adata, ("type", ["c", "b"]))
@@ -136,7 +135,7 @@ def test_some_cells_are_labelled_as_scanpy_does_and_the_others_keep_theirs() -> 
     assert adata.obs["type"].tolist() == ["b", "a", "b", "c", "a"]
 
 
-def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
+def test_columns_that_are_no_categories_are_taken_by_their_words():
     adata = AnnData(
         np.ones((4, 3), np.float32), obs=pd.DataFrame({"n": [3, 3, 10, 3]}, index=list("wxyz"))
     )
@@ -146,7 +145,7 @@ def test_columns_that_are_no_categories_are_taken_by_their_words() -> None:
     assert part.labels(pd.Categorical(["0", "1", "0"])).tolist() == ["3,0", "3,1", "10", "3,0"]
 
 
-def test_what_names_no_cells_is_refused(subtests: pytest.Subtests) -> None:
+def test_what_names_no_cells_is_refused(subtests):
     for restrict_to, words in [
         (("type", None), "'type' has no category 'None'"),
         ((["type"], ["a"]), r"There is no column \['type'\]"),

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 import jojoscl
 from tests.small import assert_refused
 
 
-def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata: AnnData) -> None:
+def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata):
     adata.obs["some"] = adata.obs["cell_type"].where(np.arange(120) % 4 > 0)
     table = jojoscl.compare(adata, ["jojoscl", "cell_type", "some"])
     assert table[["one", "other"]].to_numpy().tolist() == [
@@ -22,7 +21,7 @@ def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata: AnnD
     assert table["nmi"][0] == normalized_mutual_info_score(*both)
 
 
-def test_what_cannot_be_compared(adata: AnnData) -> None:
+def test_what_cannot_be_compared(adata):
     adata.obs["none"] = np.nan
     assert_refused(
         lambda keys: jojoscl.compare(adata, keys),

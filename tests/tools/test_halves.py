@@ -17,7 +17,7 @@ from jojoscl.datasets.simulate import simulate
 from jojoscl.tools.halves import dispersion, halves, matching_names
 
 
-def test_halves_add_up_to_the_counts(cells) -> None:
+def test_halves_add_up_to_the_counts(cells):
     first, second = halves(cells.X, seed=0)
     assert (first + second != cells.X).nnz == 0
     assert first.data.min() >= 1
@@ -26,7 +26,7 @@ def test_halves_add_up_to_the_counts(cells) -> None:
     assert abs(first.sum() / cells.X.sum() - 0.5) < 0.02
 
 
-def test_the_seed_decides_and_the_counts_stay(cells) -> None:
+def test_the_seed_decides_and_the_counts_stay(cells):
     before = cells.X.copy()
     one, two, other = (halves(cells.X, seed=seed)[0] for seed in (0, 0, 1))
     assert (one != two).nnz == 0
@@ -39,9 +39,7 @@ def correlations(first: sp.csr_matrix, second: sp.csr_matrix) -> np.ndarray:
     return np.array([np.corrcoef(x, y)[0, 1] for x, y in zip(a.T, b.T, strict=True)])
 
 
-def test_halves_are_uncorrelated_where_a_binomial_leaves_them_correlated(
-    subtests: pytest.Subtests,
-) -> None:
+def test_halves_are_uncorrelated_where_a_binomial_leaves_them_correlated(subtests):
     for known in [0.0, 0.5, 2.0]:
         with subtests.test(known=known):
             counts = sp.csr_matrix(
@@ -56,14 +54,14 @@ def test_halves_are_uncorrelated_where_a_binomial_leaves_them_correlated(
             assert binomial > 0.1 if known else abs(binomial) < 0.02
 
 
-def test_the_dispersion_is_found_in_spite_of_library_sizes(subtests: pytest.Subtests) -> None:
+def test_the_dispersion_is_found_in_spite_of_library_sizes(subtests):
     for known in [0.0, 0.3, 1.0]:
         with subtests.test(known=known):
             counts = simulate(5000, 50, 1, dispersion=known, dropout=0, library_size=800, seed=1).X
             assert np.median(dispersion(counts)) == pytest.approx(known, abs=0.05)
 
 
-def test_the_dispersion_of_a_gene_without_counts_or_without_zeros() -> None:
+def test_the_dispersion_of_a_gene_without_counts_or_without_zeros():
     counts = sp.csr_matrix(np.array([[0, 5, 1], [0, 5, 0], [0, 5, 9]], np.float32))
     found = dispersion(counts)
     assert np.isfinite(found).all()
@@ -74,7 +72,7 @@ def test_the_dispersion_of_a_gene_without_counts_or_without_zeros() -> None:
 QUICK = jojoscl.JojoSCL(n_draws=1)
 
 
-def test_names_are_those_of_the_clusters_with_most_cells_in_common() -> None:
+def test_names_are_those_of_the_clusters_with_most_cells_in_common():
     own = np.array(["b", "b", "a", "a", "c", "c"])
     assert list(matching_names(np.array([0, 0, 1, 1, 2, 2]), own)) == ["b", "a", "c"]
     assert matching_names(np.array([0, 0, 1, 1, 1, 1]), own)[0] == "b"
@@ -105,9 +103,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return Spy.seen
 
 
-def test_the_settings_of_the_call_are_taken_by_default(
-    cells: AnnData, seen: list[tuple[Any, ...]], tmp_path: Any
-) -> None:
+def test_the_settings_of_the_call_are_taken_by_default(cells, seen, tmp_path):
     adata = cells.copy()
     adata.layers["counts"], adata.X = adata.X, np.log1p(adata.X.toarray())
     jojoscl.cluster(adata, 3, layer="counts", n_draws=2, preprocess={"n_top_genes": None})
@@ -120,9 +116,7 @@ def test_the_settings_of_the_call_are_taken_by_default(
         assert seen == [(2, None, None), (2, None, None), (1, 2000, None)]
 
 
-def test_the_samples_of_the_call_are_taken_by_default(
-    cells: AnnData, seen: list[tuple[Any, ...]]
-) -> None:
+def test_the_samples_of_the_call_are_taken_by_default(cells, seen):
     """As `cluster` leaves them, without its run, which needs harmonypy."""
     adata = cells.copy()
     adata.obs["donor"] = ["a", "b"] * 60
@@ -135,7 +129,7 @@ def test_the_samples_of_the_call_are_taken_by_default(
     jojoscl.split_tests(adata, "mine", method=PCAKMeans())
 
 
-def test_a_clustering_by_something_else(cells: AnnData, subtests: pytest.Subtests) -> None:
+def test_a_clustering_by_something_else(cells, subtests):
     for made in [{"params": {"resolution": 1.0}}, {"params": "x"}, "x", 3]:
         with subtests.test(made=made):
             adata = cells.copy()
@@ -143,13 +137,13 @@ def test_a_clustering_by_something_else(cells: AnnData, subtests: pytest.Subtest
             assert len(jojoscl.split_tests(adata, "mine", method=QUICK)) == 2
 
 
-def test_another_method_is_named(adata: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_method_is_named(adata, caplog):
     adata.uns["jojoscl"]["params"]["method"] = "sccl"
     jojoscl.split_tests(adata)
     assert "the clusters are by sccl, those of the half are by jojoscl" in caplog.text
 
 
-def test_what_the_clusters_share_is_said(adata: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_the_clusters_share_is_said(adata, caplog):
     caplog.set_level("INFO")
     table = jojoscl.split_tests(adata, method=QUICK)
     jojoscl.markers(adata, method=QUICK)
@@ -162,7 +156,7 @@ def test_what_the_clusters_share_is_said(adata: AnnData, caplog: pytest.LogCaptu
     assert [r.levelname for r in caplog.records if r.levelname != "INFO"] == ["WARNING"]
 
 
-def test_cells_without_a_cluster_are_no_cluster(adata: AnnData) -> None:
+def test_cells_without_a_cluster_are_no_cluster(adata):
     adata.obs["mine"] = adata.obs["jojoscl"].where(np.arange(120) % 4 > 0)
     table = jojoscl.split_tests(adata, "mine", method=QUICK)
     assert len(table) == 2

@@ -1,7 +1,5 @@
 """Markers are found where there are types, and not where there are none."""
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,9 +14,7 @@ from jojoscl.tools.markers import level, rank
 QUICK = jojoscl.JojoSCL(n_draws=1)
 
 
-def test_a_row_for_each_cluster_and_gene_and_the_same_where_scanpy_puts_it(
-    adata: AnnData, tmp_path: Any
-) -> None:
+def test_a_row_for_each_cluster_and_gene_and_the_same_where_scanpy_puts_it(adata, tmp_path):
     table = jojoscl.markers(adata, method=QUICK)
     columns = ["group", "names", "scores", "logfoldchanges", "pvals", "pvals_adj"]
     assert list(table.columns) == columns
@@ -28,7 +24,7 @@ def test_a_row_for_each_cluster_and_gene_and_the_same_where_scanpy_puts_it(
     adata.write_h5ad(tmp_path / "x.h5ad")
 
 
-def test_the_first_of_each_cluster_are_high_in_it(adata: AnnData) -> None:
+def test_the_first_of_each_cluster_are_high_in_it(adata):
     table = jojoscl.markers(adata, method=QUICK)
     share = adata.X.toarray()
     share /= share.sum(1, keepdims=True)
@@ -43,7 +39,7 @@ def test_the_first_of_each_cluster_are_high_in_it(adata: AnnData) -> None:
         assert inside.sum() < 30 or rows["pvals_adj"].iloc[0] < 0.05  # fewer are too few for it
 
 
-def test_one_type_has_no_markers_where_the_circular_way_finds_some() -> None:
+def test_one_type_has_no_markers_where_the_circular_way_finds_some():
     false, any_found, circular = [], [], []
     for seed in range(6):
         adata = jojoscl.simulate(150, 200, 1, dropout=0, seed=seed)
@@ -60,14 +56,14 @@ def test_one_type_has_no_markers_where_the_circular_way_finds_some() -> None:
     assert np.mean(circular) > 2 * np.mean(false)
 
 
-def test_clusters_are_those_of_the_splits(adata: AnnData) -> None:
+def test_clusters_are_those_of_the_splits(adata):
     assert jojoscl.split_tests(adata, method=QUICK)["kept"].all()
     jojoscl.markers(adata, method=QUICK)
     both = pd.crosstab(adata.obs["jojoscl_markers"], adata.obs["jojoscl_splits"])
     assert (both.to_numpy().diagonal() > 0.9 * both.sum(axis=1)).all()
 
 
-def test_a_gene_of_one_sample_marks_no_cluster(adata: AnnData) -> None:
+def test_a_gene_of_one_sample_marks_no_cluster(adata):
     samples = np.arange(120) % 3 % 2
     x = adata.X.tocsr()
     leveled = level(x, samples)
@@ -77,7 +73,7 @@ def test_a_gene_of_one_sample_marks_no_cluster(adata: AnnData) -> None:
         np.testing.assert_allclose(mean[there], x.mean(0).A1[there], rtol=1e-4)
 
 
-def test_threads_of_torch_stay(adata: AnnData) -> None:
+def test_threads_of_torch_stay(adata):
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
@@ -87,7 +83,7 @@ def test_threads_of_torch_stay(adata: AnnData) -> None:
         torch.set_num_threads(before)
 
 
-def test_scanpy_draws_what_is_in_uns(adata: AnnData) -> None:
+def test_scanpy_draws_what_is_in_uns(adata):
     jojoscl.markers(adata, method=QUICK)
     assert sc.pl.rank_genes_groups(adata, key="jojoscl_markers", show=False)
     sc.pl.rank_genes_groups_dotplot(
@@ -96,14 +92,14 @@ def test_scanpy_draws_what_is_in_uns(adata: AnnData) -> None:
     plt.close("all")
 
 
-def test_of_all_cells_but_one() -> None:
+def test_of_all_cells_but_one():
     cells = AnnData(np.random.default_rng(0).random((20, 5), np.float32))
     cells.obs["own"] = pd.Categorical(["large"] * 19 + ["one"])
     rank(cells, "own", ["large"])
     assert len(sc.get.rank_genes_groups_df(cells, "large", key="own")) == 5
 
 
-def test_a_cluster_of_most_cells_is_tested_by_the_size_of_the_others() -> None:
+def test_a_cluster_of_most_cells_is_tested_by_the_size_of_the_others():
     """One type, 285 cells against 15: as many small p values as chance has, in both clusters."""
     rng = np.random.default_rng(0)
     false = []

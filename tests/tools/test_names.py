@@ -1,7 +1,5 @@
 """Names of clusters by markers of a list."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,9 +20,7 @@ def known(adata: AnnData) -> dict[str, list[str]]:
     }
 
 
-def test_clusters_get_the_type_whose_markers_they_have(
-    adata: AnnData, known: dict[str, list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_clusters_get_the_type_whose_markers_they_have(adata, known, tmp_path, caplog):
     scores = jojoscl.name_clusters(adata, known | {"more": ["no_gene"]})
     assert scores.shape == (3, 3)
     assert (
@@ -34,7 +30,7 @@ def test_clusters_get_the_type_whose_markers_they_have(
     adata.write_h5ad(tmp_path / "x.h5ad")
 
 
-def test_a_cluster_without_markers_is_unknown(adata: AnnData, known: dict[str, list[str]]) -> None:
+def test_a_cluster_without_markers_is_unknown(adata, known):
     first = dict(list(known.items())[:1])
     adata.obs["mine"] = adata.obs["jojoscl"].where(np.arange(120) > 5)
     jojoscl.name_clusters(adata, first, "mine")
@@ -42,12 +38,12 @@ def test_a_cluster_without_markers_is_unknown(adata: AnnData, known: dict[str, l
     assert adata.obs["mine_named"].isna().sum() == 6
 
 
-def test_one_marker_may_be_a_word_and_a_type_a_number(adata: AnnData) -> None:
+def test_one_marker_may_be_a_word_and_a_type_a_number(adata):
     named = jojoscl.name_clusters(adata, {1: "gene0", 2: ["gene1", None]})
     assert named.columns.tolist() == ["1", "2"]
 
 
-def test_bad_lists_are_one_sentence(adata: AnnData) -> None:
+def test_bad_lists_are_one_sentence(adata):
     assert_refused(
         lambda given: jojoscl.name_clusters(adata, *given),
         (({"B": ["x"]},), "None of the markers is a gene of these cells .such as 'x'"),

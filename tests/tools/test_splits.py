@@ -32,7 +32,7 @@ def half_of(first: Any, second: Any, labels: np.ndarray) -> HalfClusters:
     return HalfClusters(*parts, labels, names, names[labels], 1.0, np.eye(n), np.ones(n, bool))
 
 
-def test_types_are_kept_and_named_as_the_clusters(adata: AnnData, tmp_path: Any) -> None:
+def test_types_are_kept_and_named_as_the_clusters(adata, tmp_path):
     table = jojoscl.split_tests(adata, method=QUICK)
     assert list(table.columns) == COLUMNS
     assert table["kept"].all()
@@ -45,7 +45,7 @@ def test_types_are_kept_and_named_as_the_clusters(adata: AnnData, tmp_path: Any)
     pd.testing.assert_frame_equal(read, table, check_index_type=False, check_dtype=False)
 
 
-def test_too_many_clusters_are_merged_to_the_types() -> None:
+def test_too_many_clusters_are_merged_to_the_types():
     adata = jojoscl.simulate(400, 400, 3, dropout=0, fold_change_sd=2, type_sizes=[1, 1, 1], seed=5)
     jojoscl.cluster(adata, 6, n_draws=1)
     table = jojoscl.split_tests(adata, method=QUICK)
@@ -57,7 +57,7 @@ def test_too_many_clusters_are_merged_to_the_types() -> None:
 
 
 @pytest.mark.parametrize("dispersion", [0.0, 0.5])
-def test_one_type_is_not_split(dispersion: float) -> None:
+def test_one_type_is_not_split(dispersion):
     """At 5 % in at most 2 of 12 runs (2 % by chance), of small cells; the large study is in benchmarks/splits.py."""
     split = 0
     for seed in range(12):
@@ -67,7 +67,7 @@ def test_one_type_is_not_split(dispersion: float) -> None:
     assert split <= 2
 
 
-def test_the_same_cells_on_both_sides_are_far_from_chance_where_halves_are_not_used() -> None:
+def test_the_same_cells_on_both_sides_are_far_from_chance_where_halves_are_not_used():
     """The circular way: clusters of all counts, tested on the same counts."""
     adata = jojoscl.simulate(150, 200, 1, dropout=0, seed=0)
     jojoscl.cluster(adata, 2, n_draws=1)
@@ -77,7 +77,7 @@ def test_the_same_cells_on_both_sides_are_far_from_chance_where_halves_are_not_u
     assert welch(scores(half, splits), labels, splits)[2][0] < 1e-10
 
 
-def test_welch_is_that_of_scipy() -> None:
+def test_welch_is_that_of_scipy():
     rng = np.random.default_rng(0)
     x, labels = (
         rng.normal(size=(40, 1)) * (1 + np.arange(40)[:, None] / 10),
@@ -91,7 +91,7 @@ def test_welch_is_that_of_scipy() -> None:
     assert welch(0 * x, labels, [Split((0,), (1,), -1)])[2][0] == 1
 
 
-def test_sides_are_compared_within_samples() -> None:
+def test_sides_are_compared_within_samples():
     rng = np.random.default_rng(0)
     labels, samples = np.tile([0, 1], 40), np.repeat([0, 1, 2], [30, 30, 20])
     x, splits = rng.normal(size=(80, 1)) + 9 * samples[:, None], [Split((0,), (1,), -1)]
@@ -109,7 +109,7 @@ def test_sides_are_compared_within_samples() -> None:
     )  # side and sample are one
 
 
-def test_the_total_of_a_cell_moves_no_score() -> None:
+def test_the_total_of_a_cell_moves_no_score():
     rng = np.random.default_rng(0)
     first, second = (rng.poisson(3, (30, 20)).astype(np.float32) for _ in range(2))
     labels, splits = np.repeat([0, 1], 15), [Split((0,), (1,), -1)]
@@ -117,19 +117,19 @@ def test_the_total_of_a_cell_moves_no_score() -> None:
     np.testing.assert_allclose(one, two)
 
 
-def test_labels_of_another_method_and_another_number(adata: AnnData) -> None:
+def test_labels_of_another_method_and_another_number(adata):
     adata.obs["leiden"] = adata.obs["cell_type"].to_numpy()
     table = jojoscl.split_tests(adata, "leiden", n_clusters=4, method=PCAKMeans(), seed=1)
     assert len(table) == 3
     assert {"leiden_splits"} == {*adata.obs.columns} & {"leiden_splits", "jojoscl_splits"}
 
 
-def test_the_same_seed_gives_the_same_table(adata: AnnData) -> None:
+def test_the_same_seed_gives_the_same_table(adata):
     one, two = (jojoscl.split_tests(adata, method=QUICK, seed=3) for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
 
 
-def test_bad_input_is_one_sentence_and_changes_nothing(adata: AnnData) -> None:
+def test_bad_input_is_one_sentence_and_changes_nothing(adata):
     before = (list(adata.obs), list(adata.uns))
     cases = (
         ({"key": "leiden"}, r"There is no adata.obs\['leiden'\]: call jojoscl.cluster first"),
@@ -150,7 +150,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(adata: AnnData) -> None:
     assert (list(adata.obs), list(adata.uns)) == before
 
 
-def test_cells_of_too_few_counts_and_logarithms_are_refused(adata: AnnData) -> None:
+def test_cells_of_too_few_counts_and_logarithms_are_refused(adata):
     few = adata.copy()
     few.X = few.X.toarray()
     few.X[0] = 0
@@ -163,23 +163,23 @@ def test_cells_of_too_few_counts_and_logarithms_are_refused(adata: AnnData) -> N
     with pytest.raises(jojoscl.UserError, match="Only counts in memory can be split"):
         jojoscl.split_tests(logs, method=QUICK)
     with pytest.raises(jojoscl.UserError, match="adata must be an AnnData, not ndarray"):
-        jojoscl.split_tests(adata.X.toarray())  # type: ignore[arg-type]
+        jojoscl.split_tests(adata.X.toarray())
     assert "jojoscl_splits" not in few.uns
 
 
-def test_a_view_is_made_a_copy_of_its_own(adata: AnnData) -> None:
+def test_a_view_is_made_a_copy_of_its_own(adata):
     view = adata[:80]
     assert len(jojoscl.split_tests(view, method=QUICK)) == 2
     assert "jojoscl_splits" in view.obs
     assert "jojoscl_splits" not in adata.obs
 
 
-def test_alpha_of_any_library(adata: AnnData) -> None:
+def test_alpha_of_any_library(adata):
     for alpha in (np.float32(0.05), np.float64(0.05)):
         assert jojoscl.split_tests(adata, method=QUICK, alpha=alpha)["kept"].all()
 
 
-def test_names_with_a_plus_in_them(cells: AnnData) -> None:
+def test_names_with_a_plus_in_them(cells):
     adata = cells.copy()
     names = {"type1": "A", "type2": "B", "type3": "A + B"}
     adata.obs["mine"] = adata.obs["cell_type"].cat.rename_categories(names)

@@ -8,12 +8,12 @@ from jojoscl.utils import errors
 from jojoscl.utils.errors import UserError, nearest, stop
 
 
-def test_the_nearest_name_or_all_of_them() -> None:
+def test_the_nearest_name_or_all_of_them():
     assert nearest("seruat", ["seurat", "sccl"]) == " (did you mean 'seurat'?)"
     assert nearest("xyz", ["b", "a"]) == " (there are: a, b)"
 
 
-def test_stop_is_one_line_on_stderr_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_stop_is_one_line_on_stderr_and_code_2(capsys):
     with pytest.raises(SystemExit) as stopped:
         stop("Give another file.", "jojoscl")
     assert stopped.value.code == 2
@@ -21,12 +21,12 @@ def test_stop_is_one_line_on_stderr_and_code_2(capsys: pytest.CaptureFixture[str
     assert (shown.out, shown.err) == ("", "jojoscl: Give another file.\n")
 
 
-def test_a_user_error_is_its_sentence() -> None:
+def test_a_user_error_is_its_sentence():
     assert str(UserError("Give another file.")) == "Give another file."
     assert not issubclass(UserError, (ValueError, OSError))
 
 
-def test_a_network_without_torch_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_without_torch_is_one_sentence(monkeypatch):
     monkeypatch.setattr(errors, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs torch: pip install 'jojoscl\[networks\]'"):
         class_of("jojoscl.networks.paper.ScCCL")

@@ -5,8 +5,6 @@ import logging
 import time
 from contextlib import redirect_stderr
 
-import pytest
-
 from jojoscl.utils.progress import Stopwatch, finished, progress, shows
 
 
@@ -15,7 +13,7 @@ class Screen(io.StringIO):
         return True
 
 
-def test_a_bar_names_the_stage_that_runs() -> None:
+def test_a_bar_names_the_stage_that_runs():
     with redirect_stderr(Screen()) as screen, progress("cluster", ["read", "neighbors", "cut"]):
         Stopwatch().lap("read")
         with progress("inner", ["layout"]):
@@ -27,14 +25,14 @@ def test_a_bar_names_the_stage_that_runs() -> None:
     assert "inner" not in seen
 
 
-def test_no_bar_where_none_is_wanted() -> None:
+def test_no_bar_where_none_is_wanted():
     none = progress("cluster", ["read"], show=False)
     with redirect_stderr(Screen()) as screen, none, progress("inner", ["x"], show=True):
         finished("read")
     assert screen.getvalue() == ""
 
 
-def test_none_shows_a_bar_to_who_can_see_it() -> None:
+def test_none_shows_a_bar_to_who_can_see_it():
     logger = logging.getLogger("jojoscl")
     with redirect_stderr(Screen()):
         assert shows(None)
@@ -47,7 +45,7 @@ def test_none_shows_a_bar_to_who_can_see_it() -> None:
             assert not shows(None)
 
 
-def test_laps_add_up_and_a_stage_may_come_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_laps_add_up_and_a_stage_may_come_twice(monkeypatch):
     now = iter([10.0, 11.0, 13.5, 13.75])
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))
     watch = Stopwatch()

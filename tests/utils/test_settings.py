@@ -44,13 +44,13 @@ class Faster(Example, rate=0.9, inner=Inner(width=8)):
     """The same, but faster."""
 
 
-def test_good_values_pass() -> None:
+def test_good_values_pass():
     made = Example(rate=1, count=3, color="green", flag=True)
     assert (made.rate, made.count) == (1.0, 3)
     assert type(made.rate) is float
 
 
-def test_foreign_numbers_become_python_s_own(subtests: pytest.Subtests) -> None:
+def test_foreign_numbers_become_python_s_own(subtests):
     for name, given, kept in [
         ("count", np.int64(2), 2),
         ("count", np.uint8(2), 2),
@@ -69,7 +69,7 @@ def test_foreign_numbers_become_python_s_own(subtests: pytest.Subtests) -> None:
             assert not isinstance(value, list) or all(type(item) is int for item in value)
 
 
-def test_bad_values_are_named() -> None:
+def test_bad_values_are_named():
     assert_refused(
         Example.of,
         ({"rate": 1.5}, "Example.rate must be between 0 and 1, not 1.5"),
@@ -95,20 +95,20 @@ def test_bad_values_are_named() -> None:
     )
 
 
-def test_settings_within_change_only_what_is_named() -> None:
+def test_settings_within_change_only_what_is_named():
     made = Example.of({"inner": {"deep": False}})
     assert made.inner == Inner(width=7, deep=False)
     assert Example().inner == Inner(width=7)  # no object shares its default with another
 
 
-def test_a_class_with_other_defaults_keeps_meaning_and_range() -> None:
+def test_a_class_with_other_defaults_keeps_meaning_and_range():
     assert (Faster().rate, Faster().inner.width, Faster().color) == (0.9, 8, "red")
     assert Example().rate == 0.5
     with pytest.raises(UserError, match=r"Faster.rate must be between 0 and 1"):
         Faster(rate=2)
 
 
-def test_help_shows_every_setting_with_default_range_and_meaning() -> None:
+def test_help_shows_every_setting_with_default_range_and_meaning():
     shown = inspect.getdoc(Example)
     assert shown.startswith("Something with settings.\n\nParameters\n----------\n")
     assert "rate : float, between 0 and 1, default 0.5\n    How fast.\n" in shown
@@ -119,7 +119,7 @@ def test_help_shows_every_setting_with_default_range_and_meaning() -> None:
     assert "rate : float, between 0 and 1, default 0.9\n    How fast.\n" in inspect.getdoc(Faster)
 
 
-def test_what_decides_a_result() -> None:
+def test_what_decides_a_result():
     everything = {
         "rate": 0.5, "count": None, "color": "red", "flag": False, "sizes": [2, 1], "inner": {"width": 7, "deep": True},
     }  # fmt: skip
