@@ -12,10 +12,8 @@ import torch
 from scipy.special import logit
 from scipy.stats import nbinom, poisson
 
-from jojoscl.core.interface import Result
-from jojoscl.networks.module import SeededModule
 from jojoscl.networks.scdeepcluster import ScDeepClusterModule
-from jojoscl.networks.zinb import ZINBAutoencoder, squared_distances, zinb_nll
+from jojoscl.networks.zinb import squared_distances, zinb_nll
 from jojoscl.utils.errors import UserError
 
 
@@ -71,13 +69,8 @@ def test_a_mean_near_zero(subtests):
 
 
 def test_gradients_are_finite_at_the_limits_of_the_network():
-    grid = torch.cartesian_prod(
-        torch.tensor([0.0, 1.0, 1e4]),
-        torch.tensor([1e-5, 1e6]),
-        torch.tensor([1e-4, 1e4]),
-        torch.tensor([-50.0, 50.0]),
-    )
-    x, *parameters = (column[None] for column in grid.T)
+    limits = [0.0, 1.0, 1e4], [1e-5, 1e6], [1e-4, 1e4], [-50.0, 50.0]
+    x, *parameters = (column[None] for column in torch.cartesian_prod(*map(torch.tensor, limits)).T)
     parameters = [p.clone().requires_grad_() for p in parameters]
     loss = zinb_nll(x, *parameters)
     loss.backward()
@@ -138,37 +131,6 @@ def test_noise_enters_only_when_asked_for(net):
 SHORT = ("pretrain_epochs=3", "epochs=3", "encoder_dims=[16,8,4]", "kmeans_starts=2", "tolerance=0")
 
 
-class Killed(Exception):
-    pass
-
-
-@pytest.mark.parametrize("last_words", [(False, 2), (True, 1)], ids=["pretrain", "cluster"])
-@pytest.mark.parametrize("name", ["scdeepcluster", "sczidesk"])
-def test_a_run_cut_off_in_either_stage_ends_like_an_unbroken_one(
-    name, last_words, method, bare, quiet, tmp_path, monkeypatch
-):
-    whole, epoch_start = (
-        method(name, *SHORT).fit_predict(bare, 3, seed=1, run=quiet),
-        SeededModule.on_train_epoch_start,
-    )
-    run = replace(quiet, folder=tmp_path, trainer=replace(quiet.trainer, checkpoint_seconds=0))
-
-    def dying(module: ZINBAutoencoder) -> None:
-        if (module.clustering, module.current_epoch) == last_words:
-            raise Killed
-        epoch_start(module)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SeededModule, "on_train_epoch_start", dying)
-        with pytest.raises(Killed):
-            method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
-    resumed = method(name, *SHORT).fit_predict(bare, 3, seed=1, run=run)
-    np.testing.assert_array_equal(resumed.labels, whole.labels)
-    np.testing.assert_allclose(resumed.embedding, whole.embedding, rtol=1e-5)
-    assert [row["epoch"] for row in resumed.history] == list(range(6))
-    assert resumed.history[-1]["loss"] == pytest.approx(whole.history[-1]["loss"])
-
-
 def test_both_stages_are_one_log(method, bare, quiet, tmp_path):
     run = replace(quiet, folder=tmp_path)
     method("scdeepcluster", *SHORT).fit_predict(bare, 3, run=run)
@@ -177,26 +139,19 @@ def test_both_stages_are_one_log(method, bare, quiet, tmp_path):
     np.testing.assert_array_equal(table["cluster"].isna(), [True] * 3 + [False] * 3)
 
 
-@pytest.mark.parametrize(
-    ("stage", "settings"),
-    [
+def test_a_stage_ends_early_and_stays_so(method, bare, quiet, tmp_path, subtests):
+    pretrain = ("pretrain_epochs=30", "pretrain_lr=1e-9", "pretrain_patience=2", "tolerance=0")
+    for stage, settings in (
         ("epochs", ("epochs=30", "tolerance=0.9")),
-        ("pretrain_epochs", ("pretrain_epochs=30", "pretrain_lr=1e-9", "pretrain_patience=2")),
-    ],
-)
-def test_a_stage_ends_early_and_stays_so(
-    stage, settings, method, bare, quiet,
-    tmp_path
-):  # fmt: skip
-    def fitted() -> Result:
-        made = method("scdeepcluster", *(part for part in SHORT if "tol" not in part), *settings)
-        return made.fit_predict(bare, 3, run=replace(quiet, folder=tmp_path))
-
-    first = fitted()
-    assert first.info[stage] < 30
-    again = fitted()
-    assert again.info == first.info
-    np.testing.assert_array_equal(again.embedding, first.embedding)
+        ("pretrain_epochs", pretrain),
+    ):
+        with subtests.test(stage=stage):
+            run = replace(quiet, folder=tmp_path / stage)
+            made = method("scdeepcluster", *SHORT[:-1], *settings)
+            first, again = (made.fit_predict(bare, 3, run=run) for _ in range(2))
+            assert first.info[stage] < 30
+            assert again.info == first.info
+            np.testing.assert_array_equal(again.embedding, first.embedding)
 
 
 def test_log_normalised_values_are_refused(method, bare, quiet):

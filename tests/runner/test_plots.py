@@ -17,16 +17,8 @@ def size(content: bytes | None) -> tuple[int, int]:
 
 
 def test_losses():
-    assert (
-        min(
-            size(
-                plots.loss_curves(
-                    [{"epoch": i, "loss": 1.0 / (1 + i), "sure": 0.5} for i in range(3)]
-                )
-            )
-        )
-        > 100
-    )
+    rows = [{"epoch": i, "loss": 1.0 / (1 + i), "sure": 0.5} for i in range(3)]
+    assert min(size(plots.loss_curves(rows))) > 100
 
 
 def test_umap_with_and_without_types(monkeypatch):
