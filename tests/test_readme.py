@@ -218,10 +218,8 @@ def test_shown_configurations_are_right(tmp_path):
     assert set(params) == set(committed.hydra.sweeper.params)
     (points,) = parse([f"vary={params.vary}"])
     for point in points.sweep_string_iterator():
-        assert (
-            varied(compose([f"method={params.method}", f"vary={point}"]))[0].method.name
-            == params.method
-        )
+        changed, *_ = varied(compose([f"method={params.method}", f"vary={point}"]))
+        assert changed.method.name == params.method
     (page,) = blocks(ROOT / "CONTRIBUTING.md", "markdown")
     (tmp_path / "my_study.md").write_text(page)
     assert Study.of(tmp_path / "my_study.md").draw == "lines"

@@ -242,6 +242,9 @@ def test_a_method_sees_the_samples_and_no_other_column():
     assert cells.obs.columns.tolist() == ["cell_type", "_batch"]
     bare = without_labels(cells)
     assert bare.obs.columns.tolist() == ["_batch"]
+    assert bare.obs_names.equals(adata.obs_names)
+    assert bare.var_names.equals(adata.var_names)
+    assert (bare.X != adata.X).nnz == 0
     assert samples_of(bare).tolist() == [1] * 10 + [0] * 12
     assert samples_of(without_labels(as_cells(adata))) is None
 

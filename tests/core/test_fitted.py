@@ -110,10 +110,8 @@ def test_a_missing_gene_counts_as_average(old, caplog):
     name = model.names[model.genes[5]]
     with caplog.at_level(logging.WARNING):
         found = model.predict(cells[:, cells.var_names != name].copy())
-    assert (
-        f"1 of {len(model.genes)} variable genes of the model are missing (such as '{name}')"
-        in caplog.text
-    )
+    words = f"1 of {len(model.genes)} variable genes of the model are missing (such as '{name}')"
+    assert words in caplog.text
     z = (np.asarray(cells[:, name].X).ravel() - model.mean[5]) / model.sd[5]
     expected = model.embedding_ - z[:, None] * model.loadings[5]
     np.testing.assert_allclose(found.embedding, expected, atol=1e-4)

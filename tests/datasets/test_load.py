@@ -124,9 +124,8 @@ def test_a_file_without_x(tmp_path):
     for backed in (False, True):
         with pytest.raises(UserError, match=r"has no X: give data\.layer"):
             FileDataset(path=tmp_path / "a.h5ad", backed=backed).load()
-        assert (
-            FileDataset(path=tmp_path / "a.h5ad", backed=backed, layer="counts").load().n_obs == 20
-        )
+        layer = FileDataset(path=tmp_path / "a.h5ad", backed=backed, layer="counts")
+        assert layer.load().n_obs == 20
 
 
 def test_fingerprints(tmp_path, small_catalogue):
@@ -137,9 +136,8 @@ def test_fingerprints(tmp_path, small_catalogue):
     assert FileDataset(path=tmp_path / "mine.h5ad", kind="counts").fingerprint() == first
     cells(COUNTS + 1).write_h5ad(tmp_path / "mine.h5ad")
     assert mine.fingerprint() != first
-    assert (
-        FileDataset(path=tmp_path / "none.h5ad").fingerprint() == FileDataset().fingerprint() == {}
-    )
+    none = FileDataset(path=tmp_path / "none.h5ad")
+    assert none.fingerprint() == FileDataset().fingerprint() == {}
     (tmp_path / "m.csv").write_text("a")
     both = FileDataset(path=tmp_path / "mine.h5ad", metadata=tmp_path / "m.csv").fingerprint()
     assert both == mine.fingerprint() | {
@@ -154,8 +152,5 @@ def test_fingerprints(tmp_path, small_catalogue):
     assert re.fullmatch("sha256:[0-9a-f]{64}", str(sums))
     (small_catalogue / "tiny.h5").write_bytes(b"other")
     assert tiny.fingerprint()["tiny.h5"] == "sha256:" + hashlib.sha256(b"other").hexdigest()
-    assert (
-        CatalogDataset(name="yan", root=tmp_path)
-        .fingerprint()["yan.rda"]
-        .startswith("sha256:04dbe1de")
-    )
+    yan = CatalogDataset(name="yan", root=tmp_path).fingerprint()
+    assert yan["yan.rda"].startswith("sha256:04dbe1de")

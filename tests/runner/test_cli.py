@@ -10,6 +10,7 @@ import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -204,24 +205,25 @@ def test_a_finished_run_says_that_nothing_is_logged(in_process):
 
 
 def test_a_defect_is_shown_as_it_is(in_process, monkeypatch):
-    def broken(*_: Any) -> None:
-        raise RuntimeError("a defect of ours")
-
-    monkeypatch.setattr(jojoscl.runner.run, "run", broken)
+    monkeypatch.setattr(
+        jojoscl.runner.run, "run", Mock(side_effect=RuntimeError("a defect of ours"))
+    )
     with pytest.raises(RuntimeError, match="a defect of ours"):
         in_process(*TINY)
 
 
-def test_a_full_disk_wherever_it_is_met_is_one_sentence(in_process, tmp_path, monkeypatch):
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(jojoscl.runner.run, "run", full)
-    done = in_process(*TINY, "hydra.run.dir=run")
-    assert done.code == 2
-    assert done.err == (
-        f"jojoscl: No space left to write {tmp_path / 'run'}: free some disk or choose another folder.\n"
-    )
+def test_a_full_disk_and_full_memory_wherever_they_are_met_are_one_sentence(
+    in_process, tmp_path, monkeypatch
+):
+    run = f"No space left to write {tmp_path / 'run'}: free some disk or choose another folder."
+    for error, words in (
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), run),
+        (MemoryError(), "There is not enough memory: .*"),
+    ):
+        monkeypatch.setattr(jojoscl.runner.run, "run", Mock(side_effect=error))
+        done = in_process(*TINY, "hydra.run.dir=run")
+        assert done.code == 2
+        assert re.fullmatch(f"jojoscl: {words}\n", done.err)
 
 
 def test_a_name_that_is_too_long_is_one_sentence(in_process, tmp_path, subtests):
@@ -275,13 +277,10 @@ def test_a_signal_ends_the_command_with_its_code_and_the_same_command_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(*STAGES[stage], lambda *_: signal.raise_signal(number))
         done = in_process(*mode, *TINY)
-    assert (done.code, done.err) == (
-        128 + number,
-        "jojoscl: interrupted; the same command goes on.\n",
-    )
-    assert not list(tmp_path.rglob("metrics.json"))
-    assert not list(tmp_path.rglob("failed.txt"))
-    assert not list(tmp_path.rglob(".*")), "no lock, no temporary file"
+    words = "jojoscl: interrupted; the same command goes on.\n"
+    assert (done.code, done.err) == (128 + number, words)
+    for left in ("metrics.json", "failed.txt", ".*"):  # no lock, no temporary file
+        assert not list(tmp_path.rglob(left)), left
     if stage == "training" and not mode:
         assert in_process(*TINY).code == 0
 
@@ -383,24 +382,22 @@ def test_a_sweep_with_an_unknown_choice_does_not_begin(in_process, tmp_path):
 
 
 def test_a_sweep_that_cannot_be_done_is_one_sentence(in_process, monkeypatch, subtests):
-    for argument, words in [
-        ("trainer.devices=2", "A sweep trains on one device: leave out -m, or trainer.devices."),
-        (
-            "launcher=slurm",
-            'The jobs did not start, or were killed (RuntimeError(\'Could not detect "srun", are you indeed on '
-            "a slurm cluster?')): check launcher= and the memory; the same command goes on.",
-        ),
-        (
-            "hydra.launcher._target_=math.sqrt",
-            "The jobs did not start, or were killed (RuntimeError(\"Invalid plugin 'math.sqrt': not the "
-            'hydra_plugins package")): check launcher= and the memory; the same command goes on.',
-        ),
-    ]:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    no_start = (
+        r"The jobs did not start, or were killed \(RuntimeError\(.*{}.*\)\): check launcher= "
+    )
+    no_start += "and the memory; the same command goes on."
+    no_slurm = 'Could not detect "srun", are you indeed on a slurm cluster'
+    for argument, words in {
+        "trainer.devices=2": "A sweep trains on one device: leave out -m, or trainer.devices.",
+        "launcher=slurm": no_start.format(no_slurm),
+        "hydra.launcher._target_=math.sqrt": no_start.format("Invalid plugin 'math.sqrt'"),
+    }.items():
         with subtests.test(argument=argument):
-            pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-            monkeypatch.setattr(shutil, "which", lambda name: None)
             done = in_process("-m", *TINY, "seed=0,1", argument)
-            assert (done.code, done.err) == (2, f"jojoscl: {words}\n")
+            assert done.code == 2
+            assert re.fullmatch(f"jojoscl: {words}\n", done.err)
 
 
 def test_a_sweep_over_methods(in_process, tmp_path):

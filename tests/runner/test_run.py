@@ -268,10 +268,8 @@ def test_a_corrupted_run_says_how_and_is_scored_on_the_cells_that_are_left(tmp_p
     assert (metrics["setting"], metrics["strength"]) == ("subsample", 0.5)
     assert 58 <= metrics["n_cells"] <= 62
     assert len(pd.read_csv(tmp_path / "run" / "labels.csv")) == metrics["n_cells"]
-    assert (
-        yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["corrupt"]["subsample"]
-        == 0.5
-    )
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["corrupt"]["subsample"] == 0.5
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")

@@ -104,9 +104,8 @@ def test_sides_are_compared_within_samples():
     auc, _, p = welch(x, labels, splits, samples)[:, 0]
     assert p == pytest.approx(combine_pvalues([one, two], "stouffer").pvalue)
     assert auc == pytest.approx(np.mean([roc_auc_score(on == 0, y) for y, on in parts]))
-    assert (
-        welch(x, (samples == 0).astype(int), splits, samples)[2, 0] == 1
-    )  # side and sample are one
+    sides = (samples == 0).astype(int)  # side and sample are one
+    assert welch(x, sides, splits, samples)[2, 0] == 1
 
 
 def test_the_total_of_a_cell_moves_no_score():
