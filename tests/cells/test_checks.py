@@ -238,6 +238,7 @@ def sampled(samples: list[object], **obs: object) -> AnnData:
 
 def test_a_method_sees_the_samples_and_no_other_column():
     adata = sampled([2] * 10 + [1] * 12, cell_type=["x"] * 22)
+    adata.var_names = list("pqr")
     cells = as_cells(adata, label_key="cell_type", batch_key="a/b")
     assert cells.obs.columns.tolist() == ["cell_type", "_batch"]
     bare = without_labels(cells)
