@@ -53,10 +53,7 @@ def in_process(
 ) -> Iterator[InProcess]:
     """As `command`, but in this process, which saves the seconds that the imports take."""
     monkeypatch.chdir(tmp_path)
-    for name in (
-        "HYDRA_FULL_ERROR",
-        "GOMP_SPINCOUNT",
-    ):  # the command sets them: for this test alone
+    for name in ("HYDRA_FULL_ERROR", "GOMP_SPINCOUNT"):  # which the command sets
         monkeypatch.setenv(name, "1")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level

@@ -166,7 +166,7 @@ def test_some_of_the_cells_are_clustered_as_if_they_were_alone(cells, tmp_path):
     assert (asked["column"], list(asked["categories"])) == ("cell_type", [first, second])
 
 
-def test_what_cannot_be_restricted_to_changes_nothing(cells):
+def test_a_wrong_restrict_to_changes_nothing(cells):
     adata = cells.copy()
     assert_refused(
         lambda given: jojoscl.cluster(adata, given[1], restrict_to=given[0]),

@@ -40,7 +40,7 @@ def test_axes_that_are_several_are_refused(adata):
         assert_refused(lambda ax, draw=draw: draw(adata, ax=ax), *[(ax, words) for ax in several])
 
 
-def test_what_is_missing_is_said_in_one_sentence(cells):
+def test_missing_results_are_one_sentence(cells):
     for draw in DRAWN:
         assert_refused(
             draw,
@@ -112,7 +112,7 @@ def test_cells_left_out_by_restrict_to_are_left_out_of_the_pictures(cells):
         jojoscl.pl.confidence(adata, "jojoscl_R")
 
 
-def test_what_others_left_is_one_sentence(adata):
+def test_results_of_other_tools_are_one_sentence(adata):
     def drawn(uns: dict[str, object]) -> None:
         other = adata.copy()
         other.uns.pop("jojoscl_splits", None)
@@ -269,7 +269,7 @@ def test_cells_that_are_equal_or_few():
         assert np.isfinite(umap_coordinates(x.astype(np.float32), 0)).all()
 
 
-def test_of_many_cells_some_are_drawn(monkeypatch, caplog):
+def test_a_random_part_of_many_cells_is_drawn(monkeypatch, caplog):
     monkeypatch.setattr(jojoscl.pl, "MOST_CELLS", 30)
     found = umap_coordinates(np.random.default_rng(0).normal(size=(50, 4)), 0)
     assert np.isfinite(found).all(axis=1).sum() == 30

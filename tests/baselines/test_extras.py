@@ -10,7 +10,7 @@ from jojoscl.utils.errors import UserError
 from tests.small import blobs
 
 
-def test_what_is_not_installed_is_named():
+def test_a_missing_package_is_named():
     with pytest.raises(UserError, match=r"needs no_such_package: pip install 'jojoscl\[rivals\]'"):
         package("no_such_package")
 

@@ -54,7 +54,7 @@ def test_log_normalised_values_are_recognised():
     assert as_cells(cells(LOGGED)).uns["kind"] == "log1p"
 
 
-def test_the_given_object_stays_as_it_is():
+def test_the_given_object_is_not_changed():
     adata = cells(group=["a"] * 20, cell_type=["b"] * 20)
     before = adata.copy()
     result = as_cells(adata, label_key="group")
@@ -250,7 +250,7 @@ def test_a_method_sees_the_samples_and_no_other_column():
     assert samples_of(without_labels(as_cells(adata))) is None
 
 
-def test_samples_that_are_none_are_refused():
+def test_wrong_samples_are_refused():
     def read(given: tuple[list[object], str]) -> None:
         adata = sampled(given[0], cell_type=["t"] * len(given[0]))
         as_cells(adata, label_key="cell_type", batch_key=given[1])

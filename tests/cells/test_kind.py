@@ -1,4 +1,4 @@
-"""What the values are is told by the values: counts, logarithms of any base, or a question."""
+"""The values themselves decide their kind: counts, logarithms of any base, or a question."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ DOUBTS = {
 }
 
 
-def test_a_doubt_is_asked_about_whatever_stands_in_uns():
+def test_a_doubt_is_asked_about_and_uns_does_not_answer():
     words = r"by kind='log1p' or kind='rpkm' \(which is right"
     said: list[dict[str, Any]] = [{"log1p": {}}, {"kind": "log1p"}]
     said.append({"kind": "log1p", "log1p": {"base": None}})
@@ -133,6 +133,8 @@ def test_corrected_counts_cluster_as_counts_where_the_user_says_so():
         adata = AnnData(x)
         jojoscl.cluster(adata, 4, kind=kind)
         ari.append(scores(TYPES, adata.obs["jojoscl"].cat.codes.to_numpy())["ari"])
-        told = adata.uns["jojoscl"]["kind"], adata.uns["jojoscl"]["kind_decided_by"]
-        assert told == (("counts", "whole numbers") if kind == "auto" else ("rpkm", "setting"))
+        found = [adata.uns["jojoscl"][name] for name in ("kind", "kind_decided_by")]
+        assert tuple(found) == (
+            ("counts", "whole numbers") if kind == "auto" else ("rpkm", "setting")
+        )
     assert min(ari) > 0.95

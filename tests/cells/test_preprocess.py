@@ -66,7 +66,7 @@ def test_released_steps_equal_plain_numpy(adata, subtests):
             assert result.rounded is (kind == "rpkm")
 
 
-def test_the_input_stays_as_it_is(adata):
+def test_the_input_is_not_changed(adata):
     before = adata.copy()
     Preprocess()(adata)
     Preprocess(round_counts=False, n_top_genes=None, min_cells=0)(adata)

@@ -37,7 +37,7 @@ def test_consensus_of_equal_partitions_is_that_partition():
     assert same(found([labels, (labels + 1) % 4, 3 - labels], 4), labels)
 
 
-def test_the_names_of_clusters_are_nothing():
+def test_the_names_of_clusters_do_not_matter():
     truth, partitions = noisy(90)
     rng = np.random.default_rng(0)
     renamed = found([rng.permutation(3)[labels] for labels in partitions], 3, 3)
@@ -69,7 +69,7 @@ def test_the_tree_goes_on_below_and_above_k():
     assert same(tree.cut(4)[groups], fine)
 
 
-def test_what_no_partition_tells_apart_stays_together():
+def test_cells_that_no_partition_separates_stay_together():
     labels = np.repeat(np.arange(4), 10)
     assert same(found([labels, labels], 8), labels)
 

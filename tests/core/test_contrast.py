@@ -31,12 +31,12 @@ def test_pair_variance_by_a_loop():
     np.testing.assert_allclose(WITHIN, total / (2 * WEIGHTS.sum()))
 
 
-def test_of_all_pairs_it_is_the_variance_of_all_cells():
+def test_the_variance_over_all_pairs_is_that_of_all_cells():
     i, j = (index.ravel() for index in np.indices((200, 200)))
     np.testing.assert_allclose(pair_variance(Z, i, j, np.ones(len(i))), Z.T @ Z / 200, atol=1e-10)
 
 
-def test_without_pairs_it_is_zero():
+def test_the_variance_over_no_pairs_is_zero():
     nobody = np.zeros(0, int)
     np.testing.assert_array_equal(pair_variance(Z, nobody, nobody, np.zeros(0)), np.zeros((6, 6)))
 

@@ -212,7 +212,7 @@ def test_other_values_are_refused(new, model):
     )
 
 
-def test_what_is_no_anndata_is_refused(model):
+def test_only_an_anndata_is_taken(model):
     for call in (model.predict, jojoscl.JojoSCL().fit, jojoscl.cluster):
         assert_refused(call, (np.ones((2, 2)), "must be an AnnData, not ndarray"))
 

@@ -23,7 +23,7 @@ def test_a_saved_model_predicts_as_before(new, model, path):
     assert [file.name for file in path.parent.iterdir()] == ["model.npz"]
 
 
-def test_a_file_that_is_there_stays_unless_told(model, path):
+def test_a_file_is_replaced_only_by_overwrite(model, path):
     path.write_text("mine")
     with pytest.raises(UserError, match="is there already: give overwrite=True"):
         model.save(path)

@@ -29,18 +29,14 @@ from tests.small import assert_refused
 
 PAPER = PaperJojoSCL(epochs=3, encoder_dims=[16, 8])
 
+TWO_STAGES = ("pretrain_epochs=3", "epochs=3", "tolerance=0", "kmeans_starts=2")
 SHORT: dict[str, tuple[str, ...]] = {
     "jojoscl": ("n_dims=8",),
-    "jojoscl_paper": ("epochs=3", "encoder_dims=[16,8]"),
-    "jojoscl_released": ("epochs=3", "encoder_dims=[16,8]"),
-    "sccl": ("epochs=3",),
-    "contrastive_sc": ("epochs=3",),
-    "scdeepcluster": ("pretrain_epochs=3", "epochs=3", "tolerance=0", "kmeans_starts=2"),
-    "sczidesk": ("pretrain_epochs=3", "epochs=3", "tolerance=0", "kmeans_starts=2"),
+    **dict.fromkeys(("jojoscl_paper", "jojoscl_released"), ("epochs=3", "encoder_dims=[16,8]")),
+    **dict.fromkeys(("sccl", "contrastive_sc"), ("epochs=3",)),
+    **dict.fromkeys(("scdeepcluster", "sczidesk"), TWO_STAGES),
     "seurat": ("preprocess.hvg_flavor=seurat",),
-    "leiden_matched": (),
-    "pca_kmeans": (),
-    "random": (),
+    **dict.fromkeys(("leiden_matched", "pca_kmeans", "random"), ()),
 }
 
 

@@ -39,9 +39,7 @@ def ari(cells: AnnData, result: Result) -> float:
 
 
 def test_the_number_of_threads_changes_no_bit():
-    cells = simulate(
-        n_cells=2600, n_genes=400, n_types=5, library_size=300.0, seed=3
-    )  # two batches
+    cells = simulate(2600, 400, 5, library_size=300.0, seed=3)  # two batches
     one, two = (fitted(cells, 5, n_jobs=n_jobs) for n_jobs in (1, 2))
     np.testing.assert_array_equal(one.labels, two.labels)
     np.testing.assert_array_equal(one.embedding, two.embedding)
@@ -106,7 +104,7 @@ def test_a_file_gives_what_memory_gives(cells, tmp_path):
     np.testing.assert_allclose(in_file.embedding, fitted(cells).embedding, atol=1e-4)
 
 
-def test_of_many_cells_a_sketch_is_clustered_and_the_others_join_it():
+def test_a_sketch_of_many_cells_is_clustered_and_the_others_join():
     cells = simulate(
         n_cells=800, n_genes=500, n_types=3, library_size=3000.0, marker_fraction=0.3, seed=1
     )
@@ -136,7 +134,7 @@ def test_almost_as_many_clusters_as_cells(cells):
     assert [len(np.unique(fitted(cells, k).labels)) for k in (60, 90, 119)] == [60, 90, 119]
 
 
-def test_fewer_clusters_than_asked_for_are_said(caplog):
+def test_fewer_clusters_than_asked_for_are_a_warning(caplog):
     x = np.tile(np.random.default_rng(0).poisson(3.0, (4, 50)), (10, 1)).astype(np.float32)
     found = fitted(as_cells(AnnData(sp.csr_matrix(x))), 7)
     assert f"7 clusters were asked for, and {found.labels.max() + 1} are found" in caplog.text

@@ -34,9 +34,7 @@ def test_shared_neighbors_equal_the_jaccard_index_of_sets(subtests):
             x, k = np.random.default_rng(0).standard_normal((40, 3)), 7
             distances = ((x[:, None] - x) ** 2).sum(2)
             sets = [set(np.argsort(row)[:k]) for row in distances]
-            assert all(
-                i in neighbors for i, neighbors in enumerate(sets)
-            )  # the cell itself is one of the k
+            assert all(i in near for i, near in enumerate(sets)), "a cell is one of its own k"
             expected = np.zeros((40, 40))
             for i in range(40):
                 for j in range(40):
@@ -163,7 +161,7 @@ def test_samples_mix_and_types_stay_apart(shifted):
     np.testing.assert_array_equal(found, without_samples(x, samples, seed=3))
 
 
-def test_without_harmonypy_the_way_to_it_is_told(shifted, monkeypatch):
+def test_without_harmonypy_the_sentence_says_how_to_install_it(shifted, monkeypatch):
     monkeypatch.setitem(sys.modules, "harmonypy", None)
     with pytest.raises(UserError, match=r"need harmonypy: pip install 'jojoscl\[batch\]'"):
         without_samples(shifted[0], shifted[2], seed=0)

@@ -166,7 +166,7 @@ def test_the_given_cells_stay_and_a_seed_repeats():
     assert first.shape != other.shape or (first.X != other.X).nnz > 0
 
 
-def test_emptied_cells_are_dropped_and_that_is_said(caplog):
+def test_emptied_cells_are_dropped_with_a_warning(caplog):
     cells = simulate(100, 20, 2, library_size=3.0)
     with caplog.at_level(logging.WARNING):
         left = Corrupt(dropout=0.8)(cells, seed=0)
@@ -175,7 +175,7 @@ def test_emptied_cells_are_dropped_and_that_is_said(caplog):
     assert len(Preprocess()(left)) == left.n_obs
 
 
-def test_what_makes_no_sense():
+def test_wrong_strengths_are_refused():
     assert_refused(
         lambda settings: Corrupt(**settings)(simulate(20, 10, 2), seed=0),
         ({"uneven": 0.5}, "uneven must be at least 1"),

@@ -79,12 +79,8 @@ def small_catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_catalogue_set_is_found_and_cleaned(small_catalogue):
     adata = load_dataset("tiny", root=small_catalogue)
     np.testing.assert_array_equal(adata.X.toarray(), COUNTS)
-    assert adata.uns == {
-        "kind": "rpkm",
-        "kind_decided_by": "catalogue",
-        "name": "tiny",
-        "variant": "all",
-    }
+    names = {"name": "tiny", "variant": "all"}
+    assert adata.uns == {"kind": "rpkm", "kind_decided_by": "catalogue", **names}
     assert list(adata.obs["cell_type"].cat.categories) == ["1", "2", "3"]
     some = CatalogDataset(name="tiny", variant="some", root=str(small_catalogue)).load()
     assert some.shape == (13, 15)

@@ -216,7 +216,7 @@ def test_running_out_of_memory_is_no_damaged_file(tmp_path):
         raise MemoryError
 
 
-def test_what_may_not_be_read_is_not_called_damaged(tmp_path):
+def test_a_file_without_permission_is_not_called_damaged(tmp_path):
     (tmp_path / "a.h5").write_text("")
     with (
         pytest.raises(UserError, match=r"no permission\): make it readable") as error,

@@ -128,16 +128,11 @@ def test_names_stay_as_they_are_written(tmp_path, subtests):
         with subtests.test(transpose=transpose, separator=separator):
             table = pd.DataFrame(COUNTS, index=ODD, columns=ODD[:7])
             (table.T if transpose else table).to_csv(tmp_path / "a.csv", sep=separator)
-            meta = pd.DataFrame(
-                {"donor": np.arange(12), "name": ODD, "type": ["01", "1", "1e0", ""] * 3}
-            )
+            types = ["01", "1", "1e0", ""] * 3
+            meta = pd.DataFrame({"donor": np.arange(12), "name": ODD, "type": types})
             meta[::-1].to_csv(tmp_path / "meta.csv", index=False, sep=separator)
-            adata = read_file(
-                tmp_path / "a.csv",
-                metadata=tmp_path / "meta.csv",
-                label_key="type",
-                transpose=transpose,
-            )
+            own = {"metadata": tmp_path / "meta.csv", "label_key": "type", "transpose": transpose}
+            adata = read_file(tmp_path / "a.csv", **own)
             assert holds(adata)
             assert (list(adata.obs_names), list(adata.var_names)) == (ODD, ODD[:7])
             assert adata.obs["donor"].tolist() == list(range(12))

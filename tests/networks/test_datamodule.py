@@ -11,7 +11,7 @@ from jojoscl.networks.datamodule import Batches, CellDataModule
 X = np.arange(40.0).reshape(20, 2).astype(np.float32)
 
 
-def test_what_belongs_to_a_cell_comes_with_it():
+def test_a_batch_holds_all_that_belongs_to_its_cells():
     data = CellDataModule(X, X[:, :1], batch_size=8)
     drawn = []
     for x, index, more in data.train_dataloader():

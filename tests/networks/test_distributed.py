@@ -210,7 +210,7 @@ def test_the_command_trains_on_two_processes(command, tmp_path):
 # ---- what is refused -----------------------------------------------------------------------------
 
 
-def test_what_several_devices_cannot_do_is_said(in_process):
+def test_what_several_devices_cannot_do_is_refused(in_process):
     cells = without_labels(simulate(n_cells=60, n_genes=50, n_types=3, seed=1))
     run = Run(trainer=settings(4))
     with pytest.raises(UserError, match="trains on one device"):

@@ -154,7 +154,7 @@ FOLDERS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
 }  # fmt: skip
 
 
-def test_folder_of_another_run_is_left_as_it_is_but_for_force(
+def test_only_force_changes_the_folder_of_another_run(
     in_process, tmp_path, finished, monkeypatch, subtests
 ):
     for case, (prepare, overrides, words) in FOLDERS.items():

@@ -140,7 +140,7 @@ def test_home_is_written_out(monkeypatch):
     assert quoted("data.path=~/x.h5ad", several=False) == "data.path='/home/her/x.h5ad'"
 
 
-def test_what_is_written_for_hydra_stays():
+def test_words_for_hydra_are_not_quoted():
     own = ["data.path=null", "data.path='a b'", "data.path=${paths.runs}/x", "name=a,b", "seed=1",
            "~data", "data.path=glob(*)", "data.path=", "--cfg"]  # fmt: skip
     assert [quoted(argument, several=True) for argument in own] == own
@@ -204,7 +204,7 @@ def test_a_finished_run_says_that_nothing_is_logged(in_process):
     assert "run is finished: nothing is logged; force=true runs it again" in done.out
 
 
-def test_a_defect_is_shown_as_it_is(in_process, monkeypatch):
+def test_a_defect_is_shown_with_its_traceback(in_process, monkeypatch):
     monkeypatch.setattr(
         jojoscl.runner.run, "run", Mock(side_effect=RuntimeError("a defect of ours"))
     )

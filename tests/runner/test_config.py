@@ -171,7 +171,7 @@ def test_build():
         build(OmegaConf.create({"_target_": TARGET, "n_pc": 7}))
 
 
-def test_what_is_no_class_of_settings_is_refused():
+def test_only_classes_of_settings_are_built():
     near = "jojoscl.baselines.controls.PCAKmeans", "jojoscl.baseline.PCAKMeans", "PCAKMeans"
     assert_refused(class_of, *[(name, "is not to be used") for name in (*near, "os.system")])
 

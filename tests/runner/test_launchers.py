@@ -92,16 +92,11 @@ def test_no_process_is_left_when_only_the_parent_is_killed(tmp_path):
 
 @pytest.mark.slurm
 def test_slurm_runs_a_sweep_as_an_array(command, tmp_path):
-    if (
-        not shutil.which("sbatch")
-        or subprocess.run(["sinfo"], capture_output=True, check=False).returncode
-    ):
+    sinfo = shutil.which("sinfo")
+    if not sinfo or subprocess.run([sinfo], capture_output=True, check=False).returncode:
         pytest.skip("no Slurm: tests/slurm/start.sh starts one")
-    own = (
-        "hydra.launcher.cpus_per_task=1",
-        "hydra.launcher.mem_gb=2",
-        "hydra.launcher.timeout_min=10",
-    )
+    limits = {"cpus_per_task": 1, "mem_gb": 2, "timeout_min": 10}
+    own = [f"hydra.launcher.{name}={value}" for name, value in limits.items()]
     arguments = ("-m", "launcher=slurm", *own, *TINY, "method=pca_kmeans")
     done = command(*arguments, "n_clusters=2,61,3")
     assert done.returncode == 1, done.stderr

@@ -35,7 +35,7 @@ def test_a_second_owner_waits_for_the_first(tmp_path, caplog):
     assert not list(folder.iterdir()), "nothing is left"
 
 
-def test_what_killed_owners_left_is_deleted_by_the_next(tmp_path):
+def test_the_next_owner_deletes_what_a_killed_one_left(tmp_path):
     (tmp_path / ".jojoscl-0123-labels.csv").write_text("half")
     (tmp_path / "labels.csv").write_text("whole")
     with owned(tmp_path):

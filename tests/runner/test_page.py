@@ -39,7 +39,7 @@ def test_the_page_has_all_of_it_and_loads_nothing(tmp_path):
     assert "10.1109/BIBM62325.2024.10821870" in text
 
 
-def test_what_cannot_be_tested_is_said(tmp_path):
+def test_the_page_says_why_splits_are_not_tested(tmp_path):
     text = page(tmp_path, "corrupt.gaussian=0.1", "method=pca_kmeans")
     assert "Not tested. Only counts in memory can be split into halves, and these are log1p" in text
     assert "Confidence of the cells" not in text

@@ -15,7 +15,7 @@ MEANS = pd.DataFrame({
 })  # fmt: skip
 
 
-def test_by_hand():
+def test_differences_by_hand():
     table = paired(MEANS, "ours")
     counts = ["sets", "ahead_0.05", "behind_0.05", "ahead_0.01", "behind_0.01"]
     assert table.loc["a", counts].tolist() == [4, 1, 1, 2, 1]

@@ -72,7 +72,7 @@ def test_a_moved_class_and_a_new_setting_leave_finished_runs_finished(monkeypatc
         config._SettingsGroup.clear(config.ConfigStore.instance().repo["settings"])
 
 
-def test_runs_are_told_apart_by_what_decides_their_result():
+def test_runs_differ_by_what_decides_their_result():
     plain = resolved("seed=0").config_hash
     deciding = [
         "seed=1", "method.ridge=0.3", "trainer.max_epochs=3", "data=yan", "trainer=ddp",
@@ -102,7 +102,7 @@ def test_vary_does_what_its_settings_do_and_twice_is_once():
     assert (cfg.method.min_cells, varied(cfg)[0].method.min_cells) == (3, 5)
 
 
-def test_what_is_kept_goes_with_a_copy_and_not_with_another_configuration():
+def test_a_resolved_run_is_kept_for_copies_of_its_configuration_alone():
     cfg = compose(["seed=3"])
     kept = Resolved.kept(cfg)
     assert Resolved.kept(cfg) is kept

@@ -281,9 +281,8 @@ def test_peak_memory_is_that_of_the_run(tmp_path):
 
     before = resident()
     np.ones(75_000_000).sum()  # .6 GB, gone again
-    small = [
-        np.ones(5_000) for _ in range(15_000)
-    ]  # as much, in pieces that the allocator keeps when they are freed
+    # As much, in pieces that the allocator keeps when they are freed.
+    small = [np.ones(5_000) for _ in range(15_000)]
     last = np.ones(5_000)
     del small
     assert resident() > before + 450
@@ -292,7 +291,7 @@ def test_peak_memory_is_that_of_the_run(tmp_path):
     assert last.all()
 
 
-def test_samples_are_told_apart(tmp_path, cells):
+def test_the_batch_key_of_a_run_is_that_of_the_call(tmp_path, cells):
     pytest.importorskip("harmonypy")
     cells = cells.copy()
     cells.obs["mouse"] = np.random.default_rng(0).integers(0, 2, cells.n_obs)

@@ -32,9 +32,8 @@ def trials(folder: Path, name: str = "n_clusters") -> pd.DataFrame:
 
 def study(folder: Path, name: str = "n_clusters") -> optuna.Study:
     file = f"sqlite:///{folder}/runs/search/{name}/study.db"
-    storage = optuna.storages.RDBStorage(
-        file, engine_kwargs={"poolclass": NullPool}
-    )  # leaves no connection open
+    how = {"poolclass": NullPool}  # leaves no connection open
+    storage = optuna.storages.RDBStorage(file, engine_kwargs=how)
     return optuna.load_study(study_name=name, storage=storage)
 
 
@@ -122,7 +121,7 @@ def test_settings_of_a_search_are_checked():
     )
 
 
-def test_what_cannot_be_searched_is_one_sentence(in_process, tmp_path, subtests):
+def test_a_search_that_cannot_be_done_is_one_sentence(in_process, tmp_path, subtests):
     for argument, sentence in [
         ("data=yan", "A search has search.datasets= and search.seeds=, no data=."),
         (
@@ -172,7 +171,7 @@ def test_two_processes_share_a_search_and_propose_different_settings(tmp_path):
     assert said == sorted(f"trial {trial.number}" for trial in found), "each by one process"
 
 
-def test_what_a_killed_process_left_is_done_again(in_process, tmp_path, monkeypatch):
+def test_the_trial_of_a_killed_process_is_done_again(in_process, tmp_path, monkeypatch):
     arguments = (*TINY, "search.n_trials=3")
     stuck = "jojoscl.runner.search.HEARTBEAT_SECONDS = 1\n"
     stuck += (

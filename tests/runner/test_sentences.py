@@ -48,7 +48,7 @@ def test_words_of_a_call_become_words_of_the_command_and_a_defect_has_none():
     assert sentence(OSError("of a library, without a number")) is None
 
 
-def test_what_hydra_refuses_is_one_sentence(subtests):
+def test_errors_of_hydra_are_one_sentence(subtests):
     for argument, words in [
         ("data=blader", "data has no choice 'blader' (did you mean 'bladder'?)."),
         ("preprocess.log1p=true", "no setting 'preprocess.log1p' (did you mean 'method."),

@@ -4,6 +4,7 @@ import json
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from jojoscl.runner.sweep import collect, summary, title
 
@@ -74,9 +75,7 @@ def test_failed_jobs_are_named_beside_foreign_files(in_process, tmp_path):
 
 
 def test_every_failed_job_is_named_when_the_table_fails(in_process, monkeypatch):
-    def broken(_: Any) -> None:
-        raise RuntimeError("no table")
-
+    broken = Mock(side_effect=RuntimeError("no table"))
     monkeypatch.setattr("jojoscl.runner.sweep.summary", broken)
     done = in_process("-m", *RANDOM, "vary={method.x:1},{method.y:2},null")
     assert done.code == 1
@@ -86,18 +85,11 @@ def test_every_failed_job_is_named_when_the_table_fails(in_process, monkeypatch)
 
 
 def test_two_files_and_two_numbers_of_clusters_are_four_rows(in_process, tmp_path, cells):
-    for name, n in (
-        ("easy.h5ad", 120),
-        ("hard.h5ad", 100),
-    ):  # two files of one content would be one run
-        cells[:n].copy().write_h5ad(tmp_path / name)
-    own = (
-        "data=h5ad",
-        "data.path=easy.h5ad,hard.h5ad",
-        "data.label_key=cell_type",
-        "n_clusters=2,4",
-    )
-    done = in_process("-m", *RANDOM[:2], *own)
+    # Two files of one content would be one run.
+    cells.write_h5ad(tmp_path / "easy.h5ad")
+    cells[:100].copy().write_h5ad(tmp_path / "hard.h5ad")
+    own = ("data=h5ad", "data.path=easy.h5ad,hard.h5ad", "data.label_key=cell_type")
+    done = in_process("-m", *RANDOM[:2], *own, "n_clusters=2,4")
     assert (done.code, done.err) == (0, "")
     table = summary(collect(tmp_path / "runs"))
     assert sorted(zip(table["path"], table["n_clusters_asked"], table["runs"], strict=True)) == [

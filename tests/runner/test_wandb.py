@@ -81,6 +81,11 @@ def read(path: Path) -> list[Any]:
     return found
 
 
+def of_kind(kind: str, found: list[Any]) -> list[Any]:
+    """Return what the records of one kind hold."""
+    return [getattr(record, kind) for record in found if record.WhichOneof("record_type") == kind]
+
+
 def nested(items: Iterable[Any]) -> dict[str, Any]:
     """Return items of a record, whose keys are paths, as one dictionary."""
     out: dict[str, Any] = {}
@@ -97,16 +102,16 @@ def records(folder: Path) -> list[Any]:
     """All that a run wrote; its service process may still be writing when the run is over."""
     deadline = time.monotonic() + 120
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    while not (found := read(path)) or "exit" not in {r.WhichOneof("record_type") for r in found}:
+    while not of_kind("exit", found := read(path)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return found
 
 
-def test_what_is_read_back_is_metrics_json(tmp_path):
+def test_the_file_of_wandb_equals_metrics_json(tmp_path):
     metrics = do(tmp_path / "run", "pictures=true", "name=study/one")
     found = records(tmp_path / "run")
-    (begun,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
+    (begun,) = of_kind("run", found)
     assert (begun.project, begun.run_group) == ("jojoscl", "study/one")
     assert begun.run_id == f"study-one-{metrics['config_hash']}"
     assert begun.display_name.endswith(f"seed0-{metrics['config_hash']}")
@@ -116,17 +121,11 @@ def test_what_is_read_back_is_metrics_json(tmp_path):
     assert {key: config[key] for key in written} == written
 
     summary: dict[str, Any] = {}
-    for record in found:
-        if record.WhichOneof("record_type") == "summary":
-            summary |= nested(record.summary.update)
-    rows = [
-        nested(record.history.item)
-        for record in found
-        if record.WhichOneof("record_type") == "history"
-    ]
-    assert {key: summary[key] for key in metrics} == json.loads(
-        (tmp_path / "run" / "metrics.json").read_text()
-    )
+    for part in of_kind("summary", found):
+        summary |= nested(part.update)
+    rows = [nested(row.item) for row in of_kind("history", found)]
+    kept = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert {key: summary[key] for key in metrics} == kept
 
     losses = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv")
     curves = [row for row in rows if "loss" in row]
@@ -134,17 +133,14 @@ def test_what_is_read_back_is_metrics_json(tmp_path):
         assert [row[name] for row in curves] == pytest.approx(list(losses[name]))
     (last,) = (row for row in rows if "losses" in row)
     files = next((tmp_path / "run").glob("wandb/offline-run-*/files"))
-    assert (files / last["umap"]["path"]).read_bytes() == (
-        tmp_path / "run" / "umap.png"
-    ).read_bytes()
-    (ended,) = (record.exit for record in found if record.WhichOneof("record_type") == "exit")
-    assert ended.exit_code == 0
+    umap = (tmp_path / "run" / "umap.png").read_bytes()
+    assert (files / last["umap"]["path"]).read_bytes() == umap
+    assert [ended.exit_code for ended in of_kind("exit", found)] == [0]
 
 
 def test_two_jobs_and_a_run_of_the_users_own_share_nothing(tmp_path):
-    with wandb.init(
-        mode="offline", dir=tmp_path, project="other", settings=wandb.Settings(silent=True)
-    ) as own:
+    silent = wandb.Settings(silent=True)
+    with wandb.init(mode="offline", dir=tmp_path, project="other", settings=silent) as own:
         for seed in (0, 1):
             do(tmp_path / str(seed), f"seed={seed}")
         own.log({"x": 1})
@@ -156,8 +152,7 @@ def test_a_run_that_fails_is_a_failed_run_there(tmp_path, monkeypatch):
     monkeypatch.setattr("jojoscl.runner.run.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         do(tmp_path / "run")
-    (ended,) = (r.exit for r in records(tmp_path / "run") if r.WhichOneof("record_type") == "exit")
-    assert ended.exit_code == 1
+    assert [ended.exit_code for ended in of_kind("exit", records(tmp_path / "run"))] == [1]
 
 
 # ---- W&B out of order ----------------------------------------------------------------------------
@@ -188,9 +183,7 @@ class Broken:
 
 
 @pytest.mark.parametrize("part", ["init", "log", "update", "finish"])
-def test_whatever_raises_in_wandb_is_one_warning(
-    tmp_path, monkeypatch, caplog, plain_metrics, part
-):
+def test_any_error_of_wandb_is_one_warning(tmp_path, monkeypatch, caplog, plain_metrics, part):
     monkeypatch.setattr(
         wandb, "init", Broken(part).init if part == "init" else lambda **_: Broken(part)
     )

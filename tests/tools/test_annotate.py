@@ -31,9 +31,8 @@ def result(**changes: Any) -> Result:
 
 
 def four() -> AnnData:
-    return AnnData(
-        np.ones((4, 3), np.float32), uns={"kind": "counts", "kind_decided_by": "whole numbers"}
-    )
+    uns = {"kind": "counts", "kind_decided_by": "whole numbers"}
+    return AnnData(np.ones((4, 3), np.float32), uns=uns)
 
 
 def test_everything_is_put_and_can_be_written(tmp_path):
@@ -69,7 +68,7 @@ def test_settings_make_the_same_method_again(cells, tmp_path):
     assert (params["n_clusters"], params["seed"], params["method"]) == (3, 0, "jojoscl")
 
 
-def test_what_an_earlier_call_left_is_removed():
+def test_results_of_an_earlier_call_are_removed():
     adata = four()
     adata.obs["mine_note"], adata.obs["mine_named"] = "kept", "kept"
     annotate(adata, "mine", result(), {}, adata.uns)
@@ -145,7 +144,7 @@ def test_columns_that_are_no_categories_are_taken_by_their_words():
     assert part.labels(pd.Categorical(["0", "1", "0"])).tolist() == ["3,0", "3,1", "10", "3,0"]
 
 
-def test_what_names_no_cells_is_refused(subtests):
+def test_a_wrong_restrict_to_is_refused(subtests):
     for restrict_to, words in [
         (("type", None), "'type' has no category 'None'"),
         ((["type"], ["a"]), r"There is no column \['type'\]"),

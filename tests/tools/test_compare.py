@@ -21,7 +21,7 @@ def test_each_two_columns_are_compared_over_the_cells_that_have_both(adata):
     assert table["nmi"][0] == normalized_mutual_info_score(*both)
 
 
-def test_what_cannot_be_compared(adata):
+def test_wrong_columns_are_refused(adata):
     adata.obs["none"] = np.nan
     assert_refused(
         lambda keys: jojoscl.compare(adata, keys),

@@ -143,7 +143,7 @@ def test_another_method_is_named(adata, caplog):
     assert "the clusters are by sccl, those of the half are by jojoscl" in caplog.text
 
 
-def test_what_the_clusters_share_is_said(adata, caplog):
+def test_the_log_says_how_much_the_clusterings_share(adata, caplog):
     caplog.set_level("INFO")
     table = jojoscl.split_tests(adata, method=QUICK)
     jojoscl.markers(adata, method=QUICK)

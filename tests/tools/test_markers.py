@@ -33,9 +33,8 @@ def test_the_first_of_each_cluster_are_high_in_it(adata):
         first = adata.var_names.get_indexer(rows["names"][:5])
         ratio = np.log2(share[inside].mean(0) / share[~inside].mean(0))[first]
         assert (ratio > 0.5).all()
-        np.testing.assert_allclose(
-            rows["logfoldchanges"][:5], ratio, atol=1.5
-        )  # of half of the counts
+        found = rows["logfoldchanges"][:5]  # of half of the counts
+        np.testing.assert_allclose(found, ratio, atol=1.5)
         assert inside.sum() < 30 or rows["pvals_adj"].iloc[0] < 0.05  # fewer are too few for it
 
 
@@ -92,7 +91,7 @@ def test_scanpy_draws_what_is_in_uns(adata):
     plt.close("all")
 
 
-def test_of_all_cells_but_one():
+def test_markers_of_all_cells_but_one():
     cells = AnnData(np.random.default_rng(0).random((20, 5), np.float32))
     cells.obs["own"] = pd.Categorical(["large"] * 19 + ["one"])
     rank(cells, "own", ["large"])

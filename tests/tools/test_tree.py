@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 LINE = np.array([[0.0], [1.0], [10.0], [12.0]])
 
 
-def test_by_hand():
+def test_a_tree_by_hand():
     splits = cluster_tree(LINE, np.arange(4))
     below = {frozenset((split.left, split.right)) for split in splits[1:]}
     assert below == {frozenset({(0,), (1,)}), frozenset({(2,), (3,)})}

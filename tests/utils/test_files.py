@@ -59,7 +59,7 @@ def test_a_folder_that_is_removed_meanwhile(tmp_path):
         (tmp_path / "run").rename(tmp_path / "moved")
 
 
-def test_another_file_that_is_missing_is_not_told_as_ours(tmp_path):
+def test_an_error_of_another_file_passes_through(tmp_path):
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a"):
         (tmp_path / "other").read_text()
 
