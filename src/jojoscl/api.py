@@ -116,7 +116,7 @@ def cluster(
     seed = check_seed(seed)
     check_method(chosen, batch_key)
     more: dict[str, object] = {}
-    if getattr(chosen, "takes_run", False):
+    if chosen.takes_run:
         from jojoscl.networks.settings import Run, TrainerSettings
 
         trainer = TrainerSettings(
@@ -125,7 +125,7 @@ def cluster(
         more = {"run": Run(trainer=trainer)}
     part = None if restrict_to is None else restricted(adata, restrict_to)
     some = adata if part is None else adata[part.inside]
-    with progress("cluster", getattr(chosen, "stages", ("cluster",)), progress_bar):
+    with progress("cluster", chosen.stages, progress_bar):
         cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
         k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
         result = chosen.fit_predict(cells, k, seed=seed, **more)

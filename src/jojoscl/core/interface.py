@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from typing import ClassVar, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from anndata import AnnData
@@ -26,6 +26,14 @@ from jojoscl.utils.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Model(Protocol):
+    """What a method learned, for other cells."""
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write it to a file."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Result:
     shrinkage
         Rows of :class:`~jojoscl.networks.callbacks.ShrinkageRecord`.
     model
-        What predicts for other cells and can be saved, by a method that has one; else None.
+        What predicts for other cells, by a method that can.
     """
 
     labels: np.ndarray
@@ -65,7 +73,7 @@ class Result:
     obsm: dict[str, np.ndarray] = field(default_factory=dict)
     shrinkage: Sequence[Mapping[str, object]] = field(default_factory=list)
     uns: dict[str, object] = field(default_factory=dict)
-    model: Any = None
+    model: Model | None = None
 
     def __repr__(self) -> str:
         """Return one line: cells, sizes of the clusters, seconds and info."""

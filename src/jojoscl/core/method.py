@@ -54,7 +54,7 @@ from jojoscl.utils.settings import IRRELEVANT, setting
 
 log = logging.getLogger(__name__)
 
-POSITIVES = 8, 20  # fewest and most of a cell
+POSITIVES = 8, 20  # fewest and most of a cell: more reach beyond the types of few cells
 SMOOTHING = 4, 9  # fewest and most neighbors that a draw smooths over: more drown small types
 THETA = 100.0  # the variance of a count is mu + mu^2 / theta (Lause et al. 2021)
 MIN_DIMS = 20  # a draw sees this many of the first components, or more
@@ -157,7 +157,6 @@ class JojoSCL(Method):
             watch.lap("preprocess")
 
             encode = partial(self.encode, x, seed=seed)
-            # (m,) twice, (e,) twice
             some, stands_for, seen, of_seen = sketch(x, self.sample, encode, seed=seed)
             watch.lap("sketch")
 
@@ -287,5 +286,5 @@ class JojoSCL(Method):
         return trees
 
     def _n_positives(self, n_cells: int) -> int:
-        few, most = POSITIVES  # few cells have small types: many neighbors would reach beyond
-        return int(min(max(round(self.positives_factor * n_cells**0.5), few), most, n_cells - 1))
+        wanted = round(self.positives_factor * n_cells**0.5)
+        return int(min(np.clip(wanted, *POSITIVES), n_cells - 1))

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     import igraph  # imports matplotlib: not before it is needed
 
 PRUNE = 1 / 15  # a smaller Jaccard index of two cells' neighbors counts as none, as in Seurat
-# Cells whose neighbors are a task: above 1,024 scikit-learn goes through them in order
-BATCH = 1280
+BATCH = 1280  # cells of a task: above 1,024 scikit-learn goes through them in order
 
 
 def nearest(x: np.ndarray, n_neighbors: int) -> np.ndarray:

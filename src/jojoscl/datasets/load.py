@@ -81,10 +81,6 @@ def read(found: dict[str, Any], root: Path) -> AnnData:
     return adata[np.asarray(adata.X.sum(axis=1)).ravel() > 0].copy()
 
 
-def _read_geo(data: Path, metadata: Path) -> AnnData:
-    return read_file(data, metadata=metadata, transpose=True)
-
-
 def _read_pbmc68k() -> AnnData:
     import scanpy as sc  # slow to import, and needed only here
 
@@ -93,15 +89,14 @@ def _read_pbmc68k() -> AnnData:
     return AnnData(counts.rint().tocsr(), adata.obs[["bulk_labels"]], adata.raw.var[[]])
 
 
-def _read_within(name: str) -> AnnData:
-    """Read a set that comes with this package."""
-    return read_h5ad(Path(__file__).with_name(name))
-
-
 READERS: dict[str, Callable[..., AnnData]] = {
-    "h5": read_h5, "rda": read_rda, "table": read_table, "geo": _read_geo, "scanpy": _read_pbmc68k,
-    "within": _read_within,
-}  # fmt: skip
+    "h5": read_h5,
+    "rda": read_rda,
+    "table": read_table,
+    "geo": lambda data, metadata: read_file(data, metadata=metadata, transpose=True),
+    "scanpy": _read_pbmc68k,
+    "within": lambda name: read_h5ad(Path(__file__).with_name(name)),  # comes with this package
+}
 
 
 @dataclass(kw_only=True)

@@ -31,10 +31,9 @@ def check_key(key: str) -> str:
 
 def check_method(method: Method, batch_key: str | None) -> None:
     """Refuse what clusters no cells by itself, and samples that it would not tell apart."""
-    clusters = not isinstance(method, type) and hasattr(method, "fit_predict")
-    if not clusters or getattr(method, "takes_truth", False):
+    if not isinstance(method, Method) or method.takes_truth:
         raise UserError(f"method must be a method such as jojoscl.JojoSCL(), not {method!r}.")
-    if batch_key is not None and not getattr(method, "takes_batch", False):
+    if batch_key is not None and not method.takes_batch:
         raise UserError(
             f"{method.name} does not tell samples apart: leave out batch_key, or method."
         )
