@@ -132,35 +132,14 @@ def half_clusters(
     seed: int = 0,
 ) -> HalfClusters:
     """Return the halves of the counts, and the clusters of the first (see :func:`split_tests`)."""
-    own = there(adata, "obs", key)
-    made, seed = adata.uns.get(key), check_seed(seed)
-    # Settings of the call that made the clusters; another program may have put anything there.
-    params = made.get("params") if isinstance(made, Mapping) else None
-    asked = params if isinstance(params, Mapping) else {}
-    method = _default(asked) if method is None else method
-    check_method(method, batch_key)
-    if batch_key is None and method.takes_batch:
-        batch_key = asked.get("batch_key")
-    layer = layer or asked.get("layer")
-    kind = asked.get("kind", "auto") if kind == "auto" else kind
+    own, seed = there(adata, "obs", key), check_seed(seed)
+    method, how = _as_before(adata.uns.get(key), method, batch_key, layer, kind)
     inside = own.notna().to_numpy()
     some = adata if inside.all() else adata[inside].copy()
-    cells = as_cells(some, layer=layer, kind=kind, batch_key=batch_key)
+    cells = as_cells(some, **how)
     own = own[inside].astype(str).to_numpy()
-    if cells.uns["kind"] != "counts" or is_backed(cells.X):
-        raise UserError(
-            f"Only counts in memory can be split into halves, and these are {cells.uns['kind']}"
-            f"{' in a file' if is_backed(cells.X) else ''}: give the counts, read without backed."
-        )
     k = check_n_clusters(len(set(own)) if n_clusters is None else n_clusters, cells.n_obs)
-    first, second = halves(canonical(cells.X), seed=seed)
-    few = np.flatnonzero((totals_of(first) == 0) | (totals_of(second) == 0))
-    if len(few):
-        least = int(totals_of(cells.X)[few].max()) + 1
-        raise UserError(
-            f"{len(few)} cells have too few counts to be split into halves: drop them, "
-            f"for instance by scanpy.pp.filter_cells(adata, min_counts={least})."
-        )
+    first, second = _halves_of(cells, seed)
     half = without_labels(cells)
     half.X = first
     finished("halves")
@@ -173,6 +152,42 @@ def half_clusters(
     say = log.info if ari >= SIMILAR else log.warning
     say("the tested clusters, of half of the counts, agree with obs[%r] by %.2f (ARI)", key, ari)
     return HalfClusters(cells, first, second, labels, names, own, ari, result.embedding, inside)
+
+
+def _as_before(
+    made: object, method: Method | None, batch_key: str | None, layer: str | None, kind: str
+) -> tuple[Method, dict[str, Any]]:
+    """Return the method, and what :func:`as_cells` is asked for.
+
+    What is not given is that of the call which made the clusters, in `made`; another program may
+    have put anything there.
+    """
+    params = made.get("params") if isinstance(made, Mapping) else None
+    asked = params if isinstance(params, Mapping) else {}
+    method = _default(asked) if method is None else method
+    check_method(method, batch_key)
+    if batch_key is None and method.takes_batch:
+        batch_key = asked.get("batch_key")
+    kind = asked.get("kind", "auto") if kind == "auto" else kind
+    return method, {"layer": layer or asked.get("layer"), "kind": kind, "batch_key": batch_key}
+
+
+def _halves_of(cells: AnnData, seed: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Return the halves of the counts of checked cells, if both have some of each cell."""
+    if cells.uns["kind"] != "counts" or is_backed(cells.X):
+        raise UserError(
+            f"Only counts in memory can be split into halves, and these are {cells.uns['kind']}"
+            f"{' in a file' if is_backed(cells.X) else ''}: give the counts, read without backed."
+        )
+    first, second = halves(canonical(cells.X), seed=seed)
+    few = np.flatnonzero((totals_of(first) == 0) | (totals_of(second) == 0))
+    if len(few):
+        least = int(totals_of(cells.X)[few].max()) + 1
+        raise UserError(
+            f"{len(few)} cells have too few counts to be split into halves: drop them, "
+            f"for instance by scanpy.pp.filter_cells(adata, min_counts={least})."
+        )
+    return first, second
 
 
 def stages_of(method: Method | None) -> tuple[str, ...]:
