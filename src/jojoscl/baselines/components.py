@@ -17,13 +17,6 @@ from jojoscl.utils.progress import Stopwatch
 from jojoscl.utils.settings import setting
 
 
-def principal_components(x: np.ndarray, n_pcs: int, *, seed: int) -> np.ndarray:
-    """Return coordinates (n, n_pcs) float32 of cells x (n, g); fewer if the matrix has fewer."""
-    n_pcs = min(n_pcs, min(x.shape) - 1)
-    fitted = PCA(n_pcs, svd_solver="arpack", random_state=seed)  # exact, as in scanpy
-    return np.asarray(fitted.fit_transform(x), dtype=np.float32)
-
-
 @dataclass(kw_only=True)
 class OnComponents(Method):
     """Preprocess, take the leading principal components, cluster them."""
@@ -48,8 +41,14 @@ class OnComponents(Method):
         return Result(labels, x, watch.seconds, info)
 
     def components(self, cells: Expression, *, seed: int) -> np.ndarray:
-        """Return what is clustered, (n, d) float32: here the leading principal components."""
-        return principal_components(cells.zscores(), self.n_pcs, seed=seed)
+        """Return what is clustered, (n, d) float32: here the leading principal components.
+
+        They are fewer than `n_pcs` if the matrix has fewer.
+        """
+        x = cells.zscores()
+        n_pcs = min(self.n_pcs, min(x.shape) - 1)
+        fitted = PCA(n_pcs, svd_solver="arpack", random_state=seed)  # exact, as in scanpy
+        return np.asarray(fitted.fit_transform(x), dtype=np.float32)
 
     @abstractmethod
     def clusters(self, x: np.ndarray, k: int, *, seed: int) -> tuple[np.ndarray, dict[str, float]]:

@@ -20,8 +20,7 @@ from jojoscl.cells.preprocess import Preprocess
 from jojoscl.core.positives import igraph_seed, jaccard, nearest, to_igraph
 from jojoscl.utils.settings import setting
 
-ClusterAt = Callable[[float], np.ndarray]
-"""Labels (n,) at a resolution."""
+ClusterAt = Callable[[float], np.ndarray]  # gives labels (n,) at a resolution
 
 
 @dataclass(kw_only=True)

@@ -71,8 +71,7 @@ def annotated(path: Path, adata: AnnData, metadata: Path, text: Collection[str] 
         raise UserError(f"{metadata} names none of the cells of {path}: {way}.")
     table.index = pd.Index(words[key])
     table = table.loc[~table.index.duplicated()].drop(columns=key).reindex(adata.obs_names)
-    beside = table.rename(columns={name: f"{name}_metadata" for name in table if name in adata.obs})
-    adata.obs = adata.obs.join(beside)
+    adata.obs = adata.obs.join(table, rsuffix="_metadata")
     return adata
 
 

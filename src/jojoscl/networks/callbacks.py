@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
@@ -42,8 +41,8 @@ class Kept(L.Callback):
 class History(Kept):
     """Losses and seconds of every epoch; a resumed run's history is that of an unbroken run.
 
-    Each row goes to ``csv/metrics.csv`` in the run's folder and to its loggers as soon as it is
-    complete.
+    Each row goes to ``csv/metrics.csv`` in the run's folder and to its other logs as soon as it
+    is complete.
 
     Attributes
     ----------
@@ -58,8 +57,10 @@ class History(Kept):
     kept = ("rows", "seconds")
 
     def __init__(self, run: Run) -> None:
-        csv = [CSVLogger(run.folder, "csv", "", flush_logs_every_n_steps=1)] if run.folder else []
-        self.logs: Sequence[EpochLog] = (*csv, *run.loggers)
+        self.logs: tuple[EpochLog, ...] = run.logs
+        if run.folder:
+            csv = CSVLogger(run.folder, "csv", "", flush_logs_every_n_steps=1)
+            self.logs = (csv.log_metrics, *run.logs)
         self.rows: list[dict[str, float]] = []
         self.seconds = self.earlier = 0.0
         self.n_written = 0
@@ -71,7 +72,7 @@ class History(Kept):
         """Write the rows that are new to all logs."""
         for row in self.rows[self.n_written :]:
             for log in self.logs:
-                log.log_metrics(row, step=int(row["epoch"]))
+                log(row, int(row["epoch"]))
         self.n_written = len(self.rows)
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:

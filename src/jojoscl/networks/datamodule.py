@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import lightning as L
 import numpy as np
@@ -14,6 +14,7 @@ from jojoscl.cells.expression import Expression
 from jojoscl.networks.module import SeededModule, rank_and_world
 
 _EMBEDDED = 4096  # cells that are embedded at a time
+Outputs = Callable[[Tensor], dict[str, Tensor]]
 
 
 class Batches(Sampler[Tensor]):
@@ -83,16 +84,17 @@ class CellDataModule(L.LightningDataModule, Dataset[tuple[Tensor, ...]]):
         return DataLoader(self, sampler=batches, batch_size=None, generator=own, pin_memory=gpu)
 
     @torch.no_grad()
-    def embed(self, module: SeededModule) -> dict[str, np.ndarray]:
+    def embed(self, module: SeededModule, part: Outputs | None = None) -> dict[str, np.ndarray]:
         """Return the outputs of `module` for all cells in their order: name -> (n, d).
 
+        `part` gives those of some cells (B, G), in place of `module` itself.
         A :class:`UserError` says that values are not finite.
         """
         training = module.training
         module.eval()
         parts = []
         for index in torch.arange(len(self)).split(_EMBEDDED):
-            outputs = module(self[index][0].to(module.device))
+            outputs = (part or module)(self[index][0].to(module.device))
             parts.append({name: y.cpu() for name, y in outputs.items()})
         module.train(training)
         outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -135,16 +135,14 @@ def fit(
         found = load_checkpoint(path, module)["callbacks"]
         history.earlier = found[history.state_key]["seconds"]
     callbacks = [*callbacks, history]
-    if settings.devices == 1:
-        _train(module, data, settings, path, callbacks)
-        return history
-    if not module.splits_batches:
-        raise UserError("This method trains on one device: set trainer.devices=1.")
     with tempfile.TemporaryDirectory() as folder:
-        path = path or Path(folder) / "last.ckpt"
-        launch(_train, settings.devices, module, data, settings, path, callbacks)
-        one = replace(settings, devices=1)  # goes on from their checkpoint, which is finished
-        _train(module, data, one, path, callbacks)
+        if settings.devices > 1:
+            if not module.splits_batches:
+                raise UserError("This method trains on one device: set trainer.devices=1.")
+            path = path or Path(folder) / "last.ckpt"
+            launch(_train, settings.devices, module, data, settings, path, callbacks)
+            settings = replace(settings, devices=1)  # takes their checkpoint, which is finished
+        _train(module, data, settings, path, callbacks)
     return history
 
 
@@ -192,9 +190,8 @@ def isolated(threads: int) -> Iterator[None]:
 
 def make_trainer(settings: TrainerSettings, callbacks: list[L.Callback]) -> L.Trainer:
     """Return Lightning's trainer; what it cannot have is a :class:`UserError`."""
-    n, n_gpus = settings.devices, 0
-    if settings.accelerator in ("auto", "gpu", "cuda"):
-        n_gpus = torch.cuda.device_count()  # NVIDIA's or AMD's
+    n, wants_gpu = settings.devices, settings.accelerator in ("auto", "gpu", "cuda")
+    n_gpus = torch.cuda.device_count() if wants_gpu else 0  # NVIDIA's or AMD's
     try:
         return L.Trainer(
             accelerator=settings.accelerator,

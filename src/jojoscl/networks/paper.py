@@ -32,7 +32,6 @@ from jojoscl.utils.settings import setting
 
 _SURE, _ENTROPY = ("none", "released", "centroid", "two_view"), ("true_axis", "released")
 _WHEN, _ON = ("epoch", "batch"), ("h", "z")
-_AT_A_TIME = 4096  # cells
 
 
 @dataclass(kw_only=True)
@@ -111,21 +110,14 @@ class ReleasedJojoSCL(
 
 @dataclass(kw_only=True)
 class ScCCL(
-    PaperJojoSCL,
+    ReleasedJojoSCL,
     name="sccl",
     encoder_dims=[200, 40, 60],
     instance_dims=[100, 100],
     cluster_dims=[40],
     lambda_=0.0,
-    cluster_similarity="dot",
-    entropy="released",
     sure="none",
-    temporal_labels="batch",
-    assign_on="z",
-    kmeans_starts=1,
     batch_size=200,
-    lr=0.2,
-    lr_period=500,
 ):
     """ScCCL (Du et al., IEEE/ACM TCBB 2023): the released code without SURE, with other widths."""
 
@@ -206,18 +198,16 @@ class PaperModule(SeededModule):
         follow = get_ema_multi_avg_fn(self.settings.momentum)
         follow(list(self.key.parameters()), list(self.query.parameters()), 0)
 
-    def view(self, x: Tensor) -> Tensor:
-        """Return a random view of cells x (B, G)."""
-        return random_view(x, self.settings.mask_rate, self.settings.noise_sd, self.generator)
-
     def two_views(self, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the outputs for two views of cells x (B, G), by the query and by the key.
 
         They are those of all processes: all losses are those of the whole batch.
         """
-        a = self.heads(gather(self.embedded(self.query, self.view(x))))
+        mask_rate, noise_sd = self.settings.mask_rate, self.settings.noise_sd
+        first, second = (random_view(x, mask_rate, noise_sd, self.generator) for _ in range(2))
+        a = self.heads(gather(self.embedded(self.query, first)))
         with torch.no_grad():
-            return a, self.heads(gather(self.embedded(self.key, self.view(x))))
+            return a, self.heads(gather(self.embedded(self.key, second)))
 
     def cluster_loss(self, p_a: Tensor, p_b: Tensor) -> Tensor:
         """Return the contrast of clusters and the entropy terms of two soft assignments (B, K).
@@ -260,7 +250,6 @@ class PaperModule(SeededModule):
         """Return clusters (n,) and centroids (K, P) of some cells x (n, P)."""
         return kmeans(x, min(self.n_clusters, len(x)), seed=self.seed, **how)
 
-    @torch.no_grad()
     def shrunk(self, data: CellDataModule, h: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the embedding h (n, P), each cell shrunk toward its cluster's centroid by b_k.
 
@@ -269,11 +258,12 @@ class PaperModule(SeededModule):
         """
         seed = derived_seed(self.seed, self.max_epochs)
         self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.eval()
-        parts = torch.arange(len(h)).split(_AT_A_TIME)
-        pairs = [self.two_views(data[i][0].to(self.device)) for i in parts]
-        views = ([pair[i][self.clusters_on] for pair in pairs] for i in (0, 1))
-        a, b = (torch.cat(view).cpu().double() for view in views)
+
+        def views(x: Tensor) -> dict[str, Tensor]:
+            a, b = self.two_views(x)
+            return {"a": a[self.clusters_on], "b": b[self.clusters_on]}
+
+        a, b = (torch.from_numpy(x).double() for x in data.embed(self, views).values())
         clusters = torch.from_numpy(labels)
         found = sure.estimate_shrinkage(a, b, clusters, int(labels.max()) + 1)
         return sure.shrink_to_clusters(torch.from_numpy(h), clusters, found.b).numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 State = dict[str, Any]  # what a checkpoint holds, or a callback in it
 Hooked = Any  # a trainer or a module in a hook: each callback knows which attributes it needs
 Oracle = Callable[[np.ndarray], float]  # scores labels by the true ones, for selection=oracle alone
+EpochLog = Callable[[dict[str, Any], int], None]  # takes the losses of an epoch, and its number
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
@@ -31,14 +32,6 @@ class TrainerSettings(Settings):
     checkpoint_seconds: float = setting(1.0, "Least time between two.", low=0, neutral=IRRELEVANT)
 
 
-class EpochLog(Protocol):
-    """What takes the losses of each epoch: any class with this method, as Lightning's loggers."""
-
-    def log_metrics(self, metrics: dict[str, Any], step: int) -> None:
-        """Write the losses of epoch number `step`."""
-        ...
-
-
 @dataclass(frozen=True)
 class Run:
     """Where and how a method runs; it knows nothing of the true labels.
@@ -49,7 +42,7 @@ class Run:
         Of the checkpoints, and of the losses, ``csv/metrics.csv``; None writes nothing.
     trainer
         How networks are trained.
-    loggers
+    logs
         Take the losses of each epoch too.
     config_hash
         Of the settings: a checkpoint with another hash is refused.
@@ -57,5 +50,5 @@ class Run:
 
     folder: Path | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
-    loggers: tuple[EpochLog, ...] = ()
+    logs: tuple[EpochLog, ...] = ()
     config_hash: str = ""

@@ -35,8 +35,7 @@ if TYPE_CHECKING:  # they import numpy, pandas and more, and a wrong setting nee
 
     Dataset = CatalogDataset | FileDataset | SimulatedDataset
 
-Plain = dict[str, Any]
-"""Values as JSON and YAML have them."""
+Plain = dict[str, Any]  # values as JSON and YAML have them
 _PARTS = ("data", "method", "corrupt", "trainer")
 
 
@@ -68,10 +67,12 @@ def parse(overrides: Iterable[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
-def compose(overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
-    """Return `conf/train.yaml` with overrides, and Hydra's own node if asked."""
+def compose(
+    overrides: Sequence[str] = (), name: str = "train", with_hydra: bool = False
+) -> DictConfig:
+    """Return ``conf/NAME.yaml`` with overrides, and Hydra's own node if asked."""
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
+        return hydra.compose(name, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 def class_of(target: object) -> type[Settings]:

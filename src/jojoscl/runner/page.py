@@ -10,6 +10,7 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import scanpy as sc
@@ -29,7 +30,6 @@ from jojoscl.tools.halves import half_clusters, matching_names
 from jojoscl.tools.markers import put_markers
 from jojoscl.tools.splits import put_splits
 from jojoscl.utils.errors import UserError
-from jojoscl.utils.seeding import at_most
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,12 @@ def html(job: Resolved, cells: AnnData, result: Result, metrics: Plain, umap: by
         splits, genes = put_splits(adata, KEY, half), _first(put_markers(adata, KEY, half))
     except UserError as error:
         problem = str(error)
-    n, drawing = metrics["n_clusters"], partial(_drawn, adata)
     pictures = {"UMAP of the embedding": umap} if umap else {}
     pictures |= tried(
         {
-            "Confidence of the cells": partial(drawing, pl.confidence, 1 + 0.28 * n),
-            "What SURE leaves of each component": partial(drawing, pl.shrinkage, 3.0),
-            "Tree of the clusters": partial(drawing, pl.tree, 1 + 0.35 * n),
+            "Confidence of the cells": partial(_drawn, adata, pl.confidence),
+            "What SURE leaves of each component": partial(_drawn, adata, pl.shrinkage),
+            "Tree of the clusters": partial(_drawn, adata, pl.tree),
         }
     )
     text = Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
@@ -85,9 +84,10 @@ def _table(table: pd.DataFrame) -> str:
     return table.to_html(index=False, border=0, justify="left", na_rep="", float_format=two_digits)
 
 
-def _drawn(adata: AnnData, draw: Callable[..., Axes], height: float) -> bytes:
-    figure = Figure(figsize=(7, height), layout="constrained")
-    draw(adata, KEY, ax=figure.subplots())
+def _drawn(adata: AnnData, draw: Callable[[AnnData, str], Axes]) -> bytes:
+    draw(adata, KEY)
+    figure = plt.gcf()
+    plt.close(figure)  # pyplot would keep it
     return png(figure)
 
 
@@ -147,20 +147,18 @@ def umap(
     A type has the color of the cluster with which it shares most cells, one to one. Above 20,000
     cells a random subset is drawn.
     """
-    shown = at_most(np.arange(len(labels)), pl.MOST_CELLS, seed=seed)
     groups = {"cluster": labels.astype(str)} | ({} if truth is None else {"annotated type": truth})
-    x = embedding[shown]
-    obsm = {"X_run": x, "X_run_umap": pl.umap_coordinates(x, seed)}  # once for both pictures
-    adata = AnnData(obs=pd.DataFrame(index=shown.astype(str)), obsm=obsm)
+    once = pl.umap_coordinates(embedding, seed)  # for both pictures
+    adata = AnnData(obsm={"X_run": embedding, "X_run_umap": once})
     figure = Figure(figsize=(6.5 * len(groups), 4.2), layout="constrained")
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
-    size = np.clip(30_000 / len(shown), 2, 60)
+    size = np.clip(30_000 / min(len(labels), pl.MOST_CELLS), 2, 60)
     clusters, codes = np.unique(labels, return_inverse=True)
     for axis, (what, group) in zip(axes, groups.items(), strict=True):
         first = map(str, clusters) if what == "cluster" else matching_names(codes, group)
         names = sorted(set(group), key=lambda name: (int(name) if name.isdigit() else -1, name))
         palette = dict(zip(dict.fromkeys([*first, *names]), cycle(COLORS), strict=False))
-        adata.obs[what] = pd.Categorical(group[shown], pd.Index(names, dtype=object))
+        adata.obs[what] = pd.Categorical(group, pd.Index(names, dtype=object))
         how = {"legend_fontsize": 7, "size": size, "palette": palette}
         pl.umap(adata, "run", what, ax=axis, **how)
     return png(figure)

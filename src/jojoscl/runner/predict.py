@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from jojoscl.core.fitted import load
-from jojoscl.runner.config import build, compose, parse
+from jojoscl.runner.config import build, compose
 from jojoscl.runner.run import h5ad_bytes, result_anndata
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import write_whole
@@ -29,24 +29,17 @@ class PredictSettings(Settings):
 
     outermost = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.model is None:
-            raise UserError("No model is given: name one by model=path/to/model.npz.")
-        if Path(self.output).suffix not in (".h5ad", ".csv") or Path(self.output).exists():
-            raise UserError(f"output={self.output} is no new .h5ad or .csv: give another name.")
-
 
 def predict(arguments: Sequence[str]) -> None:
     """Predict by ``model=`` for the cells of ``data.path=`` or ``data=``, and write ``output=``."""
-    overrides = parse(arguments)
-    of_data = [o for o in overrides if str(o.key_or_group).partition(".")[0] == "data"]
-    settings = PredictSettings.of(
-        {str(o.key_or_group): o.value() for o in overrides if o not in of_data}
-    )
-    chosen = [] if any(o.key_or_group == "data" for o in of_data) else ["data=h5ad"]
-    dataset = build(compose([*chosen, *(str(o.input_line) for o in of_data)]).data)
-    model = load(str(settings.model))
+    cfg = compose(arguments, "predict")
+    settings = PredictSettings(**{name: cfg[name] for name in PredictSettings.defaults()})
+    output = Path(settings.output)
+    if settings.model is None:
+        raise UserError("No model is given: name one by model=path/to/model.npz.")
+    if output.suffix not in (".h5ad", ".csv") or output.exists():
+        raise UserError(f"output={output} is no new .h5ad or .csv: give another name.")
+    dataset, model = build(cfg.data), load(settings.model)
     logging.basicConfig(format="%(message)s")
     cells = dataset.load()
     cells.obs = cells.uns.get("obs", cells.obs)
@@ -60,9 +53,8 @@ def predict(arguments: Sequence[str]) -> None:
     fit = {"seed": model.seed, "versions": model.versions, "settings": model.settings}
     adata = result_anndata(cells, result, settings.plain() | {"fit": fit})
     table = pd.DataFrame({"cell": cells.obs_names, "cluster": result.labels, **result.obs})
-    is_table = settings.output.endswith(".csv")
-    content = table.to_csv(index=False) if is_table else h5ad_bytes(adata)
-    write_whole(Path(settings.output), content)
+    is_table = output.suffix == ".csv"
+    write_whole(output, table.to_csv(index=False) if is_table else h5ad_bytes(adata))
     confidence, n_clusters = result.obs["confidence"].mean(), len(set(result.labels))
     found = f"{cells.n_obs} cells in {n_clusters} of {model.n_clusters} clusters"
-    print(f"{found}, mean confidence {confidence:.2f}\n  {settings.output}")
+    print(f"{found}, mean confidence {confidence:.2f}\n  {output}")

@@ -66,8 +66,8 @@ def _run(job: Resolved, folder: Path) -> Plain:
     logger = build(job.cfg.logger).started(folder, job) if job.cfg.get("logger") else None
     with logger or contextlib.nullcontext() as mirror:
         if method.takes_run:
-            loggers = (mirror,) if mirror else ()
-            handed["run"] = Run(folder, job.trainer, loggers, job.config_hash)
+            logs = (mirror.log_metrics,) if mirror else ()
+            handed["run"] = Run(folder, job.trainer, logs, job.config_hash)
         result = method.fit_predict(without_labels(cells), n_clusters, seed=settings.seed, **handed)
         # The stages of a resumed run hold the seconds from before it was cut off too.
         seconds = watch.seconds | result.seconds
