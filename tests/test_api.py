@@ -6,11 +6,14 @@ import subprocess
 import sys
 from typing import Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import jojoscl
+from jojoscl.baselines.controls import PCAKMeans
 from jojoscl.networks.callbacks import History
 from tests.small import assert_refused
 
@@ -67,7 +70,8 @@ def test_embedded_dataset_needs_no_settings():
     assert adata.obs["jojoscl_confidence"].between(0, 1).all()
 
 
-def test_wrong_settings_are_refused_before_anything_is_done(cells):
+def test_wrong_settings_are_refused_before_anything_is_done(cells, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     adata = cells.copy()
     paper = jojoscl.PaperJojoSCL()
     assert_refused(
@@ -85,6 +89,10 @@ def test_wrong_settings_are_refused_before_anything_is_done(cells):
         ({"method": "paper"}, "method must be a method such as jojoscl.JojoSCL"),
         ({"preprocess": {"n_top": 3}}, "Preprocess has no setting 'n_top'"),
         ({"method": paper, "accelerator": "gpuu"}, "did you mean 'gpu'"),
+        ({"accelerator": "cuda"}, "accelerator has no value 'cuda' .there are: cpu, gpu"),
+        ({"accelerator": "gpu"}, "torch finds no GPU"),
+        ({"devices": 2}, "jojoscl trains no network: leave out accelerator and devices"),
+        ({"method": PCAKMeans(), "accelerator": "gpu"}, "pca_kmeans trains no network"),
         ({"seed": 1.5}, "seed must be a whole number"),
         ({"seed": -1}, "seed must be a whole number between 0 and 4294967295, not -1"),
         ({"n_clusters": 1}, "at least 2, not 1"),
@@ -164,6 +172,17 @@ def test_some_of_the_cells_are_clustered_as_if_they_were_alone(cells, tmp_path):
     np.testing.assert_array_equal(adata.obsm["X_jojoscl_R"][inside], alone.obsm["X_jojoscl"])
     asked = adata.uns["jojoscl_R"]["params"]["restrict_to"]
     assert (asked["column"], list(asked["categories"])) == ("cell_type", [first, second])
+
+
+def test_some_of_the_cells_of_a_file_are_clustered_as_those_in_memory(cells, tmp_path):
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    stored, some = ad.read_h5ad(tmp_path / "a.h5ad", backed="r"), ("cell_type", ["type1", "type2"])
+    jojoscl.cluster(stored, 2, n_draws=1, restrict_to=some)
+    expected = jojoscl.cluster(cells, 2, n_draws=1, restrict_to=some, copy=True)
+    assert stored.isbacked
+    assert stored.obs["jojoscl_R"].tolist() == expected.obs["jojoscl_R"].tolist()
+    with pytest.raises(jojoscl.UserError, match="view of cells in a file"):
+        jojoscl.cluster(stored[:90], 2, restrict_to=some)
 
 
 def test_a_wrong_restrict_to_changes_nothing(cells):

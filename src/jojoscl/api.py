@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from jojoscl.core.fitted import Fitted
     from jojoscl.core.interface import Method
+    from jojoscl.networks.settings import Run
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def cluster(
     seed
         The same seed gives the same clusters on the same machine.
     accelerator
-        "auto", "cpu", "gpu", "cuda" or "mps": where a method that trains a network does so.
+        "auto", "cpu", "gpu", "cuda" or "mps": where a method that trains a network does so. For
+        :class:`jojoscl.JojoSCL` it is "cpu", which "auto" means, or "gpu".
     devices
         How many GPUs, or processes on the CPU, share each batch of such a method. With several, in
         a script, call this below ``if __name__ == "__main__":``, for they import it.
@@ -83,9 +85,10 @@ def cluster(
     -------
     None, or the copy. Sets ``obs[key_added]`` (categorical), by JojoSCL ``obs[key_added +
     "_confidence"]`` (0 to 1), ``obsm["X_" + key_added]`` (n_cells, d), ``obsm["X_" + key_added +
-    "_map"]`` (the same, each cell shrunk toward its cluster's centroid by b_k) and
-    ``uns[key_added]`` (settings, seconds, where K was not given ``n_clusters_estimated``, by
-    JojoSCL the tree for :func:`jojoscl.cut` and the ``stability`` of each cluster, 0 to 1).
+    "_map"]`` (the same, each cell shrunk toward its cluster's centroid by b_k), ``obs[key_added +
+    "_group"]`` (the leaf of the tree, which :func:`jojoscl.cut` needs) and ``uns[key_added]``
+    (settings, seconds, where K was not given ``n_clusters_estimated``, by JojoSCL the tree and the
+    ``stability`` of each cluster, 0 to 1).
 
     Raises
     ------
@@ -112,19 +115,20 @@ def cluster(
         raise UserError(f"{both} are given: put all settings into the method.")
     for name in filter(_MEANT.get, settings):
         raise UserError(f"There is no setting {name!r}: give {_MEANT[name]}=.")
+    if method is None and accelerator != "auto":
+        settings["accelerator"] = accelerator  # the default method has a setting of this name
     chosen = JojoSCL.of(settings) if method is None else method
     seed = check_seed(seed)
     check_method(chosen, batch_key)
     more: dict[str, object] = {}
     if chosen.takes_run:
-        from jojoscl.networks.settings import Run, TrainerSettings
-
-        trainer = TrainerSettings(
-            accelerator=accelerator, devices=devices, progress_bar=shows(progress_bar)
-        )
-        more = {"run": Run(trainer=trainer)}
+        more["run"] = _run(accelerator, devices, progress_bar)
+    elif devices != 1 or (method is not None and accelerator not in ("auto", "cpu")):
+        raise UserError(f"{chosen.name} trains no network: leave out accelerator and devices.")
     part = None if restrict_to is None else restricted(adata, restrict_to)
-    some = adata if part is None else adata[part.inside]
+    some = adata
+    if part is not None and not (adata.isbacked and adata.is_view):  # which as_cells refuses
+        some = adata[part.inside].to_memory() if adata.isbacked else adata[part.inside]
     with progress("cluster", chosen.stages, progress_bar):
         cells = as_cells(some, layer=layer, batch_key=batch_key, kind=kind)
         k = None if n_clusters is None else check_n_clusters(n_clusters, cells.n_obs)
@@ -138,6 +142,13 @@ def cluster(
     words, seconds = "%d clusters in %.1f s: obs[%r], obsm[%r]", sum(result.seconds.values())
     log.info(words, len(set(result.labels)), seconds, key_added, f"X_{key_added}")
     return adata if copy else None
+
+
+def _run(accelerator: str, devices: int, progress_bar: bool | None) -> Run:
+    from jojoscl.networks.settings import Run, TrainerSettings
+
+    bar = shows(progress_bar)
+    return Run(trainer=TrainerSettings(accelerator=accelerator, devices=devices, progress_bar=bar))
 
 
 def predict(

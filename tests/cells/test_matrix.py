@@ -156,6 +156,8 @@ def write_tenx(path: Path, parts: dict[str, np.ndarray]) -> None:
             file[f"matrix/{name}"] = part
         file["matrix/shape"] = COUNTS.shape[::-1]
         file["matrix/barcodes"] = np.array([f"AAACCTGA{i}-1" for i in range(12)], "S")
+        file["matrix/features/id"] = np.array([f"ENSG{i}" for i in range(7)], "S")
+        file["matrix/features/genome"] = np.array(["GRCh38"] * 7, "S")
         file["matrix/features/name"] = np.array([f"Gene{i}" for i in range(7)], "S")
         file["matrix/features/feature_type"] = np.array(
             ["Gene Expression"] * 6 + ["Antibody Capture"], "S"
@@ -168,6 +170,21 @@ WRITERS = {
     "exprs.h5": write_exprs,
     "10x.h5": write_tenx,
 }
+
+
+@V2
+def test_well_formed_files_are_read(tmp_path, subtests):
+    """So that those below are refused for what is wrong in them, and for nothing else."""
+    for name, write in WRITERS.items():
+        write(tmp_path / name, arrays())
+        with subtests.test(name=name):
+            n_genes = 6 if name == "10x.h5" else 7  # the seventh is an antibody there
+            found = as_cells(read_file(tmp_path / name)).X.toarray()
+            np.testing.assert_array_equal(found, COUNTS[:, :n_genes])
+        if name in ("a.h5ad", "a.zarr"):
+            with subtests.test(name=name, backed=True):
+                x = FileDataset(path=tmp_path / name, backed=True).load().X
+                np.testing.assert_array_equal(stack_rows(row_chunks(x)).toarray(), COUNTS)
 
 
 @V2

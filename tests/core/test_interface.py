@@ -13,6 +13,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_info
 
 from jojoscl.core.interface import (
+    Method,
     Result,
     alone,
     check_n_clusters,
@@ -142,6 +143,11 @@ def test_tasks_run_side_by_side_and_their_own_tasks_do_not():
         assert side_by_side([task, task]) == [True, True]
         assert side_by_side(partial(int, i) for i in range(9)) == list(range(9))
     assert side_by_side([threading.get_ident]) == [main]
+
+
+def test_a_method_without_its_algorithm_is_none():
+    with pytest.raises(TypeError, match="fit_predict"):
+        Method()
 
 
 def test_a_method_is_cloned_by_scikit_learn():

@@ -58,7 +58,7 @@ def test_too_many_clusters_are_merged_to_the_types():
 
 @pytest.mark.parametrize("dispersion", [0.0, 0.5])
 def test_one_type_is_not_split(dispersion):
-    """At 5 % in at most 2 of 12 runs (2 % by chance), of small cells; the large study is in benchmarks/splits.py."""
+    """At 5 % in at most 2 of 12 runs (2 % by chance), of small cells; the large study is experiments/splits.py."""
     split = 0
     for seed in range(12):
         adata = jojoscl.simulate(150, 200, 1, dispersion=dispersion, dropout=0, seed=seed)

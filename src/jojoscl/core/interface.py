@@ -8,7 +8,7 @@ import operator
 import os
 import threading
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -82,7 +82,7 @@ class Result:
         return f"Result: {len(self.labels)} cells in clusters of {sizes} ({seconds:.1f} s{more})"
 
 
-class Method(Settings):
+class Method(Settings, ABC):
     """What clusters cells, whose X holds counts or what ``uns["kind"]`` says, and obs no types.
 
     Attributes
