@@ -10,9 +10,14 @@ import pytest
 from anndata import AnnData
 
 import jojoscl
-from jojoscl.runner.cli import PREDICT
+from jojoscl.runner.cli import help_text
 
 WHOLE = "model=model.npz data.path=new.h5ad"
+
+
+def predict_of_the_help() -> list[str]:
+    (line,) = (line for line in help_text().splitlines() if line.startswith("  jojoscl predict"))
+    return line.split()[1:]
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ def folder(tmp_path: Path, cells: AnnData) -> Path:
 
 
 def test_the_example_of_the_help_writes_clusters_and_embedding(in_process, folder, cells):
-    done = in_process(*PREDICT.split()[1:])
+    done = in_process(*predict_of_the_help())
     assert (done.code, done.err) == (0, "")
     found, expected = (
         ad.read_h5ad(folder / "predicted.h5ad"),
@@ -48,7 +53,7 @@ def test_all_columns_of_the_user_are_kept(in_process, folder):
         {"cell": new.obs_names, "note": [1, "x", None] * 10, "seen": [True, None] * 15}
     )
     mixed.to_csv(folder / "beside.csv", index=False)
-    assert in_process(*PREDICT.split()[1:]).code == 0
+    assert in_process(*predict_of_the_help()).code == 0
     run = [
         "data=h5ad", "data.path=new.h5ad", "n_clusters=2", "pictures=false",
         "method=pca_kmeans",

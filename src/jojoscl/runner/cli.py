@@ -31,24 +31,6 @@ from jojoscl.runner.sweep import FAILED, PAGE, SCORES, title
 from jojoscl.utils.errors import UserError, nearest, stop
 from jojoscl.utils.files import choices, conf_dir, unwritable, write_whole
 
-EXAMPLES = """\
-  jojoscl                                            the embedded example, pbmc68k_reduced
-  jojoscl data=bladder method=jojoscl seed=0         one scored run on a benchmark set
-  jojoscl data=h5ad data.path=my.h5ad n_clusters=12  your own cells
-  jojoscl data=yan method=jojoscl_paper              the method as its paper has it
-  jojoscl -m data=yan,bladder seed=0,1,2             a sweep; finished runs are not run again"""
-PREDICT = "jojoscl predict model=model.npz data.path=new.h5ad output=predicted.h5ad"
-HELP = f"""\
-jojoscl: shrinkage contrastive learning for single-cell RNA-seq clustering
-
-Examples
-{EXAMPLES}
-{{groups}}
-New cells, by a model that a run with save_model=true kept:
-  {PREDICT}
-
-Every setting: jojoscl --cfg job. Several values, separated by commas: add -m. Runs go to runs/."""
-
 _PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.\w+\.dir|model|output)")
 _FOR_HYDRA = re.compile(r"""null|["'].*["']|(glob|choice|shuffle|sort)\(.*\)|.*\$\{.*|""")
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate|unable to allocate", re.I)
@@ -212,7 +194,8 @@ def help_text() -> str:
             text = (conf_dir() / group / f"{name}.yaml").read_text(encoding="utf-8")
             about = re.search(r"^(?:# (?!@)|  summary: )(.*)", text, re.M)
             groups += f"  {name:<21} {about and about[1]}\n"
-    return HELP.format(groups=groups)
+    text = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
+    return text.format(groups=groups).rstrip()
 
 
 def sentence(error: BaseException, folder: Path | None = None) -> str | None:
