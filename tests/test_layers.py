@@ -251,7 +251,7 @@ def test_one_spelling_of_neighbor():
 # ---- dependencies --------------------------------------------------------------------------------
 
 PACKAGES = {"hydra": "hydra-core", "sklearn": "scikit-learn", "skmisc": "scikit-misc",
-            "PIL": "pillow", "yaml": "pyyaml"}  # fmt: skip
+            "PIL": "pillow", "yaml": "pyyaml", "scvi": "scvi-tools"}  # fmt: skip
 OPTIONAL = Path("runner/search.py")  # needs the extra `sweep`; only a search loads it
 # Scanpy asks for the one, and breaks with the newest of the other.
 UNSEEN = {"scikit-misc", "pynndescent"}

@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.baselines.extras import PhenoGraph, ScVI, package
+from jojoscl.baselines.extras import PhenoGraph, ScVI
 from jojoscl.cells.preprocess import Preprocess
+from jojoscl.datasets.simulate import simulate
+from jojoscl.utils import errors
 from jojoscl.utils.errors import UserError
 from tests.small import blobs
 
 
-def test_a_missing_package_is_named():
-    with pytest.raises(UserError, match=r"needs no_such_package: pip install 'jojoscl\[rivals\]'"):
-        package("no_such_package")
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
+    for method, package in ((PhenoGraph(), "phenograph"), (ScVI(), "scvi")):
+        with pytest.raises(UserError, match=f"needs {package}: pip install 'jojoscl.rivals.'"):
+            method.fit_predict(simulate(60, 50, 3), 3)
 
 
 def test_phenograph_finds_blobs_and_more_at_a_higher_resolution():

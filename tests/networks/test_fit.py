@@ -143,7 +143,7 @@ def test_a_good_one_is_plain_and_fits_one_module_and_one_run(checkpoint, tmp_pat
 
 def test_an_oracle_is_refused_where_the_last_epoch_is_kept(method, bare, quiet):
     with pytest.raises(UserError, match="keeps the last epoch"):
-        method("contrastive_sc").fit_predict(bare, 3, run=quiet, oracle=lambda labels: 0.0)
+        method("contrastive_sc").fit_predict(bare, 3, run=quiet, oracle=lambda labels: {})
 
 
 def test_a_call_that_goes_on_says_what_was_trained_earlier(method, bare, quiet, tmp_path):

@@ -45,7 +45,9 @@ def test_epochs_are_the_methods_or_the_runs(cells):
 def test_only_the_oracle_chooses_an_epoch(cells):
     method = PaperJojoSCL(encoder_dims=[16, 8], instance_dims=[8], cluster_dims=[8])
     scores = iter([0.9, 0.1])
-    result = method.fit_predict(cells, 3, run=QUICK, oracle=lambda labels: next(scores))
+    result = method.fit_predict(
+        cells, 3, run=QUICK, oracle=lambda labels: {"ari": next(scores), "nmi": 0.0}
+    )
     assert result.info["selected_epoch"] == 0
     assert result.last_labels is not None
     assert method.fit_predict(cells, 3, run=QUICK).last_labels is None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 from anndata import AnnData
@@ -14,16 +12,8 @@ from anndata import AnnData
 from jojoscl.baselines.graph import ClusterAt, Leiden, OnGraph
 from jojoscl.cells.expression import Expression
 from jojoscl.cells.preprocess import Preprocess
-from jojoscl.utils.errors import UserError
+from jojoscl.utils.errors import check_installed
 from jojoscl.utils.settings import setting
-
-
-def package(name: str) -> ModuleType:
-    """Return a package of the extra; a :class:`UserError` says how to install it."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"This method needs {name}: pip install 'jojoscl[rivals]'.") from error
 
 
 @dataclass(kw_only=True)
@@ -35,15 +25,17 @@ class PhenoGraph(OnGraph, name="phenograph", n_neighbors=30):
 
     def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:
         """Return what gives PhenoGraph's communities at a resolution."""
-        phenograph = package("phenograph.cluster")
+        check_installed("This method", "phenograph", "rivals")
+        from phenograph.cluster import cluster, run_leiden, sort_by_size
+
         k = min(self.n_neighbors, len(x) - 1)
         with contextlib.redirect_stdout(io.StringIO()):
-            graph = phenograph.cluster(x, "leiden", k, n_jobs=1, seed=seed)[1]
+            graph = cluster(x, "leiden", k, n_jobs=1, seed=seed)[1]
 
         def cluster_at(resolution: float) -> np.ndarray:
             with contextlib.redirect_stdout(io.StringIO()):
-                found, _ = phenograph.run_leiden(graph, False, None, resolution, -1, seed, True, {})
-            labels = phenograph.sort_by_size(found, min_size=10)
+                found, _ = run_leiden(graph, False, None, resolution, -1, seed, True, {})
+            labels = sort_by_size(found, min_size=10)
             return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
         return cluster_at
@@ -62,7 +54,9 @@ class ScVI(
 
     def components(self, cells: Expression, *, seed: int) -> np.ndarray:
         """Train scVI on the counts of the chosen genes; return the latent space (n, d)."""
-        scvi = package("scvi")
+        check_installed("This method", "scvi", "rivals")
+        import scvi
+
         scvi.settings.seed = seed
         adata = AnnData(cells.counts())
         scvi.model.SCVI.setup_anndata(adata)

@@ -13,7 +13,8 @@ from jojoscl.utils.settings import IRRELEVANT, Settings, setting
 
 State = dict[str, Any]  # what a checkpoint holds, or a callback in it
 Hooked = Any  # a trainer or a module in a hook: each callback knows which attributes it needs
-Oracle = Callable[[np.ndarray], float]  # scores labels by the true ones, for selection=oracle alone
+# Scores labels by the true ones, {"ari": .7, "nmi": .8, ...}, for selection=oracle alone.
+Oracle = Callable[[np.ndarray], dict[str, float]]
 EpochLog = Callable[[dict[str, Any], int], None]  # takes the losses of an epoch, and its number
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 

@@ -12,7 +12,6 @@ import sys
 import traceback
 from contextlib import suppress
 from glob import glob
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -28,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 import jojoscl
 from jojoscl.runner.config import Resolved, keys_of, parse
 from jojoscl.runner.sweep import FAILED, PAGE, SCORES, title
-from jojoscl.utils.errors import UserError, nearest, stop
+from jojoscl.utils.errors import UserError, check_installed, nearest, stop
 from jojoscl.utils.files import choices, conf_dir, unwritable, write_whole
 
 _PATHS = re.compile(r"\+{0,2}(data\.(path|metadata|root)|paths\.\w+|hydra\.\w+\.dir|model|output)")
@@ -97,8 +96,7 @@ def command(arguments: list[str]) -> None:
         if several or launched:
             way = "leave out -m and launcher=, and give each setting one value"
             raise UserError(f"A search is no sweep: {way}.")
-        if find_spec("optuna") is None:
-            raise UserError("A search needs optuna: pip install 'jojoscl[sweep]'.")
+        check_installed("A search", "optuna", "sweep")
         from jojoscl.runner.search import search
 
         search(found.overrides)

@@ -130,12 +130,11 @@ def tried(pictures: Mapping[str, Callable[[], bytes]]) -> dict[str, bytes]:
 
 def loss_curves(history: list[dict[str, float]]) -> bytes:
     """Return every loss against the epoch."""
-    table = pd.DataFrame(history)
-    names = table.columns.drop("epoch")
-    figure = Figure(figsize=(3 * len(names), 2.6), layout="constrained")
-    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        axis.plot(table["epoch"], table[name], color="C0")
-        axis.set(title=name, xlabel="epoch")
+    table = pd.DataFrame(history).set_index("epoch")
+    figure = Figure(figsize=(3 * table.shape[1], 2.6), layout="constrained")
+    axes = figure.subplots(1, table.shape[1], squeeze=False)[0]
+    for axis, name in zip(axes, table, strict=True):
+        table[name].plot(ax=axis, title=name, color="C0")
     return png(figure)
 
 

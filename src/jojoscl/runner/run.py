@@ -99,8 +99,8 @@ def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> in
 def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> Plain:
     """Return what `method` gets of the true labels: nothing, but for two kinds of marked runs.
 
-    With selection=oracle it gets a scorer, ARI + NMI, as in the released code. The ceiling, which
-    has `takes_truth`, gets the labels (n_cells,) themselves.
+    With selection=oracle it gets what scores its clusters. The ceiling, which has `takes_truth`,
+    gets the labels (n_cells,) themselves.
     """
     if selection != "oracle" and not method.takes_truth:
         return {}
@@ -109,12 +109,7 @@ def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> P
         raise UserError(f"{what} needs annotated types, and these cells have none: choose another.")
     if method.takes_truth:
         return {"truth": truth}
-    return {"oracle": functools.partial(_ari_and_nmi, truth)}
-
-
-def _ari_and_nmi(truth: np.ndarray, labels: np.ndarray) -> float:
-    found = scores(truth, labels)
-    return found["ari"] + found["nmi"]
+    return {"oracle": functools.partial(scores, truth)}
 
 
 def evaluate(truth: np.ndarray | None, result: Result) -> Plain:

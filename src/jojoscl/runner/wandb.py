@@ -7,14 +7,13 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from jojoscl.runner.config import Plain, Resolved
-from jojoscl.utils.errors import UserError
+from jojoscl.utils.errors import check_installed
 from jojoscl.utils.settings import Settings, setting
 
 log = logging.getLogger(__name__)
@@ -36,8 +35,7 @@ class Wandb(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if find_spec("wandb") is None:
-            raise UserError("logger=wandb needs wandb: pip install 'jojoscl[wandb]'.")
+        check_installed("logger=wandb", "wandb", "wandb")
         self._run: Any = None
 
     @contextlib.contextmanager

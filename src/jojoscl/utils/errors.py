@@ -28,8 +28,14 @@ def nearest(word: str, options: Iterable[str]) -> str:
 
 def check_networks() -> None:
     """Refuse a method that trains a network where the extra with torch is not installed."""
-    if not all(map(find_spec, ("torch", "lightning"))):
-        raise UserError("This method needs torch: pip install 'jojoscl[networks]'.")
+    for package in ("torch", "lightning"):
+        check_installed("This method", package, "networks")
+
+
+def check_installed(what: str, package: str, extra: str) -> None:
+    """Refuse what needs a package of an extra that is not installed."""
+    if find_spec(package) is None:
+        raise UserError(f"{what} needs {package}: pip install 'jojoscl[{extra}]'.")
 
 
 def stop(sentence: str, program: str = "", code: int = 2) -> NoReturn:
