@@ -133,8 +133,8 @@ def loss_curves(history: list[dict[str, float]]) -> bytes:
     table = pd.DataFrame(history).set_index("epoch")
     figure = Figure(figsize=(3 * table.shape[1], 2.6), layout="constrained")
     axes = figure.subplots(1, table.shape[1], squeeze=False)[0]
-    for axis, name in zip(axes, table, strict=True):
-        table[name].plot(ax=axis, title=name, color="C0")
+    for axis, (name, losses) in zip(axes, table.items(), strict=True):
+        losses.plot(ax=axis, title=str(name), color="C0")
     return png(figure)
 
 
