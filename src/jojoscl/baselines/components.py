@@ -1,7 +1,5 @@
 """What clusters principal components: the part that Leiden, Seurat and K-means share."""
 
-from __future__ import annotations
-
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass

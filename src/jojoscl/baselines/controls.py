@@ -1,7 +1,5 @@
 """Controls: what costs nothing to try first, and the floor."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Methods of other packages: pip install 'jojoscl[rivals]'."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Communities in a graph of neighbors: Leiden as in scanpy, Seurat, dense regions of a UMAP."""
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Callable

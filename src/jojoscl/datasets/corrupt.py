@@ -1,7 +1,5 @@
 """Cells made worse on purpose, to see what noise and fewer cells or counts do to a method."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Public files: found by name in a folder, or downloaded into it, and verified."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

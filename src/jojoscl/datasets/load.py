@@ -13,8 +13,6 @@ first is the default. A variant has `n_cells`, `n_genes` and `n_types` (what rem
 `without_genes` (how the names of genes that are left out begin).
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ column, a variable of an environment. If a step is missing, the part of that nam
 far in is taken.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from pathlib import Path

@@ -6,8 +6,6 @@ Of an h5ad only the matrix that is asked for is read, not its other layers and g
 :class:`~jojoscl.utils.errors.UserError` that names it.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Collection, Mapping

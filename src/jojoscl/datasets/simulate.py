@@ -6,8 +6,6 @@ the profile p_k is a log-normal base that all types share, times a log-normal fo
 markers of type k, scaled to sum 1.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

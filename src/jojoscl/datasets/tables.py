@@ -1,7 +1,5 @@
 """Tables in csv or tsv, plain, gzipped or one to a zip archive, read in bands of rows."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Collection, Mapping
 from pathlib import Path

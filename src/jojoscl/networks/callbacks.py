@@ -1,7 +1,5 @@
 """What happens between epochs: history, progress, checkpoints, choice of an epoch, the end."""
 
-from __future__ import annotations
-
 import math
 import time
 from contextlib import nullcontext

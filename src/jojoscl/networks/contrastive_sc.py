@@ -3,8 +3,6 @@
 Ciortan & Defrance, BMC Bioinformatics 2021.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -25,10 +23,10 @@ from jojoscl.utils.settings import setting
 class ContrastiveSCModule(SeededModule):
     """One encoder that sees each batch twice, each time with other genes masked."""
 
-    settings: ContrastiveSC
+    settings: "ContrastiveSC"
     splits_batches = True
 
-    def __init__(self, settings: ContrastiveSC, *, n_genes: int, seed: int) -> None:
+    def __init__(self, settings: "ContrastiveSC", *, n_genes: int, seed: int) -> None:
         super().__init__(settings, seed=seed, n_genes=n_genes)
         with weights_from(seed):
             self.encoder = layers([n_genes, *settings.encoder_dims], norm=True, last_relu=False)

@@ -1,7 +1,5 @@
 """Cells drawn in shuffled batches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import lightning as L

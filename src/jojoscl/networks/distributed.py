@@ -7,8 +7,6 @@ Lightning's own launchers are not used: they refuse a notebook and a process tha
 and a KeyboardInterrupt would leave the processes running.
 """
 
-from __future__ import annotations
-
 import copy
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """From cells to a result by training; an interrupted one goes on from its checkpoint."""
 
-from __future__ import annotations
-
 import logging
 import tempfile
 import warnings

@@ -1,7 +1,5 @@
 """Contrastive losses: pure functions of tensors."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """What all networks share: seeded generators and weights, plain layers, mean losses, processes."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,6 @@
 Wang, "JojoSCL: Shrinkage contrastive learning", BIBM 2024, section III.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass, replace
 from typing import Any, cast

@@ -3,8 +3,6 @@
 Tian et al., Nature Machine Intelligence 2019.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +36,7 @@ def target_distribution(q: Tensor) -> Tensor:
 class ScDeepClusterModule(ZINBAutoencoder):
     """Add gamma KL(p || q); p is computed anew from all cells after each epoch."""
 
-    settings: ScDeepCluster
+    settings: "ScDeepCluster"
     target: Tensor
 
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:

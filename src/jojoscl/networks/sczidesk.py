@@ -3,8 +3,6 @@
 Chen et al., NAR Genomics and Bioinformatics 2020.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +42,7 @@ def affinity_divergence(z: Tensor) -> Tensor:
 class ScziDeskModule(ZINBAutoencoder):
     """Add alpha * soft K-means + gamma * affinity divergence, both of the latent under noise."""
 
-    settings: ScziDesk
+    settings: "ScziDesk"
 
     def cluster_loss(self, x: Tensor, z: Tensor, index: Tensor) -> Tensor:
         weights = self.settings.alpha, self.settings.gamma

@@ -1,7 +1,5 @@
 """How networks are trained, and where a run keeps its files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path

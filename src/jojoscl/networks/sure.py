@@ -22,8 +22,6 @@ mean of the same N cells, and (U) is that of JojoSCL's released code, where one 
 One view of the cells shows only sigma2 + tau2; two views of the same cells show both.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

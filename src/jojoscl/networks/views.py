@@ -1,7 +1,5 @@
 """Random views of cells, made fast: plain draws would take a fifth of a step's time on a CPU."""
 
-from __future__ import annotations
-
 import functools
 
 import torch

@@ -3,8 +3,6 @@
 Its output is a zero-inflated negative binomial (ZINB) distribution of the counts.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -81,10 +79,10 @@ class ZINBAutoencoder(SeededModule, ABC):
     A subclass gives the loss of the clusters and makes labels.
     """
 
-    settings: ZINBClustering
+    settings: "ZINBClustering"
 
     def __init__(
-        self, settings: ZINBClustering, *, n_genes: int, n_clusters: int, seed: int
+        self, settings: "ZINBClustering", *, n_genes: int, n_clusters: int, seed: int
     ) -> None:
         super().__init__(settings, seed=seed, n_genes=n_genes, n_clusters=n_clusters)
         dims = [n_genes, *settings.encoder_dims]

@@ -3,8 +3,6 @@
 What a run needs takes seconds to import: it is imported once it is used.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal

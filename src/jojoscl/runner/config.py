@@ -4,15 +4,13 @@
 and only the classes that a command chooses are imported.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import hydra
 from hydra.core.config_store import ConfigNode, ConfigStore
@@ -151,14 +149,14 @@ class Resolved:
 
     cfg: DictConfig
     settings: RunSettings
-    data: Dataset
-    method: Method
-    corrupt: Corrupt
-    trainer: TrainerSettings
+    data: "Dataset"
+    method: "Method"
+    corrupt: "Corrupt"
+    trainer: "TrainerSettings"
     changes: Plain
 
     @classmethod
-    def of(cls, cfg: DictConfig) -> Resolved:
+    def of(cls, cfg: DictConfig) -> Self:
         """Build the objects; a wrong name or value is a :class:`UserError`."""
         cfg, changes = varied(cfg)
         own = {name: cfg[name] for name in RunSettings.defaults()}
@@ -167,7 +165,7 @@ class Resolved:
         return cls(cfg=cfg, settings=RunSettings(**own), changes=corrupted | changes, **parts)
 
     @classmethod
-    def kept(cls, cfg: DictConfig) -> Resolved:
+    def kept(cls, cfg: DictConfig) -> Self:
         """Return what :meth:`of` builds, and keep it in OmegaConf's cache for `cfg`.
 
         Hydra asks for the run's folder first, and hands a copy of `cfg`, cache and all, to the job.

@@ -1,7 +1,5 @@
 """What a run is done with: the machine, its memory, the packages, the commit."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

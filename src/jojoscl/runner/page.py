@@ -1,7 +1,5 @@
 """Pictures of a run, as PNG, and its page: one HTML file that opens offline."""
 
-from __future__ import annotations
-
 import base64
 import io
 import logging

@@ -1,7 +1,5 @@
 """The command `jojoscl predict`: the clusters of new cells, by a model that an earlier run kept."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One run: load -> cluster -> evaluate -> write. Its folder holds all that it leaves."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import functools

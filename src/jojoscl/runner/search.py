@@ -5,8 +5,6 @@ a finished run is not repeated. Optuna sees by its heartbeat that a process has 
 process does its trial again.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys

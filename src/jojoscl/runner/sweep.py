@@ -1,7 +1,5 @@
 """Tables of runs: one row a run, and what a sweep prints when it ends."""
 
-from __future__ import annotations
-
 import html
 import json
 import logging

@@ -1,14 +1,12 @@
 """Weights & Biases beside the run folder: it shows what `metrics.json` holds."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from omegaconf import OmegaConf
 
@@ -39,7 +37,7 @@ class Wandb(Settings):
         self._run: Any = None
 
     @contextlib.contextmanager
-    def started(self, folder: Path, job: Resolved) -> Iterator[Wandb]:
+    def started(self, folder: Path, job: Resolved) -> Iterator[Self]:
         """Keep a W&B run open in this block.
 
         A resumed job continues its own W&B run. If the block raises, W&B shows the run as failed.

@@ -177,7 +177,8 @@ def _documented(cls: type[Settings], fields: dict[str, Field]) -> str:
     lines = ["", "Parameters", "----------"]
     for name, field in fields.items():
         about, default = field.metadata, field.metadata["default"]
-        kind = str(cls.__annotations__.get(name) or field.type)
+        annotation = cls.__annotations__.get(name) or field.type
+        kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
         if about["values"]:
             kind = "{" + ", ".join(map(repr, about["values"])) + "}"
         elif (bounds := _bounds(about["low"], about["high"])) != "a finite number":
