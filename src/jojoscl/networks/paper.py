@@ -196,16 +196,18 @@ class PaperModule(SeededModule):
         follow = get_ema_multi_avg_fn(self.settings.momentum)
         follow(list(self.key.parameters()), list(self.query.parameters()), 0)
 
+    def view(self, x: Tensor) -> Tensor:
+        """Return a random view of cells x (B, G)."""
+        return random_view(x, self.settings.mask_rate, self.settings.noise_sd, self.generator)
+
     def two_views(self, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the outputs for two views of cells x (B, G), by the query and by the key.
 
         They are those of all processes: all losses are those of the whole batch.
         """
-        mask_rate, noise_sd = self.settings.mask_rate, self.settings.noise_sd
-        first, second = (random_view(x, mask_rate, noise_sd, self.generator) for _ in range(2))
-        a = self.heads(gather(self.embedded(self.query, first)))
+        a = self.heads(gather(self.embedded(self.query, self.view(x))))
         with torch.no_grad():
-            return a, self.heads(gather(self.embedded(self.key, second)))
+            return a, self.heads(gather(self.embedded(self.key, self.view(x))))
 
     def cluster_loss(self, p_a: Tensor, p_b: Tensor) -> Tensor:
         """Return the contrast of clusters and the entropy terms of two soft assignments (B, K).
