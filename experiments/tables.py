@@ -43,7 +43,7 @@ SCORES_NOTE = (
     "Mean ± sd over {} seeds; another number of seeds is raised (n=...). Best label-free row bold, "
     "second underlined. † The true labels chose the epoch: not a result that can be had without "
     "them, and out of the competition. – failed or not run; an average over fewer sets says so and "
-    "does not compete."
+    "does not compete. `jojoscl_anchored` is an earlier default, no longer in the code."
 )
 PAPER_NOTE = (
     "Ours (published, ours − published before rounding). Every jojoscl row stands beside the "

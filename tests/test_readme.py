@@ -114,6 +114,9 @@ def test_commands_are_understood(subtests):
                 own = [word for word in overrides[1:] if not word.startswith("data.")]
                 PredictSettings.of(dict(word.split("=") for word in own))
                 overrides = ["data=h5ad", *(word for word in overrides[1:] if word not in own)]
+            elif "data=h5ad" in words:
+                keys = {word.partition("=")[0] for word in words}
+                assert keys & {"n_clusters", "data.label_key"}, "the number is not known"
             if not re.search(r"my_study|my_set|NAME|\.\.\.|…", " ".join(words)):
                 assert compose(overrides).method.name
 
