@@ -33,7 +33,7 @@ import pandas as pd
 import psutil
 import scipy.sparse as sp
 from against import by_scanpy, leiden, preprocess
-from common import chosen, files, measured, methods, one_method, parser
+from common import chosen, files, measured, methods, one_method
 
 from jojoscl.runner.machine import git_commit, machine
 
@@ -167,7 +167,7 @@ def keep(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--cells", type=int, nargs="*", default=[20_000, 100_000])
     options.add_argument("--real", nargs="*", default=[], help="FILE:TYPE")
     options.add_argument("--parts", type=int, default=8, help="of each cell of a real set")
