@@ -117,6 +117,7 @@ def test_bad_input_is_one_sentence(in_process, folder, subtests):
         (f"{WHOLE} data.kind=rpkm", "on counts: give these, or say what they are by data.kind=."),
         (f"{WHOLE} data.pth=x", "There is no setting 'data.pth'"),
         (f"{WHOLE} ouput=x.h5ad", r"There is no setting 'ouput' \(did you mean 'output'"),
+        (f"{WHOLE} +x=1", r"There is no setting 'x' \(there are: batch_key, max_missing, model"),
         (f"{WHOLE} max_missing=2", "max_missing must be between 0 and 1"),
         (f"{WHOLE} output=new.h5ad/p.h5ad", "cannot be written"),
         (f"-m {WHOLE}", "'-m' cannot be read: write key=value"),

@@ -114,9 +114,8 @@ class SimulatedDataset(Settings):
         """Draw counts of cells of these types (n,), library sizes (n,) and profiles."""
         rate = profiles.astype(np.float32)[types] * library[:, None].astype(np.float32)
         if self.dispersion > 0:  # a negative binomial is a Poisson with a gamma rate
-            rate *= rng.standard_gamma(
-                1 / self.dispersion, rate.shape, dtype=np.float32
-            ) * np.float32(self.dispersion)
+            gamma = rng.standard_gamma(1 / self.dispersion, rate.shape, dtype=np.float32)
+            rate *= gamma * np.float32(self.dispersion)
         if self.dropout > 0:
             rate[rng.random(rate.shape, dtype=np.float32) < self.dropout] = 0.0
         counts = rng.poisson(rate)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from jojoscl.core.fitted import load
-from jojoscl.runner.config import build, compose
+from jojoscl.runner.config import build, compose, parse
 from jojoscl.runner.run import h5ad_bytes, result_anndata
 from jojoscl.utils.errors import UserError
 from jojoscl.utils.files import write_whole
@@ -30,6 +30,8 @@ class PredictSettings(Settings):
 
 def predict(arguments: Sequence[str]) -> None:
     """Predict by ``model=`` for the cells of ``data.path=`` or ``data=``, and write ``output=``."""
+    names = (str(override.key_or_group) for override in parse(arguments))
+    PredictSettings.check_names(name for name in names if name.partition(".")[0] != "data")
     cfg = compose(arguments, "predict")
     settings = PredictSettings(**{name: cfg[name] for name in PredictSettings.defaults()})
     output = Path(settings.output)
