@@ -10,7 +10,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from jojoscl.datasets.download import RemoteFile, data_root, digest, fetch, stamp
+from jojoscl.datasets.download import data_root, digest, fetch, stamp
 from jojoscl.utils.errors import UserError
 
 CONTENT = b"cells and genes\n" * 1000
@@ -48,27 +48,26 @@ def address(monkeypatch):
 
 @pytest.mark.parametrize("checksum", [SHA256, GIT])
 def test_download_once(address, tmp_path, checksum, capfd):
-    file = RemoteFile("data.h5", f"{address}/good", checksum)
-    path = fetch(file, tmp_path / "new" / "folder")
+    file = ("data.h5", f"{address}/good", checksum)
+    path = fetch(tmp_path / "new" / "folder", *file)
     assert path.read_bytes() == CONTENT
     assert "100%" in capfd.readouterr().err, "a progress bar"
-    assert fetch(file, path.parent) == path
+    assert fetch(path.parent, *file) == path
     assert Handler.requests == 1
     assert [item.name for item in path.parent.iterdir()] == ["data.h5"]
 
 
 def test_found_files_are_not_downloaded(tmp_path):
     (tmp_path / "data.h5").write_bytes(CONTENT)
-    file = RemoteFile("data.h5", "http://127.0.0.1:9/unreachable", GIT)
-    assert fetch(file, tmp_path).read_bytes() == CONTENT
+    found = fetch(tmp_path, "data.h5", "http://127.0.0.1:9/unreachable", GIT)
+    assert found.read_bytes() == CONTENT
 
 
 def test_found_files_are_verified(tmp_path):
     (tmp_path / "data.h5").write_bytes(CONTENT[:-1])
-    file = RemoteFile("data.h5", "http://127.0.0.1:9/unreachable", SHA256)
     words = r"data\.h5 is not the published file .* delete it, or change data\.root"
     with pytest.raises(UserError, match=words):
-        fetch(file, tmp_path)
+        fetch(tmp_path, "data.h5", "http://127.0.0.1:9/unreachable", SHA256)
     assert (tmp_path / "data.h5").exists(), "a file of the user's is theirs to delete"
 
 
@@ -82,7 +81,7 @@ def test_bad_downloads_leave_nothing(address, tmp_path, subtests):
     ]:
         with subtests.test(page=page):
             with pytest.raises(UserError, match=words) as error:
-                fetch(RemoteFile("data.h5", f"{address}/{page}", checksum), tmp_path)
+                fetch(tmp_path, "data.h5", f"{address}/{page}", checksum)
             assert f"{address}/{page}" in str(error.value)
             assert not list(tmp_path.iterdir())
 
@@ -90,7 +89,7 @@ def test_bad_downloads_leave_nothing(address, tmp_path, subtests):
 def test_offline_says_what_to_do(tmp_path):
     url = "http://127.0.0.1:9/data.h5"
     with pytest.raises(UserError) as error:
-        fetch(RemoteFile("data.h5", url, SHA256), tmp_path)
+        fetch(tmp_path, "data.h5", url, SHA256)
     for part in (url, str(tmp_path / "data.h5"), "data.root", "JOJOSCL_DATA_ROOT"):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
@@ -103,14 +102,14 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fetch(RemoteFile("data.h5", "http://127.0.0.1/x", None), tmp_path)
+        fetch(tmp_path, "data.h5", "http://127.0.0.1/x", None)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"choose another (path|folder)"):
-        fetch(RemoteFile("data.h5", "http://127.0.0.1:9/x", SHA256), tmp_path / "file")
+        fetch(tmp_path / "file", "data.h5", "http://127.0.0.1:9/x", SHA256)
 
 
 def test_stamps(tmp_path, monkeypatch):

@@ -103,9 +103,9 @@ def test_chen_from_files_of_its_format(tmp_path):
         {"Cell_ID_temp": names, "SVM_clusterID": ["Astro", "GABA1", "zothers", "OPC"] * 5}
     )
     files = find("chen", "annotated")["files"]
-    with gzip.open(tmp_path / files[0].name, "wt") as handle:
+    with gzip.open(tmp_path / files[0]["name"], "wt") as handle:
         table.to_csv(handle, sep="\t")
-    types[::-1].to_csv(tmp_path / files[1].name)
+    types[::-1].to_csv(tmp_path / files[1]["name"])
     adata = load_dataset("chen", root=tmp_path)
     assert adata.shape == (15, 15)
     assert list(adata.obs["cell_type"]) == ["Astro", "GABA1", "OPC"] * 5

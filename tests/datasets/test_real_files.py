@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.real, pytest.mark.skipif(not ROOT, reason="JOJOSCL_DAT
 @pytest.mark.parametrize(("name", "variant"), SETS)
 def test_public_files_are_as_the_catalogue_says(name, variant):
     found = find(name, variant)
-    if not all((data_root() / file.name).exists() for file in found["files"]):
+    if not all((data_root() / file["name"]).exists() for file in found["files"]):
         pytest.skip(f"the files of {name} are not in {ROOT}")
     adata = load_dataset(name, variant=variant)
     assert adata.shape == (found["n_cells"], found["n_genes"])

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
@@ -17,49 +16,39 @@ ROOT_VARIABLE = "JOJOSCL_DATA_ROOT"
 HUGE = 1 << 31  # bytes above which a file is identified by its size and time, not by its content
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """One public file.
-
-    Attributes
-    ----------
-    name
-        Its name in the data folder.
-    url
-        Where it comes from, at a fixed version.
-    checksum
-        ``sha256:...``, or ``git:...`` (a blob's id), or None where its source publishes none.
-    """
-
-    name: str
-    url: str
-    checksum: str | None = None
-
-
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Return the data folder: `root`, else that of JOJOSCL_DATA_ROOT, else the user's cache."""
     return Path(root or os.environ.get(ROOT_VARIABLE) or pooch.os_cache("jojoscl")).expanduser()
 
 
-def fetch(file: RemoteFile, root: Path) -> Path:
-    """Return the path of `file` in `root`; it is downloaded if it is not there.
+def fetch(root: Path, name: str, url: str, checksum: str | None = None) -> Path:
+    """Return the path of a public file in the data folder; it is downloaded if it is not there.
+
+    Parameters
+    ----------
+    root, name
+        The data folder, and the file's name in it.
+    url
+        Where it comes from, at a fixed version.
+    checksum
+        ``sha256:...``, or ``git:...`` (a blob's id), or None where its source publishes none.
 
     Raises
     ------
     UserError
         The download failed and nothing is left of it, or the content is not the published one.
     """
-    path = root / file.name
+    path = root / name
     if fresh := not path.exists():
-        _download(file, path)
-    kind, _, checksum = (file.checksum or "").partition(":")
+        _download(url, path)
+    kind, _, published = (checksum or "").partition(":")
     with reading(path):
-        if not kind or digest(path, kind) == checksum:
+        if not kind or digest(path, kind) == published:
             return path
     if fresh:
         path.unlink()
     way = "try again, or save a good copy there" if fresh else "delete it, or change data.root"
-    raise UserError(f"{path} is not the published file {file.url} ({file.checksum}): {way}.")
+    raise UserError(f"{path} is not the published file {url} ({checksum}): {way}.")
 
 
 def stamp(path: Path) -> dict[str, object]:
@@ -88,14 +77,14 @@ def digest(path: Path, kind: str = "sha256") -> str:
         return hashlib.file_digest(file, lambda: state or hashlib.sha256()).hexdigest()
 
 
-def _download(file: RemoteFile, path: Path) -> None:
+def _download(url: str, path: Path) -> None:
     """Download a file; pooch writes it under a temporary name and renames it once it is whole."""
-    log.info("downloading %s to %s", file.url, path)
+    log.info("downloading %s to %s", url, path)
     pooch.get_logger().setLevel("WARNING")
     with_bar = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(file.url, None, path.name, path.parent, downloader=with_bar)
+        pooch.retrieve(url, None, path.name, path.parent, downloader=with_bar)
         path.chmod(0o644)  # for all who share the folder: a temporary file is its owner's alone
     except OSError as error:
         if error.errno is not None or isinstance(error, PermissionError):
@@ -104,6 +93,6 @@ def _download(file: RemoteFile, path: Path) -> None:
         if (response := getattr(error, "response", None)) is not None:
             response.close()  # pooch leaves the connection of a refused request open
         raise UserError(
-            f"{file.url} could not be downloaded ({type(error).__name__}): try again, or save it "
+            f"{url} could not be downloaded ({type(error).__name__}): try again, or save it "
             f"as {path}, or name a folder that holds it by data.root or {ROOT_VARIABLE}."
         ) from error

@@ -26,7 +26,7 @@ from anndata import AnnData, read_h5ad
 
 from jojoscl.cells.checks import LABELS, as_cells
 from jojoscl.cells.matrix import KINDS
-from jojoscl.datasets.download import RemoteFile, data_root, fetch, stamp
+from jojoscl.datasets.download import data_root, fetch, stamp
 from jojoscl.datasets.rda import read_rda
 from jojoscl.datasets.readers import read_file, read_h5
 from jojoscl.datasets.tables import read_table
@@ -55,8 +55,7 @@ def find(name: str, variant: str | None = None) -> dict[str, Any]:
     variant = variant or next(iter(variants))
     if variant not in variants:
         raise UserError(f"Dataset {name} has no variant {variant!r}{nearest(variant, variants)}.")
-    found = CATALOG[name] | variants[variant] | {"name": name, "variant": variant}
-    return found | {"files": [RemoteFile(**file) for file in found.get("files", ())]}
+    return {"files": []} | CATALOG[name] | variants[variant] | {"name": name, "variant": variant}
 
 
 def read(found: dict[str, Any], root: Path) -> AnnData:
@@ -64,7 +63,7 @@ def read(found: dict[str, Any], root: Path) -> AnnData:
 
     obs has the types alone. Cells without any count are dropped.
     """
-    paths = (fetch(file, root) for file in found["files"])
+    paths = (fetch(root, **file) for file in found["files"])
     adata = READERS[found["reader"]](*paths, **found.get("layout", {}))
     adata.obs_names_make_unique()
     adata.var_names_make_unique()
@@ -125,9 +124,10 @@ class CatalogDataset(Settings):
         found = find(self.name, self.variant)
         decisive: dict[str, object] = {"variant": found["variant"]}
         for file in found["files"]:
-            copy = stamp(data_root(self.root) / file.name) if file.checksum is None else {}
-            if checksum := file.checksum or (copy and f"sha256:{copy['sha256']}"):
-                decisive[file.name] = checksum
+            checksum = file.get("checksum")
+            copy = {} if checksum else stamp(data_root(self.root) / file["name"])
+            if copy or checksum:
+                decisive[file["name"]] = checksum or f"sha256:{copy['sha256']}"
         return decisive
 
 

@@ -44,7 +44,6 @@ class Training:
 class NetworkMethod(Method):
     """A method that trains: a subclass makes the network and says how in :meth:`train`."""
 
-    name: str
     preprocess: Preprocess
     takes_run: ClassVar[bool] = True
 
