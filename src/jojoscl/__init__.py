@@ -1,7 +1,5 @@
 """jojoscl: shrinkage contrastive learning for clustering single-cell RNA-seq."""
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING
 

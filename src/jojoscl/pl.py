@@ -4,8 +4,6 @@ Each takes the cells, the `key` of the results or columns, and `ax`, where to dr
 of its own. The Axes are returned: ``ax.figure.savefig("clusters.png")`` writes the figure.
 """
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Cells that have been checked, and what a method may see of them."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from contextlib import suppress
@@ -153,7 +151,7 @@ def column(adata: AnnData, key: str) -> pd.Series:
     return adata.obs[key]
 
 
-def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
+def types_of(adata: AnnData, key: str) -> "pd.Categorical[str]":
     """Return the types as words; numbers keep their order."""
     values = pd.Series(np.asarray(column(adata, key)))
     if missing := int(values.isna().sum()):
@@ -165,7 +163,7 @@ def types_of(adata: AnnData, key: str) -> pd.Categorical[str]:
     return pd.Categorical(values.astype(str), list(map(str, sorted(values.unique()))))
 
 
-def samples_in(adata: AnnData, key: str) -> pd.Categorical[str]:
+def samples_in(adata: AnnData, key: str) -> "pd.Categorical[str]":
     """Return the sample of each cell, at least two.
 
     Samples of fewer than `FEWEST_OF_SAMPLE` cells are joined, with the next larger one if need be.

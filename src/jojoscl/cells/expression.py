@@ -1,7 +1,5 @@
 """The cells as a method takes them: counts of the chosen genes, logarithms and z-scores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -1,7 +1,5 @@
 """Which genes are kept: their moments over bands of cells, and the rules that choose by them."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial

@@ -1,7 +1,5 @@
 """Matrices of cells x genes as float32 CSR, in memory or in bands from a file; their values."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias

@@ -3,8 +3,6 @@
 Cells in memory and in a file go the same way, in bands: no pass needs all of a file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The file of a model: an npz of arrays, and a JSON text of all else."""
 
-from __future__ import annotations
-
 import json
 import os
 import zipfile

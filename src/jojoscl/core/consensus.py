@@ -1,7 +1,5 @@
 """The consensus of several partitions: a tree of cells, and how sure it is."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -24,8 +24,6 @@ near in their noise too: sigma2 is larger than 1, and a component of pure noise 
 size. docs/methods.md says how much.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """A fitted model: clusters of its cells, and of new cells by those they are nearest to."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

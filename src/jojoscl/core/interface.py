@@ -1,7 +1,5 @@
 """The one interface of every method: cells without labels in, :class:`Result` out."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import operator

@@ -1,7 +1,5 @@
 """From embeddings to clusters."""
 
-from __future__ import annotations
-
 import functools
 import warnings
 from contextlib import AbstractContextManager

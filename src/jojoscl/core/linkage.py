@@ -1,7 +1,5 @@
 """Linkage of small clusters, whose sizes may count, and the tree that it makes."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The default method: shrinkage contrast of neighbors in closed form, then a consensus."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

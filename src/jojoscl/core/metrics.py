@@ -1,7 +1,5 @@
 """Agreement of labels with annotated types, and properties of embeddings."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score

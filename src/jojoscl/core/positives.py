@@ -3,8 +3,6 @@
 Of several samples, neighbors are sought after Harmony, so that they cross samples.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,7 +96,7 @@ def communities(graph: sp.csr_matrix, resolution: float, *, seed: int) -> np.nda
     return np.asarray(found.membership, dtype=np.int64)
 
 
-def to_igraph(graph: sp.csr_matrix) -> igraph.Graph:
+def to_igraph(graph: sp.csr_matrix) -> "igraph.Graph":
     """Return a symmetric graph (n, n) as igraph has it, with edge weights."""
     import igraph
 

@@ -10,8 +10,6 @@ b_k          sigma2_k / (sigma2_k + tau2_k), the weight on the centroid
 The weight is the minimiser of form (B) of the risk, see :mod:`jojoscl.networks.sure`.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -11,8 +11,6 @@ spreads other cells less than its own. Then the first sketch is filled up with r
 the last.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

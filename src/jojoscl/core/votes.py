@@ -1,7 +1,5 @@
 """What the cells of a fit say of new ones: the cluster, how sure it is, and how new the cell."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The results in the AnnData of the user."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

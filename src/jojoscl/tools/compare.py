@@ -1,7 +1,5 @@
 """How much clusterings of the same cells agree."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 

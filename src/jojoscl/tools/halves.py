@@ -7,8 +7,6 @@ for convolution-closed distributions", JMLR 2024). The plain binomial, r_j infin
 Poisson counts only: with overdispersed ones a cell that is high by chance is so in both.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Marker genes whose p values hold: clusters of one half of the counts, tested on the other."""
 
-from __future__ import annotations
-
 import warnings
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Names of clusters by lists of markers that the user gives."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Which clusters are told apart by counts that did not make them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from numbers import Real
 

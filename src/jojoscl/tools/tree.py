@@ -1,7 +1,5 @@
 """The tree of the clusters: its cuts, its splits, and which of them are more than chance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

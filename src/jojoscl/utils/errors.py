@@ -1,7 +1,5 @@
 """What a user can mend is a :class:`UserError`: one sentence, no traceback, exit code 2."""
 
-from __future__ import annotations
-
 import difflib
 import sys
 from collections.abc import Iterable

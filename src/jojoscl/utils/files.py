@@ -1,7 +1,5 @@
 """Files that are written appear whole or not at all; one that cannot be read costs a sentence."""
 
-from __future__ import annotations
-
 import errno
 import os
 import secrets

@@ -1,7 +1,5 @@
 """The one clock of all methods, and a bar of stages."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import time

@@ -1,7 +1,5 @@
 """Random numbers by seed and epoch alone: a resumed run draws what an unbroken one would."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

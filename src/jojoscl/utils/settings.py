@@ -5,8 +5,6 @@ make sense. From that come the help text, the configuration that the command sho
 of a wrong value.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import functools
