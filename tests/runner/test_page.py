@@ -41,7 +41,7 @@ def test_the_page_has_all_of_it_and_loads_nothing(tmp_path):
 
 def test_the_page_says_why_splits_are_not_tested(tmp_path):
     text = page(tmp_path, "corrupt.gaussian=0.1", "method=pca_kmeans")
-    assert "Not tested. Only counts in memory can be split into halves, and these are log1p" in text
+    assert "Not tested. Only counts can be split into halves, and these are log1p" in text
     assert "Confidence of the cells" not in text
     assert "Tree of the clusters" not in text
     assert "stability" not in text

@@ -1,9 +1,11 @@
 """Names of clusters by markers of a list."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 
 import jojoscl
 from tests.small import assert_refused
@@ -50,3 +52,11 @@ def test_bad_lists_are_one_sentence(adata):
         ((["x"],), "markers must be genes by type"),
         (({"B": ["gene0"]}, "leiden"), "There is no adata.obs"),
     )
+
+
+def test_counts_in_a_file_are_refused_by_one_sentence(adata, tmp_path):
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    backed = read_h5ad(tmp_path / "x.h5ad", backed="r")
+    calls = jojoscl.markers, partial(jojoscl.name_clusters, markers={"B": ["gene0"]})
+    for call in calls:
+        assert_refused(call, (backed, "The matrix stays in its file: give adata.to_memory"))

@@ -132,7 +132,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(adata):
     before = (list(adata.obs), list(adata.uns))
     cases = (
         ({"key": "leiden"}, r"There is no adata.obs\['leiden'\]: call jojoscl.cluster first"),
-        ({"kind": "rpkm"}, "Only counts in memory can be split into halves, and these are rpkm"),
+        ({"kind": "rpkm"}, "Only counts can be split into halves, and these are rpkm"),
         ({"n_clusters": 1}, "n_clusters must be a whole number of at least 2"),
         ({"n_clusters": 1000}, "there are only 120 cells"),
         ({"method": "leiden"}, "method must be a method"),
@@ -159,7 +159,7 @@ def test_cells_of_too_few_counts_and_logarithms_are_refused(adata):
     logs = adata.copy()
     x = logs.X.toarray()
     logs.X = np.log1p(x / x.sum(1, keepdims=True) * 1e4)
-    with pytest.raises(jojoscl.UserError, match="Only counts in memory can be split"):
+    with pytest.raises(jojoscl.UserError, match="Only counts can be split"):
         jojoscl.split_tests(logs, method=QUICK)
     with pytest.raises(jojoscl.UserError, match="adata must be an AnnData, not ndarray"):
         jojoscl.split_tests(adata.X.toarray())

@@ -225,6 +225,12 @@ def check_totals(totals: np.ndarray, names: pd.Index) -> None:
         )
 
 
+def check_in_memory(adata: AnnData) -> None:
+    """Refuse a matrix that stays in its file, for what needs all of it."""
+    if is_backed(adata.X):
+        raise UserError("The matrix stays in its file: give adata.to_memory().")
+
+
 def samples_of(adata: AnnData) -> np.ndarray | None:
     """Return the number (n_cells,) of each cell's sample, or None if none is given."""
     return adata.obs[BATCH].cat.codes.to_numpy() if BATCH in adata.obs else None

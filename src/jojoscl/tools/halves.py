@@ -18,8 +18,8 @@ from anndata import AnnData
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from jojoscl.cells.checks import as_cells, without_labels
-from jojoscl.cells.matrix import canonical, is_backed
+from jojoscl.cells.checks import as_cells, check_in_memory, without_labels
+from jojoscl.cells.matrix import canonical
 from jojoscl.core.interface import Method, check_n_clusters, check_seed
 from jojoscl.core.linkage import in_common
 from jojoscl.core.method import JojoSCL
@@ -172,11 +172,9 @@ def _as_before(
 
 def _halves_of(cells: AnnData, seed: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return the halves of the counts of checked cells, if both have some of each cell."""
-    if cells.uns["kind"] != "counts" or is_backed(cells.X):
-        raise UserError(
-            f"Only counts in memory can be split into halves, and these are {cells.uns['kind']}"
-            f"{' in a file' if is_backed(cells.X) else ''}: give the counts, read without backed."
-        )
+    if (kind := cells.uns["kind"]) != "counts":
+        raise UserError(f"Only counts can be split into halves, and these are {kind}: give counts.")
+    check_in_memory(cells)
     first, second = halves(canonical(cells.X), seed=seed)
     few = np.flatnonzero((totals_of(first) == 0) | (totals_of(second) == 0))
     if len(few):

@@ -7,7 +7,7 @@ import pandas as pd
 import scanpy as sc
 from anndata import AnnData
 
-from jojoscl.cells.checks import as_cells, without_labels
+from jojoscl.cells.checks import as_cells, check_in_memory, without_labels
 from jojoscl.tools.annotate import put, there
 from jojoscl.utils.errors import UserError
 
@@ -53,6 +53,7 @@ def name_clusters(
     if not isinstance(markers, Mapping) or not markers:
         raise UserError("markers must be genes by type, {'B': ['MS4A1', 'CD79A'], ...}.")
     cells = without_labels(as_cells(adata, layer=layer, kind=kind))
+    check_in_memory(cells)
     clusters = there(adata, "obs", key)
     known = {str(x): [genes] if isinstance(genes, str) else genes for x, genes in markers.items()}
     missing = sorted({str(gene) for genes in known.values() for gene in genes} - {*cells.var_names})
