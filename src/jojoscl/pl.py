@@ -221,8 +221,8 @@ def _tested(table: pd.DataFrame) -> list[_Fork]:
     forks = []
     for row in table.to_dict("records"):
         leaves = {side: f"{row[side]} ({row[f'n_{side}']} cells)" for side in ("left", "right")}
-        note = f"{row['p_adjusted']:.1g}"
-        forks.append(_Fork(row["parent"], row["side"], leaves, note, row["kept"]))
+        p = f"{row['p_adjusted']:.1g}" if row["p_adjusted"] else "<1e-300"  # 0 is what underflows
+        forks.append(_Fork(row["parent"], row["side"], leaves, p, row["kept"]))
     return forks
 
 
