@@ -178,7 +178,7 @@ class Seurat(
     clusters itself. With `match_k` the resolution is searched until there are K clusters.
     """
 
-    prune: float = setting(0.0667, "Edges below are dropped; 1/15.", low=0, high=1)
+    prune: float = setting(0.0667, "Weaker edges are dropped; 1/15.", low=0, high=1)
     n_starts: int = setting(10, "Starts of Louvain; the best is kept.", low=1)
 
     def communities(self, x: np.ndarray, *, seed: int) -> ClusterAt:

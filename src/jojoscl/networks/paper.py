@@ -57,7 +57,7 @@ class PaperJojoSCL(NetworkMethod):
     lambda_: float = setting(10.0, "Weight of SURE, for each coordinate of h.", low=0)
     temperature: float = setting(0.07, "Temperature of the instance loss.", low=1e-3)
     cluster_temperature: float = setting(0.07, "Temperature of the cluster loss.", low=1e-3)
-    cluster_similarity: str = setting("cosine", "Of two soft clusters.", values=("cosine", "dot"))
+    cluster_similarity: str = setting("cosine", "Similarity of clusters.", values=("cosine", "dot"))
     entropy: str = setting("true_axis", "Entropy term; 'released' is zero.", values=_ENTROPY)
     sure: str = setting("two_view", "Form of the shrinkage term; 'released' is zero.", values=_SURE)
     temporal_labels: str = setting("epoch", "When SURE's clusters are renewed.", values=_WHEN)

@@ -21,13 +21,13 @@ _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 class TrainerSettings(Settings):
     """How networks are trained."""
 
-    max_epochs: int | None = setting(None, "None: the method's own.", low=1, neutral=None)
+    max_epochs: int | None = setting(None, "Epochs; None: the method's.", low=1, neutral=None)
     accelerator: str = setting("auto", "Where to train.", values=_ACCELERATORS, neutral=IRRELEVANT)
     device: int = setting(0, "Which GPU, modulo their number.", low=0, neutral=IRRELEVANT)
     devices: int = setting(1, "GPUs, or CPU processes, that share a batch.", low=1, neutral=1)
     precision: str = setting("32-true", "One of Lightning's precisions.", neutral="32-true")
     threads: int = setting(1, "CPU threads; another number may change bits.", low=1, neutral=1)
-    progress_bar: bool = setting(True, "Whether to show one.", neutral=IRRELEVANT)
+    progress_bar: bool = setting(True, "Whether to show a bar of the epochs.", neutral=IRRELEVANT)
     checkpoint_seconds: float = setting(1.0, "Least time between two.", low=0, neutral=IRRELEVANT)
 
 

@@ -95,10 +95,10 @@ def number_of_clusters(wanted: int | str | None, truth: np.ndarray | None) -> in
 
 
 def handed_labels(method: Method, selection: str, truth: np.ndarray | None) -> Plain:
-    """Return what `method` gets of the true labels: nothing, but for two kinds of marked runs.
+    """Return what `method` is given of the true labels: nothing, except in two kinds of runs.
 
-    With selection=oracle it gets what scores its clusters. The ceiling, which has `takes_truth`,
-    gets the labels (n_cells,) themselves.
+    Such runs are marked in their metrics. With selection=oracle it gets what scores its clusters.
+    The ceiling, which has `takes_truth`, gets the labels (n_cells,) themselves.
     """
     if selection != "oracle" and not method.takes_truth:
         return {}

@@ -42,9 +42,9 @@ class Search(Settings):
 
     n_trials: int = setting(30, "Trials in all processes together.", low=1)
     seed: int = setting(0, "Seed of the sampler of the first process.", low=0, high=2**32 - 1)
-    datasets: list[str] = setting([], "A trial is one run on each of them,")
-    seeds: list[int] = setting([0], "and with each seed.", low=0, high=2**32 - 1)
-    space: dict[str, object] = setting({}, "Settings by dotted names, as Optuna's.")
+    datasets: list[str] = setting([], "Data sets: a trial is one run on each.")
+    seeds: list[int] = setting([0], "Seeds: a trial is one run with each.", low=0, high=2**32 - 1)
+    space: dict[str, object] = setting({}, "Settings by dotted names, as Optuna's distributions.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
