@@ -1,7 +1,5 @@
 """The scanpy-style calls."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Sequence
@@ -23,10 +21,10 @@ _MEANT = {"random_state": "seed", "resolution": "n_clusters", "inplace": "copy"}
 
 
 def cluster(
-    adata: AnnData,
+    adata: "AnnData",
     n_clusters: int | None = None,
     *,
-    method: Method | None = None,
+    method: "Method | None" = None,
     key_added: str = "jojoscl",
     restrict_to: tuple[str, Sequence[str]] | None = None,
     batch_key: str | None = None,
@@ -38,7 +36,7 @@ def cluster(
     progress_bar: bool | None = None,
     copy: bool = False,
     **settings: object,
-) -> AnnData | None:
+) -> "AnnData | None":
     """Cluster the cells of `adata` by JojoSCL. No annotation in `adata.obs` is looked at.
 
     Parameters
@@ -144,7 +142,7 @@ def cluster(
     return adata if copy else None
 
 
-def _run(accelerator: str, devices: int, progress_bar: bool | None) -> Run:
+def _run(accelerator: str, devices: int, progress_bar: bool | None) -> "Run":
     from jojoscl.networks.settings import Run, TrainerSettings
 
     bar = shows(progress_bar)
@@ -152,13 +150,13 @@ def _run(accelerator: str, devices: int, progress_bar: bool | None) -> Run:
 
 
 def predict(
-    adata: AnnData,
-    model: Fitted | str | os.PathLike[str],
+    adata: "AnnData",
+    model: "Fitted | str | os.PathLike[str]",
     *,
     key_added: str = "jojoscl",
     copy: bool = False,
     **how: Any,
-) -> AnnData | None:
+) -> "AnnData | None":
     """Put the clusters of new cells into `adata`, by a model that was fitted on others.
 
     Parameters

@@ -155,6 +155,16 @@ def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(tmp_pa
     assert override.value() == "a,b.h5ad"
 
 
+def test_a_pattern_that_names_no_file_is_refused(in_process):
+    for arguments, way in [
+        (("-m", "data.path=a.h5ad,none/*.h5ad"), "give another pattern"),
+        (("data.path=none/*.h5ad",), "add -m for a run with each file"),
+    ]:
+        done = in_process(*arguments)
+        assert (done.code, done.out) == (2, "")
+        assert done.err == f"jojoscl: {arguments[-1]} names no file: {way}.\n"
+
+
 def test_a_run_reads_a_file_with_any_name_and_is_called_by_it(in_process, tmp_path, cells):
     name = "it's größe k=1, (2).h5ad"
     cells.write_h5ad(tmp_path / name)
@@ -173,7 +183,7 @@ def test_a_run_says_its_scores_and_its_folder(in_process, tmp_path):
     assert (done.code, done.err) == (0, "")
     scores, folder = done.out.splitlines()[-2:]
     assert re.fullmatch(
-        r"simulated jojoscl\w* seed 0: ARI -?\d\.\d{4}  NMI \d\.\d{4}  ACC \d\.\d{4}  F1 \d\.\d{4}  \(values: .+\)",
+        r"simulated jojoscl\w* seed 0: ARI -?\d\.\d{4}  NMI \d\.\d{4}  ACC \d\.\d{4}  F1 \d\.\d{4}  \(\d+ cells x \d+ genes; values: .+\)",
         scores,
     )
     assert (Path(folder.strip()) / "metrics.json").exists()
@@ -186,7 +196,10 @@ def test_a_run_without_types_says_how_many_clusters(in_process, tmp_path, cells)
         "data=h5ad", "data.path=mine.h5ad", "n_clusters=4", "method=random", "pictures=false"
     )
     assert (done.code, done.err) == (0, "")
-    assert "mine random seed 0: 4 clusters  (values: counts, by whole numbers)\n" in done.out
+    assert (
+        "mine random seed 0: 4 clusters  (120 cells x 200 genes; values: counts, by whole numbers)\n"
+        in done.out
+    )
 
 
 def test_a_refused_run_takes_away_its_own_folders_only(in_process, tmp_path):
@@ -363,7 +376,14 @@ def test_a_defect_in_a_sweep_is_kept_with_its_traceback(in_process, tmp_path, mo
     def broken(job: Any, folder: Path) -> dict[str, Any]:
         if job.settings.seed == 0:
             raise RuntimeError("a defect of ours")
-        return {"dataset": "simulated", "method": "jojoscl", "seed": 1, "n_clusters": 3}
+        return {
+            "dataset": "simulated",
+            "method": "jojoscl",
+            "seed": 1,
+            "n_clusters": 3,
+            "n_cells": 9,
+            "n_genes": 9,
+        }
 
     monkeypatch.setattr(jojoscl.runner.run, "run", broken)
     done = sweep(in_process, "seed=0,1")

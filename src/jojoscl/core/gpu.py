@@ -4,8 +4,6 @@ Principal axes, exact neighbors and K-means. What they return differs from the C
 digits and in the random numbers: another seed, as it were.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,7 +20,7 @@ if TYPE_CHECKING:  # imports seconds of modules, and a CPU needs none of it
 TILE = 1 << 26  # distances at a time: 256 MB
 STEPS = 300  # of K-means, at most
 
-_device: ContextVar[torch.device | None] = ContextVar("_device", default=None)
+_device: "ContextVar[torch.device | None]" = ContextVar("_device", default=None)
 
 
 @contextmanager
@@ -35,7 +33,7 @@ def accelerated(accelerator: str) -> Iterator[None]:
         _device.reset(token)
 
 
-def find() -> torch.device:
+def find() -> "torch.device":
     """Return the GPU; a :class:`UserError` without one."""
     if find_spec("torch") is None:
         raise UserError("accelerator='gpu' needs torch: pip install 'jojoscl[networks]'.")
@@ -104,7 +102,7 @@ def kmeans(
     return labels.numpy(), centroids.cpu().numpy()
 
 
-def _tensor(x: np.ndarray) -> torch.Tensor:
+def _tensor(x: np.ndarray) -> "torch.Tensor":
     import torch
 
     return torch.as_tensor(np.ascontiguousarray(x, dtype=np.float32), device=_device.get())

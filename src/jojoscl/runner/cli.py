@@ -139,6 +139,9 @@ def quoted(argument: str, *, several: bool) -> str:
     if several and not os.path.exists(paths[0]):
         named = map(os.path.expanduser, value.split(","))
         paths = [path for name in named for path in sorted(glob(name)) or [name]]
+    if "*" in "".join(paths) and not os.path.exists(paths[0]):
+        way = "give another pattern" if several else "add -m for a run with each file"
+        raise UserError(f"{argument} names no file: {way}.")
     return f"{key}={','.join(QuotedString(p, Quote.single).with_quotes() for p in paths)}"
 
 
@@ -177,8 +180,9 @@ def result_line(metrics: dict[str, object]) -> str:
     scores = "  ".join(f"{name.upper()} {metrics[name]:.4f}" for name in SCORES if name in metrics)
     if not scores or "n_clusters_estimated" in metrics:
         scores = f"{metrics['n_clusters']} clusters  {scores}".rstrip()
-    values = f"values: {metrics.get('kind')}, by {metrics.get('kind_decided_by')}"
-    return f"{title(metrics)} {metrics['method']} seed {metrics['seed']}: {scores}  ({values})"
+    cells = f"{metrics['n_cells']} cells x {metrics['n_genes']} genes"
+    about = f"{cells}; values: {metrics.get('kind')}, by {metrics.get('kind_decided_by')}"
+    return f"{title(metrics)} {metrics['method']} seed {metrics['seed']}: {scores}  ({about})"
 
 
 def help_text() -> str:
@@ -218,6 +222,8 @@ def explained(error: Exception) -> str:
     message = message.removeprefix("UserError raised while resolving interpolation: ")
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
+        if group == "hydra/launcher":
+            return "launcher= needs a package: pip install 'jojoscl[launchers]'."
         return f"{group or 'jojoscl'} has no choice {name!r}{nearest(name, error.options)}."
     if isinstance(error, OverrideParseException):
         way = "write key=value, and a value with special characters in two quotes, \"key='value'\""

@@ -116,6 +116,8 @@ def keys_of(node: object, prefix: str = "") -> Iterator[str]:
     """Yield the dotted names of all settings; `node` is a configuration or what is in it."""
     plain = OmegaConf.to_container(node) if isinstance(node, DictConfig) else node
     for key, value in plain.items() if isinstance(plain, dict) else ():
+        if key == "about":  # for readers
+            continue
         yield f"{prefix}{key}"
         yield from keys_of(value, f"{prefix}{key}.")
 

@@ -24,18 +24,21 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def peak_memory_mb() -> float:
+def peak_memory_mb() -> float | None:
     """Return the most memory this process has held so far, mapped files included, in 10^6 bytes.
 
-    A child's getrusage may give the peak of its parent; Linux's /proc gives its own.
+    A child's getrusage may give the peak of its parent; Linux's /proc gives its own. None on
+    Windows.
     """
     status = Path("/proc/self/status")
     if status.exists():
         return round(int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e6, 1)
-    import resource  # Unix only
+    with suppress(ModuleNotFoundError):
+        import resource  # Unix only
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+    return None
 
 
 def forget_peak_memory() -> None:

@@ -37,8 +37,10 @@ def predict(arguments: Sequence[str]) -> None:
     output = Path(settings.output)
     if settings.model is None:
         raise UserError("No model is given: name one by model=path/to/model.npz.")
-    if output.suffix not in (".h5ad", ".csv") or output.exists():
-        raise UserError(f"output={output} is no new .h5ad or .csv: give another name.")
+    if output.suffix not in (".h5ad", ".csv"):
+        raise UserError(f"output={output} is not written: give a name that ends in .h5ad or .csv.")
+    if output.exists():
+        raise UserError(f"{output} is there already: give another output.")
     dataset, model = build(cfg.data), load(settings.model)
     logging.basicConfig(format="%(message)s")
     cells = dataset.load()

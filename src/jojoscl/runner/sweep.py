@@ -165,7 +165,7 @@ class SweepSummary(Callback):
 
 
 def _show(runs: pd.DataFrame, folder: Path, says: str) -> None:
-    """Print the table; write it to a page with the pictures of the runs, those that there are."""
+    """Print the table; write it to a page with the pages and pictures of the runs."""
     table = summary(runs).astype(object)
     table, number = table.where(table.notna(), ""), "{:.3f}".format
     print("\n" + table.to_string(index=False, float_format=number))
