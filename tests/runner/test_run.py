@@ -301,3 +301,14 @@ def test_the_batch_key_of_a_run_is_that_of_the_call(tmp_path, cells):
     found = jojoscl.cluster(cells, 3, batch_key="mouse", copy=True)
     table = pd.read_csv(tmp_path / "run" / "labels.csv")
     np.testing.assert_array_equal(table["cluster"], found.obs["jojoscl"].astype(int))
+
+
+def test_settings_of_a_training_that_is_none_are_said_to_be_ignored(tmp_path, caplog):
+    ran(
+        tmp_path / "run",
+        "data=simulated",
+        "pictures=false",
+        "method=random",
+        "trainer.max_epochs=2",
+    )
+    assert "random trains no network: trainer.max_epochs is ignored" in caplog.text

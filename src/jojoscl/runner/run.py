@@ -52,6 +52,8 @@ def run(job: Resolved, folder: Path) -> Plain:
 
 def _run(job: Resolved, folder: Path) -> Plain:
     settings, method = job.settings, job.method
+    if not method.takes_run and (ignored := job.trainer.decisive()):
+        log.warning("%s trains no network: trainer.%s is ignored", method.name, "/".join(ignored))
     forget_peak_memory()
     started, watch = time.perf_counter(), Stopwatch()
     cells = job.corrupt(job.data.load(), seed=settings.seed)
