@@ -108,11 +108,10 @@ def test_a_folder_is_run_named_compared_and_resumed(
     assert "| random | 2 |" in text
 
 
-@pytest.mark.parametrize("path", ["nowhere.h5ad", "nowhere/*.h5ad"])
-def test_files_that_are_not_there_are_failed_runs(in_process: InProcess, path: str) -> None:
-    done = in_process(*FAST, f"data.path={path}")
+def test_a_file_that_is_not_there_is_a_failed_run(in_process: InProcess) -> None:
+    done = in_process(*FAST, "data.path=nowhere.h5ad")
     assert done.code == 1
-    assert f"{path} does not exist" in done.out
+    assert "nowhere.h5ad does not exist" in done.out
 
 
 def test_the_kind_of_some_files_is_told_in_a_second_command(
