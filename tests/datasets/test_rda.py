@@ -25,7 +25,7 @@ COUNTS = np.maximum((G * C + 2 * G + C) % 7 - 2, 0)
 COUNTS[[4, 11], 4] = 1
 
 
-def holds(adata, cells, genes=GENES):
+def assert_holds(adata, cells, genes=GENES):
     assert isinstance(adata.X, sp.csr_matrix)
     assert adata.X.dtype == np.float32
     np.testing.assert_array_equal(adata.X.toarray(), COUNTS)
@@ -94,7 +94,7 @@ def test_layouts(subtests):
         with subtests.test(layout=layout):
             files, settings, cells, obs = LAYOUTS[layout]
             adata = read_rda(*(MADE / name for name in files.split()), **settings)
-            holds(adata, cells, [*GENES[:6], "ERCC-00002"] if "genes" in settings else GENES)
+            assert_holds(adata, cells, [*GENES[:6], "ERCC-00002"] if "genes" in settings else GENES)
             for name, values in obs.items():
                 found = [None if pd.isna(value) else value for value in adata.obs[name]]
                 assert found == list(values) * (12 // len(values))
@@ -107,9 +107,9 @@ def test_logarithms_of_values_that_are_no_counts():
 
 def test_without_layout_the_largest_object_is_the_matrix():
     adata = read_rda(MADE / "plain.Rdata")
-    holds(adata, CELLS)
+    assert_holds(adata, CELLS)
     assert list(adata.obs["Celltype"]) == TYPES
-    holds(read_file(MADE / "matrix.rda"), CELLS)
+    assert_holds(read_file(MADE / "matrix.rda"), CELLS)
     turned = read_file(MADE / "matrix.rda", transpose=True)
     np.testing.assert_array_equal(turned.X.toarray(), COUNTS.T)
     assert list(turned.obs_names) == GENES
@@ -124,14 +124,14 @@ def test_data_frames(tmp_path):
     types = pd.DataFrame({"cell_type1": pd.Series(TYPES, TABLE.columns, object)})
     write_rda(tmp_path / "a.rda", {"ann": types, "yan": TABLE})
     adata = read_rda(tmp_path / "a.rda")
-    holds(adata, CELLS)
+    assert_holds(adata, CELLS)
     assert list(adata.obs["cell_type1"]) == TYPES
 
 
 def test_packed_in_any_way(tmp_path):
     for compression in (None, "gzip", "bzip2", "xz"):
         write_rda(tmp_path / "a.rda", {"x": TABLE}, compression=compression)
-        holds(read_rda(tmp_path / "a.rda"), CELLS)
+        assert_holds(read_rda(tmp_path / "a.rda"), CELLS)
 
 
 def test_logarithms_that_are_not_those_of_counts(tmp_path):

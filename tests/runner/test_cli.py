@@ -155,7 +155,8 @@ def test_in_a_sweep_a_comma_stands_between_files_unless_one_has_that_name(tmp_pa
     assert override.value() == "a,b.h5ad"
 
 
-def test_a_pattern_that_names_no_file_is_refused(in_process):
+def test_a_pattern_that_names_no_file_is_refused(in_process, tmp_path, cells):
+    cells.write_h5ad(tmp_path / "a.h5ad")
     for arguments, way in [
         (("-m", "data.path=a.h5ad,none/*.h5ad"), "give another pattern"),
         (("data.path=none/*.h5ad",), "add -m for a run with each file"),

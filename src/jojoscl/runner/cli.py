@@ -139,7 +139,7 @@ def quoted(argument: str, *, several: bool) -> str:
     if several and not os.path.exists(paths[0]):
         named = map(os.path.expanduser, value.split(","))
         paths = [path for name in named for path in sorted(glob(name)) or [name]]
-    if "*" in "".join(paths) and not os.path.exists(paths[0]):
+    if any("*" in path and not os.path.exists(path) for path in paths):
         way = "give another pattern" if several else "add -m for a run with each file"
         raise UserError(f"{argument} names no file: {way}.")
     return f"{key}={','.join(QuotedString(p, Quote.single).with_quotes() for p in paths)}"
